@@ -1,0 +1,1 @@
+"""Nets, preprocessing, training and inference of the models; imports no Django."""
