@@ -1,0 +1,184 @@
+"""From what a person drew or uploaded to the 28x28 image that the nets read."""
+
+import base64
+import binascii
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+Gray = NDArray[np.float32]
+
+SIDE: Final = 28
+INK_SIDE: Final = 20  # the box that MNIST fits a digit into
+MAX_BYTES: Final = 2 * 1024 * 1024
+MAX_SIDE: Final = 4096
+STORED_SIDE: Final = 280
+WORKING_SIDE: Final = 112  # five times the detail that is left after normalising
+FORMATS: Final = ("PNG", "JPEG")
+
+_FAINTEST_INK: Final = 0.1  # below this contrast there is nothing that a person would call a stroke
+_INK_EDGE: Final = 0.02  # low, so that the soft edge of a stroke stays inside its box
+_OPAQUE: Final = 255
+
+
+class InputError(ValueError):
+    """An input that cannot be read; `code` is for programs, `message` is a sentence for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def decode(value: object) -> Gray:
+    """Read a public image input into a normalised (28, 28) float32 image, ink 1 on paper 0.
+
+    Takes `{"png": "<base64>"}` (PNG or JPEG bytes) or `{"pixels": [784 numbers in 0..1]}`, with
+    dark ink on light paper or the reverse. Anything else raises InputError.
+    """
+    if not isinstance(value, dict) or len(value) != 1:
+        raise InputError("bad_input", 'An image is {"png": …} or {"pixels": […]}.')
+    if "png" in value:
+        with _gray_image(_base64_bytes(value["png"])) as image:
+            return _read_gray(image)
+    if "pixels" in value:
+        return normalise(_ink(_pixels(value["pixels"])))
+    raise InputError("bad_input", 'An image is {"png": …} or {"pixels": […]}.')
+
+
+def normalise(gray: Gray, ink: int = 1) -> Gray:
+    """Frame an (H, W) drawing as MNIST does: fitted into 20x20, centre of mass in the middle.
+
+    `ink` is the value of full ink, 1 or 0; the other one is paper. The strongest ink becomes 1.
+    An MNIST image comes back almost unchanged. No ink raises InputError("empty_drawing").
+    """
+    drawn = gray if ink else 1.0 - gray
+    inked = drawn > _INK_EDGE
+    rows = np.flatnonzero(inked.any(axis=1))
+    if rows.size == 0 or float(drawn.max()) < _FAINTEST_INK:
+        raise InputError("empty_drawing", "There is nothing to read: draw something first.")
+    columns = np.flatnonzero(inked.any(axis=0))
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    left, right = int(columns[0]), int(columns[-1]) + 1
+
+    scale = INK_SIDE / max(bottom - top, right - left)
+    height = max(1, round((bottom - top) * scale))
+    width = max(1, round((right - left) * scale))
+    box = np.ascontiguousarray(drawn[top:bottom, left:right], dtype=np.float32)
+    # Pillow widens the filter when it shrinks, so a thin line fades evenly and is never skipped.
+    fitted = np.asarray(
+        Image.fromarray(box).resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32
+    )
+    fitted = np.clip(fitted / fitted.max(), 0.0, 1.0)
+
+    mass = fitted.sum()
+    y = float(fitted.sum(axis=1) @ np.arange(0.5, height)) / mass
+    x = float(fitted.sum(axis=0) @ np.arange(0.5, width)) / mass
+    y0 = min(max(round(SIDE / 2 - y), 0), SIDE - height)
+    x0 = min(max(round(SIDE / 2 - x), 0), SIDE - width)
+    framed = np.zeros((SIDE, SIDE), dtype=np.float32)
+    framed[y0 : y0 + height, x0 : x0 + width] = fitted
+    return framed
+
+
+def clean_png(data: bytes, size: int = STORED_SIDE) -> bytes:
+    """Re-encode an uploaded PNG or JPEG as a grayscale PNG without metadata, for keeping.
+
+    The longer side is at most `size` pixels. At the default size `decode` reads the result
+    exactly as it reads the upload, so a stored drawing reproduces its prediction.
+    """
+    with _gray_image(data, size) as image:
+        return _encode(image)
+
+
+def png_of(image: Gray) -> bytes:
+    """Encode an (H, W) image of 0..1 as an 8-bit grayscale PNG."""
+    return _encode(Image.fromarray(np.rint(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8)))
+
+
+def _encode(image: Image.Image) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(np.asarray(image)).save(stream, "PNG")  # a fresh image carries no metadata
+    return stream.getvalue()
+
+
+def _base64_bytes(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise InputError("bad_base64", "The image must be a string of base64.")
+    if len(text) > 4 * (MAX_BYTES // 3 + 1):
+        raise InputError("too_large", "The image is larger than 2 MiB.")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise InputError("bad_base64", "The image is not valid base64.") from None
+
+
+def _pixels(numbers: object) -> Gray:
+    if not isinstance(numbers, list) or len(numbers) != SIDE * SIDE:
+        raise InputError("bad_pixels", "Pixels must be a list of 784 numbers.")
+    # The comparison also refuses NaN, infinities and integers too large for a float.
+    if not all(type(v) in (float, int) and 0 <= v <= 1 for v in numbers):
+        raise InputError("bad_pixels", "Every pixel must be a number from 0 to 1.")
+    return np.array(numbers, dtype=np.float32).reshape(SIDE, SIDE)
+
+
+def _read_gray(image: Image.Image) -> Gray:
+    image = image.reduce(max(1, max(image.size) // WORKING_SIDE))
+    return normalise(_ink(np.asarray(image, dtype=np.float32) / np.float32(255)))
+
+
+def _ink(gray: Gray) -> Gray:
+    """Turn a drawing of either polarity into ink 1 on paper 0, taking the border for the paper."""
+    border = np.concatenate((gray[0], gray[-1], gray[:, 0], gray[:, -1]))
+    paper = float(np.median(border))
+    grain = 3 * float(np.median(np.abs(border - paper)))  # 0 on a canvas; a photo has some
+    ink = gray - paper if paper < 0.5 else paper - gray
+    room = max(paper, 1 - paper)
+    scaled: Gray = np.clip((ink - grain) / max(room - grain, _FAINTEST_INK), 0.0, 1.0)
+    return scaled
+
+
+def _gray_image(data: bytes, size: int = STORED_SIDE) -> Image.Image:
+    """Open PNG or JPEG bytes as an upright 8-bit gray image of at most `size` pixels a side.
+
+    Format and dimensions are checked on the header, before any pixel is decompressed.
+    """
+    if len(data) > MAX_BYTES:
+        raise InputError("too_large", "The image is larger than 2 MiB.")
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as opened:
+            if max(opened.size) > MAX_SIDE:
+                raise InputError("too_large", f"The image is over {MAX_SIDE} pixels wide or high.")
+            opened.draft("L", (2 * size, 2 * size))  # lets the JPEG decoder shrink as it reads
+            opened.load()
+            upright = ImageOps.exif_transpose(opened) if opened.getexif() else opened
+            gray = _flatten(upright)
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(
+            "too_large", f"The image is over {MAX_SIDE} pixels wide or high."
+        ) from None
+    except Exception:  # noqa: BLE001 - Pillow's decoders raise a dozen types on broken bytes
+        raise InputError("bad_image", "The image is not a readable PNG or JPEG.") from None
+    gray.thumbnail((size, size), Image.Resampling.BOX)
+    return gray
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Convert any mode to 8-bit gray; what is transparent becomes the paper."""
+    if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion would clip, not scale
+        return Image.fromarray((np.asarray(image, dtype=np.int32) >> 8).clip(0, 255).astype("u1"))
+    if not image.has_transparency_data:
+        return image.convert("L")
+    gray, alpha = image.convert("LA").split()
+    weights = np.asarray(alpha, dtype=np.float32)
+    mass = float(weights.sum())
+    light = float((np.asarray(gray, dtype=np.float32) * weights).sum()) / mass if mass else 0.0
+    # A clear canvas has no colour of its own: give it the one against which its ink shows.
+    paper = Image.new("L", gray.size, 0 if light > _OPAQUE / 2 else _OPAQUE)
+    paper.paste(gray, mask=alpha)
+    return paper
