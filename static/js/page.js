@@ -1,0 +1,34 @@
+/** What every page has: menus that close by themselves, dialogs that buttons open, times in local words. */
+
+for (const menu of document.querySelectorAll("details.menu")) {
+  document.addEventListener("click", (event) => {
+    if (event.target instanceof Node && !menu.contains(event.target)) menu.removeAttribute("open");
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (!(event instanceof KeyboardEvent) || event.key !== "Escape") return;
+    menu.removeAttribute("open");
+    menu.querySelector("summary")?.focus();
+  });
+}
+
+// <button data-opens="dialog-id"> and, inside a dialog, <button data-closes>.
+document.addEventListener("click", (event) => {
+  if (!(event.target instanceof Element)) return;
+  const opener = event.target.closest("[data-opens]");
+  if (opener instanceof HTMLElement) {
+    const dialog = document.getElementById(opener.dataset.opens ?? "");
+    if (dialog instanceof HTMLDialogElement) dialog.showModal();
+  }
+  if (event.target.closest("[data-closes]")) event.target.closest("dialog")?.close();
+});
+
+// A filter applies when it is changed; without scripts its form has a button.
+for (const form of document.querySelectorAll("form[data-submit-on-change]")) {
+  form.querySelector("[data-submit-fallback]")?.setAttribute("hidden", "");
+  form.addEventListener("change", () => form instanceof HTMLFormElement && form.requestSubmit());
+}
+
+const inWords = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+for (const time of document.querySelectorAll("time[data-local]")) {
+  if (time instanceof HTMLTimeElement) time.textContent = inWords.format(new Date(time.dateTime));
+}
