@@ -1,0 +1,129 @@
+"""People, their visits, and the append-only record of who did what."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models
+from django.utils import timezone
+
+
+class Role(models.TextChoices):
+    """What a person may do; each role includes the ones before it."""
+
+    ANNOTATOR = "annotator", "annotator"
+    VALIDATOR = "validator", "validator"
+    OWNER = "owner", "owner"
+    ADMIN = "admin", "admin"
+
+
+ROLE_ORDER = [role.value for role in Role]
+
+
+def new_pseudonym() -> str:
+    """A name that says nothing about its bearer: `p-` and 10 random characters (50 bits)."""
+    return "p-" + "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _ in range(10))
+
+
+class User(AbstractUser):
+    """A person. Never deleted: closing an account keeps the row under its pseudonym."""
+
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.ANNOTATOR)
+    pseudonym = models.CharField(
+        max_length=150,
+        unique=True,
+        default=new_pseudonym,
+        help_text="Stands for the person in exports, and everywhere once the account is closed.",
+    )
+    imported = models.BooleanField(
+        default=False, help_text="Known from an imported log only; nobody can sign in as them."
+    )
+    banned_at = models.DateTimeField(null=True, blank=True)
+    ban_reason = models.TextField(blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[UserManager[User]] = UserManager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(role__in=ROLE_ORDER), name="user_role_known"),
+        ]
+
+    def has_role(self, role: str) -> bool:
+        """Whether this person may do what `role` may: active, not banned, and at least that role."""
+        return (
+            self.is_active
+            and self.banned_at is None
+            and ROLE_ORDER.index(self.role) >= ROLE_ORDER.index(role)
+        )
+
+    @property
+    def public_name(self) -> str:
+        """The name others see: the user name they chose, or the pseudonym of a closed account."""
+        return self.pseudonym if self.closed_at else self.username
+
+
+class WorkSession(models.Model):
+    """One participant's visit; a guest's visit has no user and counts nowhere."""
+
+    class Kind(models.TextChoices):
+        LOCAL = "local", "signed in"
+        GUEST = "guest", "guest in the sandbox"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="work_sessions"
+    )
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    started_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(kind="guest", user__isnull=True)
+                | models.Q(kind="local", user__isnull=False),
+                name="work_session_guest_has_no_user",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class Event(models.Model):
+    """One thing that was done; rows are only ever added.
+
+    `scope` is the slug of the task it belongs to (empty: the whole server), so that owners can be
+    shown the events of their tasks without this app knowing what a task is.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    actor = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="events"
+    )
+    verb = models.CharField(max_length=40)
+    object_type = models.CharField(max_length=40)
+    object_id = models.CharField(max_length=64)
+    scope = models.CharField(max_length=64, blank=True)
+    data = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["object_type", "object_id", "id"], name="event_object"),
+            models.Index(fields=["scope", "-id"], name="event_scope"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.object_type} {self.object_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("Events are only added, never changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise TypeError("Events are only added, never deleted.")

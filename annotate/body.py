@@ -1,0 +1,30 @@
+"""How an example, a prediction and a person's progress travel: the same over REST and websocket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from annotate.inference import Answer
+from annotate.models import Example, ModelVersion, Round
+
+
+def answer_body(answer: Answer, model: ModelVersion, round_: Round) -> dict[str, Any]:
+    return {
+        "prediction": answer.label,
+        "probabilities": answer.probabilities,
+        "model": model.name,
+        "round": round_.number,
+    }
+
+
+def example_body(example: Example) -> dict[str, Any]:
+    """The answer to a submission; needs `model` and `round` loaded."""
+    return {
+        "id": str(example.uid),
+        "fooled": example.fooled,
+        "prediction": example.prediction,
+        "probabilities": example.probabilities,
+        "model": example.model.name,
+        "round": example.round.number,
+        "status": example.status,
+    }

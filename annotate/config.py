@@ -1,0 +1,144 @@
+"""The task file: a strict schema for what an owner writes in YAML; imports no Django.
+
+Sections that belong to apps above (`validation`, `retraining`) are registered by these apps, so
+that a mistake in any section is found when the file is loaded, and not when the first vote comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from annotate.comparators import Comparator, parse_comparator
+
+INPUT_KINDS = ("image", "text", "text_pair", "passage_qa", "text_multilabel")
+InputKind = Literal["image", "text", "text_pair", "passage_qa", "text_multilabel"]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class TaskFileError(ValueError):
+    """The task file is not one; the message is a sentence per mistake."""
+
+
+class Section(BaseModel):
+    """A part of the task file; a key that it does not know is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Label(Section):
+    """One answer: the value stored, the name shown, and the key that stands for it."""
+
+    value: str
+    name: str
+    key: str | None = None
+
+
+class Picture(Section):
+    """An example shown in the instructions: a static file and what it teaches."""
+
+    image: str
+    caption: str
+    good: bool
+
+
+class Instructions(Section):
+    """What the annotator reads."""
+
+    goal: str = "Find an input on which the model is wrong, and tell us the right answer."
+    steps: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    validation: str = "What is the right answer? Judge only by what you see."
+
+
+_sections: dict[str, type[Section]] = {}
+
+
+def register_section(name: str, section: type[Section]) -> None:
+    """Let an app above own the section `name` of the task file."""
+    _sections[name] = section
+
+
+class TaskFile(Section):
+    """A whole task file with its defaults filled in."""
+
+    slug: Slug
+    name: str = Field(min_length=1, max_length=200)
+    input: InputKind
+    labels: tuple[Label, ...] = ()
+    instructions: Instructions = Instructions()
+    comparator: dict[str, Any] = Field(default_factory=lambda: {"rule": "exact_match"})
+    public: bool = True
+    sandbox: bool = True
+    validation: dict[str, Any] = Field(default_factory=dict)
+    retraining: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _plain_labels_are_their_own_names(cls, labels: object) -> object:
+        if not isinstance(labels, list | tuple):
+            return labels
+        return [
+            {"value": str(label), "name": str(label)} if isinstance(label, str | int) else label
+            for label in labels
+        ]
+
+    @field_validator("comparator")
+    @classmethod
+    def _comparator_is_known(cls, comparator: dict[str, Any]) -> dict[str, Any]:
+        parse_comparator(comparator)
+        return comparator
+
+    @field_validator("validation", "retraining")
+    @classmethod
+    def _section_is_understood(cls, data: dict[str, Any], info: Any) -> dict[str, Any]:
+        section = _sections.get(info.field_name)
+        return section.model_validate(data).model_dump(mode="json") if section else data
+
+    @model_validator(mode="after")
+    def _labels_are_distinct(self) -> TaskFile:
+        values = [label.value for label in self.labels]
+        if len(set(values)) != len(values):
+            raise ValueError("two labels have the same value")
+        keys = [label.key for label in self.labels if label.key]
+        if len(set(keys)) != len(keys):
+            raise ValueError("two labels have the same key")
+        if self.input != "passage_qa" and len(values) < 2:
+            raise ValueError("at least two labels are needed")
+        return self
+
+    @property
+    def label_values(self) -> list[str]:
+        return [label.value for label in self.labels]
+
+    @property
+    def comparator_rule(self) -> Comparator:
+        return parse_comparator(self.comparator)
+
+    def section(self, name: str) -> Any:
+        """The parsed section that an app above registered under `name`."""
+        return _sections[name].model_validate(getattr(self, name))
+
+
+def parse_task_file(data: object) -> TaskFile:
+    """Check what was read from YAML; TaskFileError names every mistake and where it is."""
+    if not isinstance(data, Mapping):
+        raise TaskFileError("A task file is a mapping with slug, name, input and labels.")
+    try:
+        return TaskFile.model_validate(dict(data))
+    except ValidationError as error:
+        sentences = [
+            f"{'.'.join(str(part) for part in mistake['loc']) or 'task file'}: {mistake['msg']}"
+            for mistake in error.errors()
+        ]
+        raise TaskFileError("; ".join(sentences)) from error

@@ -1,0 +1,204 @@
+"""The annotator's websocket: predictions while drawing, submissions, and news of the round."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+from uuid import UUID
+
+import structlog
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from accounts.bridge import in_database_thread
+from accounts.limits import wait_for
+from accounts.models import User
+from accounts.services import guest_session
+from annotate import live, protocol, services
+from annotate.body import answer_body, example_body
+from annotate.errors import Refused
+from annotate.inference import TooBusy, live_model
+from annotate.inputs import text_key
+from annotate.models import Example, Task
+from annotate.queries import Participant, progress_of, visible_task
+
+log = structlog.get_logger(__name__)
+
+NOT_FOUND = 4404
+LONGEST_THOUGHT = 3600.0  # seconds between two submissions that still count as time spent
+
+
+class AnnotateConsumer(AsyncWebsocketConsumer):
+    """One open page. At most one prediction is under way; of those that wait only the newest stays."""
+
+    async def connect(self) -> None:
+        self.task: Task | None = None
+        self._waiting: protocol.Predict | None = None
+        self._predictor: asyncio.Task[None] | None = None
+        self._submissions: set[asyncio.Task[None]] = set()
+        self._probes = 0
+        self._since = time.monotonic()
+        user = self.scope["user"]
+        slug = self.scope["url_route"]["kwargs"]["slug"]
+        self.user: User | None = user if user.is_authenticated else None
+        self.guest: str | None = self.scope["session"].get("guest")
+        self.task = await in_database_thread(visible_task, user, slug)
+        await self.accept()
+        if self.task is None:
+            await self._error(Refused("not_found", "There is no such task."))
+            await self.close(NOT_FOUND)
+            return
+        await self.channel_layer.group_add(live.group_of(slug), self.channel_name)
+        await self._ready(self.task)
+
+    async def disconnect(self, code: int) -> None:
+        if self._predictor is not None:
+            self._predictor.cancel()
+        if self.task is not None:
+            await self.channel_layer.group_discard(live.group_of(self.task.slug), self.channel_name)
+        # What was submitted is finished: the client asks again under the same UUID.
+        if self._submissions:
+            await asyncio.wait(self._submissions, timeout=10)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        try:
+            if text_data is None:
+                raise protocol.BadFrame("Frames are texts.")
+            frame = protocol.parse(text_data)
+        except protocol.BadFrame as bad:
+            await self._error(bad, **bad.reply_to)
+            return
+        if isinstance(frame, protocol.Predict):
+            self._predict_soon(frame)
+        else:
+            submission = asyncio.create_task(self._submit(frame))
+            self._submissions.add(submission)
+            submission.add_done_callback(self._submissions.discard)
+
+    # --- predictions ------------------------------------------------------------------------------
+    def _predict_soon(self, frame: protocol.Predict) -> None:
+        """Put the frame in place of one that still waits, which is never answered then."""
+        self._waiting = frame
+        if self._predictor is None or self._predictor.done():
+            self._predictor = asyncio.create_task(self._predict_waiting())
+
+    async def _predict_waiting(self) -> None:
+        while (frame := self._waiting) is not None:
+            self._waiting = None
+            await self._predict(frame)
+
+    async def _predict(self, frame: protocol.Predict) -> None:
+        assert self.task is not None
+        started = time.perf_counter()
+        try:
+            target = await live.target_of(self.task.pk)
+            if target is None:
+                raise Refused("no_open_round", "No round of this task is open right now.")
+            model = target.model_for(text_key(frame.seq))
+            engine = await asyncio.to_thread(live_model, model)
+            answer = await engine.predict(frame.input)
+        except TooBusy as busy:
+            await self._send("busy", retry_ms=busy.retry_ms, seq=frame.seq)
+        except Refused as refused:
+            await self._error(refused, seq=frame.seq)
+        except Exception:
+            log.exception("prediction_failed", task=self.task.slug)
+            await self._error(
+                Refused("prediction_failed", "The model could not answer: try again."),
+                seq=frame.seq,
+            )
+        else:
+            self._probes += 1
+            body = answer_body(answer, model, target.round)
+            ms = round((time.perf_counter() - started) * 1000, 2)
+            await self._send("prediction", seq=frame.seq, ms=ms, **body)
+
+    # --- submissions ------------------------------------------------------------------------------
+    async def _submit(self, frame: protocol.Submit) -> None:
+        assert self.task is not None
+        client_id = str(frame.client_id)
+        probes, seconds = self._probes, min(time.monotonic() - self._since, LONGEST_THOUGHT)
+        try:
+            example, progress = await in_database_thread(
+                self._submit_now, self.task.pk, frame, probes, seconds
+            )
+        except TooBusy as busy:
+            await self._send("busy", retry_ms=busy.retry_ms, client_id=client_id)
+        except Refused as refused:
+            await self._error(refused, client_id=client_id)
+        except Exception:
+            log.exception("submission_failed", task=self.task.slug)
+            await self._error(
+                Refused("submission_failed", "It could not be saved: nothing is lost, try again."),
+                client_id=client_id,
+            )
+        else:
+            self._probes, self._since = 0, time.monotonic()
+            body = example_body(example)
+            await self._send("accepted", client_id=client_id, session=progress, **body)
+
+    def _submit_now(
+        self, task_id: int, frame: protocol.Submit, probes: int, seconds: float
+    ) -> tuple[Example, dict[str, Any]]:
+        participant = self._participant()
+        door = "sandbox-submit" if participant.sandbox else "submit"
+        if wait := wait_for(door, participant.key):
+            raise TooBusy(int(wait * 1000) + 1)
+        example, _ = services.submit(
+            participant=participant,
+            task_id=task_id,
+            client_id=frame.client_id,
+            input=frame.input,
+            label=frame.label,
+            context=frame.context,
+            explanation=frame.explanation,
+            probes=probes,
+            seconds=seconds,
+        )
+        return example, progress_of(participant, task_id)
+
+    def _participant(self) -> Participant:
+        """Who submits, read anew: an account may be banned or closed while the page is open."""
+        if self.user is not None:
+            user = User.objects.filter(pk=self.user.pk, is_active=True).first()
+            if user is None:
+                raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
+            return Participant(user=user)
+        if self.guest is None:
+            raise Refused("sign_in", "Open the task's page first, or sign in.", status=403)
+        return Participant(session=guest_session(UUID(self.guest)))
+
+    # --- news -------------------------------------------------------------------------------------
+    async def round_changed(self, event: dict[str, Any]) -> None:
+        """From the channel layer, after the commit that opened a round."""
+        assert self.task is not None
+        live.forget_target(self.task.pk)
+        await self._send("round_changed", round=event["round"], model=event["model"])
+
+    async def _ready(self, task: Task) -> None:
+        assert task.config is not None
+        target = await live.target_of(task.pk)
+        await self._send(
+            "ready",
+            version=protocol.VERSION,
+            task=task.slug,
+            labels=task.config.file.label_values,
+            round=target.round.number if target else None,
+            model=target.models[0].name if target else None,
+            sandbox=self.user is None,
+            session=await in_database_thread(self._progress, task.pk),
+        )
+
+    def _progress(self, task_id: int) -> dict[str, Any]:
+        if self.user is None and self.guest is None:
+            return {"tries": 0, "fooled": 0, "verified": 0, "streak": 0}
+        if self.user is not None:
+            return progress_of(Participant(user=self.user), task_id)
+        return progress_of(Participant(session=guest_session(UUID(str(self.guest)))), task_id)
+
+    async def _error(self, refused: Refused, **reply_to: Any) -> None:
+        await self._send("error", **refused.as_json(), **reply_to)
+
+    async def _send(self, kind: str, /, **body: Any) -> None:
+        await self.send(json.dumps({"type": kind, **body}))

@@ -1,0 +1,133 @@
+"""Live models in this process: opened once, batched on the event loop, answered from a cache.
+
+A model is found by its ModelVersion, so a new version is picked up with the next request that meets
+the new round, while requests that are under way finish on the old one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from numpy.typing import NDArray
+
+from annotate.errors import Refused
+from annotate.inputs import Prepared, image_key, read_image
+from annotate.models import ModelVersion
+from ml.backends import Backend, open_backend
+from ml.batcher import Batcher, Busy, Late, PredictionCache
+
+DEADLINE = 5.0
+CACHED_PREDICTIONS = 50_000
+OPEN_MODELS = 8
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said: its label, and a probability for every label."""
+
+    label: str
+    probabilities: dict[str, float]
+
+
+class LiveModel:
+    """One opened model; safe to use from any thread, and from one event loop for batches."""
+
+    def __init__(self, backend: Backend, sha256: str) -> None:
+        self.backend = backend
+        self.sha256 = sha256
+        self._batcher: Batcher[object, Answer] | None = None
+        self._batcher_loop: asyncio.AbstractEventLoop | None = None
+
+    def predict_one(self, prepared: Prepared) -> Answer:
+        """The model's answer to one input; no pass when it has just been asked the same."""
+        assert prepared.array is not None
+        return self._predict([prepared.array])[0]
+
+    async def predict(self, input: object) -> Answer:
+        """Answer a raw input in a batch with everybody else's; decoding is off the event loop too.
+
+        Refused with code "busy" (and `retry_ms`) when too many wait, "late" past the deadline.
+        """
+        try:
+            return await self._loop_batcher().submit(input, timeout=DEADLINE)
+        except Busy as busy:
+            raise TooBusy(busy.retry_ms) from busy
+        except Late as late:
+            raise Refused(
+                "late", "The model did not answer in time: try again.", status=503
+            ) from late
+
+    def _loop_batcher(self) -> Batcher[object, Answer]:
+        loop = asyncio.get_running_loop()
+        if self._batcher is None or self._batcher_loop is not loop:
+            self._batcher = Batcher(self._answer_batch, name=self.sha256[:8])
+            self._batcher_loop = loop
+        return self._batcher
+
+    def _answer_batch(self, inputs: Sequence[object]) -> list[Answer | Exception]:
+        """One pass for the inputs that can be read; an error in one fails that one alone."""
+        read: list[NDArray[np.float32] | Exception] = []
+        for input in inputs:
+            try:
+                read.append(read_image(input))
+            except Refused as refused:
+                read.append(refused)
+        answers = iter(self._predict([item for item in read if isinstance(item, np.ndarray)]))
+        return [item if isinstance(item, Exception) else next(answers) for item in read]
+
+    def _predict(self, arrays: Sequence[NDArray[np.float32]]) -> list[Answer]:
+        keys = [image_key(array) for array in arrays]
+        known = [_cache.get(self.sha256, key) for key in keys]
+        missing = [index for index, row in enumerate(known) if row is None]
+        if missing:
+            rows = self.backend.predict(np.stack([arrays[index] for index in missing]))
+            for index, row in zip(missing, rows, strict=True):
+                _cache.put(self.sha256, keys[index], row)
+                known[index] = row
+        return [self._answer(row) for row in known if row is not None]
+
+    def _answer(self, row: NDArray[np.float32]) -> Answer:
+        labels = self.backend.labels
+        return Answer(
+            label=labels[int(row.argmax())],
+            probabilities={label: round(float(p), 6) for label, p in zip(labels, row, strict=True)},
+        )
+
+
+class TooBusy(Refused):
+    """Too many predictions wait; try again in `retry_ms`."""
+
+    def __init__(self, retry_ms: int) -> None:
+        super().__init__("busy", "Many people are drawing right now: trying again.", status=503)
+        self.retry_ms = retry_ms
+
+
+_cache = PredictionCache(CACHED_PREDICTIONS)
+_opening = threading.Lock()
+
+
+def live_model(model: ModelVersion) -> LiveModel:
+    """The opened model of a version; the first call in a process loads and warms it (about 50 ms)."""
+    if not model.artifact:
+        raise Refused(
+            "no_live_model", f"The model {model.name} is known from a log only.", status=409
+        )
+    with _opening:  # two requests that meet a new model together load it once
+        return _opened(model.artifact, model.sha256)
+
+
+@lru_cache(maxsize=OPEN_MODELS)
+def _opened(artifact: str, sha256: str) -> LiveModel:
+    return LiveModel(open_backend(settings.ARTIFACT_DIR / artifact, sha256), sha256)
+
+
+def forget_models() -> None:
+    """Close what is open in this process (tests that make models anew)."""
+    _opened.cache_clear()

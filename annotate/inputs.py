@@ -1,0 +1,83 @@
+"""What people send, checked and brought into the form that is stored and that models read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotate.errors import Refused
+from ml.images import InputError, clean_png, decode, png_of
+
+MAX_TEXT = 20_000
+_TEXT_FIELDS = {
+    "text": ("text",),
+    "text_multilabel": ("text",),
+    "text_pair": ("context", "hypothesis"),
+    "passage_qa": ("context", "question"),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked input: `key` names its content, `stored` goes to the database, `array` to the model.
+
+    `array` is (28, 28) float32 with paper 0 and ink 1 for images and None for texts.
+    """
+
+    key: str
+    stored: Any
+    array: NDArray[np.float32] | None = None
+
+
+def read_image(input: object) -> NDArray[np.float32]:
+    """The (28, 28) float32 array a model reads; Refused with a sentence when it is no drawing."""
+    try:
+        return decode(input)
+    except InputError as error:
+        raise Refused(error.code, error.message, fields={"input": error.message}) from error
+
+
+def prepare(kind: str, input: object) -> Prepared:
+    """Check an input of a task's kind; Refused says what is wrong with it."""
+    if kind == "image":
+        array = read_image(input)
+        return Prepared(image_key(array), _stored_image(input, array), array)
+    return Prepared(text_key(input), _checked_text(kind, input))
+
+
+def image_key(array: NDArray[np.float32]) -> str:
+    """The same for two drawings that a model cannot tell apart."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def text_key(input: object) -> str:
+    """The sha256 of the canonical JSON."""
+    canonical = json.dumps(input, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _stored_image(input: object, array: NDArray[np.float32]) -> dict[str, str]:
+    """A PNG without metadata: what was sent may carry a camera's EXIF or half a megabyte of noise."""
+    if isinstance(input, dict) and "png" in input:
+        png = clean_png(base64.b64decode(input["png"]))
+    else:
+        png = png_of(array)
+    return {"png": base64.b64encode(png).decode()}
+
+
+def _checked_text(kind: str, input: object) -> Any:
+    fields = _TEXT_FIELDS[kind]
+    if not isinstance(input, dict):
+        raise Refused("bad_input", f"The input must be an object with {' and '.join(fields)}.")
+    for field in fields:
+        if not isinstance(input.get(field), str) or not input[field].strip():
+            raise Refused("bad_input", f"{field} must be a text.", fields={field: "missing"})
+        if len(input[field]) > MAX_TEXT:
+            raise Refused("too_long", f"{field} has more than {MAX_TEXT} characters.")
+    return input

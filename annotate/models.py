@@ -1,0 +1,304 @@
+"""Tasks, their rounds and models, and the examples that people submit."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from accounts.models import Role, User, WorkSession
+from annotate.config import TaskFile
+
+if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
+
+Viewer = User | AnonymousUser
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def visible_to(self, user: Viewer) -> Self:
+        """Public tasks for everybody; hidden ones for their owners and for admins."""
+        if isinstance(user, User) and user.has_role(Role.ADMIN):
+            return self
+        visible = Q(public=True)
+        if isinstance(user, User) and user.has_role(Role.OWNER):
+            visible |= Q(pk__in=Task.owners.through.objects.filter(user=user).values("task_id"))
+        return self.filter(visible)
+
+    def owned_by(self, user: Viewer) -> Self:
+        """The tasks that this person may curate: their own, or every one for an admin."""
+        if isinstance(user, User) and user.has_role(Role.ADMIN):
+            return self
+        if isinstance(user, User) and user.has_role(Role.OWNER):
+            return self.filter(owners=user)
+        return self.none()
+
+
+class Task(models.Model):
+    """One problem on which people try to fool a model."""
+
+    slug = models.SlugField(max_length=64, unique=True)
+    name = models.CharField(max_length=200)
+    input_kind = models.CharField(max_length=30)
+    public = models.BooleanField(default=True, help_text="Shown to everybody.")
+    config = models.ForeignKey(
+        "TaskConfig", null=True, on_delete=models.PROTECT, related_name="current_of"
+    )
+    owners = models.ManyToManyField(User, blank=True, related_name="owned_tasks")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[TaskQuerySet] = TaskQuerySet.as_manager()  # type: ignore[assignment]
+    if TYPE_CHECKING:
+        rounds: RelatedManager[Round]
+        models: RelatedManager[ModelVersion]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_owned_by(self, user: Viewer) -> bool:
+        """Whether this person may curate the task (costs a query for owners)."""
+        return Task.objects.filter(pk=self.pk).owned_by(user).exists()
+
+
+class TaskConfig(models.Model):
+    """One version of a task's file; never changed, and each example points to the one it met."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="configs")
+    version = models.PositiveIntegerField()
+    data = models.JSONField(help_text="The task file with every default filled in.")
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "version"], name="task_config_version_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task_id} v{self.version}"
+
+    @property
+    def file(self) -> TaskFile:
+        """The parsed task file (parsed once per instance)."""
+        if not hasattr(self, "_file"):
+            self._file = TaskFile.model_validate(self.data)
+        return self._file
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("A config version is never changed: make a new one.")
+        super().save(*args, **kwargs)
+
+
+class Context(models.Model):
+    """What an annotator works on: a passage, a premise, a prompt. Digits have none."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="contexts")
+    data = models.JSONField()
+    sha256 = models.CharField(max_length=64)
+    source = models.CharField(max_length=100, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "sha256"], name="context_once_per_task"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.sha256[:8]}"
+
+
+class ModelVersion(models.Model):
+    """An immutable registered model. One without an artifact is known from an imported log only."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="models")
+    number = models.PositiveIntegerField()
+    name = models.CharField(max_length=100)
+    artifact = models.CharField(
+        max_length=200, blank=True, help_text="Path below the artifact folder."
+    )
+    sha256 = models.CharField(max_length=64, blank=True)
+    config = models.JSONField(default=dict, blank=True, help_text="Net, seed, hyperparameters.")
+    provenance = models.JSONField(
+        default=dict, blank=True, help_text="Data hash, code revision, training run."
+    )
+    metrics = models.JSONField(default=dict, blank=True)
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "number"], name="model_number_unique"),
+            models.UniqueConstraint(fields=["task", "name"], name="model_name_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("A model version is never changed: register a new one.")
+        super().save(*args, **kwargs)
+
+
+class Round(models.Model):
+    """A numbered phase of a task against its own target models."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", "draft"
+        OPEN = "open", "open"
+        CLOSED = "closed", "closed"
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="rounds")
+    number = models.PositiveIntegerField()
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.DRAFT)
+    targets = models.ManyToManyField(ModelVersion, related_name="rounds")
+    opened_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "number"], name="round_number_unique"),
+            models.UniqueConstraint(
+                fields=["task"], condition=Q(status="open"), name="one_open_round_per_task"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"round {self.number}"
+
+
+class ExampleQuerySet(models.QuerySet["Example"]):
+    def visible_to(self, user: Viewer) -> Self:
+        """A person's own examples, and all of a task for its owners and for admins."""
+        if not isinstance(user, User) or not user.is_active:
+            return self.none()
+        if user.has_role(Role.ADMIN):
+            return self
+        visible = Q(author=user)
+        if user.has_role(Role.OWNER):
+            visible |= Q(task__in=Task.objects.owned_by(user))
+        return self.filter(visible)
+
+    def counted(self) -> Self:
+        """Every submission that counts: all but the sandbox's, retracted ones included."""
+        return self.filter(sandbox=False)
+
+    def usable(self) -> Self:
+        """What data may be made of: counted, neither retracted nor hidden."""
+        return self.counted().filter(retracted_at=None, hidden_at=None)
+
+
+class Example(models.Model):
+    """One submission, with the verdict of the model as this server computed it."""
+
+    class Status(models.TextChoices):
+        OPEN = "open", "open"
+        VERIFIED = "verified", "verified"
+        REJECTED = "rejected", "rejected"
+        RELABELLED = "relabelled", "relabelled"
+        AMBIGUOUS = "ambiguous", "ambiguous"
+        FLAGGED = "flagged", "flagged"
+
+    uid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="examples")
+    config = models.ForeignKey(TaskConfig, on_delete=models.PROTECT, related_name="+")
+    round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="examples")
+    context = models.ForeignKey(
+        Context, null=True, blank=True, on_delete=models.PROTECT, related_name="examples"
+    )
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="examples")
+    author = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="examples"
+    )
+    session = models.ForeignKey(
+        WorkSession, null=True, blank=True, on_delete=models.PROTECT, related_name="examples"
+    )
+    sandbox = models.BooleanField(default=False)
+    client_id = models.UUIDField(
+        null=True,
+        blank=True,
+        help_text="Made by the client; the same one again is the same example.",
+    )
+    external_id = models.CharField(
+        max_length=100, null=True, blank=True, help_text="The id it had in an imported log."
+    )
+    input = models.JSONField()
+    input_hash = models.CharField(max_length=64)
+    label = models.JSONField(help_text="What the author says it is.")
+    prediction = models.JSONField()
+    probabilities = models.JSONField(null=True, blank=True)
+    fooled = models.BooleanField()
+    explanation = models.TextField(blank=True)
+    probes = models.PositiveIntegerField(
+        default=0, help_text="Live predictions seen since the submission before."
+    )
+    tries = models.PositiveIntegerField(
+        default=1, help_text="Submissions since the author's last fooling, this one included."
+    )
+    seconds = models.FloatField(
+        null=True, blank=True, help_text="Time spent, by the server's clock."
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    queued = models.BooleanField(default=False, help_text="Validators are asked about it.")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
+    final_label = models.JSONField(
+        null=True, blank=True, help_text="The label that validators or an owner settled on."
+    )
+    settled_at = models.DateTimeField(null=True, blank=True)
+    adjudicated = models.BooleanField(default=False, help_text="Settled by an owner.")
+    retracted_at = models.DateTimeField(null=True, blank=True)
+    hidden_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[ExampleQuerySet] = ExampleQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(sandbox=True) | Q(author__isnull=False), name="example_has_author"
+            ),
+            models.CheckConstraint(
+                condition=Q(author__isnull=False) | Q(session__isnull=False),
+                name="example_has_a_person",
+            ),
+            models.CheckConstraint(
+                condition=Q(sandbox=False) | Q(queued=False), name="sandbox_is_never_queued"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="open", settled_at__isnull=True)
+                | (~Q(status="open") & Q(settled_at__isnull=False)),
+                name="settled_examples_have_a_time",
+            ),
+            models.UniqueConstraint(
+                fields=["author", "client_id"],
+                condition=Q(author__isnull=False),
+                name="client_id_once_per_author",
+            ),
+            models.UniqueConstraint(
+                fields=["session", "client_id"],
+                condition=Q(author__isnull=True),
+                name="client_id_once_per_guest",
+            ),
+            models.UniqueConstraint(
+                fields=["task", "external_id"], name="external_id_once_per_task"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(F("task"), F("id").desc(), name="example_task_newest"),
+            models.Index(F("author"), F("id").desc(), name="example_author_newest"),
+            models.Index(fields=["round", "author"], name="example_round_author"),
+            models.Index(fields=["task", "status", "id"], name="example_task_status"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.uid)
+
+    @property
+    def public_id(self) -> str:
+        """The id in logs: the one it was imported with, else its own."""
+        return self.external_id or str(self.uid)

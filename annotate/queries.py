@@ -1,0 +1,82 @@
+"""Reads: what is open, what somebody did, and how a visit is going."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Max, Q, QuerySet
+
+from accounts.models import User, WorkSession
+from annotate.models import Example, ModelVersion, Round, Task, TaskConfig, Viewer
+
+
+@dataclass(frozen=True)
+class Participant:
+    """Who submits: a signed-in person, or a guest known by their visit."""
+
+    user: User | None = None
+    session: WorkSession | None = None
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether what they do counts nowhere."""
+        return self.user is None
+
+    @property
+    def key(self) -> str:
+        """Names the person in rate limits and logs, without personal data."""
+        return f"user-{self.user.pk}" if self.user else f"guest-{self.session and self.session.pk}"
+
+    def examples(self) -> QuerySet[Example]:
+        """Everything this person submitted."""
+        if self.user is not None:
+            return Example.objects.filter(author=self.user)
+        return Example.objects.filter(session=self.session, author=None)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a submission to a task meets right now."""
+
+    task: Task
+    config: TaskConfig
+    round: Round
+    models: tuple[ModelVersion, ...]
+
+    def model_for(self, context_key: str) -> ModelVersion:
+        """The target model of a context: drawn once among the round's, and kept for that context."""
+        index = int(context_key[:12], 16) % len(self.models) if len(self.models) > 1 else 0
+        return self.models[index]
+
+
+def visible_task(user: Viewer, slug: str) -> Task | None:
+    """The task if this person may see it."""
+    return Task.objects.visible_to(user).select_related("config").filter(slug=slug).first()
+
+
+def open_target(task_id: int) -> Target | None:
+    """The open round of a task with its config and models; None when no round is open."""
+    round_ = (
+        Round.objects.filter(task_id=task_id, status=Round.Status.OPEN)
+        .select_related("task__config")
+        .prefetch_related("targets")
+        .first()
+    )
+    if round_ is None or round_.task.config is None:
+        return None
+    models = tuple(sorted(round_.targets.all(), key=lambda model: model.number))
+    return Target(round_.task, round_.task.config, round_, models) if models else None
+
+
+def progress_of(participant: Participant, task_id: int) -> dict[str, Any]:
+    """How this person does in a task: tries, foolings, verified so far, current streak of foolings."""
+    examples = participant.examples().filter(task_id=task_id)
+    totals = examples.aggregate(
+        tries=Count("id"),
+        fooled=Count("id", filter=Q(fooled=True)),
+        verified=Count("id", filter=Q(fooled=True, status=Example.Status.VERIFIED)),
+        last_miss=Max("id", filter=Q(fooled=False)),
+    )
+    streak = examples.filter(fooled=True, id__gt=totals.pop("last_miss") or 0).count()
+    return {**totals, "streak": streak}

@@ -1,0 +1,135 @@
+"""Writes about what people meet: tasks and their configs, registered models, rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Max
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services import record_event
+from accounts.transactions import after_commit, durable
+from annotate.config import TaskFile
+from annotate.errors import Conflict, Refused
+from annotate.models import ModelVersion, Round, Task, TaskConfig
+from annotate.signals import round_opened
+
+
+def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]:
+    """Create a task from its file, or give it a new config version if the file says something new.
+
+    Returns the task and whether anything changed. The input kind of a task with examples is fixed.
+    """
+    data = file.model_dump(mode="json")
+    with durable():
+        task, _ = Task.objects.select_for_update(no_key=True).get_or_create(
+            slug=file.slug, defaults={"name": file.name, "input_kind": file.input}
+        )
+        current = TaskConfig.objects.filter(pk=task.config_id).first()
+        if current is not None and current.data == data:
+            return task, False
+        if file.input != task.input_kind and task.examples.exists():
+            raise Refused(
+                "input_kind_fixed",
+                f"{file.slug} has examples of kind {task.input_kind}; another kind is another task.",
+            )
+        latest = task.configs.aggregate(latest=Max("version"))["latest"] or 0
+        task.config = TaskConfig.objects.create(
+            task=task, version=latest + 1, data=data, created_by=actor
+        )
+        task.name, task.input_kind, task.public = file.name, file.input, file.public
+        task.save(update_fields=["config", "name", "input_kind", "public"])
+        if actor is not None:
+            task.owners.add(actor)
+        record_event(
+            actor=actor,
+            verb="configured",
+            subject=task,
+            scope=task.slug,
+            data={"version": latest + 1},
+        )
+    return task, True
+
+
+def register_model(
+    *,
+    task: Task,
+    name: str | None = None,
+    artifact: str = "",
+    sha256: str = "",
+    config: dict[str, Any] | None = None,
+    provenance: dict[str, Any] | None = None,
+    metrics: dict[str, Any] | None = None,
+    parent: ModelVersion | None = None,
+    actor: User | None = None,
+) -> ModelVersion:
+    """Register a model of a task, numbered after the last one; runs inside the caller's transaction."""
+    # Two registrations at once must not take one number.
+    Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+    latest = ModelVersion.objects.filter(task=task).aggregate(n=Max("number"))["n"] or 0
+    number = latest + 1
+    model = ModelVersion.objects.create(
+        task=task,
+        number=number,
+        name=name or f"{task.slug}-{number}",
+        artifact=artifact,
+        sha256=sha256,
+        config=config or {},
+        provenance=provenance or {},
+        metrics=metrics or {},
+        parent=parent,
+    )
+    record_event(actor=actor, verb="registered", subject=model, scope=task.slug)
+    return model
+
+
+def open_next_round(
+    *,
+    task: Task,
+    models: Sequence[ModelVersion],
+    actor: User | None = None,
+    reason: str = "",
+) -> Round:
+    """Close the open round and open the next one with these targets; inside the caller's transaction.
+
+    The round is locked FOR UPDATE, which waits for submissions that are being inserted into it.
+    """
+    if not models or any(model.task_id != task.pk for model in models):
+        raise Refused("bad_targets", "A round needs target models of its own task.")
+    Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+    current = Round.objects.select_for_update().filter(task=task, status=Round.Status.OPEN).first()
+    if current is not None:
+        current.status, current.closed_at = Round.Status.CLOSED, timezone.now()
+        current.save(update_fields=["status", "closed_at"])
+    latest = Round.objects.filter(task=task).aggregate(n=Max("number"))["n"] or 0
+    opened = Round.objects.create(
+        task=task, number=latest + 1, status=Round.Status.OPEN, opened_at=timezone.now()
+    )
+    opened.targets.set(models)
+    record_event(
+        actor=actor,
+        verb="opened",
+        subject=opened,
+        scope=task.slug,
+        data={"number": opened.number, "models": [m.name for m in models], "reason": reason},
+    )
+    slug, number, name = task.slug, opened.number, models[0].name
+    after_commit(lambda: round_opened.send(Round, task=slug, round=number, model=name))
+    return opened
+
+
+def change_target(*, actor: User, task: Task, model: ModelVersion, reason: str) -> Round:
+    """Promote a model by hand, or roll back to an older one: a new round begins with it."""
+    if not reason.strip():
+        raise Refused("reason_missing", "Say why: changing the model needs a reason.")
+    if not model.artifact:
+        raise Refused("no_live_model", f"The model {model.name} is known from a log only.")
+    with durable():
+        if not task.is_owned_by(actor):
+            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+        serving = Round.objects.filter(task=task, status=Round.Status.OPEN, targets=model)
+        if serving.exists():
+            raise Conflict("already_serving", f"{model.name} already serves the open round.")
+        return open_next_round(task=task, models=[model], actor=actor, reason=reason)

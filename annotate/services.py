@@ -1,0 +1,271 @@
+"""Writes about examples: submit, explain, retract, hide, and the verdict that others reach."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from typing import Any
+
+from django.db import IntegrityError
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services import record_event
+from accounts.transactions import durable
+from annotate import inference
+from annotate.errors import Conflict, Refused
+from annotate.inputs import Prepared, prepare, text_key
+from annotate.models import Context, Example, Round
+from annotate.queries import Participant, Target, open_target
+from annotate.signals import example_changed, example_submitted
+
+MAX_EXPLANATION = 2_000
+
+
+def submit(
+    *,
+    participant: Participant,
+    task_id: int,
+    client_id: uuid.UUID,
+    input: object,
+    label: object,
+    context: object = None,
+    explanation: str = "",
+    probes: int = 0,
+    seconds: float | None = None,
+) -> tuple[Example, bool]:
+    """Let the target model answer, compare, and insert the example; returns it and whether it is new.
+
+    The same client id with the same body returns the example of the first time; with another body it
+    raises Conflict. Refused (with a code and a sentence) when the input, the label or the person's
+    standing does not allow it; nothing is written then.
+    """
+    if participant.user is not None and participant.user.banned_at is not None:
+        raise Refused("banned", "This account may not submit any more.", status=403)
+    target = open_target(task_id)
+    if target is None:
+        raise Refused("no_open_round", "No round of this task is open right now.", status=409)
+    file = target.config.file
+    if participant.sandbox and not file.sandbox:
+        raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
+    prepared = prepare(file.input, input)
+    if file.labels and label not in file.label_values:
+        raise Refused(
+            "unknown_label",
+            f"The label must be one of {', '.join(file.label_values)}.",
+            fields={"label": f"not one of {', '.join(file.label_values)}"},
+        )
+    if len(explanation) > MAX_EXPLANATION:
+        raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
+
+    if earlier := _replayed(participant, client_id, prepared, label):
+        return earlier, False
+    # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
+    model = target.model_for(text_key(context) if context is not None else prepared.key)
+    answer = inference.live_model(model).predict_one(prepared)
+    try:
+        with durable():
+            example = _insert(
+                target=target,
+                participant=participant,
+                prepared=prepared,
+                context=context,
+                client_id=client_id,
+                values={
+                    "model": model,
+                    "label": label,
+                    "prediction": answer.label,
+                    "probabilities": answer.probabilities,
+                    "fooled": file.comparator_rule.fooled(answer.label, label),
+                    "explanation": explanation,
+                    "probes": probes,
+                    "seconds": seconds,
+                },
+            )
+    except IntegrityError:
+        # Two requests with one client id: the second finds the first one's row.
+        if earlier := _replayed(participant, client_id, prepared, label):
+            return earlier, False
+        raise
+    return example, True
+
+
+def _replayed(
+    participant: Participant, client_id: uuid.UUID, prepared: Prepared, label: object
+) -> Example | None:
+    earlier = (
+        participant.examples()
+        .select_related("model", "round", "task")
+        .filter(client_id=client_id)
+        .first()
+    )
+    if earlier and (earlier.input_hash != prepared.key or earlier.label != label):
+        raise Conflict(
+            "client_id_reused", "This client_id was already used for another submission."
+        )
+    return earlier
+
+
+def _insert(
+    *,
+    target: Target,
+    participant: Participant,
+    prepared: Prepared,
+    context: object,
+    client_id: uuid.UUID | None,
+    values: dict[str, Any],
+) -> Example:
+    examples = participant.examples().filter(round=target.round)
+    if examples.filter(input_hash=prepared.key, label=values["label"], retracted_at=None).exists():
+        raise Refused(
+            "duplicate", "You have already submitted exactly this in this round.", status=409
+        )
+    last_fooled = examples.filter(fooled=True).order_by("-id").values_list("id", flat=True).first()
+    example = Example.objects.create(
+        task=target.task,
+        config=target.config,
+        round=target.round,
+        author=participant.user,
+        session=participant.session,
+        sandbox=participant.sandbox,
+        client_id=client_id,
+        context=context_of(target.task.pk, context) if context is not None else None,
+        input=prepared.stored,
+        input_hash=prepared.key,
+        tries=examples.filter(id__gt=last_fooled or 0).count() + 1,
+        **values,
+    )
+    # Inserting took a key-share lock on the round, which closing it must wait for (open_round locks
+    # the row FOR UPDATE): what is read now stays true until the commit.
+    if not Round.objects.filter(pk=target.round.pk, status=Round.Status.OPEN).exists():
+        raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")
+    record_event(
+        actor=participant.user,
+        verb="submitted",
+        subject=example,
+        scope=target.task.slug,
+        data={"fooled": example.fooled, "sandbox": example.sandbox},
+    )
+    example_submitted.send(sender=Example, example=example)
+    if example.queued:
+        example.save(update_fields=["queued"])
+    example_changed.send(sender=Example, before=None, example=example)
+    return example
+
+
+def context_of(task_id: int, data: object, source: str = "") -> Context:
+    """The context with this content, made when it is new."""
+    context, _ = Context.objects.get_or_create(
+        task_id=task_id, sha256=text_key(data), defaults={"data": data, "source": source}
+    )
+    return context
+
+
+def lock_example(pk: int) -> Example:
+    """Lock one example's row until the end of the caller's transaction.
+
+    NO KEY: rows that point to it (a lease, a vote) can still be inserted by others meanwhile.
+    """
+    return (
+        Example.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("task", "config", "round", "model")
+        .get(pk=pk)
+    )
+
+
+def _change(example: Example, **values: Any) -> None:
+    """Write to a locked example and tell the apps above, with a copy from before."""
+    before = copy.copy(example)
+    for name, value in values.items():
+        setattr(example, name, value)
+    example.save(update_fields=list(values))
+    example_changed.send(sender=Example, before=before, example=example)
+
+
+def set_queued(example: Example) -> None:
+    """Mark that validators are asked about this locked example."""
+    _change(example, queued=True)
+
+
+def settle(
+    example: Example,
+    *,
+    status: str,
+    label: object | None,
+    actor: User | None = None,
+    reason: str = "",
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Latch the verdict on a locked example.
+
+    A verdict by votes (no actor) changes only an open example. One by an owner changes any, and from
+    then on votes change nothing. `status` "open" takes an owner's verdict back.
+    """
+    adjudicated = actor is not None and status != Example.Status.OPEN
+    if actor is None and example.status != Example.Status.OPEN:
+        raise ValueError("Votes never change a settled example.")
+    before = example.status
+    _change(
+        example,
+        status=status,
+        final_label=label,
+        adjudicated=adjudicated,
+        settled_at=None if status == Example.Status.OPEN else timezone.now(),
+    )
+    record_event(
+        actor=actor,
+        verb="adjudicated" if actor else "settled",
+        subject=example,
+        scope=example.task.slug,
+        data={"from": before, "to": status, "label": label, "reason": reason, **(data or {})},
+    )
+
+
+def retract(*, participant: Participant, uid: uuid.UUID) -> Example:
+    """Take one's own example back: it still counts as submitted, and is used for nothing else."""
+    with durable():
+        example = _own(participant, uid)
+        if example.retracted_at is None:
+            _change(example, retracted_at=timezone.now())
+            record_event(
+                actor=participant.user,
+                verb="retracted",
+                subject=example,
+                scope=example.task.slug,
+            )
+    return example
+
+
+def explain(*, participant: Participant, uid: uuid.UUID, explanation: str) -> Example:
+    """Add or replace the author's explanation of why the model was wrong."""
+    explanation = explanation.strip()
+    if len(explanation) > MAX_EXPLANATION:
+        raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
+    with durable():
+        example = _own(participant, uid)
+        example.explanation = explanation
+        example.save(update_fields=["explanation"])
+    return example
+
+
+def _own(participant: Participant, uid: uuid.UUID) -> Example:
+    pk = participant.examples().filter(uid=uid).values_list("pk", flat=True).first()
+    if pk is None:
+        raise Refused("not_found", "There is no such example of yours.", status=404)
+    return lock_example(pk)
+
+
+def set_hidden(*, actor: User, example_id: int, hidden: bool, reason: str) -> Example:
+    """Hide an example from data and boards, or show it again; an owner's act with a reason."""
+    with durable():
+        example = lock_example(example_id)
+        if (example.hidden_at is not None) != hidden:
+            _change(example, hidden_at=timezone.now() if hidden else None)
+            record_event(
+                actor=actor,
+                verb="hidden" if hidden else "restored",
+                subject=example,
+                scope=example.task.slug,
+                data={"reason": reason},
+            )
+    return example

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class DadcServerConfig(AppConfig):
+    name = "dadc_server"
+    verbose_name = "DADC Server"
+
+    def ready(self) -> None:
+        from dadc_server import checks  # noqa: F401  (registers the system checks)

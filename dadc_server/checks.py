@@ -1,0 +1,20 @@
+"""System checks of the composition root: a setting that would lose or leak something stops the start."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register()
+def web_processes_share_a_channel_layer(**_: Any) -> list[CheckMessage]:
+    """Several web processes without Redis could not tell each other of a new round."""
+    if settings.WEB_CONCURRENCY > 1 and not settings.REDIS_URL:
+        return [
+            Error(
+                f"WEB_CONCURRENCY is {settings.WEB_CONCURRENCY}, but there is no REDIS_URL.",
+                hint="Set REDIS_URL=redis://… or run one web process.",
+                id="dadc.E001",
+            )
+        ]
+    return []

@@ -1,0 +1,41 @@
+"""Websockets: origin first, then who it is (session cookie or token), then which page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from knox.auth import TokenAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+
+from accounts.bridge import in_database_thread
+from annotate.routing import websocket_urlpatterns
+
+
+class TokenUser:
+    """Let a script open a socket with the same `Authorization: Token …` header as over REST."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        header = dict(scope["headers"]).get(b"authorization", b"")
+        kind, _, token = header.partition(b" ")
+        if kind.lower() == b"token" and token:
+            try:
+                user, _ = await in_database_thread(
+                    TokenAuthentication().authenticate_credentials, token.strip()
+                )
+            except AuthenticationFailed:
+                await send({"type": "websocket.close", "code": 4401})
+                return None
+            scope = {**scope, "user": user}
+        return await self.inner(scope, receive, send)
+
+
+_pages = URLRouter(websocket_urlpatterns)
+# A browser always sends Origin, so a page of another site is refused; a script sends none or its
+# token, which no browser adds by itself.
+websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(TokenUser(_pages)))

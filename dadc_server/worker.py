@@ -1,0 +1,25 @@
+"""The web process: uvicorn under gunicorn, with this server's limits."""
+
+import os
+from typing import Any, ClassVar
+
+from uvicorn_worker import UvicornWorker
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
+
+from django.conf import settings  # noqa: E402  (reads the variable above)
+
+
+class Worker(UvicornWorker):
+    """Serves HTTP and websockets; a frame over the size limit closes its socket with 1009."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        **UvicornWorker.CONFIG_KWARGS,
+        # The same limit as for a request's body: a drawing may travel either way.
+        "ws_max_size": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+        # Frames are a few hundred bytes; compressing each costs more than it saves.
+        "ws_per_message_deflate": False,
+        "server_header": False,
+        "proxy_headers": settings.BEHIND_PROXY,
+        "timeout_graceful_shutdown": 8,
+    }

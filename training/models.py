@@ -1,0 +1,114 @@
+"""Frozen data, training runs and who is held out; one active run per task."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import User
+from annotate.models import Example, ModelVersion, Round, Task
+
+
+class Split(models.TextChoices):
+    TRAIN = "train", "train"
+    HELD_OUT = "held_out", "held out"
+
+
+class AuthorSplit(models.Model):
+    """Which side of the split an author is on, for ever: their foolings train or test, never both."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="+")
+    author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    split = models.CharField(max_length=10, choices=Split.choices)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "author"], name="author_split_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.author_id} {self.split}"
+
+
+class Snapshot(models.Model):
+    """A frozen set of verified foolings; `sha256` is over its items in their order of submission."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="snapshots")
+    round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="snapshots")
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"snapshot {self.pk} of {self.task_id}"
+
+
+class SnapshotItem(models.Model):
+    """One example of a snapshot as it was: its verdict may change later, the snapshot does not."""
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, related_name="items")
+    example = models.ForeignKey(Example, on_delete=models.PROTECT, related_name="snapshot_items")
+    label = models.JSONField()
+    split = models.CharField(max_length=10, choices=Split.choices)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["snapshot", "example"], name="snapshot_item_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.example_id} in {self.snapshot_id}"
+
+
+class TrainingRun(models.Model):
+    """One attempt at a better model: its data, its progress while it runs, its gates and its end."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "waiting for a worker"
+        RUNNING = "running", "running"
+        PROMOTED = "promoted", "promoted"
+        PASSED = "passed", "passed, waiting for promotion"
+        REFUSED = "refused", "a gate was not passed"
+        FAILED = "failed", "stopped by an error"
+
+    ACTIVE = (Status.QUEUED, Status.RUNNING)
+
+    uid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="training_runs")
+    round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="training_runs")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    requested_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, help_text="Empty: the trigger."
+    )
+    parent = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="runs_from_it")
+    candidate = models.OneToOneField(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="training_run"
+    )
+    snapshot = models.ForeignKey(
+        Snapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="runs"
+    )
+    config = models.JSONField(default=dict, blank=True)
+    metrics = models.JSONField(default=dict, blank=True)
+    gates = models.JSONField(default=list, blank=True)
+    progress = models.FloatField(default=0, help_text="0 to 1.")
+    stage = models.CharField(max_length=200, blank=True)
+    reason = models.TextField(blank=True, help_text="Why it was not promoted, or what went wrong.")
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["task"],
+                condition=Q(status__in=["queued", "running"]),
+                name="one_active_training_run_per_task",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk} of {self.task_id}"
