@@ -20,7 +20,7 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -250,7 +250,7 @@ class Supervisor:
 
     async def open_for_work(self) -> None:
         """Tell the address once pages are served, then keep a background worker running."""
-        while not await asyncio.to_thread(answers, self.options):
+        while not await asyncio.to_thread(answers, self.options):  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.1)
         print(f"\n  DADC Server is ready: {self.options.url}\n  Ctrl-C stops it.\n", flush=True)
         loop = asyncio.get_running_loop()
@@ -273,8 +273,8 @@ class Supervisor:
         running = [child for child in self.children if child.returncode is None]
         if running:
             print("\nStopping; a running job may finish (Ctrl-C again: at once).", flush=True)
-        waiting = asyncio.gather(*(child.wait() for child in running))
-        impatience = asyncio.create_task(self.impatient.wait())
+        waiting: asyncio.Future[Any] = asyncio.gather(*(child.wait() for child in running))
+        impatience: asyncio.Future[Any] = asyncio.create_task(self.impatient.wait())
         for patience in (GRACE_SECONDS, LAST_WORDS_SECONDS):
             for child in running:
                 if child.returncode is None:

@@ -7,7 +7,7 @@ from uvicorn_worker import UvicornWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
 
-from django.conf import settings  # noqa: E402  (reads the variable above)
+from django.conf import settings
 
 
 class Worker(UvicornWorker):
