@@ -8,6 +8,7 @@ times, so that a second start takes seconds.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import sys
 import time
@@ -76,7 +77,7 @@ def collect_static(report: list[str]) -> None:
 def prepare() -> None:
     django.setup()
     with step("settings"):
-        call_command("check")
+        call_command("check", stdout=io.StringIO())  # says so itself when something is wrong
     with step("database") as report:
         migrate_database(report)
     with step("static files") as report:
