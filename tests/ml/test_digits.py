@@ -1,0 +1,140 @@
+"""Base data: where it comes from, how it is framed, split, augmented and warped."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from ml.digits import (
+    DataError,
+    Images,
+    load_idx,
+    load_sklearn,
+    restore_bitmaps,
+    split_clean,
+)
+from ml.images import normalise
+from ml.warps import WARPS, augment, warp
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def real():
+    return load_sklearn()
+
+
+def write_idx(path, values):
+    values = np.asarray(values, dtype=np.uint8)
+    header = struct.pack(f">{1 + values.ndim}i", 0x800 + values.ndim, *values.shape)
+    data = header + values.tobytes()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def test_scikit_learns_digits_are_framed_as_drawings_are(real):
+    assert real.x.shape == (1797, 28, 28)
+    assert real.x.dtype == np.float32
+    assert real.y.dtype == np.int64
+    assert np.bincount(real.y).min() >= 170
+    np.testing.assert_allclose(
+        np.stack([normalise(image) for image in real.x[:50]]), real.x[:50], atol=0.05
+    )
+
+
+def test_restored_bitmaps_have_the_same_blocks_and_hard_edges():
+    from sklearn.datasets import load_digits
+
+    coarse = (load_digits().images[:50] / 16).astype(np.float32)
+    fine = restore_bitmaps(coarse)
+    assert fine.shape == (50, 32, 32)
+    counted = fine.reshape(50, 8, 4, 8, 4).mean(axis=(2, 4))
+    assert np.abs(counted - coarse).mean() < 0.01
+    blocky = np.kron(coarse, np.ones((4, 4)))
+    assert np.mean((fine > 0.1) & (fine < 0.9)) < 0.7 * np.mean((blocky > 0.1) & (blocky < 0.9))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_idx_files_are_read(tmp_path, suffix):
+    values = np.random.default_rng(0).integers(256, size=(6, 28, 28))
+    write_idx(tmp_path / f"train-images-idx3-ubyte{suffix}", values[:4])
+    write_idx(tmp_path / f"train-labels-idx1-ubyte{suffix}", [3, 1, 4, 1])
+    write_idx(tmp_path / f"t10k-images.idx3-ubyte{suffix}", values[4:])
+    write_idx(tmp_path / f"t10k-labels.idx1-ubyte{suffix}", [5, 9])
+    images = load_idx(tmp_path)
+    np.testing.assert_allclose(images.x, values / 255, atol=1e-6)
+    assert images.y.tolist() == [3, 1, 4, 1, 5, 9]
+
+
+def test_broken_idx_folders_are_refused_with_a_sentence(tmp_path):
+    with pytest.raises(DataError, match="has no train-images"):
+        load_idx(tmp_path)
+    images, labels = tmp_path / "train-images-idx3-ubyte", tmp_path / "train-labels-idx1-ubyte"
+    write_idx(images, np.zeros((2, 28, 28)))
+    with pytest.raises(DataError, match="only one of"):
+        load_idx(tmp_path)
+    write_idx(labels, [1, 2, 3])
+    with pytest.raises(DataError, match="do not belong together"):
+        load_idx(tmp_path)
+    write_idx(labels, np.zeros((2, 2, 2)))
+    with pytest.raises(DataError, match="not an IDX file"):
+        load_idx(tmp_path)
+    labels.write_bytes(b"\0\0\x08\x01\0\0\0\x09ab")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_idx(tmp_path)
+    labels.unlink()
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8bbroken")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_idx(tmp_path)
+
+
+def test_images_and_labels_must_belong():
+    with pytest.raises(DataError):
+        Images(np.zeros((3, 28, 28), np.float32), np.zeros(2, np.int64), "broken")
+
+
+def test_the_clean_split_is_stratified_disjoint_and_repeatable(real):
+    train, held_out = split_clean(real, seed=3)
+    assert len(train) + len(held_out) == len(real)
+    assert 0.19 < len(held_out) / len(real) < 0.21
+    shares = np.bincount(held_out.y) / np.bincount(real.y)
+    assert np.ptp(shares) < 0.01
+    assert not {image.tobytes() for image in train.x} & {image.tobytes() for image in held_out.x}
+    again = split_clean(real, seed=3)[1]
+    np.testing.assert_array_equal(again.x, held_out.x)
+    assert not np.array_equal(split_clean(real, seed=4)[1].x, held_out.x)
+
+
+def test_augmented_digits_differ_each_time_and_stay_drawings(real):
+    x = real.x[:100]
+    first = augment(x, np.random.default_rng(1))
+    np.testing.assert_array_equal(first, augment(x, np.random.default_rng(1)))
+    assert np.abs(first - augment(x, np.random.default_rng(2))).mean() > 0.01
+    framed = np.stack([normalise(image) for image in first])
+    assert 0.5 < framed.mean() / x.mean() < 1.5
+    assert (first[:, 0].max(), first[:, :, 0].max()) < (0.5, 0.5)  # nothing is cut off
+
+
+@pytest.mark.parametrize("kind", WARPS)
+def test_each_warp_changes_every_image_and_loses_none(real, kind):
+    x = real.x[:200]
+    warped = warp(x, np.random.default_rng(0), [kind])
+    assert warped.shape == x.shape
+    assert warped.dtype == np.float32
+    assert np.all(np.abs(warped - x).max(axis=(1, 2)) > 0.1)
+    ink = warped.sum(axis=(1, 2)) / x.sum(axis=(1, 2))
+    low, high = {
+        "shift": (0.4, 1.01),
+        "rotate": (0.9, 1.1),
+        "shrink": (0.15, 0.5),
+        "thicken": (1.2, 2.5),
+        "thin": (0.1, 0.9),
+    }[kind]
+    assert low <= np.median(ink) <= high
+    assert ink.min() > 0.05
+
+
+def test_warps_are_repeatable(real):
+    one, two = (warp(real.x[:20], np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
