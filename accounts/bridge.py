@@ -1,7 +1,7 @@
 """From the event loop into the database: a bounded pool of threads, each with one kept connection.
 
 `database_sync_to_async` would put every socket behind one thread; a thread per call would open a
-connection per message (9 ms on PostgreSQL). Threads of this pool open a connection once and keep it.
+connection per message (9 ms on PostgreSQL). Threads of this pool open one once and keep it.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class User(AbstractUser):
         ]
 
     def has_role(self, role: str) -> bool:
-        """Whether this person may do what `role` may: active, not banned, and at least that role."""
+        """Whether this person may do what `role` may: active, not banned, at least that role."""
         return (
             self.is_active
             and self.banned_at is None

@@ -1,4 +1,4 @@
-"""The one way to write: a transaction that is the outermost one, so that its end means committed."""
+"""The one way to write: an outermost transaction, so that its end means committed."""
 
 from __future__ import annotations
 

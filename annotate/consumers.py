@@ -30,7 +30,7 @@ LONGEST_THOUGHT = 3600.0  # seconds between two submissions that still count as 
 
 
 class AnnotateConsumer(AsyncWebsocketConsumer):
-    """One open page. At most one prediction is under way; of those that wait only the newest stays."""
+    """One open page: at most one prediction is under way, and only the newest one waits."""
 
     async def connect(self) -> None:
         self.task: Task | None = None

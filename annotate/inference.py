@@ -11,7 +11,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from django.conf import settings
@@ -114,7 +113,7 @@ _opening = threading.Lock()
 
 
 def live_model(model: ModelVersion) -> LiveModel:
-    """The opened model of a version; the first call in a process loads and warms it (about 50 ms)."""
+    """The opened model of a version; the first call in a process loads and warms it."""
     if not model.artifact:
         raise Refused(
             "no_live_model", f"The model {model.name} is known from a log only.", status=409

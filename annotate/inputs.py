@@ -25,7 +25,7 @@ _TEXT_FIELDS = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checked input: `key` names its content, `stored` goes to the database, `array` to the model.
+    """A checked input: `key` names its content, `stored` is kept, `array` is read by a model.
 
     `array` is (28, 28) float32 with paper 0 and ink 1 for images and None for texts.
     """
@@ -63,7 +63,7 @@ def text_key(input: object) -> str:
 
 
 def _stored_image(input: object, array: NDArray[np.float32]) -> dict[str, str]:
-    """A PNG without metadata: what was sent may carry a camera's EXIF or half a megabyte of noise."""
+    """A PNG without metadata: what was sent may carry a camera's EXIF, or megabytes of noise."""
     if isinstance(input, dict) and "png" in input:
         png = clean_png(base64.b64decode(input["png"]))
     else:

@@ -1,12 +1,12 @@
-"""Which round and model a task's submissions meet, known to this process without a query each time."""
+"""Which round and model a task's submissions meet, known here without a query each time."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
-from channels.layers import get_channel_layer
 from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
 from django.dispatch import receiver
 
 from accounts.bridge import in_database_thread
@@ -38,6 +38,11 @@ async def target_of(task_id: int) -> Target | None:
 def forget_target(task_id: int) -> None:
     """Read the target anew at the next prediction."""
     _known.pop(task_id, None)
+
+
+def forget_targets() -> None:
+    """Read every target anew (tests that begin with another database)."""
+    _known.clear()
 
 
 def group_of(slug: str) -> str:

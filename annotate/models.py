@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from accounts.models import Role, User, WorkSession
 from annotate.config import TaskFile
@@ -81,17 +82,15 @@ class TaskConfig(models.Model):
     def __str__(self) -> str:
         return f"{self.task_id} v{self.version}"
 
-    @property
-    def file(self) -> TaskFile:
-        """The parsed task file (parsed once per instance)."""
-        if not hasattr(self, "_file"):
-            self._file = TaskFile.model_validate(self.data)
-        return self._file
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise TypeError("A config version is never changed: make a new one.")
         super().save(*args, **kwargs)
+
+    @cached_property
+    def file(self) -> TaskFile:
+        """The parsed task file (parsed once per instance)."""
+        return TaskFile.model_validate(self.data)
 
 
 class Context(models.Model):
@@ -225,7 +224,7 @@ class Example(models.Model):
         blank=True,
         help_text="Made by the client; the same one again is the same example.",
     )
-    external_id = models.CharField(
+    external_id = models.CharField(  # noqa: DJ001  (unique where there is one, so none is NULL)
         max_length=100, null=True, blank=True, help_text="The id it had in an imported log."
     )
     input = models.JSONField()

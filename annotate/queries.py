@@ -45,7 +45,7 @@ class Target:
     models: tuple[ModelVersion, ...]
 
     def model_for(self, context_key: str) -> ModelVersion:
-        """The target model of a context: drawn once among the round's, and kept for that context."""
+        """The target model of a context: drawn among the round's, and kept for that context."""
         index = int(context_key[:12], 16) % len(self.models) if len(self.models) > 1 else 0
         return self.models[index]
 
@@ -70,13 +70,18 @@ def open_target(task_id: int) -> Target | None:
 
 
 def progress_of(participant: Participant, task_id: int) -> dict[str, Any]:
-    """How this person does in a task: tries, foolings, verified so far, current streak of foolings."""
+    """How this person does in a task: tries, foolings, verified so far, streak of foolings."""
     examples = participant.examples().filter(task_id=task_id)
+    fooled = Q(fooled=True)
     totals = examples.aggregate(
+        last_miss=Max("id", filter=~fooled),
+        verified=Count("id", filter=fooled & Q(status=Example.Status.VERIFIED)),
         tries=Count("id"),
-        fooled=Count("id", filter=Q(fooled=True)),
-        verified=Count("id", filter=Q(fooled=True, status=Example.Status.VERIFIED)),
-        last_miss=Max("id", filter=Q(fooled=False)),
+        foolings=Count("id", filter=fooled),
     )
-    streak = examples.filter(fooled=True, id__gt=totals.pop("last_miss") or 0).count()
-    return {**totals, "streak": streak}
+    return {
+        "tries": totals["tries"],
+        "fooled": totals["foolings"],
+        "verified": totals["verified"],
+        "streak": examples.filter(fooled, id__gt=totals["last_miss"] or 0).count(),
+    }

@@ -18,7 +18,7 @@ from annotate.signals import round_opened
 
 
 def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]:
-    """Create a task from its file, or give it a new config version if the file says something new.
+    """Create a task from its file, or give it a new config version if the file differs.
 
     Returns the task and whether anything changed. The input kind of a task with examples is fixed.
     """
@@ -33,7 +33,7 @@ def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]
         if file.input != task.input_kind and task.examples.exists():
             raise Refused(
                 "input_kind_fixed",
-                f"{file.slug} has examples of kind {task.input_kind}; another kind is another task.",
+                f"{file.slug} has examples of kind {task.input_kind}: make another task.",
             )
         latest = task.configs.aggregate(latest=Max("version"))["latest"] or 0
         task.config = TaskConfig.objects.create(
@@ -65,7 +65,7 @@ def register_model(
     parent: ModelVersion | None = None,
     actor: User | None = None,
 ) -> ModelVersion:
-    """Register a model of a task, numbered after the last one; runs inside the caller's transaction."""
+    """Register a model of a task, numbered after the last; inside the caller's transaction."""
     # Two registrations at once must not take one number.
     Task.objects.select_for_update(no_key=True).get(pk=task.pk)
     latest = ModelVersion.objects.filter(task=task).aggregate(n=Max("number"))["n"] or 0
@@ -92,7 +92,7 @@ def open_next_round(
     actor: User | None = None,
     reason: str = "",
 ) -> Round:
-    """Close the open round and open the next one with these targets; inside the caller's transaction.
+    """Close the open round and open the next with these targets, in the caller's transaction.
 
     The round is locked FOR UPDATE, which waits for submissions that are being inserted into it.
     """

@@ -34,11 +34,11 @@ def submit(
     probes: int = 0,
     seconds: float | None = None,
 ) -> tuple[Example, bool]:
-    """Let the target model answer, compare, and insert the example; returns it and whether it is new.
+    """Let the target model answer, compare, insert the example; returns it and whether it is new.
 
-    The same client id with the same body returns the example of the first time; with another body it
-    raises Conflict. Refused (with a code and a sentence) when the input, the label or the person's
-    standing does not allow it; nothing is written then.
+    The same client id with the same body returns the example of the first time; with another body
+    it raises Conflict. Refused (with a code and a sentence) when the input, the label or the
+    person's standing does not allow it; nothing is written then.
     """
     if participant.user is not None and participant.user.banned_at is not None:
         raise Refused("banned", "This account may not submit any more.", status=403)
@@ -198,8 +198,8 @@ def settle(
 ) -> None:
     """Latch the verdict on a locked example.
 
-    A verdict by votes (no actor) changes only an open example. One by an owner changes any, and from
-    then on votes change nothing. `status` "open" takes an owner's verdict back.
+    A verdict by votes (no actor) changes only an open example. One by an owner changes any, and
+    from then on votes change nothing. `status` "open" takes an owner's verdict back.
     """
     adjudicated = actor is not None and status != Example.Status.OPEN
     if actor is None and example.status != Example.Status.OPEN:

@@ -8,7 +8,8 @@ from django.core.asgi import get_asgi_application
 
 http = get_asgi_application()  # before anything imports models
 
-from dadc_server.sockets import websocket  # noqa: E402
 from channels.routing import ProtocolTypeRouter  # noqa: E402
+
+from dadc_server.sockets import websocket  # noqa: E402
 
 application = ProtocolTypeRouter({"http": http, "websocket": websocket})

@@ -1,4 +1,4 @@
-"""System checks of the composition root: a setting that would lose or leak something stops the start."""
+"""System checks: a setting that would lose or leak something stops the start."""
 
 from typing import Any
 

@@ -1,11 +1,11 @@
-"""All settings, read from the environment once; a bad value stops the start with the variable's name.
+"""All settings, read from the environment once; a bad value stops the start with its name.
 
 | variable | default | meaning |
 |---|---|---|
 | DADC_DATA | var/ | folder for the database, artifacts, secret key and logs |
 | DATABASE_URL | (empty) | postgres://…; empty means SQLite in DADC_DATA |
 | REDIS_URL | (empty) | redis://…; channel layer and cache; empty means in-memory, one web process |
-| DADC_SECRET_KEY | (empty) | empty: made at first start in DADC_DATA/secret_key, readable by its owner only |
+| DADC_SECRET_KEY | (empty) | empty: made at first start in DADC_DATA/secret_key (mode 600) |
 | DADC_DEBUG | 0 | Django's debug pages; never on a server others can reach |
 | DADC_ALLOWED_HOSTS | localhost,127.0.0.1,[::1] | host names the server answers to |
 | DADC_ORIGINS | (empty) | further trusted origins, https://… |
@@ -136,6 +136,8 @@ else:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "db.sqlite3",
             "CONN_MAX_AGE": 600,
+            # Tests race threads on a file as people do, not on a database in one thread's memory.
+            "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
             "OPTIONS": {
                 # IMMEDIATE: a transaction that will write takes the lock at its start and waits
                 # for it; a deferred one fails at once when it is upgraded under another writer.

@@ -19,7 +19,7 @@ class Split(models.TextChoices):
 
 
 class AuthorSplit(models.Model):
-    """Which side of the split an author is on, for ever: their foolings train or test, never both."""
+    """Which side an author is on, for ever: their foolings train or test, never both."""
 
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="+")
     author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
@@ -35,7 +35,7 @@ class AuthorSplit(models.Model):
 
 
 class Snapshot(models.Model):
-    """A frozen set of verified foolings; `sha256` is over its items in their order of submission."""
+    """A frozen set of verified foolings; `sha256` is over its items in order of submission."""
 
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="snapshots")
     round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="snapshots")
@@ -64,7 +64,7 @@ class SnapshotItem(models.Model):
 
 
 class TrainingRun(models.Model):
-    """One attempt at a better model: its data, its progress while it runs, its gates and its end."""
+    """One attempt at a better model: its data, its progress, its gates and its end."""
 
     class Status(models.TextChoices):
         QUEUED = "queued", "waiting for a worker"

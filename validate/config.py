@@ -11,7 +11,7 @@ from validate.policies import Policy, parse_policy
 
 
 class ValidationSettings(Section):
-    """How examples of a task are validated: a policy's name and parameters, and the queue's rules."""
+    """How examples are validated: a policy's name and parameters, and the queue's rules."""
 
     policy: str = "bayes"
     parameters: dict[str, Any] = Field(default_factory=dict)

@@ -16,8 +16,8 @@ from annotate.models import Example, Task
 class QueueItem(models.Model):
     """An example that waits for votes; deleted when it is settled, so the queue stays small.
 
-    `votes_wanted` is how many further votes are certain to be usable; `leases_active` how many people
-    hold a lease on it. Both live in the row that `next_item` locks, so that one statement decides.
+    `votes_wanted` is how many further votes are certain to be usable; `leases_active` how many
+    people hold a lease on it. Both live in the row that `next_item` locks: one statement decides.
     """
 
     example = models.OneToOneField(
@@ -55,7 +55,7 @@ class QueueItem(models.Model):
 
 
 class Lease(models.Model):
-    """One person's short claim on one example; its id is the fencing token that the vote carries."""
+    """One person's short claim on one example; its id is the fencing token the vote carries."""
 
     class End(models.TextChoices):
         VOTED = "voted", "voted"
@@ -102,7 +102,7 @@ class Vote(models.Model):
         User,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="The example's author, kept here so that the database refuses a vote on one's own.",
+        help_text="The example's author, kept so that the database refuses a vote on one's own.",
     )
     lease = models.OneToOneField(Lease, null=True, blank=True, on_delete=models.PROTECT)
     label = models.JSONField(null=True, blank=True)

@@ -16,7 +16,7 @@ _draw = random.SystemRandom()
 
 @receiver(example_submitted)
 def queue_submission(example: Example, **_: Any) -> None:
-    """Queue every claimed fooling, and a random share of the rest so that nobody can guess which."""
+    """Queue every claimed fooling, and a random share of the rest: nobody can guess which."""
     if example.sandbox:
         return
     if example.fooled:

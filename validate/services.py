@@ -26,7 +26,7 @@ MAX_REASON = 1_000
 
 
 def enqueue(example: Example, *, priority: int) -> QueueItem:
-    """Put a new or locked example into the queue, with as many votes wanted as its policy can use."""
+    """Put a new or locked example into the queue, wanting the votes that its policy can use."""
     return QueueItem.objects.create(
         example=example,
         task_id=example.task_id,
@@ -58,7 +58,7 @@ def _decide(example: Example) -> Decision:
 
 # --- leases ---------------------------------------------------------------------------------------
 def next_item(*, validator: User, task: Task) -> Lease | None:
-    """Lease the next example to this person, or give back the lease they hold; None: nothing waits."""
+    """Lease the next example to this person, or the one they hold; None: nothing waits."""
     _require_validator(validator, task)
     with durable():
         if held := queries.held_lease(validator, task.pk):
@@ -214,7 +214,7 @@ def cast(
 ) -> Vote:
     """Insert a vote on a locked example and let the policy speak; the queue follows.
 
-    A vote that the queue would no longer ask for (settled, withdrawn) is surplus and decides nothing.
+    A vote that the queue would no longer ask for (settled, withdrawn) is surplus, decides nothing.
     """
     item = lock_item(example.pk)
     surplus = item is None or item.withdrawn
@@ -293,7 +293,7 @@ def undo(*, validator: User, task: Task) -> Lease:
 def adjudicate(
     *, actor: User, example_id: int, status: str, reason: str, label: object | None = None
 ) -> Example:
-    """Settle an example by an owner's word, whatever its votes say; `open` gives it back to them."""
+    """Settle an example by an owner's word, whatever its votes say; `open` returns it to them."""
     if not reason.strip():
         raise Refused("reason_missing", "Say why: a decision by an owner needs a reason.")
     with durable():

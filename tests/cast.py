@@ -1,0 +1,121 @@
+"""The people and things of the tests: small builders that go through the real services."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from django.conf import settings
+from numpy.typing import NDArray
+
+from accounts.models import User
+from accounts.services import create_user
+from accounts.transactions import durable
+from annotate import rounds, services
+from annotate.config import parse_task_file
+from annotate.models import Example, ModelVersion, Task
+from annotate.queries import Participant
+from ml import artifacts
+from ml.images import png_of
+from ml.nets import DigitNet
+from validate import services as validation
+
+PASSWORD = "correct horse battery staple"
+DIGITS = [str(digit) for digit in range(10)]
+
+
+def person(name: str, role: str = "annotator") -> User:
+    """Somebody with an account and PASSWORD."""
+    return create_user(username=name, role=role, password=PASSWORD)
+
+
+def task_file(**changes: Any) -> dict[str, Any]:
+    """A task file for digits, validated by two people and a third when these differ."""
+    return {
+        "slug": "digits",
+        "name": "Digits",
+        "input": "image",
+        "labels": [{"value": digit, "name": digit, "key": digit} for digit in DIGITS],
+        "validation": {"policy": "two_plus_one", "sample": 0},
+        **changes,
+    }
+
+
+def digits_task(owner: User | None = None, **changes: Any) -> Task:
+    """A digits task with an untrained but fixed model and an open first round."""
+    task, _ = rounds.load_task(file=parse_task_file(task_file(**changes)), actor=owner)
+    model = fixed_model(task)
+    with durable():
+        rounds.open_next_round(task=task, models=[model])
+    return task
+
+
+def fixed_model(task: Task, seed: int = 0) -> ModelVersion:
+    """Register an untrained digits net whose weights follow from the seed."""
+    torch.manual_seed(seed)
+    artifact = artifacts.save(
+        DigitNet(), net_name="digits", folder=Path(settings.ARTIFACT_DIR), labels=DIGITS
+    )
+    with durable():
+        return rounds.register_model(
+            task=task,
+            artifact=artifact.path.name,
+            sha256=artifact.sha256,
+            config={"net": "digits", "seed": seed},
+        )
+
+
+def drawing(seed: int) -> dict[str, str]:
+    """A stroke that no other seed gives, as the image input of the contract."""
+    return {"png": base64.b64encode(png_of(scribble(seed))).decode()}
+
+
+def scribble(seed: int) -> NDArray[np.float32]:
+    """A (56, 56) drawing: a random walk of a thick pen."""
+    rng = np.random.default_rng(seed)
+    canvas = np.zeros((56, 56), dtype=np.float32)
+    y, x = 28, 28
+    for dy, dx in rng.integers(-5, 6, size=(12, 2)):
+        y, x = int(np.clip(y + dy, 4, 50)), int(np.clip(x + dx, 4, 50))
+        canvas[y - 2 : y + 3, x - 2 : x + 3] = 1
+    return canvas
+
+
+def submission(
+    task: Task, author: User, seed: int = 1, *, fooled: bool = True, **changes: Any
+) -> Example:
+    """An example by this author, whose label differs from the prediction if it is to fool."""
+    input = drawing(seed)
+    said = prediction(task, input)
+    label = said if not fooled else DIGITS[(int(said) + 1) % 10]
+    example, _ = services.submit(
+        participant=Participant(user=author),
+        task_id=task.pk,
+        **{"client_id": uuid.uuid4(), "input": input, "label": label, **changes},
+    )
+    assert example.fooled == fooled
+    return example
+
+
+def prediction(task: Task, input: object) -> str:
+    """What the task's live model says of an input."""
+    from annotate.inference import live_model
+    from annotate.inputs import prepare
+    from annotate.queries import open_target
+
+    target = open_target(task.pk)
+    assert target is not None
+    return live_model(target.models[0]).predict_one(prepare("image", input)).label
+
+
+def answer(validator: User, task: Task, label: str | None = None, flag: str = "") -> Example:
+    """Take the next item and vote on it (by default for the author's label); returns the example."""
+    lease = validation.next_item(validator=validator, task=task)
+    assert lease is not None, "the queue is empty"
+    vote = lease.example.label if label is None and not flag else label
+    validation.vote(validator=validator, lease_id=lease.pk, label=vote, flag=flag)
+    return Example.objects.get(pk=lease.example_id)

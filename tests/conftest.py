@@ -1,0 +1,77 @@
+"""What every test shares: its own data folder, plain static files, quick passwords, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from django.conf import settings as django_settings
+from django.core.cache import cache
+
+from accounts.models import User
+from annotate import inference, live
+from annotate.models import Task
+from tests import cast
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_world(settings: Any, tmp_path: Path) -> Iterator[None]:
+    """Artifacts of this test alone, nothing remembered from the one before."""
+    settings.ARTIFACT_DIR = tmp_path / "artifacts"
+    settings.ARTIFACT_DIR.mkdir()
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.DATABASE_THREADS = 0
+    yield
+    inference.forget_models()
+    live.forget_targets()
+    cache.clear()
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return cast.person("olive", "owner")
+
+
+@pytest.fixture
+def annotator(db: None) -> User:
+    return cast.person("anna")
+
+
+@pytest.fixture
+def other_annotator(db: None) -> User:
+    return cast.person("bert")
+
+
+@pytest.fixture
+def validator(db: None) -> User:
+    return cast.person("vera", "validator")
+
+
+@pytest.fixture
+def other_validator(db: None) -> User:
+    return cast.person("wim", "validator")
+
+
+@pytest.fixture
+def third_validator(db: None) -> User:
+    return cast.person("xena", "validator")
+
+
+@pytest.fixture
+def task(owner: User) -> Task:
+    """The digits task of `owner`, open."""
+    return cast.digits_task(owner)
+
+
+@pytest.fixture
+def on_postgres() -> bool:
+    return "postgresql" in django_settings.DATABASES["default"]["ENGINE"]

@@ -1,0 +1,280 @@
+"""The queue: leases, votes, the latched verdict, undo, adjudication, bans."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import Event, User
+from annotate.errors import Conflict, Refused
+from annotate.models import Example, Task
+from scoring.models import Tally
+from tests import cast
+from validate import services
+from validate.models import Lease, QueueItem, Vote
+
+
+def test_two_agreeing_validators_verify(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    example = cast.submission(task, annotator)
+
+    assert cast.answer(validator, task).status == Example.Status.OPEN
+    assert cast.answer(other_validator, task).status == Example.Status.VERIFIED
+
+    example.refresh_from_db()
+    assert example.final_label == example.label
+    assert not QueueItem.objects.exists()
+    assert Tally.objects.get(author=annotator).verified == 1
+    assert Event.objects.filter(verb="settled", object_id=example.pk).count() == 1
+
+
+def test_a_third_is_asked_only_when_the_first_two_differ(
+    task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
+) -> None:
+    example = cast.submission(task, annotator)
+    cast.answer(validator, task)
+    cast.answer(other_validator, task, label=example.prediction)
+    assert cast.answer(third_validator, task).status == Example.Status.VERIFIED
+
+
+def test_nobody_is_asked_about_their_own(task: Task, validator: User) -> None:
+    cast.submission(task, validator)
+    assert services.next_item(validator=validator, task=task) is None
+
+
+def test_nobody_is_asked_twice(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    cast.submission(task, annotator)
+    cast.answer(validator, task)
+    assert services.next_item(validator=validator, task=task) is None
+
+
+def test_asking_again_gives_the_lease_that_is_held(
+    task: Task, annotator: User, validator: User
+) -> None:
+    cast.submission(task, annotator, 1)
+    cast.submission(task, annotator, 2)
+    first = services.next_item(validator=validator, task=task)
+    assert services.next_item(validator=validator, task=task) == first
+
+
+def test_claimed_foolings_come_first(owner: User, annotator: User, validator: User) -> None:
+    task = cast.digits_task(owner, validation={"policy": "two_plus_one", "sample": 1})
+    cast.submission(task, annotator, 1, fooled=False)
+    fooling = cast.submission(task, annotator, 2)
+
+    lease = services.next_item(validator=validator, task=task)
+
+    assert lease is not None
+    assert lease.example == fooling
+
+
+def test_never_more_leases_than_useful_votes(
+    task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
+) -> None:
+    cast.submission(task, annotator)
+    assert services.next_item(validator=validator, task=task)
+    assert services.next_item(validator=other_validator, task=task)
+    assert services.next_item(validator=third_validator, task=task) is None
+    with pytest.raises(IntegrityError), transaction.atomic():
+        QueueItem.objects.update(leases_active=3)
+
+
+def test_an_expired_lease_frees_its_place_and_its_vote_is_refused(
+    task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
+) -> None:
+    cast.submission(task, annotator)
+    lost = services.next_item(validator=validator, task=task)
+    services.next_item(validator=other_validator, task=task)
+    assert lost is not None
+
+    with time_machine.travel(timezone.now() + timedelta(minutes=5), tick=False):
+        assert services.next_item(validator=third_validator, task=task)
+        with pytest.raises(Conflict) as refused:
+            services.vote(validator=validator, lease_id=lost.pk, label="3")
+
+    assert refused.value.code == "lease_lost"
+    assert not Vote.objects.exists()
+
+
+def test_a_lease_of_somebody_else_is_no_licence(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    cast.submission(task, annotator)
+    lease = services.next_item(validator=validator, task=task)
+    assert lease is not None
+    with pytest.raises(Conflict):
+        services.vote(validator=other_validator, lease_id=lease.pk, label="3")
+
+
+def test_the_same_vote_sent_again_is_one_vote(task: Task, annotator: User, validator: User) -> None:
+    cast.submission(task, annotator)
+    lease = services.next_item(validator=validator, task=task)
+    assert lease is not None
+
+    first = services.vote(validator=validator, lease_id=lease.pk, label="3")
+    again = services.vote(validator=validator, lease_id=lease.pk, label="3")
+
+    assert first == again
+    with pytest.raises(Conflict) as refused:
+        services.vote(validator=validator, lease_id=lease.pk, label="4")
+    assert refused.value.code == "already_voted"
+    assert Vote.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"label": "eleven"}, "unknown_label"),
+        ({"flag": "boring"}, "unknown_flag"),
+        ({}, "bad_vote"),
+        ({"label": "3", "flag": "spam"}, "bad_vote"),
+    ],
+)
+def test_a_bad_answer_keeps_the_lease(
+    task: Task, annotator: User, validator: User, answer: dict[str, str], code: str
+) -> None:
+    cast.submission(task, annotator)
+    lease = services.next_item(validator=validator, task=task)
+    assert lease is not None
+
+    with pytest.raises(Refused) as refused:
+        services.vote(validator=validator, lease_id=lease.pk, **answer)
+
+    assert refused.value.code == code
+    assert not Vote.objects.exists()
+    assert services.next_item(validator=validator, task=task) == lease
+
+
+def test_the_database_refuses_a_vote_on_ones_own_and_a_second_vote(
+    task: Task, annotator: User, validator: User
+) -> None:
+    example = cast.submission(task, annotator)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Vote.objects.create(example=example, validator=annotator, author=annotator, label="3")
+    Vote.objects.create(example=example, validator=validator, author=annotator, label="3")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Vote.objects.create(example=example, validator=validator, author=annotator, label="4")
+
+
+def test_a_lease_on_ones_own_example_cannot_be_voted(task: Task, validator: User) -> None:
+    example = cast.submission(task, validator)
+    lease = Lease.objects.create(
+        example=example, validator=validator, expires_at=timezone.now() + timedelta(minutes=1)
+    )
+    with pytest.raises(Refused) as refused:
+        services.vote(validator=validator, lease_id=lease.pk, label="3")
+    assert (refused.value.code, refused.value.status) == ("own_example", 403)
+
+
+def test_a_skipped_item_comes_back_only_when_asked_for(
+    task: Task, annotator: User, validator: User
+) -> None:
+    cast.submission(task, annotator)
+    lease = services.next_item(validator=validator, task=task)
+    assert lease is not None
+
+    services.release(validator=validator, lease_id=lease.pk, skip=True)
+    assert services.next_item(validator=validator, task=task) is None
+
+    assert services.unskip(validator=validator, task=task) == 1
+    assert services.next_item(validator=validator, task=task) is not None
+
+
+def test_undo_takes_the_vote_back_and_asks_again(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    example = cast.submission(task, annotator)
+    cast.answer(validator, task, label=example.prediction)
+
+    lease = services.undo(validator=validator, task=task)
+
+    assert lease.example == example
+    assert not Vote.objects.exists()
+    services.vote(validator=validator, lease_id=lease.pk, label=example.label)
+    assert cast.answer(other_validator, task).status == Example.Status.VERIFIED
+
+
+def test_a_settled_example_cannot_be_undone(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    cast.submission(task, annotator)
+    cast.answer(validator, task)
+    cast.answer(other_validator, task)
+    with pytest.raises(Conflict) as refused:
+        services.undo(validator=other_validator, task=task)
+    assert refused.value.code == "settled"
+
+
+def test_a_vote_after_the_verdict_is_surplus(
+    task: Task, annotator: User, validator: User, owner: User
+) -> None:
+    example = cast.submission(task, annotator)
+    lease = services.next_item(validator=validator, task=task)
+    assert lease is not None
+    services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="illegible")
+
+    vote = services.vote(validator=validator, lease_id=lease.pk, label=example.label)
+
+    assert vote.surplus
+    example.refresh_from_db()
+    assert example.status == Example.Status.REJECTED
+
+
+def test_an_adjudication_needs_a_reason_and_an_owner(
+    task: Task, annotator: User, validator: User, owner: User
+) -> None:
+    example = cast.submission(task, annotator)
+    with pytest.raises(Refused) as no_reason:
+        services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason=" ")
+    with pytest.raises(Refused) as no_owner:
+        services.adjudicate(actor=validator, example_id=example.pk, status="verified", reason="x")
+    assert (no_reason.value.code, no_owner.value.code) == ("reason_missing", "not_an_owner")
+
+
+def test_statistics_follow_an_adjudication_by_the_difference(
+    task: Task, annotator: User, owner: User, validator: User, other_validator: User
+) -> None:
+    example = cast.submission(task, annotator)
+    cast.answer(validator, task)
+    cast.answer(other_validator, task)
+
+    services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="a scribble")
+    tally = Tally.objects.get(author=annotator)
+    assert (tally.verified, tally.rejected, tally.pending) == (0, 1, 0)
+
+    services.adjudicate(actor=owner, example_id=example.pk, status="open", reason="hasty")
+    example.refresh_from_db()
+    # The votes speak again, and had already decided.
+    assert (example.status, example.adjudicated) == (Example.Status.VERIFIED, False)
+
+
+def test_a_ban_takes_waiting_items_out_and_lifting_it_brings_them_back(
+    task: Task, annotator: User, validator: User, owner: User
+) -> None:
+    cast.submission(task, annotator)
+
+    services.set_banned(actor=owner, user=annotator, banned=True, reason="spam")
+    assert services.next_item(validator=validator, task=task) is None
+
+    services.set_banned(actor=owner, user=annotator, banned=False, reason="a mistake")
+    assert services.next_item(validator=validator, task=task) is not None
+
+
+def test_annotators_do_not_validate(task: Task, annotator: User, other_annotator: User) -> None:
+    cast.submission(task, annotator)
+    with pytest.raises(Refused) as refused:
+        services.next_item(validator=other_annotator, task=task)
+    assert refused.value.status == 403
+
+
+def test_a_task_may_open_its_queue_to_annotators(
+    owner: User, annotator: User, other_annotator: User
+) -> None:
+    task = cast.digits_task(owner, validation={"policy": "two_plus_one", "open_to": "annotator"})
+    cast.submission(task, annotator)
+    assert services.next_item(validator=other_annotator, task=task) is not None

@@ -1,0 +1,419 @@
+"""Gates: what a candidate model must show before it replaces the current one; imports no Django.
+
+All differences are new minus old, on the same items, in percentage points. Sentences are written
+for the owner's page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
+from math import sqrt
+from statistics import NormalDist
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from annotate.rule_spec import build, check_integer, check_number
+
+_ROUNDING: Final = 1e-9
+_CALIBRATION_BINS: Final = 15
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """What a task asks of a candidate; margins in percentage points, shares in per cent.
+
+    A margin of -0.5 allows a loss of half a point. `confidence` is that of the one-sided bounds.
+    """
+
+    clean_margin: float = -0.5
+    """For the bound on clean data, from `clean_items` items on."""
+    clean_margin_few: float = -1.5
+    """The same with fewer items."""
+    clean_items: int = 2000
+    earlier_margin: float = -1.0
+    """For the difference on each earlier round's frozen test."""
+    new_round_items: int = 50
+    """Held-out items of the new round from which on its gain has to be certain."""
+    recall_margin: float = -2.0
+    """For the recall of each class with at least `recall_items` clean items."""
+    recall_items: int = 50
+    negative_flips: float = 1.0
+    """Highest share of clean items that the old model had right and the new one has wrong."""
+    calibration_rise: float = 0.02
+    """Highest rise of the expected calibration error, a number from 0 to 1."""
+    min_verified: int = 50
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        for name in ("clean_margin", "clean_margin_few", "earlier_margin", "recall_margin"):
+            check_number(name, getattr(self, name), least=-100, most=0)
+        for name in ("clean_items", "new_round_items", "recall_items", "min_verified"):
+            check_integer(name, getattr(self, name), least=0, most=10**9)
+        check_number("negative_flips", self.negative_flips, least=0, most=100)
+        check_number("calibration_rise", self.calibration_rise, least=0, most=1)
+        check_number("confidence", self.confidence, least=0.5, most=1, inclusive=False)
+
+
+def parse_gate_settings(overrides: Mapping[str, Any]) -> GateSettings:
+    """Read a task's own settings over the defaults; ValueError is a sentence."""
+    return build(GateSettings, overrides, what="gates")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paired:
+    """Predictions of the old and the new model for the same items, and the true labels.
+
+    One label or class index an item; probabilities, where given, have shape (items, classes) and
+    rows that sum to 1. ValueError if the lengths differ.
+    """
+
+    old: Array
+    new: Array
+    truth: Array
+    old_probabilities: Array | None = None
+    new_probabilities: Array | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            values = getattr(self, field.name)
+            if values is None:
+                continue
+            array = np.asarray(values)
+            shape = 2 if field.name.endswith("probabilities") else 1
+            if array.ndim != shape or len(array) != len(self.truth):
+                raise ValueError(f"'{field.name}' has shape {array.shape} for {self.n} items.")
+            object.__setattr__(self, field.name, array)
+
+    @property
+    def n(self) -> int:
+        return len(self.truth)
+
+    def of_class(self, label: Any) -> Paired:
+        """The items whose true label is `label`, without probabilities."""
+        chosen = self.truth == label
+        return Paired(self.old[chosen], self.new[chosen], self.truth[chosen])
+
+    @property
+    def lost(self) -> int:
+        """Items the old model had right and the new one has wrong: McNemar's b."""
+        return int(((self.old == self.truth) & (self.new != self.truth)).sum())
+
+    @property
+    def gained(self) -> int:
+        """Items the old model had wrong and the new one has right: McNemar's c."""
+        return int(((self.old != self.truth) & (self.new == self.truth)).sum())
+
+    @property
+    def delta(self) -> float:
+        """Difference of the accuracies in points; needs at least one item."""
+        return 100 * (self.gained - self.lost) / self.n
+
+    def lower_bound(self, confidence: float) -> float:
+        """One-sided lower bound of `delta`, in points."""
+        return 100 * paired_lower_bound(self.lost, self.gained, self.n, confidence)
+
+    def upper_bound(self, confidence: float) -> float:
+        """One-sided upper bound of `delta`, in points."""
+        return -100 * paired_lower_bound(self.gained, self.lost, self.n, confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """One gate's verdict with the numbers behind it, all of them plain for JSON.
+
+    `value` is what was measured and `threshold` what it is held against; `bound` is a one-sided
+    confidence bound of the value. `b` and `c` are McNemar's discordant counts (lost and gained).
+    None where a number does not apply or could not be measured.
+    """
+
+    name: str
+    passed: bool
+    value: float | None
+    bound: float | None
+    threshold: float | None
+    n: int
+    sentence: str
+    b: int | None = None
+    c: int | None = None
+
+
+def judge(
+    clean: Paired,
+    earlier: Mapping[int, Paired],
+    new_round: Paired,
+    *,
+    verified: int,
+    shared_authors: Collection[str],
+    settings: GateSettings | None = None,
+) -> list[GateResult]:
+    """Hold a candidate against every gate, in the order in which a page shows them.
+
+    `clean` is held-out clean data, `earlier` the frozen test of each earlier round by number,
+    `new_round` the held-out items of the round just played, `verified` the number of verified items
+    of that round, `shared_authors` the test authors who were met in training.
+    """
+    settings = settings or GateSettings()
+    return [
+        _verified_gate(verified, settings),
+        _authors_gate(shared_authors),
+        _clean_gate(clean, settings),
+        *(_earlier_gate(number, earlier[number], settings) for number in sorted(earlier)),
+        _new_round_gate(new_round, settings),
+        _recall_gate(clean, settings),
+        _flips_gate(clean, settings),
+        _calibration_gate(clean, settings),
+    ]
+
+
+def passed(results: Iterable[GateResult]) -> bool:
+    """Whether every gate is passed."""
+    return all(result.passed for result in results)
+
+
+def paired_lower_bound(lost: int, gained: int, n: int, confidence: float = 0.95) -> float:
+    """One-sided lower bound of (gained - lost) / n, the difference of two paired proportions.
+
+    The score bound of Tango (1998, Statistics in Medicine 17:891): the smallest difference that a
+    score test with the restricted maximum-likelihood nuisance parameter does not reject, found by
+    bisection. Without discordant items it is -z^2 / (n + z^2) and not 0: agreement on a few items
+    proves little. -1 without items.
+    """
+    if lost < 0 or gained < 0 or lost + gained > n:
+        raise ValueError(f"{lost} lost and {gained} gained do not fit into {n} items.")
+    if n == 0:
+        return -1.0
+    z = NormalDist().inv_cdf(confidence)
+
+    def rejected(difference: float) -> bool:
+        b = (2 * n + lost - gained) * difference - lost - gained
+        c = -lost * difference * (1 - difference)
+        only_old = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
+        variance = n * (2 * only_old + difference * (1 - difference))
+        return gained - lost - n * difference > z * sqrt(max(0.0, variance))
+
+    low, high = -1.0, (gained - lost) / n
+    while low < (middle := (low + high) / 2) < high:
+        if rejected(middle):
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def expected_calibration_error(probabilities: Array, right: Array) -> float:
+    """Mean gap between confidence and accuracy over 15 equal bins (Guo et al. 2017), 0 to 1.
+
+    `probabilities` has shape (items, classes), and `right` says which items were predicted right;
+    the confidence is the highest probability. Needs at least one item.
+    """
+    confidence = probabilities.max(axis=1)
+    place = np.ceil(confidence * _CALIBRATION_BINS).astype(int).clip(1, _CALIBRATION_BINS)
+    gaps = np.bincount(place, weights=confidence - right, minlength=_CALIBRATION_BINS + 1)
+    return float(np.abs(gaps).sum() / len(right))
+
+
+def _verified_gate(verified: int, settings: GateSettings) -> GateResult:
+    least = settings.min_verified
+    return GateResult(
+        name="verified",
+        passed=verified >= least,
+        value=verified,
+        bound=None,
+        threshold=least,
+        n=verified,
+        sentence=f"{_count(verified, 'verified example')} to learn from; at least {least} needed.",
+    )
+
+
+def _authors_gate(shared_authors: Collection[str]) -> GateResult:
+    shared = len(shared_authors)
+    return GateResult(
+        name="authors",
+        passed=not shared,
+        value=shared,
+        bound=None,
+        threshold=0,
+        n=shared,
+        sentence=f"{_count(shared, 'test author')} also in the training data; none allowed."
+        if shared
+        else "No test author is in the training data.",
+    )
+
+
+def _clean_gate(clean: Paired, settings: GateSettings) -> GateResult:
+    few = clean.n < settings.clean_items
+    margin = settings.clean_margin_few if few else settings.clean_margin
+    if not clean.n:
+        return _without_items("clean", margin, "There is no clean test data: nothing to judge by.")
+    bound = clean.lower_bound(settings.confidence)
+    return _paired_gate(
+        "clean",
+        clean,
+        ok=bound >= margin - _ROUNDING,
+        bound=bound,
+        threshold=margin,
+        sentence=f"Clean data: {_change(clean)}; with {settings.confidence:.0%} confidence at least "
+        f"{bound:+.2f} points, and {margin:+.2f} or more is asked for"
+        + (f" of fewer than {settings.clean_items:,} items." if few else "."),
+    )
+
+
+def _earlier_gate(number: int, test: Paired, settings: GateSettings) -> GateResult:
+    name, margin = f"round {number}", settings.earlier_margin
+    if not test.n:
+        sentence = f"Round {number} kept no test items: not judged."
+        return _without_items(name, margin, sentence, ok=True)
+    grain = 100 / test.n
+    coarse = f" One item is {grain:.1f} points here." if grain > -margin else ""
+    return _paired_gate(
+        name,
+        test,
+        ok=test.delta >= margin - _ROUNDING,
+        bound=test.lower_bound(settings.confidence),
+        threshold=margin,
+        sentence=f"Round {number}: {_change(test)}; {margin:+.2f} points or more is asked for.{coarse}",
+    )
+
+
+def _new_round_gate(test: Paired, settings: GateSettings) -> GateResult:
+    name = "new round"
+    if not test.n:
+        return _without_items(name, 0.0, "The new round has no held-out items: no gain to show.")
+    bound = test.lower_bound(settings.confidence)
+    if test.n < settings.new_round_items:
+        ok = test.delta >= 0
+        asked = (
+            f"no loss is asked for, which is all that fewer than {settings.new_round_items} items "
+            "can tell"
+        )
+    else:
+        ok = test.delta > 0 and bound > 0
+        asked = (
+            f"with {settings.confidence:.0%} confidence at least {bound:+.2f} points, and more "
+            "than 0 is asked for"
+        )
+    sentence = f"New round: {_change(test)}; {asked}."
+    return _paired_gate(name, test, ok=ok, bound=bound, threshold=0.0, sentence=sentence)
+
+
+def _recall_gate(clean: Paired, settings: GateSettings) -> GateResult:
+    """Judge each class by its difference, or with few items by whether chance could explain it.
+
+    One item of 30 is already 3.3 points, so that the margin would be noise there: a class with
+    fewer than `recall_items` items fails only if even the upper bound of its difference is below
+    the margin.
+    """
+    name, margin = "recall", settings.recall_margin
+    if not clean.n:
+        return _without_items(name, margin, "There is no clean test data: no recall to judge.")
+    classes = {label: clean.of_class(label) for label in np.unique(clean.truth).tolist()}
+    few = [label for label, items in classes.items() if items.n < settings.recall_items]
+    failed = [
+        label
+        for label, items in classes.items()
+        if (items.upper_bound(settings.confidence) if label in few else items.delta)
+        < margin - _ROUNDING
+    ]
+    judged = failed or [label for label in classes if label not in few] or list(classes)
+    worst = min(judged, key=lambda label: classes[label].delta)
+    items = classes[worst]
+    sentence = (
+        f"Recall by class: the worst is '{worst}' with {_change(items)}; {margin:+.2f} points or "
+        "more is asked for."
+    )
+    if few:
+        sentence += (
+            f" {_count(len(few), 'class', 'classes')} of {len(classes)} with fewer than "
+            f"{settings.recall_items} items: too few to judge, unless chance cannot explain a drop."
+        )
+    return _paired_gate(
+        name,
+        items,
+        ok=not failed,
+        bound=items.upper_bound(settings.confidence) if worst in few else None,
+        threshold=margin,
+        sentence=sentence,
+    )
+
+
+def _flips_gate(clean: Paired, settings: GateSettings) -> GateResult:
+    name, most = "negative flips", settings.negative_flips
+    if not clean.n:
+        return _without_items(name, most, "There is no clean test data: no flips to count.")
+    share = 100 * clean.lost / clean.n
+    return GateResult(
+        name=name,
+        passed=share <= most + _ROUNDING,
+        value=share,
+        bound=None,
+        threshold=most,
+        n=clean.n,
+        sentence=f"{clean.lost} of {clean.n:,} clean items were right before and are wrong now "
+        f"({share:.2f} %); at most {most:.2f} % allowed.",
+        b=clean.lost,
+        c=clean.gained,
+    )
+
+
+def _calibration_gate(clean: Paired, settings: GateSettings) -> GateResult:
+    name, most = "calibration", settings.calibration_rise
+    if not clean.n or clean.old_probabilities is None or clean.new_probabilities is None:
+        sentence = "Calibration: not judged, because probabilities of clean items are missing."
+        return _without_items(name, most, sentence, ok=bool(clean.n))
+    old = expected_calibration_error(clean.old_probabilities, clean.old == clean.truth)
+    new = expected_calibration_error(clean.new_probabilities, clean.new == clean.truth)
+    return GateResult(
+        name=name,
+        passed=new - old <= most + _ROUNDING,
+        value=new - old,
+        bound=None,
+        threshold=most,
+        n=clean.n,
+        sentence=f"Calibration error {old:.3f} before, {new:.3f} now ({new - old:+.3f}); a rise of "
+        f"at most {most:.3f} is allowed.",
+    )
+
+
+def _paired_gate(
+    name: str, items: Paired, *, ok: bool, bound: float | None, threshold: float, sentence: str
+) -> GateResult:
+    return GateResult(
+        name=name,
+        passed=ok,
+        value=items.delta,
+        bound=bound,
+        threshold=threshold,
+        n=items.n,
+        sentence=sentence,
+        b=items.lost,
+        c=items.gained,
+    )
+
+
+def _without_items(name: str, threshold: float, sentence: str, *, ok: bool = False) -> GateResult:
+    return GateResult(
+        name=name,
+        passed=ok,
+        value=None,
+        bound=None,
+        threshold=threshold,
+        n=0,
+        sentence=sentence,
+    )
+
+
+def _change(items: Paired) -> str:
+    old, new = (100 * float((given == items.truth).mean()) for given in (items.old, items.new))
+    return (
+        f"{old:.2f} % before, {new:.2f} % now ({items.delta:+.2f} points; {items.gained} gained, "
+        f"{items.lost} lost of {_count(items.n, 'item')})"
+    )
+
+
+def _count(number: int, thing: str, things: str | None = None) -> str:
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
