@@ -230,6 +230,7 @@ class Supervisor:
         preparation = await self.start([sys.executable, "-m", "dadc_server.prepare"])
         if not await self.finished(preparation):
             return 0
+        self.children.remove(preparation)
         if preparation.returncode:
             return 1
         web = await self.start(
