@@ -30,6 +30,14 @@ torch.set_num_threads(1)
 LABELS = [str(digit) for digit in range(10)]
 
 
+@pytest.fixture
+def models(tmp_path):
+    """A folder that nothing else writes into."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return folder
+
+
 def digit_net(seed: int = 1) -> DigitNet:
     torch.manual_seed(seed)
     return DigitNet()
@@ -51,9 +59,9 @@ def rezipped(path: Path, **changed: bytes) -> tuple[Path, str]:
     return copy, digest
 
 
-def test_a_saved_net_comes_back_with_its_weights_and_labels(tmp_path):
+def test_a_saved_net_comes_back_with_its_weights_and_labels(models):
     net = digit_net()
-    saved = save_digits(tmp_path, net)
+    saved = save_digits(models, net)
     loaded = load(saved.path, saved.sha256)
     assert loaded.net_name == saved.net_name == "digits"
     assert loaded.labels == saved.labels == tuple(LABELS)
@@ -63,46 +71,46 @@ def test_a_saved_net_comes_back_with_its_weights_and_labels(tmp_path):
         assert torch.equal(value, back.state_dict()[name])
 
 
-def test_the_name_is_the_digest_and_size_of_the_bytes(tmp_path):
-    saved = save_digits(tmp_path / "new" / "folder")
+def test_the_name_is_the_digest_and_size_of_the_bytes(models):
+    saved = save_digits(models / "new" / "folder")
     data = saved.path.read_bytes()
     assert saved.path.stem == saved.sha256 == sha256(data).hexdigest()
     assert saved.size == len(data)
 
 
-def test_equal_weights_make_one_file_and_other_weights_another(tmp_path):
-    first, again = save_digits(tmp_path), save_digits(tmp_path)
-    other = save_digits(tmp_path, digit_net(seed=2))
+def test_equal_weights_make_one_file_and_other_weights_another(models):
+    first, again = save_digits(models), save_digits(models)
+    other = save_digits(models, digit_net(seed=2))
     assert first == again
     assert other.sha256 != first.sha256
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(models.iterdir())) == 2
 
 
-def test_only_the_owner_may_read_or_write_the_file(tmp_path):
-    saved = save_digits(tmp_path)
+def test_only_the_owner_may_read_or_write_the_file(models):
+    saved = save_digits(models)
     assert stat.S_IMODE(saved.path.stat().st_mode) == 0o600
 
 
-def test_saving_leaves_the_callers_net_as_it_was(tmp_path):
+def test_saving_leaves_the_callers_net_as_it_was(models):
     net = digit_net().train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    save_digits(tmp_path, net)
+    save_digits(models, net)
     assert net.training
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
-def test_a_crash_while_writing_leaves_no_file(tmp_path, monkeypatch):
+def test_a_crash_while_writing_leaves_no_file(models, monkeypatch):
     def full_disk(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("ml.artifacts.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
-        save_digits(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        save_digits(models)
+    assert list(models.iterdir()) == []
 
 
-def test_a_changed_byte_is_refused(tmp_path):
-    saved = save_digits(tmp_path)
+def test_a_changed_byte_is_refused(models):
+    saved = save_digits(models)
     data = bytearray(saved.path.read_bytes())
     data[len(data) // 2] ^= 1
     saved.path.write_bytes(data)
@@ -110,19 +118,19 @@ def test_a_changed_byte_is_refused(tmp_path):
         load(saved.path, saved.sha256)
 
 
-def test_another_models_file_is_refused(tmp_path):
-    saved, other = save_digits(tmp_path), save_digits(tmp_path, digit_net(seed=2))
+def test_another_models_file_is_refused(models):
+    saved, other = save_digits(models), save_digits(models, digit_net(seed=2))
     with pytest.raises(TamperedArtifact):
         load(other.path, saved.sha256)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named(models):
     with pytest.raises(MissingArtifact, match=r"gone\.model is missing"):
-        load(tmp_path / "gone.model", "0" * 64)
+        load(models / "gone.model", "0" * 64)
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path):
-    path = tmp_path / "notes.model"
+def test_a_file_of_another_kind_is_refused(models):
+    path = models / "notes.model"
     path.write_bytes(b"not a zip")
     with pytest.raises(ArtifactError, match="not a model file"):
         load(path, sha256(b"not a zip").hexdigest())
@@ -136,31 +144,31 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         ([], "not a model file"),
     ],
 )
-def test_an_unknown_manifest_is_refused(tmp_path, manifest, sentence):
-    saved = save_digits(tmp_path)
+def test_an_unknown_manifest_is_refused(models, manifest, sentence):
+    saved = save_digits(models)
     path, digest = rezipped(saved.path, manifest_json=json.dumps(manifest).encode())
     with pytest.raises(ArtifactError, match=sentence):
         load(path, digest)
 
 
-def test_weights_that_would_run_code_are_refused(tmp_path):
+def test_weights_that_would_run_code_are_refused(models):
     class Opener:
         def __reduce__(self):
-            return (open, (str(tmp_path / "owned"), "w"))
+            return (open, (str(models / "owned"), "w"))
 
     poison = BytesIO()
     torch.save({"conv1.weight": Opener()}, poison)
-    saved = save_digits(tmp_path)
+    saved = save_digits(models)
     path, digest = rezipped(saved.path, weights_pt=poison.getvalue())
     with pytest.raises(ArtifactError, match="do not fit"):
         load(path, digest).net()
-    assert not (tmp_path / "owned").exists()
+    assert not (models / "owned").exists()
 
 
-def test_an_unregistered_net_is_refused_when_saved_and_when_loaded(tmp_path):
+def test_an_unregistered_net_is_refused_when_saved_and_when_loaded(models):
     with pytest.raises(ArtifactError, match="No net is called"):
-        save(digit_net(), net_name="letters", folder=tmp_path, labels=LABELS)
-    saved = save_digits(tmp_path)
+        save(digit_net(), net_name="letters", folder=models, labels=LABELS)
+    saved = save_digits(models)
     manifest = json.dumps({"format": 1, "net": "letters", "labels": LABELS}).encode()
     path, digest = rezipped(saved.path, manifest_json=manifest)
     with pytest.raises(ArtifactError, match="'letters'; known are"):
@@ -168,23 +176,23 @@ def test_an_unregistered_net_is_refused_when_saved_and_when_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("labels", [LABELS[:9], [*LABELS[:9], "0"]])
-def test_labels_must_match_the_nets_answers(tmp_path, labels):
+def test_labels_must_match_the_nets_answers(models, labels):
     with pytest.raises(ArtifactError, match="labels"):
-        save(digit_net(), net_name="digits", folder=tmp_path, labels=labels)
-    assert list(tmp_path.iterdir()) == []
+        save(digit_net(), net_name="digits", folder=models, labels=labels)
+    assert list(models.iterdir()) == []
 
 
-def test_a_diverged_net_is_not_saved(tmp_path):
+def test_a_diverged_net_is_not_saved(models):
     net = digit_net()
     with torch.no_grad():
         net.fc2.bias[3] = float("nan")
     with pytest.raises(ArtifactError, match="diverged"):
-        save_digits(tmp_path, net)
+        save_digits(models, net)
 
 
-def test_the_onnx_graph_equals_torch_on_edge_cases_and_noise(tmp_path):
+def test_the_onnx_graph_equals_torch_on_edge_cases_and_noise(models):
     net = digit_net()
-    saved = save_digits(tmp_path, net)
+    saved = save_digits(models, net)
     assert saved.onnx_refusal is None
     assert saved.onnx_difference is not None
     assert saved.onnx_difference <= 1e-5
@@ -196,21 +204,21 @@ def test_the_onnx_graph_equals_torch_on_edge_cases_and_noise(tmp_path):
     assert np.abs(by_torch - by_onnx).max() <= 1e-5
 
 
-def test_an_onnx_graph_that_differs_from_torch_is_not_kept(tmp_path, monkeypatch):
+def test_an_onnx_graph_that_differs_from_torch_is_not_kept(models, monkeypatch):
     other_net = export_onnx(digit_net(seed=2))
     monkeypatch.setattr(onnx_export, "export_onnx", lambda net: other_net)
-    saved = save_digits(tmp_path)
+    saved = save_digits(models)
     assert saved.onnx_difference is None
     assert "differs from torch" in saved.onnx_refusal
     assert load(saved.path, saved.sha256).onnx is None
 
 
-def test_a_net_that_cannot_be_exported_is_saved_for_torch(tmp_path, monkeypatch):
+def test_a_net_that_cannot_be_exported_is_saved_for_torch(models, monkeypatch):
     def unsupported(net):
         raise RuntimeError("no such operator")
 
     monkeypatch.setattr(onnx_export, "export_onnx", unsupported)
-    saved = save_digits(tmp_path)
+    saved = save_digits(models)
     assert saved.onnx_refusal == "RuntimeError during export"
     assert load(saved.path, saved.sha256).onnx is None
 
@@ -222,8 +230,8 @@ def test_the_difference_sees_a_wrong_graph_and_a_shape_that_does_not_fit():
     assert largest_difference(expected[:, :9], export_onnx(digit_net())) == float("inf")
 
 
-def test_serving_by_onnx_imports_no_torch(tmp_path):
-    saved = save_digits(tmp_path)
+def test_serving_by_onnx_imports_no_torch(models):
+    saved = save_digits(models)
     program = (
         "import sys; from pathlib import Path; from ml.backends import open_backend;"
         "backend = open_backend(Path(sys.argv[1]), sys.argv[2]);"
