@@ -1,0 +1,340 @@
+"""Micro-batching without a timer, and a cache of what was already answered.
+
+While one batch runs, the next one gathers: a lone caller waits for nobody, and a crowd shares its
+passes. No batch is ever held back for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# An idle worker thread ends, so that a forgotten batcher costs nothing; the next item starts one.
+IDLE_SECONDS: Final = 10.0
+# Bounds of what a refused caller is told to wait, in milliseconds.
+MIN_RETRY_MS: Final = 20
+MAX_RETRY_MS: Final = 5_000
+_EWMA_WEIGHT: Final = 0.2
+
+
+class Busy(Exception):
+    """The queue is full; it should have room again in `retry_ms` milliseconds."""
+
+    def __init__(self, waiting: int, retry_ms: int) -> None:
+        super().__init__(f"{waiting} items wait already; try again in {retry_ms} ms")
+        self.retry_ms = retry_ms
+
+
+class Late(TimeoutError):
+    """The item's deadline passed before its answer came."""
+
+
+class Closed(RuntimeError):
+    """The batcher takes no more items."""
+
+
+class BatchFailed(RuntimeError):
+    """The run broke its contract: a wrong number of outputs, or an exit instead of an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatcherStats:
+    """What a batcher has done and does; counts since it was made.
+
+    Once nothing is under way, submitted = answered + failed + cancelled + late. `running_for` and
+    `batch_seconds` (a moving average) are seconds; `batch_sizes[n]` counts the batches of n items.
+    """
+
+    waiting: int
+    running: int
+    running_for: float
+    submitted: int
+    answered: int
+    failed: int
+    cancelled: int
+    late: int
+    refused: int
+    retried: int
+    batches: int
+    batch_seconds: float
+    batch_sizes: tuple[int, ...]
+
+
+class Batcher(Generic[T, R]):
+    """Answers items in batches on one worker thread of its own.
+
+    `run` gets 1 to `max_batch` items and returns as many outputs in the same order, an exception
+    in the place of an item that failed. If it raises, the items are run again one by one, so that
+    only the culprit fails. May be used from any number of event loops and threads.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[T]], Sequence[R | Exception]],
+        *,
+        max_batch: int = 64,
+        max_queue: int = 1024,
+        name: str = "batcher",
+    ) -> None:
+        if max_batch < 1 or max_queue < 1:
+            raise ValueError("max_batch and max_queue must be at least 1")
+        self.name = name
+        self.max_batch = max_batch
+        self.max_queue = max_queue
+        self._run = run
+        # Guards everything below; held for microseconds, never while `run` is at work.
+        self._changed = threading.Condition(threading.Lock())
+        self._waiting: OrderedDict[asyncio.Future[R], T] = OrderedDict()
+        self._worker: threading.Thread | None = None
+        self._closed = False
+        self._running = 0
+        self._running_since = 0.0
+        self._batch_seconds = 0.0
+        self._batch_sizes = [0] * (max_batch + 1)
+        self._batches = 0
+        self._submitted = 0
+        self._refused = 0
+        self._retried = 0
+        self._ended = {"answered": 0, "failed": 0, "cancelled": 0, "late": 0}
+
+    # The timeout is the item's deadline: it drops the item, and leaves the caller's task alone.
+    async def submit(self, item: T, *, timeout: float | None = None) -> R:  # noqa: ASYNC109
+        """The item's output, or the exception that it failed with; `timeout` is in seconds.
+
+        Raises Busy at once when the queue is full, Late past the deadline, Closed after `close`.
+        A cancelled or late item that still waits is dropped without a pass.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._enqueue(future, item)
+        alarm = None if timeout is None else loop.call_later(timeout, _expire, future, timeout)
+        try:
+            output = await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                future.exception()  # it ended in the same instant: seen, so asyncio logs nothing
+            self._end(future, "cancelled")
+            raise
+        except Late:
+            self._end(future, "late")
+            raise
+        except BaseException:
+            self._end(future, "failed")
+            raise
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        self._end(future, "answered")
+        return output
+
+    def close(self, *, wait: float = 0.0) -> bool:
+        """Take no more items; those that wait are still answered. True when all has ended.
+
+        Blocks the calling thread for up to `wait` seconds until the worker thread is done.
+        """
+        with self._changed:
+            self._closed = True
+            worker = self._worker
+            self._changed.notify_all()
+        if worker is not None and wait > 0:
+            worker.join(wait)
+        return worker is None or not worker.is_alive()
+
+    def stats(self) -> BatcherStats:
+        """The counters now, read without a lock: neighbours may be one item apart."""
+        running = self._running
+        return BatcherStats(
+            waiting=len(self._waiting),
+            running=running,
+            running_for=time.monotonic() - self._running_since if running else 0.0,
+            submitted=self._submitted,
+            **self._ended,
+            refused=self._refused,
+            retried=self._retried,
+            batches=self._batches,
+            batch_seconds=self._batch_seconds,
+            batch_sizes=tuple(self._batch_sizes),
+        )
+
+    def _enqueue(self, future: asyncio.Future[R], item: T) -> None:
+        with self._changed:
+            if self._closed:
+                raise Closed(f"the batcher {self.name} is closed")
+            if len(self._waiting) >= self.max_queue:
+                self._refused += 1
+                raise Busy(len(self._waiting), self._retry_ms())
+            if self._worker is None or not self._worker.is_alive():
+                worker = threading.Thread(target=self._work, name=self.name, daemon=True)
+                worker.start()  # daemon: a hanging run must not keep the process alive
+                self._worker = worker
+            self._waiting[future] = item
+            self._submitted += 1
+            self._changed.notify()
+
+    def _end(self, future: asyncio.Future[R], outcome: str) -> None:
+        """Count how an item ended, and drop it if it still waits: the queue holds live items."""
+        with self._changed:
+            self._waiting.pop(future, None)
+            self._ended[outcome] += 1
+
+    def _retry_ms(self) -> int:
+        """About how long the queue takes to be worked off, judged by the batches so far."""
+        now_running = time.monotonic() - self._running_since if self._running else 0.0
+        rounds = len(self._waiting) / self.max_batch
+        seconds = rounds * max(self._batch_seconds, now_running)
+        return round(min(max(seconds * 1000, MIN_RETRY_MS), MAX_RETRY_MS))
+
+    def _work(self) -> None:
+        while self._step():
+            pass  # a step is a call of its own so that an idle thread holds on to no item
+
+    def _step(self) -> bool:
+        """Run the next batch; False when this thread has ended for lack of work."""
+        batch = self._next_batch()
+        if not batch:
+            return False
+        self._attempt(batch)
+        seconds = time.monotonic() - self._running_since
+        self._running = 0
+        if self._batch_seconds:
+            seconds = self._batch_seconds + _EWMA_WEIGHT * (seconds - self._batch_seconds)
+        self._batch_seconds = seconds
+        return True
+
+    def _next_batch(self) -> list[tuple[asyncio.Future[R], T]]:
+        batch: list[tuple[asyncio.Future[R], T]] = []
+        with self._changed:
+            while not batch:
+                while self._waiting and len(batch) < self.max_batch:
+                    future, item = self._waiting.popitem(last=False)
+                    if not future.done():
+                        batch.append((future, item))
+                if batch:
+                    break
+                if self._closed or not (self._changed.wait(IDLE_SECONDS) or self._waiting):
+                    self._worker = None
+                    return []
+            self._running = len(batch)
+            self._running_since = time.monotonic()
+            self._batches += 1
+            self._batch_sizes[len(batch)] += 1
+        return batch
+
+    def _attempt(self, batch: Sequence[tuple[asyncio.Future[R], T]]) -> None:
+        """Run the items and send each caller its own outcome."""
+        try:
+            outputs = self._run([item for _, item in batch])
+            if len(outputs) != len(batch):
+                raise BatchFailed(
+                    f"{self.name} returned {len(outputs)} outputs for {len(batch)} items"
+                )
+            outcomes = [
+                (future, output) for (future, _), output in zip(batch, outputs, strict=True)
+            ]
+        # Nothing may end the thread that everybody waits for.
+        except BaseException as error:  # noqa: BLE001
+            if len(batch) == 1:
+                self._send([(batch[0][0], _raisable(error))])
+                return
+        else:
+            self._send(outcomes)
+            return
+        for entry in batch:
+            if not entry[0].done():
+                self._retried += 1
+                self._attempt([entry])
+
+    def _send(self, outcomes: Sequence[tuple[asyncio.Future[R], R | Exception]]) -> None:
+        """Hand the outcomes over to their event loops, waking each of them once."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[R], R | Exception]]] = {}
+        for outcome in outcomes:
+            by_loop.setdefault(outcome[0].get_loop(), []).append(outcome)
+        for loop, group in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_settle, group)
+            except RuntimeError:
+                continue  # that loop has been closed: nobody waits there any more
+
+
+def _settle(outcomes: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, outcome in outcomes:
+        if future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(_raisable(outcome))
+        else:
+            future.set_result(outcome)
+
+
+def _expire(future: asyncio.Future[Any], timeout: float) -> None:
+    if not future.done():
+        future.set_exception(Late(f"no answer within {timeout:g} s"))
+
+
+def _raisable(error: BaseException) -> Exception:
+    """The error, wrapped where a future would refuse it or its caller take it for a shutdown."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    wrapped = BatchFailed(f"the run ended with {type(error).__name__}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+class PredictionCache:
+    """The latest probabilities, by model and input; the least recently used entry goes first.
+
+    `size` counts entries (ten probabilities take about 400 bytes with their keys). Safe from any
+    thread; rows come back read-only and shared.
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError("size must be at least 1")
+        self.size = size
+        self.hits = 0
+        self.misses = 0
+        self._lock = threading.Lock()
+        self._rows: OrderedDict[tuple[str, Hashable], NDArray[np.float32]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, model_sha256: str, key: Hashable) -> NDArray[np.float32] | None:
+        """The probabilities (K,) that this model gave this input, if they are still known."""
+        with self._lock:
+            row = self._rows.get((model_sha256, key))
+            if row is None:
+                self.misses += 1
+                return None
+            self._rows.move_to_end((model_sha256, key))
+            self.hits += 1
+            return row
+
+    def put(self, model_sha256: str, key: Hashable, probabilities: NDArray[np.float32]) -> None:
+        """Remember a copy of one input's probabilities: a row of a batch would keep the batch."""
+        row = probabilities.copy()
+        row.setflags(write=False)
+        with self._lock:
+            self._rows[model_sha256, key] = row
+            self._rows.move_to_end((model_sha256, key))
+            if len(self._rows) > self.size:
+                self._rows.popitem(last=False)
+
+
+def input_key(array: NDArray[Any]) -> bytes:
+    """16 bytes that stand for an array: its type, shape and values (BLAKE2b)."""
+    digest = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16)
+    digest.update(f"{array.dtype.str}{array.shape}".encode())
+    return digest.digest()

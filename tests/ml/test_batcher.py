@@ -1,0 +1,390 @@
+"""The batcher's promises one by one; tests/ml/test_batcher_properties.py mixes them."""
+
+import asyncio
+import gc
+import logging
+import threading
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from ml import batcher as batcher_module
+from ml.batcher import Batcher, BatchFailed, Busy, Closed, Late, PredictionCache, input_key
+
+
+class Doubler:
+    """A run that doubles, holds while its gate is shut, and remembers the batches it saw."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.batches.append(list(items))
+        self.entered.set()
+        assert self.gate.wait(30)
+        return [2 * item for item in items]
+
+    async def occupied(self) -> None:
+        """Wait until a batch is inside."""
+        assert await asyncio.to_thread(self.entered.wait, 30)
+
+
+@pytest.fixture
+def doubler():
+    run = Doubler()
+    yield run
+    run.gate.set()
+
+
+@pytest.fixture
+def make():
+    """Make batchers that are closed, and their threads ended, after the test."""
+    made: list[Batcher] = []
+
+    def _make(run, **options):
+        made.append(Batcher(run, **options))
+        return made[-1]
+
+    yield _make
+    for batcher in made:
+        assert batcher.close(wait=10)
+
+
+async def held(batcher: Batcher, run: Doubler, items: Sequence[int]) -> list[asyncio.Task]:
+    """Tasks of items that wait behind a batch of the item 0, which the shut gate holds."""
+    run.gate.clear()
+    first = asyncio.create_task(batcher.submit(0))
+    await run.occupied()
+    others = [asyncio.create_task(batcher.submit(item)) for item in items]
+    await asyncio.sleep(0)
+    return [first, *others]
+
+
+async def test_a_lone_item_is_answered_at_once_in_a_batch_of_its_own(make, doubler):
+    assert await make(doubler).submit(21) == 42
+    assert doubler.batches == [[21]]
+
+
+async def test_what_queued_during_a_batch_is_the_next_batch(make, doubler):
+    batcher = make(doubler)
+    tasks = await held(batcher, doubler, [1, 2, 3])
+    doubler.gate.set()
+    assert await asyncio.gather(*tasks) == [0, 2, 4, 6]
+    assert doubler.batches == [[0], [1, 2, 3]]
+
+
+async def test_a_batch_is_capped_and_first_come_is_first_served(make, doubler):
+    batcher = make(doubler, max_batch=4)
+    tasks = await held(batcher, doubler, range(1, 11))
+    doubler.gate.set()
+    await asyncio.gather(*tasks)
+    assert doubler.batches == [[0], [1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+
+
+async def test_a_full_queue_is_busy_until_there_is_room(make, doubler):
+    batcher = make(doubler, max_queue=3)
+    tasks = await held(batcher, doubler, [1, 2, 3])
+    with pytest.raises(Busy, match="3 items wait already") as refused:
+        await batcher.submit(4)
+    assert 20 <= refused.value.retry_ms <= 5_000
+    doubler.gate.set()
+    await asyncio.gather(*tasks)
+    assert await batcher.submit(4) == 8
+    assert batcher.stats().refused == 1
+
+
+async def test_a_longer_wait_is_told_when_a_batch_hangs(make, doubler, monkeypatch):
+    batcher = make(doubler, max_batch=1, max_queue=2)
+    tasks = await held(batcher, doubler, [1, 2])
+    now = batcher_module.time.monotonic()
+    monkeypatch.setattr(batcher_module.time, "monotonic", lambda: now + 0.7)
+    with pytest.raises(Busy) as refused:
+        await batcher.submit(3)
+    monkeypatch.undo()
+    assert 1_400 <= refused.value.retry_ms <= 5_000
+    doubler.gate.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_cancelled_waiter_is_dropped_before_the_batch_and_makes_room(make, doubler):
+    batcher = make(doubler, max_queue=3)
+    tasks = await held(batcher, doubler, [1, 2, 3])
+    tasks[2].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[2]
+    assert batcher.stats().waiting == 2
+    late_comer = asyncio.create_task(batcher.submit(4))
+    doubler.gate.set()
+    assert await asyncio.gather(tasks[0], tasks[1], tasks[3], late_comer) == [0, 2, 6, 8]
+    assert doubler.batches == [[0], [1, 3, 4]]
+
+
+async def test_a_caller_cancelled_during_its_batch_disturbs_nobody(make, doubler):
+    batcher = make(doubler)
+    doubler.gate.clear()
+    tasks = await held(batcher, doubler, [])
+    tasks[0].cancel()
+    doubler.gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[0]
+    assert await batcher.submit(5) == 10
+    assert batcher.stats().cancelled == 1
+
+
+async def test_an_item_past_its_deadline_is_late_and_dropped(make, doubler):
+    batcher = make(doubler)
+    tasks = await held(batcher, doubler, [1])
+    with pytest.raises(Late, match=r"no answer within 0\.01 s"):
+        await batcher.submit(2, timeout=0.01)
+    doubler.gate.set()
+    assert await asyncio.gather(*tasks) == [0, 2]
+    assert doubler.batches == [[0], [1]]
+    assert batcher.stats().late == 1
+
+
+async def test_a_hanging_run_makes_its_own_item_late(make, doubler):
+    batcher = make(doubler)
+    doubler.gate.clear()
+    with pytest.raises(TimeoutError):
+        await batcher.submit(1, timeout=0.01)
+    assert batcher.stats().running == 1
+    assert batcher.stats().running_for > 0
+    doubler.gate.set()
+    assert await batcher.submit(2, timeout=30) == 4
+
+
+async def test_an_exception_in_an_items_place_fails_that_item_alone(make):
+    def run(items):
+        return [ValueError(f"bad {item}") if item == 2 else item for item in items]
+
+    batcher = make(run)
+    answers = await asyncio.gather(*map(batcher.submit, range(4)), return_exceptions=True)
+    assert answers[:2] + answers[3:] == [0, 1, 3]
+    assert isinstance(answers[2], ValueError)
+    assert batcher.stats().failed == 1
+
+
+async def test_a_batch_that_raises_is_run_again_one_by_one(make, doubler):
+    def run(items):
+        doubled = doubler(items)
+        if 2 in items:
+            raise ZeroDivisionError("item 2")
+        return doubled
+
+    batcher = make(run)
+    tasks = await held(batcher, doubler, [1, 2, 3])
+    doubler.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert answers[:2] + answers[3:] == [0, 2, 6]
+    assert isinstance(answers[2], ZeroDivisionError)
+    assert doubler.batches == [[0], [1, 2, 3], [1], [2], [3]]
+    assert batcher.stats().retried == 3
+
+
+@pytest.mark.parametrize("outputs", [[], [1, 2]])
+async def test_a_wrong_number_of_outputs_fails(make, outputs):
+    batcher = make(lambda items: outputs, name="miscounter")
+    with pytest.raises(BatchFailed, match=r"miscounter returned \d outputs for 1 items"):
+        await batcher.submit(1)
+
+
+async def test_a_wrong_number_of_outputs_never_gives_one_item_anothers_answer(make, doubler):
+    def run(items):
+        return doubler(items)[: 1 if len(items) > 1 else None]
+
+    tasks = await held(make(run), doubler, [1, 2, 3])
+    doubler.gate.set()
+    assert await asyncio.gather(*tasks) == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), StopIteration(7)])
+async def test_a_run_that_exits_is_an_error_and_the_thread_lives_on(make, error):
+    def run(items):
+        if items[0] == "exit":
+            raise error
+        return items
+
+    batcher = make(run)
+    with pytest.raises(BatchFailed, match=type(error).__name__) as failed:
+        await batcher.submit("exit")
+    assert failed.value.__cause__ is error
+    assert await batcher.submit("stay") == "stay"
+
+
+async def test_closing_answers_who_waits_and_refuses_who_comes(make, doubler):
+    batcher = make(doubler)
+    tasks = await held(batcher, doubler, [1, 2])
+    assert batcher.close() is False
+    with pytest.raises(Closed):
+        await batcher.submit(3)
+    doubler.gate.set()
+    assert await asyncio.gather(*tasks) == [0, 2, 4]
+    assert await asyncio.to_thread(batcher.close, wait=10)
+
+
+def test_closing_a_batcher_that_never_ran(doubler):
+    assert Batcher(doubler).close()
+
+
+async def test_counters_add_up(make, doubler):
+    batcher = make(doubler, max_batch=2, max_queue=3)
+    tasks = await held(batcher, doubler, [1, 2, 3])
+    with pytest.raises(Busy):
+        await batcher.submit(4)
+    assert batcher.stats().waiting == 3
+    assert batcher.stats().running == 1
+    tasks[3].cancel()
+    doubler.gate.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert await asyncio.to_thread(batcher.close, wait=10)
+    stats = batcher.stats()
+    assert (stats.submitted, stats.answered, stats.cancelled, stats.refused) == (4, 3, 1, 1)
+    assert stats.batch_sizes == (0, 1, 1)
+    assert stats.batches == 2
+    assert stats.waiting == stats.running == stats.running_for == 0
+    assert stats.batch_seconds > 0
+
+
+def test_event_loops_share_one_batcher(make, doubler):
+    batcher = make(doubler)
+    answers: dict[int, list[int]] = {}
+
+    async def ask(start: int) -> list[int]:
+        return await asyncio.gather(*map(batcher.submit, range(start, start + 50)))
+
+    def loop(start: int) -> None:
+        answers[start] = asyncio.run(ask(start))
+
+    threads = [threading.Thread(target=loop, args=(start,)) for start in (0, 100, 200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {
+        start: [2 * item for item in range(start, start + 50)] for start in (0, 100, 200)
+    }
+    assert batcher.stats().answered == 150
+
+
+def test_a_loop_that_ended_before_its_answer_harms_nobody(make, doubler):
+    batcher = make(doubler)
+
+    async def leave() -> None:
+        await held(batcher, doubler, [1])
+
+    asyncio.run(leave())
+    doubler.gate.set()
+    assert asyncio.run(batcher.submit(2)) == 4
+
+
+def test_an_idle_batcher_keeps_no_thread_no_item_and_no_self(monkeypatch):
+    monkeypatch.setattr(batcher_module, "IDLE_SECONDS", 0.01)
+    batcher = Batcher(lambda items: [item.size for item in items], name="short-lived")
+    image = np.zeros(7)
+    references = weakref.ref(image), weakref.ref(batcher)
+    for _ in range(2):
+        assert asyncio.run(batcher.submit(image)) == 7
+        for thread in threading.enumerate():
+            if thread.name == "short-lived":
+                thread.join(10)
+                assert not thread.is_alive()
+    del image, batcher
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]
+
+
+async def test_a_failure_that_nobody_waits_for_is_not_logged(make, doubler, caplog):
+    def run(items):
+        doubler(items)
+        raise ValueError("nobody hears this")
+
+    batcher = make(run)
+    tasks = await held(batcher, doubler, [])
+    doubler.gate.set()
+    while batcher.stats().running:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    # The failure is on its way to this loop; the caller is cancelled in the same turn of it.
+    asyncio.get_running_loop().call_soon(tasks[0].cancel)
+    with caplog.at_level(logging.ERROR), pytest.raises((asyncio.CancelledError, ValueError)):
+        await tasks[0]
+    del tasks
+    gc.collect()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("options", [{"max_batch": 0}, {"max_queue": 0}])
+def test_limits_must_be_positive(doubler, options):
+    with pytest.raises(ValueError, match="at least 1"):
+        Batcher(doubler, **options)
+
+
+def test_the_cache_forgets_the_least_recently_used():
+    cache = PredictionCache(2)
+    row = np.array([0.25, 0.75], np.float32)
+    cache.put("model", b"a", row)
+    cache.put("model", b"b", row)
+    assert cache.get("model", b"a") is not None
+    cache.put("model", b"c", row)
+    assert cache.get("model", b"b") is None
+    assert cache.get("model", b"a") is not None
+    assert cache.get("model", b"c") is not None
+    assert (len(cache), cache.hits, cache.misses) == (2, 3, 1)
+
+
+def test_the_cache_keeps_models_apart():
+    cache = PredictionCache(10)
+    cache.put("one", b"a", np.array([1.0], np.float32))
+    assert cache.get("two", b"a") is None
+
+
+def test_a_cached_row_is_a_read_only_copy():
+    cache = PredictionCache(10)
+    batch = np.ones((64, 10), np.float32)
+    cache.put("model", b"a", batch[3])
+    batch[3] = 0
+    row = cache.get("model", b"a")
+    assert row is not None
+    assert row.base is None
+    np.testing.assert_array_equal(row, np.ones(10))
+    with pytest.raises(ValueError, match="read-only"):
+        row[0] = 0
+
+
+def test_the_cache_stays_bounded_under_threads():
+    cache = PredictionCache(50)
+
+    def use(seed: int) -> None:
+        for key in np.random.default_rng(seed).integers(0, 200, 2_000):
+            row = cache.get("model", int(key))
+            assert row is None or row[0] == key
+            cache.put("model", int(key), np.array([key], np.float32))
+
+    threads = [threading.Thread(target=use, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(cache) == 50
+    assert cache.hits + cache.misses == 8_000
+
+
+def test_the_cache_needs_room():
+    with pytest.raises(ValueError, match="at least 1"):
+        PredictionCache(0)
+
+
+def test_input_keys_tell_values_shapes_and_types_apart():
+    image = np.random.default_rng(0).random((28, 28)).astype(np.float32)
+    key = input_key(image)
+    assert len(key) == 16
+    assert input_key(image.copy()) == key
+    assert input_key(np.asfortranarray(image)) == key
+    other = image.copy()
+    other[27, 27] += 1e-3
+    different = [other, image.T, image.reshape(784), image.view(np.int32)]
+    assert len({key, *map(input_key, different)}) == 5
