@@ -7,20 +7,17 @@ for the owner's page.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
-from math import sqrt
-from statistics import NormalDist
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from annotate.rule_spec import build, check_integer, check_number
+from training.paired import Paired, expected_calibration_error
+
+__all__ = ["GateResult", "GateSettings", "Paired", "judge", "parse_gate_settings", "passed"]
 
 _ROUNDING: Final = 1e-9
-_CALIBRATION_BINS: Final = 15
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +34,8 @@ class GateSettings:
     clean_items: int = 2000
     earlier_margin: float = -1.0
     """For the difference on each earlier round's frozen test."""
+    earlier_items: int = 0
+    """A frozen test with fewer items fails only by a drop that chance does not explain."""
     new_round_items: int = 50
     """Held-out items of the new round from which on its gain has to be certain."""
     recall_margin: float = -2.0
@@ -52,7 +51,13 @@ class GateSettings:
     def __post_init__(self) -> None:
         for name in ("clean_margin", "clean_margin_few", "earlier_margin", "recall_margin"):
             check_number(name, getattr(self, name), least=-100, most=0)
-        for name in ("clean_items", "new_round_items", "recall_items", "min_verified"):
+        for name in (
+            "clean_items",
+            "earlier_items",
+            "new_round_items",
+            "recall_items",
+            "min_verified",
+        ):
             check_integer(name, getattr(self, name), least=0, most=10**9)
         check_number("negative_flips", self.negative_flips, least=0, most=100)
         check_number("calibration_rise", self.calibration_rise, least=0, most=1)
@@ -61,65 +66,7 @@ class GateSettings:
 
 def parse_gate_settings(overrides: Mapping[str, Any]) -> GateSettings:
     """Read a task's own settings over the defaults; ValueError is a sentence."""
-    return build(GateSettings, overrides, what="gates")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Paired:
-    """Predictions of the old and the new model for the same items, and the true labels.
-
-    One label or class index an item; probabilities, where given, have shape (items, classes) and
-    rows that sum to 1. ValueError if the lengths differ.
-    """
-
-    old: Array
-    new: Array
-    truth: Array
-    old_probabilities: Array | None = None
-    new_probabilities: Array | None = None
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            values = getattr(self, field.name)
-            if values is None:
-                continue
-            array = np.asarray(values)
-            shape = 2 if field.name.endswith("probabilities") else 1
-            if array.ndim != shape or len(array) != len(self.truth):
-                raise ValueError(f"'{field.name}' has shape {array.shape} for {self.n} items.")
-            object.__setattr__(self, field.name, array)
-
-    @property
-    def n(self) -> int:
-        return len(self.truth)
-
-    def of_class(self, label: Any) -> Paired:
-        """The items whose true label is `label`, without probabilities."""
-        chosen = self.truth == label
-        return Paired(self.old[chosen], self.new[chosen], self.truth[chosen])
-
-    @property
-    def lost(self) -> int:
-        """Items the old model had right and the new one has wrong: McNemar's b."""
-        return int(((self.old == self.truth) & (self.new != self.truth)).sum())
-
-    @property
-    def gained(self) -> int:
-        """Items the old model had wrong and the new one has right: McNemar's c."""
-        return int(((self.old != self.truth) & (self.new == self.truth)).sum())
-
-    @property
-    def delta(self) -> float:
-        """Difference of the accuracies in points; needs at least one item."""
-        return 100 * (self.gained - self.lost) / self.n
-
-    def lower_bound(self, confidence: float) -> float:
-        """One-sided lower bound of `delta`, in points."""
-        return 100 * paired_lower_bound(self.lost, self.gained, self.n, confidence)
-
-    def upper_bound(self, confidence: float) -> float:
-        """One-sided upper bound of `delta`, in points."""
-        return -100 * paired_lower_bound(self.gained, self.lost, self.n, confidence)
+    return build(GateSettings, overrides, what="set of gates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,48 +122,6 @@ def passed(results: Iterable[GateResult]) -> bool:
     return all(result.passed for result in results)
 
 
-def paired_lower_bound(lost: int, gained: int, n: int, confidence: float = 0.95) -> float:
-    """One-sided lower bound of (gained - lost) / n, the difference of two paired proportions.
-
-    The score bound of Tango (1998, Statistics in Medicine 17:891): the smallest difference that a
-    score test with the restricted maximum-likelihood nuisance parameter does not reject, found by
-    bisection. Without discordant items it is -z^2 / (n + z^2) and not 0: agreement on a few items
-    proves little. -1 without items.
-    """
-    if lost < 0 or gained < 0 or lost + gained > n:
-        raise ValueError(f"{lost} lost and {gained} gained do not fit into {n} items.")
-    if n == 0:
-        return -1.0
-    z = NormalDist().inv_cdf(confidence)
-
-    def rejected(difference: float) -> bool:
-        b = (2 * n + lost - gained) * difference - lost - gained
-        c = -lost * difference * (1 - difference)
-        only_old = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (4 * n)
-        variance = n * (2 * only_old + difference * (1 - difference))
-        return gained - lost - n * difference > z * sqrt(max(0.0, variance))
-
-    low, high = -1.0, (gained - lost) / n
-    while low < (middle := (low + high) / 2) < high:
-        if rejected(middle):
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def expected_calibration_error(probabilities: Array, right: Array) -> float:
-    """Mean gap between confidence and accuracy over 15 equal bins (Guo et al. 2017), 0 to 1.
-
-    `probabilities` has shape (items, classes), and `right` says which items were predicted right;
-    the confidence is the highest probability. Needs at least one item.
-    """
-    confidence = probabilities.max(axis=1)
-    place = np.ceil(confidence * _CALIBRATION_BINS).astype(int).clip(1, _CALIBRATION_BINS)
-    gaps = np.bincount(place, weights=confidence - right, minlength=_CALIBRATION_BINS + 1)
-    return float(np.abs(gaps).sum() / len(right))
-
-
 def _verified_gate(verified: int, settings: GateSettings) -> GateResult:
     least = settings.min_verified
     return GateResult(
@@ -251,16 +156,13 @@ def _clean_gate(clean: Paired, settings: GateSettings) -> GateResult:
     if not clean.n:
         return _without_items("clean", margin, "There is no clean test data: nothing to judge by.")
     bound = clean.lower_bound(settings.confidence)
-    return _paired_gate(
-        "clean",
-        clean,
-        ok=bound >= margin - _ROUNDING,
-        bound=bound,
-        threshold=margin,
-        sentence=f"Clean data: {_change(clean)}; with {settings.confidence:.0%} confidence at least "
-        f"{bound:+.2f} points, and {margin:+.2f} or more is asked for"
-        + (f" of fewer than {settings.clean_items:,} items." if few else "."),
+    size = f" with fewer than {settings.clean_items:,} items" if few else ""
+    sentence = (
+        f"Clean data: {_change(clean)}; with {_percent(settings.confidence)} confidence at least "
+        f"{bound:+.2f} points, and {margin:+.2f} or more is asked for{size}."
     )
+    ok = bound >= margin - _ROUNDING
+    return _paired_gate("clean", clean, ok=ok, bound=bound, threshold=margin, sentence=sentence)
 
 
 def _earlier_gate(number: int, test: Paired, settings: GateSettings) -> GateResult:
@@ -269,15 +171,16 @@ def _earlier_gate(number: int, test: Paired, settings: GateSettings) -> GateResu
         sentence = f"Round {number} kept no test items: not judged."
         return _without_items(name, margin, sentence, ok=True)
     grain = 100 / test.n
-    coarse = f" One item is {grain:.1f} points here." if grain > -margin else ""
-    return _paired_gate(
-        name,
-        test,
-        ok=test.delta >= margin - _ROUNDING,
-        bound=test.lower_bound(settings.confidence),
-        threshold=margin,
-        sentence=f"Round {number}: {_change(test)}; {margin:+.2f} points or more is asked for.{coarse}",
-    )
+    if test.n < settings.earlier_items:
+        ok, bound, asked = _chance(test, margin, settings)
+    else:
+        ok = test.delta >= margin - _ROUNDING
+        bound = test.lower_bound(settings.confidence)
+        asked = f"{margin:+.2f} points or more is asked for"
+        if grain > -margin:
+            asked += f", and one item is {grain:.1f} points here"
+    sentence = f"Round {number}: {_change(test)}; {asked}."
+    return _paired_gate(name, test, ok=ok, bound=bound, threshold=margin, sentence=sentence)
 
 
 def _new_round_gate(test: Paired, settings: GateSettings) -> GateResult:
@@ -294,8 +197,8 @@ def _new_round_gate(test: Paired, settings: GateSettings) -> GateResult:
     else:
         ok = test.delta > 0 and bound > 0
         asked = (
-            f"with {settings.confidence:.0%} confidence at least {bound:+.2f} points, and more "
-            "than 0 is asked for"
+            f"with {_percent(settings.confidence)} confidence at least {bound:+.2f} points, and "
+            "more than 0 is asked for"
         )
     sentence = f"New round: {_change(test)}; {asked}."
     return _paired_gate(name, test, ok=ok, bound=bound, threshold=0.0, sentence=sentence)
@@ -316,28 +219,26 @@ def _recall_gate(clean: Paired, settings: GateSettings) -> GateResult:
     failed = [
         label
         for label, items in classes.items()
-        if (items.upper_bound(settings.confidence) if label in few else items.delta)
-        < margin - _ROUNDING
+        if not (
+            _chance(items, margin, settings)[0]
+            if label in few
+            else items.delta >= margin - _ROUNDING
+        )
     ]
-    judged = failed or [label for label in classes if label not in few] or list(classes)
-    worst = min(judged, key=lambda label: classes[label].delta)
+    enough = [label for label in classes if label not in few]
+    worst = min(failed or enough or classes, key=lambda label: classes[label].delta)
     items = classes[worst]
-    sentence = (
-        f"Recall by class: the worst is '{worst}' with {_change(items)}; {margin:+.2f} points or "
-        "more is asked for."
-    )
+    bound, asked = None, f"{margin:+.2f} points or more is asked for"
+    if worst in few:
+        _, bound, asked = _chance(items, margin, settings)
+    sentence = f"Recall by class: the worst is '{worst}', {_change(items)}; {asked}."
     if few:
         sentence += (
-            f" {_count(len(few), 'class', 'classes')} of {len(classes)} with fewer than "
-            f"{settings.recall_items} items: too few to judge, unless chance cannot explain a drop."
+            f" Classes with fewer than {settings.recall_items} items ({len(few)} of "
+            f"{len(classes)}) fail only by a drop that chance does not explain."
         )
     return _paired_gate(
-        name,
-        items,
-        ok=not failed,
-        bound=items.upper_bound(settings.confidence) if worst in few else None,
-        threshold=margin,
-        sentence=sentence,
+        name, items, ok=not failed, bound=bound, threshold=margin, sentence=sentence
     )
 
 
@@ -379,6 +280,16 @@ def _calibration_gate(clean: Paired, settings: GateSettings) -> GateResult:
     )
 
 
+def _chance(items: Paired, margin: float, settings: GateSettings) -> tuple[bool, float, str]:
+    """Whether chance could explain a drop below the margin, the upper bound, and it in words."""
+    bound = items.upper_bound(settings.confidence)
+    explained = bound >= margin - _ROUNDING
+    words = f"{margin:+.2f} points or more is asked for"
+    if items.delta < margin - _ROUNDING:
+        words += f", and chance {'could explain this drop' if explained else 'does not explain it'}"
+    return explained, bound, words
+
+
 def _paired_gate(
     name: str, items: Paired, *, ok: bool, bound: float | None, threshold: float, sentence: str
 ) -> GateResult:
@@ -417,3 +328,7 @@ def _change(items: Paired) -> str:
 
 def _count(number: int, thing: str, things: str | None = None) -> str:
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"

@@ -1,0 +1,410 @@
+"""The gates before promotion: what passes, what does not, and what the owner reads."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import log, sqrt
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+
+from training.gates import (
+    GateResult,
+    GateSettings,
+    Paired,
+    judge,
+    parse_gate_settings,
+    passed,
+)
+from training.paired import expected_calibration_error, paired_lower_bound
+
+TEN_CLASSES = 10
+
+
+def paired(n: int, *, lost: int = 0, gained: int = 0, wrong: int = 0, classes: int = 1) -> Paired:
+    """Items of which both models have `wrong` wrong; class labels take turns."""
+    truth = np.arange(n) % classes
+    old, new = truth.copy(), truth.copy()
+    new[:lost] += 1
+    old[lost : lost + gained] += 1
+    for predictions in (old, new):
+        predictions[lost + gained : lost + gained + wrong] += 1
+    return Paired(old, new, truth)
+
+
+GOOD = paired(2000, lost=2, gained=8, wrong=60, classes=TEN_CLASSES)
+GAIN = paired(60, lost=2, gained=20, wrong=10)
+
+
+def gates(
+    clean: Paired = GOOD,
+    earlier: Mapping[int, Paired] | None = None,
+    new_round: Paired = GAIN,
+    *,
+    verified: int = 120,
+    shared_authors: tuple[str, ...] = (),
+    settings: GateSettings | None = None,
+) -> dict[str, GateResult]:
+    results = judge(
+        clean,
+        earlier or {},
+        new_round,
+        verified=verified,
+        shared_authors=shared_authors,
+        settings=settings,
+    )
+    return {result.name: result for result in results}
+
+
+def test_a_better_candidate_passes_every_gate() -> None:
+    results = gates(earlier={2: paired(100, lost=1, gained=0), 1: paired(80, gained=3)})
+
+    assert passed(results.values())
+    assert list(results) == [
+        "verified",
+        "authors",
+        "clean",
+        "round 1",
+        "round 2",
+        "new round",
+        "recall",
+        "negative flips",
+        "calibration",
+    ]
+
+
+def test_one_failed_gate_stops_the_promotion() -> None:
+    results = gates(verified=49)
+
+    assert not results["verified"].passed
+    assert not passed(results.values())
+    assert all(result.passed for name, result in results.items() if name != "verified")
+
+
+def test_results_are_plain_numbers_that_json_can_hold() -> None:
+    probabilities = np.full((2000, 11), 1 / 11)
+    clean = Paired(GOOD.old, GOOD.new, GOOD.truth, probabilities, probabilities)
+    results = gates(clean, {1: paired(0)})
+
+    for result in results.values():
+        assert json.loads(json.dumps(asdict(result))) == asdict(result)
+
+
+def test_sentences_say_what_was_measured_and_what_was_asked() -> None:
+    results = gates(
+        paired(1000, lost=3, gained=8, wrong=40, classes=TEN_CLASSES), {1: paired(40, lost=1)}
+    )
+
+    assert results["clean"].sentence == (
+        "Clean data: 95.20 % before, 95.70 % now (+0.50 points; 8 gained, 3 lost of 1,000 items); "
+        "with 95 % confidence at least -0.05 points, and -1.50 or more is asked for with fewer "
+        "than 2,000 items."
+    )
+    assert results["round 1"].sentence == (
+        "Round 1: 100.00 % before, 97.50 % now (-2.50 points; 0 gained, 1 lost of 40 items); "
+        "-1.00 points or more is asked for, and one item is 2.5 points here."
+    )
+    assert results["verified"].sentence == (
+        "120 verified examples to learn from; at least 50 needed."
+    )
+
+
+# clean data
+
+
+@pytest.mark.parametrize(
+    ("n", "lost", "gained", "ok"),
+    [
+        (2000, 0, 0, True),
+        (2000, 10, 10, True),
+        (2000, 20, 10, False),  # half a point lost, and surely not less
+        (1999, 20, 10, True),  # fewer items are allowed one and a half points
+        (1000, 10, 0, False),
+        (100, 0, 0, False),  # agreement on 100 items does not exclude a loss of 1.5 points
+        (360, 0, 0, True),
+        (360, 3, 3, True),
+    ],
+)
+def test_clean_accuracy_is_judged_by_its_lower_bound(
+    n: int, lost: int, gained: int, ok: bool
+) -> None:
+    result = gates(paired(n, lost=lost, gained=gained, classes=TEN_CLASSES))["clean"]
+
+    assert result.passed is ok
+    assert result.value == pytest.approx(100 * (gained - lost) / n)
+    assert result.value is not None
+    assert result.bound is not None
+    assert result.bound <= result.value
+    assert (result.b, result.c, result.n) == (lost, gained, n)
+    assert result.threshold == (-0.5 if n >= 2000 else -1.5)
+
+
+def test_nothing_passes_without_clean_data() -> None:
+    results = gates(paired(0))
+
+    assert {name for name, result in results.items() if not result.passed} == {
+        "clean",
+        "recall",
+        "negative flips",
+        "calibration",
+    }
+
+
+# rounds
+
+
+@pytest.mark.parametrize(
+    ("n", "lost", "gained", "ok"),
+    [(100, 1, 0, True), (100, 2, 0, False), (100, 9, 8, True), (99, 1, 0, False), (0, 0, 0, True)],
+)
+def test_no_earlier_round_may_lose_more_than_a_point(
+    n: int, lost: int, gained: int, ok: bool
+) -> None:
+    assert gates(earlier={3: paired(n, lost=lost, gained=gained)})["round 3"].passed is ok
+
+
+def test_a_task_may_forgive_what_chance_explains_in_small_earlier_rounds() -> None:
+    forgiving = GateSettings(earlier_items=50)
+
+    def ok(lost: int, settings: GateSettings | None = None) -> bool:
+        return gates(earlier={1: paired(20, lost=lost)}, settings=settings)["round 1"].passed
+
+    assert not ok(1)
+    assert ok(1, forgiving)
+    assert not ok(8, forgiving)
+
+
+@pytest.mark.parametrize(
+    ("n", "lost", "gained", "ok"),
+    [
+        (49, 0, 0, True),
+        (49, 5, 5, True),
+        (49, 1, 0, False),
+        (50, 0, 0, False),
+        (50, 1, 2, False),  # a gain that is not certain
+        (50, 0, 9, True),
+        (0, 0, 0, False),
+    ],
+)
+def test_the_new_round_has_to_gain(n: int, lost: int, gained: int, ok: bool) -> None:
+    assert gates(new_round=paired(n, lost=lost, gained=gained))["new round"].passed is ok
+
+
+def test_the_page_says_when_few_items_are_all_there_is() -> None:
+    sentence = gates(new_round=paired(30, gained=4))["new round"].sentence
+
+    assert "no loss is asked for, which is all that fewer than 50 items can tell" in sentence
+
+
+# classes, flips, calibration
+
+
+def one_class_loses(n_of_class: int, lost: int) -> Paired:
+    """Class 7 loses, the nine others gain as much between them."""
+    truth = np.repeat(np.arange(TEN_CLASSES), n_of_class)
+    old, new = truth.copy(), truth.copy()
+    new[np.flatnonzero(truth == 7)[:lost]] = 1
+    old[np.flatnonzero(truth == 2)[:lost]] = 1
+    return Paired(old, new, truth)
+
+
+@pytest.mark.parametrize(
+    ("n_of_class", "lost", "ok"),
+    [
+        (200, 4, True),
+        (200, 5, False),
+        (50, 1, True),
+        (50, 2, False),
+        (49, 2, True),  # too few to judge: chance could explain it
+        (49, 5, False),
+        (10, 1, True),
+        (10, 5, False),
+    ],
+)
+def test_no_class_may_be_sacrificed(n_of_class: int, lost: int, ok: bool) -> None:
+    result = gates(one_class_loses(n_of_class, lost))["recall"]
+
+    assert result.passed is ok
+    assert "'7'" in result.sentence
+    assert (result.b, result.n) == (lost, n_of_class)
+
+
+def test_a_class_with_few_items_is_said_not_to_be_judged_like_the_others() -> None:
+    sentence = gates(one_class_loses(36, 1))["recall"].sentence
+
+    assert "chance could explain this drop" in sentence
+    assert "Classes with fewer than 50 items (10 of 10) fail only by a drop that" in sentence
+
+
+def test_labels_may_be_texts() -> None:
+    truth = np.array(["e", "n", "c"] * 100)
+    new = truth.copy()
+    new[0:30:3] = "n"
+
+    result = gates(Paired(truth, new, truth))["recall"]
+
+    assert not result.passed
+    assert "'e'" in result.sentence
+
+
+@pytest.mark.parametrize(("lost", "ok"), [(20, True), (21, False)])
+def test_negative_flips_are_counted_whatever_was_gained(lost: int, ok: bool) -> None:
+    clean = paired(2000, lost=lost, gained=100, wrong=5, classes=TEN_CLASSES)
+
+    assert gates(clean)["negative flips"].passed is ok
+
+
+def calibrated(new_confidence: float) -> Paired:
+    """80 % right; the old model says so, the new one says `new_confidence`."""
+    truth = np.zeros(1000, dtype=int)
+    predictions = np.repeat([0, 1], [800, 200])
+
+    def probabilities(confidence: float) -> np.ndarray:
+        rows = np.full((1000, 2), 1 - confidence)
+        rows[np.arange(1000), predictions] = confidence
+        return rows
+
+    return Paired(
+        predictions, predictions, truth, probabilities(0.8), probabilities(new_confidence)
+    )
+
+
+@pytest.mark.parametrize(
+    ("confidence", "ok"), [(0.8, True), (0.82, True), (0.83, False), (0.7, False)]
+)
+def test_calibration_may_get_a_little_worse(confidence: float, ok: bool) -> None:
+    result = gates(calibrated(confidence))["calibration"]
+
+    assert result.passed is ok
+    assert result.value == pytest.approx(abs(confidence - 0.8))
+
+
+def test_calibration_error_adds_up_the_gaps_of_its_bins() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.6, 0.4], [0.6, 0.4]])
+    right = np.array([True, False, True, True])
+
+    error = expected_calibration_error(probabilities, right)
+
+    assert error == pytest.approx((abs(1.8 - 1) + abs(1.2 - 2)) / 4)
+
+
+def test_calibration_without_probabilities_is_said_to_be_unknown() -> None:
+    result = gates()["calibration"]
+
+    assert result.passed
+    assert result.value is None
+    assert "not judged" in result.sentence
+
+
+def test_an_author_met_in_training_spoils_the_test() -> None:
+    result = gates(shared_authors=("anna",))["authors"]
+
+    assert not result.passed
+    assert result.sentence == "1 test author also in the training data; none allowed."
+
+
+# the bound
+
+
+def score(difference: float, lost: int, gained: int, n: int) -> float:
+    """Tango's statistic with the nuisance parameter found by brute force."""
+    same = n - lost - gained
+
+    def minus_log_likelihood(only_old: float) -> float:
+        only_new = only_old + difference
+        terms = ((lost, only_old), (gained, only_new), (same, 1 - only_old - only_new))
+        return -sum(count * log(max(share, 1e-300)) for count, share in terms if count)
+
+    only_old = minimize_scalar(
+        minus_log_likelihood,
+        bounds=(max(0.0, -difference), (1 - difference) / 2),
+        method="bounded",
+        options={"xatol": 1e-12},
+    ).x
+    variance = n * (2 * only_old + difference - difference**2)
+    return float((gained - lost - n * difference) / sqrt(variance))
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "n"), [(10, 15, 2000), (3, 1, 360), (1, 9, 50), (12, 2, 40), (150, 86, 1600)]
+)
+def test_the_bound_is_where_the_score_test_stops_rejecting(lost: int, gained: int, n: int) -> None:
+    bound = paired_lower_bound(lost, gained, n)
+
+    assert score(bound, lost, gained, n) == pytest.approx(NormalDist().inv_cdf(0.95), abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 10, 360, 2000])
+def test_agreement_on_few_items_proves_little(n: int) -> None:
+    z = NormalDist().inv_cdf(0.95)
+
+    assert paired_lower_bound(0, 0, n) == pytest.approx(-(z**2) / (n + z**2))
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 200))
+def test_the_bound_falls_with_every_item_lost(lost: int, gained: int, same: int) -> None:
+    n = lost + gained + same
+
+    bound = paired_lower_bound(lost, gained, n)
+
+    assert -1 <= bound <= (gained - lost) / n
+    assert paired_lower_bound(lost + 1, gained, n) <= bound + 1e-12
+    assert paired_lower_bound(lost, gained + 1, n) >= bound - 1e-12
+
+
+@pytest.mark.parametrize(("only_old", "only_new", "n"), [(0.01, 0.02, 360), (0.05, 0.2, 50)])
+def test_the_bound_is_right_as_often_as_it_says(only_old: float, only_new: float, n: int) -> None:
+    random = np.random.default_rng(3)
+    drawn = random.multinomial(n, [only_old, only_new, 1 - only_old - only_new], size=2000)
+
+    below = [
+        paired_lower_bound(int(lost), int(gained), n) <= only_new - only_old
+        for lost, gained, _ in drawn
+    ]
+
+    assert np.mean(below) == pytest.approx(0.95, abs=0.02)
+
+
+def test_counts_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit into 3 items"):
+        paired_lower_bound(2, 2, 3)
+    assert paired_lower_bound(0, 0, 0) == -1
+
+
+# settings and input
+
+
+def test_a_task_overrides_single_settings() -> None:
+    settings = parse_gate_settings({"min_verified": 10, "clean_margin_few": -3})
+
+    assert settings == GateSettings(min_verified=10, clean_margin_few=-3)
+    assert settings.clean_margin == -0.5
+    assert gates(verified=10, settings=settings)["verified"].passed
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        ({"clean_margn": -1}, "The set of gates has no parameter clean_margn"),
+        ({"clean_margin": 0.5}, "'clean_margin' must be a number from -100 to 0, not 0.5"),
+        ({"min_verified": 10.5}, "'min_verified' must be a whole number"),
+        ({"negative_flips": -1}, "'negative_flips' must be a number from 0 to 100"),
+        ({"confidence": 1}, "'confidence' must be a number between 0.5 and 1"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named(overrides: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parse_gate_settings(overrides)
+
+
+def test_predictions_that_do_not_belong_together_are_refused() -> None:
+    truth = np.zeros(3, dtype=int)
+
+    with pytest.raises(ValueError, match=r"'new' has shape \(2,\) for 3 items"):
+        Paired(truth, truth[:2], truth)
+    with pytest.raises(ValueError, match=r"'old_probabilities' has shape \(3,\) for 3 items"):
+        Paired(truth, truth, truth, old_probabilities=np.ones(3))
