@@ -170,15 +170,7 @@ def _earlier_gate(number: int, test: Paired, settings: GateSettings) -> GateResu
     if not test.n:
         sentence = f"Round {number} kept no test items: not judged."
         return _without_items(name, margin, sentence, ok=True)
-    grain = 100 / test.n
-    if test.n < settings.earlier_items:
-        ok, bound, asked = _chance(test, margin, settings)
-    else:
-        ok = test.delta >= margin - _ROUNDING
-        bound = test.lower_bound(settings.confidence)
-        asked = f"{margin:+.2f} points or more is asked for"
-        if grain > -margin:
-            asked += f", and one item is {grain:.1f} points here"
+    ok, bound, asked = _hold_to_margin(test, margin, settings, few_below=settings.earlier_items)
     sentence = f"Round {number}: {_change(test)}; {asked}."
     return _paired_gate(name, test, ok=ok, bound=bound, threshold=margin, sentence=sentence)
 
@@ -205,40 +197,27 @@ def _new_round_gate(test: Paired, settings: GateSettings) -> GateResult:
 
 
 def _recall_gate(clean: Paired, settings: GateSettings) -> GateResult:
-    """Judge each class by its difference, or with few items by whether chance could explain it.
-
-    One item of 30 is already 3.3 points, so that the margin would be noise there: a class with
-    fewer than `recall_items` items fails only if even the upper bound of its difference is below
-    the margin.
-    """
+    """Judge each class; one item of 30 is already 3.3 points, so few items are judged otherwise."""
     name, margin = "recall", settings.recall_margin
     if not clean.n:
         return _without_items(name, margin, "There is no clean test data: no recall to judge.")
     classes = {label: clean.of_class(label) for label in np.unique(clean.truth).tolist()}
-    few = [label for label, items in classes.items() if items.n < settings.recall_items]
-    failed = [
-        label
+    held = {
+        label: _hold_to_margin(items, margin, settings, few_below=settings.recall_items)
         for label, items in classes.items()
-        if not (
-            _chance(items, margin, settings)[0]
-            if label in few
-            else items.delta >= margin - _ROUNDING
-        )
-    ]
-    enough = [label for label in classes if label not in few]
+    }
+    failed = [label for label, (ok, _, _) in held.items() if not ok]
+    enough = [label for label, items in classes.items() if items.n >= settings.recall_items]
     worst = min(failed or enough or classes, key=lambda label: classes[label].delta)
-    items = classes[worst]
-    bound, asked = None, f"{margin:+.2f} points or more is asked for"
-    if worst in few:
-        _, bound, asked = _chance(items, margin, settings)
-    sentence = f"Recall by class: the worst is '{worst}', {_change(items)}; {asked}."
-    if few:
+    _, bound, asked = held[worst]
+    sentence = f"Recall by class: the worst is '{worst}', {_change(classes[worst])}; {asked}."
+    if few := len(classes) - len(enough):
         sentence += (
-            f" Classes with fewer than {settings.recall_items} items ({len(few)} of "
-            f"{len(classes)}) fail only by a drop that chance does not explain."
+            f" Classes with fewer than {settings.recall_items} items ({few} of {len(classes)}) "
+            "fail only by a drop that chance does not explain."
         )
     return _paired_gate(
-        name, items, ok=not failed, bound=bound, threshold=margin, sentence=sentence
+        name, classes[worst], ok=not failed, bound=bound, threshold=margin, sentence=sentence
     )
 
 
@@ -280,12 +259,23 @@ def _calibration_gate(clean: Paired, settings: GateSettings) -> GateResult:
     )
 
 
-def _chance(items: Paired, margin: float, settings: GateSettings) -> tuple[bool, float, str]:
-    """Whether chance could explain a drop below the margin, the upper bound, and it in words."""
+def _hold_to_margin(
+    items: Paired, margin: float, settings: GateSettings, *, few_below: int
+) -> tuple[bool, float, str]:
+    """Whether the difference holds the margin, its bound on the side that matters, and it in words.
+
+    With fewer than `few_below` items the margin would be noise, and only a drop whose upper bound
+    is below it counts.
+    """
+    holds = items.delta >= margin - _ROUNDING
+    words = f"{margin:+.2f} points or more is asked for"
+    if items.n >= few_below:
+        if not holds and items.lost - items.gained == 1:
+            words += f", and one item is {100 / items.n:.1f} points here"
+        return holds, items.lower_bound(settings.confidence), words
     bound = items.upper_bound(settings.confidence)
     explained = bound >= margin - _ROUNDING
-    words = f"{margin:+.2f} points or more is asked for"
-    if items.delta < margin - _ROUNDING:
+    if not holds:
         words += f", and chance {'could explain this drop' if explained else 'does not explain it'}"
     return explained, bound, words
 
