@@ -18,10 +18,9 @@ from accounts.services import guest_session
 from annotate import live, protocol, services
 from annotate.body import answer_body, example_body
 from annotate.errors import Refused
-from annotate.inference import TooBusy, live_model
-from annotate.inputs import text_key
+from annotate.inference import TooBusy, already_open, live_model
 from annotate.models import Example, Task
-from annotate.queries import Participant, progress_of, visible_task
+from annotate.queries import Participant, participant_key, progress_of, visible_task
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +42,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         slug = self.scope["url_route"]["kwargs"]["slug"]
         self.user: User | None = user if user.is_authenticated else None
         self.guest: str | None = self.scope["session"].get("guest")
+        self._draw_key = participant_key(self.user, self.guest)
         self.task = await in_database_thread(visible_task, user, slug)
         await self.accept()
         if self.task is None:
@@ -95,8 +95,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             target = await live.target_of(self.task.pk)
             if target is None:
                 raise Refused("no_open_round", "No round of this task is open right now.")
-            model = target.model_for(text_key(frame.seq))
-            engine = await asyncio.to_thread(live_model, model)
+            model = target.model_for(self._draw_key)
+            engine = already_open(model) or await asyncio.to_thread(live_model, model)
             answer = await engine.predict(frame.input)
         except TooBusy as busy:
             await self._send("busy", retry_ms=busy.retry_ms, seq=frame.seq)

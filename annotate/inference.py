@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from django.conf import settings
@@ -110,23 +110,32 @@ class TooBusy(Refused):
 
 _cache = PredictionCache(CACHED_PREDICTIONS)
 _opening = threading.Lock()
+_open: dict[str, LiveModel] = {}
 
 
 def live_model(model: ModelVersion) -> LiveModel:
-    """The opened model of a version; the first call in a process loads and warms it."""
+    """The opened model of a version; the first call in a process loads and warms it.
+
+    That takes tens of milliseconds: on the event loop ask `already_open` first.
+    """
     if not model.artifact:
         raise Refused(
             "no_live_model", f"The model {model.name} is known from a log only.", status=409
         )
     with _opening:  # two requests that meet a new model together load it once
-        return _opened(model.artifact, model.sha256)
+        if model.sha256 not in _open:
+            backend = open_backend(Path(settings.ARTIFACT_DIR) / model.artifact, model.sha256)
+            _open[model.sha256] = LiveModel(backend, model.sha256)
+            if len(_open) > OPEN_MODELS:
+                del _open[next(iter(_open))]
+        return _open[model.sha256]
 
 
-@lru_cache(maxsize=OPEN_MODELS)
-def _opened(artifact: str, sha256: str) -> LiveModel:
-    return LiveModel(open_backend(settings.ARTIFACT_DIR / artifact, sha256), sha256)
+def already_open(model: ModelVersion) -> LiveModel | None:
+    """The model if this process has opened it; never waits."""
+    return _open.get(model.sha256)
 
 
 def forget_models() -> None:
     """Close what is open in this process (tests that make models anew)."""
-    _opened.cache_clear()
+    _open.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,11 @@ from django.db.models import Count, Max, Q, QuerySet
 
 from accounts.models import User, WorkSession
 from annotate.models import Example, ModelVersion, Round, Task, TaskConfig, Viewer
+
+
+def participant_key(user: User | None, guest: str | None) -> str:
+    """Names a person in rate limits, draws and logs, without personal data."""
+    return f"user-{user.pk}" if user else f"guest-{guest}"
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Participant:
     @property
     def key(self) -> str:
         """Names the person in rate limits and logs, without personal data."""
-        return f"user-{self.user.pk}" if self.user else f"guest-{self.session and self.session.pk}"
+        return participant_key(self.user, str(self.session.pk) if self.session else None)
 
     def examples(self) -> QuerySet[Example]:
         """Everything this person submitted."""
@@ -44,10 +50,13 @@ class Target:
     round: Round
     models: tuple[ModelVersion, ...]
 
-    def model_for(self, context_key: str) -> ModelVersion:
-        """The target model of a context: drawn among the round's, and kept for that context."""
-        index = int(context_key[:12], 16) % len(self.models) if len(self.models) > 1 else 0
-        return self.models[index]
+    def model_for(self, key: str) -> ModelVersion:
+        """The target model drawn among the round's for a context (or, without one, a person).
+
+        The same key meets the same model for the whole round.
+        """
+        drawn = hashlib.sha256(f"{self.round.pk}:{key}".encode()).digest()
+        return self.models[int.from_bytes(drawn[:6]) % len(self.models)]
 
 
 def visible_task(user: Viewer, slug: str) -> Task | None:

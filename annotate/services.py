@@ -61,7 +61,7 @@ def submit(
     if earlier := _replayed(participant, client_id, prepared, label):
         return earlier, False
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
-    model = target.model_for(text_key(context) if context is not None else prepared.key)
+    model = target.model_for(text_key(context) if context is not None else participant.key)
     answer = inference.live_model(model).predict_one(prepared)
     try:
         with durable():
@@ -116,7 +116,9 @@ def _insert(
     values: dict[str, Any],
 ) -> Example:
     examples = participant.examples().filter(round=target.round)
-    if examples.filter(input_hash=prepared.key, label=values["label"], retracted_at=None).exists():
+    same = examples.filter(input_hash=prepared.key, label=values["label"], retracted_at=None)
+    # One with the same client id is this very submission: the constraint tells the two apart.
+    if same.exclude(client_id=client_id).exists():
         raise Refused(
             "duplicate", "You have already submitted exactly this in this round.", status=409
         )

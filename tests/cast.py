@@ -113,7 +113,7 @@ def prediction(task: Task, input: object) -> str:
 
 
 def answer(validator: User, task: Task, label: str | None = None, flag: str = "") -> Example:
-    """Take the next item and vote on it (by default for the author's label); returns the example."""
+    """Take the next item and vote on it (by default for the author's label)."""
     lease = validation.next_item(validator=validator, task=task)
     assert lease is not None, "the queue is empty"
     vote = lease.example.label if label is None and not flag else label

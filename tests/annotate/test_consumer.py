@@ -1,0 +1,227 @@
+"""The annotator's websocket, spoken as a page speaks it."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.contrib.auth.models import AnonymousUser
+
+from accounts.models import User
+from accounts.transactions import durable
+from annotate import rounds
+from annotate.consumers import AnnotateConsumer
+from annotate.models import Example, Task
+from tests import cast
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Page:
+    """One open page: sends frames, waits for the answer of a kind."""
+
+    def __init__(self, socket: ApplicationCommunicator) -> None:
+        self.socket = socket
+
+    async def send(self, **frame: Any) -> None:
+        await self.send_text(json.dumps(frame))
+
+    async def send_text(self, text: str) -> None:
+        await self.socket.send_input({"type": "websocket.receive", "text": text})
+
+    async def receive(self, kind: str) -> dict[str, Any]:
+        event = await self.socket.receive_output(timeout=5)
+        assert event["type"] == "websocket.send", event
+        frame = json.loads(event["text"])
+        assert frame["type"] == kind, frame
+        return dict(frame)
+
+
+@asynccontextmanager
+async def page(
+    task: Task, user: User | None = None, guest: str | None = None
+) -> AsyncIterator[Page]:
+    scope = {
+        "type": "websocket",
+        "path": f"/ws/tasks/{task.slug}/",
+        "headers": [],
+        "url_route": {"kwargs": {"slug": task.slug}},
+        "user": user or AnonymousUser(),
+        "session": {"guest": guest} if guest else {},
+    }
+    socket = ApplicationCommunicator(AnnotateConsumer.as_asgi(), scope)
+    await socket.send_input({"type": "websocket.connect"})
+    assert (await socket.receive_output(timeout=5))["type"] == "websocket.accept"
+    yield Page(socket)
+    await socket.send_input({"type": "websocket.disconnect", "code": 1000})
+    await socket.wait()
+
+
+@pytest.fixture
+def count() -> Callable[[], Awaitable[int]]:
+    return sync_to_async(Example.objects.count)
+
+
+async def test_a_page_learns_what_it_faces(task: Task, annotator: User) -> None:
+    async with page(task, annotator) as opened:
+        ready = await opened.receive("ready")
+    assert ready["labels"] == cast.DIGITS
+    assert (ready["round"], ready["model"], ready["sandbox"]) == (1, "digits-1", False)
+    assert ready["session"] == {"tries": 0, "fooled": 0, "verified": 0, "streak": 0}
+
+
+async def test_a_prediction_stores_nothing(
+    task: Task, annotator: User, count: Callable[[], Awaitable[int]]
+) -> None:
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        await opened.send(type="predict", seq=7, input=cast.drawing(1))
+        answer = await opened.receive("prediction")
+    assert answer["seq"] == 7
+    assert set(answer["probabilities"]) == set(cast.DIGITS)
+    assert await count() == 0
+
+
+async def test_a_submission_is_accepted_once(
+    task: Task, annotator: User, count: Callable[[], Awaitable[int]]
+) -> None:
+    frame = {
+        "type": "submit",
+        "client_id": str(uuid.uuid4()),
+        "input": cast.drawing(1),
+        "label": "3",
+        "fooled": True,
+        "prediction": "9",
+    }
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        await opened.send(type="predict", seq=1, input=cast.drawing(1))
+        seen = await opened.receive("prediction")
+        await opened.send(**frame)
+        first = await opened.receive("accepted")
+        await opened.send(**frame)
+        second = await opened.receive("accepted")
+    assert first["id"] == second["id"]
+    # What the frame claims about the verdict is not even read.
+    assert first["prediction"] == seen["prediction"]
+    assert first["fooled"] == (seen["prediction"] != "3")
+    assert first["session"]["tries"] == 1
+    assert await count() == 1
+    example = await Example.objects.aget()
+    assert example.probes == 1
+    assert example.seconds is not None
+
+
+async def test_only_the_newest_waiting_prediction_is_answered(task: Task, annotator: User) -> None:
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        for seq in range(20):
+            await opened.send(type="predict", seq=seq, input=cast.drawing(seq))
+        answered = []
+        while not answered or answered[-1] != 19:
+            answered.append((await opened.receive("prediction"))["seq"])
+    assert answered == sorted(answered)
+    assert len(answered) < 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[1, 2]",
+        '"submit"',
+        '{"type": "dance"}',
+        '{"type": "predict", "seq": "one"}',
+        '{"type": "predict", "seq": true}',
+        '{"type": "submit", "client_id": "7", "label": "3"}',
+        "[" * 100_000,
+    ],
+)
+async def test_a_bad_frame_gets_a_sentence_and_the_socket_stays(
+    task: Task, annotator: User, text: str
+) -> None:
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        await opened.send_text(text)
+        error = await opened.receive("error")
+        assert error["code"] == "bad_frame"
+        await opened.send(type="predict", seq=1, input=cast.drawing(1))
+        await opened.receive("prediction")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"label": "eleven"}, "unknown_label"),
+        ({"input": {"png": "no base64!"}}, "bad_base64"),
+        ({"input": {"png": "AAAA"}}, "bad_image"),
+        ({"input": {"pixels": [0.0] * 784}}, "empty_drawing"),
+        ({"input": None}, "bad_input"),
+    ],
+)
+async def test_a_bad_submission_changes_nothing(
+    task: Task,
+    annotator: User,
+    count: Callable[[], Awaitable[int]],
+    changes: dict[str, Any],
+    code: str,
+) -> None:
+    client_id = str(uuid.uuid4())
+    frame = {"type": "submit", "client_id": client_id, "input": cast.drawing(1), "label": "3"}
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        await opened.send(**{**frame, **changes})
+        error = await opened.receive("error")
+    assert (error["code"], error["client_id"]) == (code, client_id)
+    assert error["message"].endswith(".")
+    assert await count() == 0
+
+
+async def test_a_guest_plays_in_the_sandbox(task: Task) -> None:
+    async with page(task, guest=str(uuid.uuid4())) as opened:
+        assert (await opened.receive("ready"))["sandbox"]
+        await opened.send(
+            type="submit", client_id=str(uuid.uuid4()), input=cast.drawing(1), label="3"
+        )
+        accepted = await opened.receive("accepted")
+    assert accepted["session"]["tries"] == 1
+    assert (await Example.objects.aget()).sandbox
+
+
+async def test_open_pages_learn_of_a_new_round(task: Task, annotator: User) -> None:
+    def promote() -> None:
+        model = cast.fixed_model(task, seed=1)
+        with durable():
+            rounds.open_next_round(task=task, models=[model])
+
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        await sync_to_async(promote)()
+        news = await opened.receive("round_changed")
+        assert (news["round"], news["model"]) == (2, "digits-2")
+        await opened.send(type="predict", seq=1, input=cast.drawing(1))
+        assert (await opened.receive("prediction"))["model"] == "digits-2"
+
+
+async def test_a_hidden_task_is_not_there(owner: User, annotator: User) -> None:
+    task = await sync_to_async(cast.digits_task)(owner, public=False)
+    async with page(task, annotator) as opened:
+        error = await opened.receive("error")
+    assert error["code"] == "not_found"
+
+
+async def test_a_closed_account_cannot_submit_on_an_open_page(
+    task: Task, annotator: User, count: Callable[[], Awaitable[int]]
+) -> None:
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        await User.objects.filter(pk=annotator.pk).aupdate(is_active=False)
+        await opened.send(
+            type="submit", client_id=str(uuid.uuid4()), input=cast.drawing(1), label="3"
+        )
+        assert (await opened.receive("error"))["code"] == "signed_out"
+    assert await count() == 0

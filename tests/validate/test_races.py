@@ -1,0 +1,197 @@
+"""Several people at the same moment, each on their own connection, with controls.
+
+A control takes the lock away and shows that the race then really goes wrong: without it, a test
+that never collides would pass for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from annotate import services as annotation
+from annotate.errors import Refused
+from annotate.models import Example, Task
+from annotate.queries import Participant
+from scoring.models import Tally
+from scoring.tally import contribution
+from tests import cast
+from tests.races import at_once
+from validate import services
+from validate.models import Lease, QueueItem, Vote
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ROUNDS = 5
+
+
+def assert_tallies_are_the_facts() -> None:
+    facts: Counter[str] = Counter()
+    for example in Example.objects.all():
+        facts.update(contribution(example))
+    stored: Counter[str] = Counter()
+    for tally in Tally.objects.all():
+        stored.update({column: getattr(tally, column) for column in facts})
+    assert stored == facts
+
+
+def test_one_client_id_twice_at_once_is_one_example(task: Task, annotator: User) -> None:
+    for seed in range(ROUNDS):
+        client_id = uuid.uuid4()
+        call = submission_of(task, annotator, seed, client_id)
+        outcomes = at_once([call, call, call])
+        assert {example.pk for example, _ in outcomes} == {
+            Example.objects.get(client_id=client_id).pk
+        }
+        assert [new for _, new in outcomes].count(True) == 1
+    assert_tallies_are_the_facts()
+
+
+def submission_of(
+    task: Task, author: User, seed: int, client_id: uuid.UUID
+) -> Callable[[], tuple[Example, bool]]:
+    return lambda: annotation.submit(
+        participant=Participant(user=author),
+        task_id=task.pk,
+        client_id=client_id,
+        input=cast.drawing(seed),
+        label="3",
+    )
+
+
+def test_first_examples_of_one_author_at_once_are_all_counted(task: Task, annotator: User) -> None:
+    at_once([submission_of(task, annotator, seed, uuid.uuid4()) for seed in range(4)])
+    assert Tally.objects.get().submitted == 4
+    assert_tallies_are_the_facts()
+
+
+def test_the_last_place_goes_to_one(task: Task, annotator: User) -> None:
+    people = [cast.person(f"v{n}", "validator") for n in range(5)]
+    for seed in range(ROUNDS):
+        example = cast.submission(task, annotator, seed)
+        cast.answer(people[seed], task)
+        others = [person for person in people if person != people[seed]]
+        leases = at_once([lease_call(person, task) for person in others])
+        granted = [lease for lease in leases if lease is not None]
+        assert len(granted) == 1, leases
+        assert QueueItem.objects.get(example=example).leases_active == 1
+        services.vote(validator=granted[0].validator, lease_id=granted[0].pk, label=example.label)
+
+
+def lease_call(person: User, task: Task) -> Callable[[], Lease | None]:
+    return lambda: services.next_item(validator=person, task=task)
+
+
+def test_two_votes_at_once_decide_once(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    for seed in range(ROUNDS):
+        example = cast.submission(task, annotator, seed)
+        first, second = leases_of([validator, other_validator], task)
+        votes = at_once([vote_call(first, example.label), vote_call(second, example.label)])
+        assert [vote.surplus for vote in votes] == [False, False]
+        example.refresh_from_db()
+        assert example.status == Example.Status.VERIFIED
+    assert Tally.objects.get().verified == ROUNDS
+    assert_tallies_are_the_facts()
+
+
+def leases_of(people: list[User], task: Task) -> list[Lease]:
+    leases = [services.next_item(validator=person, task=task) for person in people]
+    assert None not in leases
+    return [lease for lease in leases if lease is not None]
+
+
+def vote_call(lease: Lease, label: object) -> Callable[[], Vote]:
+    return lambda: services.vote(validator=lease.validator, lease_id=lease.pk, label=label)
+
+
+def test_without_the_lock_two_votes_at_once_decide_nothing(
+    task: Task,
+    annotator: User,
+    validator: User,
+    other_validator: User,
+    monkeypatch: pytest.MonkeyPatch,
+    on_postgres: bool,
+) -> None:
+    """The control: each voter counts only their own vote, and nobody settles the example."""
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time, whatever is locked")
+    both_voted = threading.Barrier(2)
+    decide = services._decide
+
+    def decide_together(example: Example) -> Any:
+        both_voted.wait(10)
+        return decide(example)
+
+    example = cast.submission(task, annotator)
+    first, second = leases_of([validator, other_validator], task)
+    monkeypatch.setattr(services, "lock_example", lambda pk: Example.objects.get(pk=pk))
+    monkeypatch.setattr(services, "_end", lambda *_: True)
+    monkeypatch.setattr(services, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
+    monkeypatch.setattr(services, "_decide", decide_together)
+
+    outcomes = at_once([vote_call(first, example.label), vote_call(second, example.label)])
+
+    example.refresh_from_db()
+    assert all(isinstance(outcome, Vote) for outcome in outcomes), outcomes
+    assert Vote.objects.count() == 2
+    assert example.status == Example.Status.OPEN
+
+
+def test_one_person_votes_once_even_at_once(task: Task, annotator: User, validator: User) -> None:
+    for seed in range(ROUNDS):
+        example = cast.submission(task, annotator, seed)
+        lease = services.next_item(validator=validator, task=task)
+        assert lease is not None
+        call = vote_call(lease, example.label)
+        outcomes = at_once([call, call])
+        assert len({vote.pk for vote in outcomes}) == 1, outcomes
+        assert Vote.objects.filter(example=example).count() == 1
+
+
+def test_a_ban_during_a_vote_settles_on_one_story(
+    task: Task, annotator: User, validator: User, owner: User
+) -> None:
+    for seed in range(ROUNDS):
+        cast.submission(task, annotator, seed)
+        lease = services.next_item(validator=validator, task=task)
+        assert lease is not None
+
+        def ban() -> None:
+            services.set_banned(actor=owner, user=validator, banned=True, reason="spam")
+
+        voted, _ = at_once([vote_call(lease, lease.example.label), ban])
+        # Either the vote came first and counts, or the ban did and the vote was refused.
+        assert isinstance(voted, Refused) != Vote.objects.filter(lease=lease).exists()
+        services.set_banned(actor=owner, user=validator, banned=False, reason="sorry")
+    items = {item.pk: item.leases_active for item in QueueItem.objects.all()}
+    assert not any(items.values())
+
+
+def test_a_round_that_closes_takes_no_late_submission(task: Task, annotator: User) -> None:
+    from accounts.transactions import durable
+    from annotate import rounds
+    from annotate.models import Round
+
+    for seed in range(ROUNDS):
+        open_round = Round.objects.get(task=task, status=Round.Status.OPEN)
+        model = cast.fixed_model(task, seed=seed + 1)
+
+        def close() -> None:
+            with durable():
+                rounds.open_next_round(task=task, models=[model])  # noqa: B023
+
+        submitted, _ = at_once([submission_of(task, annotator, seed, uuid.uuid4()), close])
+        closed_at = Round.objects.get(pk=open_round.pk).closed_at
+        if isinstance(submitted, Refused):
+            assert submitted.code == "round_changed"
+        else:
+            example, _ = submitted
+            assert example.round.closed_at is None or example.created_at <= closed_at
+    assert_tallies_are_the_facts()
