@@ -8,13 +8,13 @@ from django.views.decorators.cache import never_cache
 
 
 @never_cache
-def alive(request: HttpRequest) -> HttpResponse:
+def alive(_: HttpRequest) -> HttpResponse:
     """Answers while the process does: what a supervisor asks."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 @never_cache
-def ready(request: HttpRequest) -> JsonResponse:
+def ready(_: HttpRequest) -> JsonResponse:
     """200 when the database answers, else 503: what a load balancer asks."""
     try:
         with connection.cursor() as cursor:

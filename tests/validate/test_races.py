@@ -131,6 +131,8 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
 
     example = cast.submission(task, annotator)
     first, second = leases_of([validator, other_validator], task)
+    # Ending a lease counts down in the queue's row, which would hold the second voter back.
+    QueueItem.objects.update(leases_active=0)
     monkeypatch.setattr(services, "lock_example", lambda pk: Example.objects.get(pk=pk))
     monkeypatch.setattr(services, "_end", lambda *_: True)
     monkeypatch.setattr(services, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
