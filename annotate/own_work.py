@@ -1,0 +1,193 @@
+"""What a person sees of their own examples: filters, one page at a time, plain words, and a download."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+
+from accounts.models import User
+from annotate.models import Example, Task
+
+PAGE_SIZE = 24
+
+_FATES = {
+    "waiting": Q(status=Example.Status.OPEN, queued=True, retracted_at=None),
+    "confirmed": Q(status=Example.Status.VERIFIED, retracted_at=None),
+    "not_confirmed": Q(
+        status__in=[
+            Example.Status.REJECTED,
+            Example.Status.RELABELLED,
+            Example.Status.AMBIGUOUS,
+            Example.Status.FLAGGED,
+        ],
+        retracted_at=None,
+    ),
+    "taken_back": Q(retracted_at__isnull=False),
+}
+
+
+class WorkFilter(forms.Form):
+    """Which of one's own examples to show; a choice that is none is as good as no choice."""
+
+    task = forms.ChoiceField(required=False)
+    fooled = forms.ChoiceField(
+        label="The model",
+        required=False,
+        choices=[("", "any"), ("yes", "was fooled"), ("no", "was right")],
+    )
+    fate = forms.ChoiceField(
+        label="What became of it",
+        required=False,
+        choices=[
+            ("", "any"),
+            ("waiting", "waits for validators"),
+            ("confirmed", "confirmed"),
+            ("not_confirmed", "not confirmed"),
+            ("taken_back", "taken back"),
+        ],
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        own = Example.objects.filter(author=user).values("task_id")
+        tasks = Task.objects.filter(pk__in=own).order_by("name").values_list("slug", "name")
+        self.fields["task"].choices = [("", "all"), *tasks]  # type: ignore[attr-defined]
+
+    def apply(self, examples: QuerySet[Example]) -> QuerySet[Example]:
+        """Keep the examples that were asked for."""
+        self.full_clean()
+        chosen = self.cleaned_data
+        if chosen.get("task"):
+            examples = examples.filter(task__slug=chosen["task"])
+        if chosen.get("fooled"):
+            examples = examples.filter(fooled=chosen["fooled"] == "yes")
+        if chosen.get("fate"):
+            examples = examples.filter(_FATES[chosen["fate"]])
+        return examples
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """One example as its author sees it; `tone` is the colour of its chip."""
+
+    example: Example
+    words: str
+    tone: str
+    picture: str | None
+    texts: list[tuple[str, str]]
+    share: float | None
+
+    @property
+    def can_be_taken_back(self) -> bool:
+        return self.example.retracted_at is None
+
+
+def own_examples(user: User) -> QuerySet[Example]:
+    """Everything this person submitted, newest first."""
+    return (
+        Example.objects.filter(author=user)
+        .select_related("task", "round", "model", "context")
+        .order_by("-id")
+    )
+
+
+def page_of_work(
+    examples: QuerySet[Example], before: int | None
+) -> tuple[list[WorkItem], int | None]:
+    """The next items older than the example with id `before`, and where the page after begins.
+
+    A key instead of an offset: the thousandth page costs what the first does.
+    """
+    if before is not None:
+        examples = examples.filter(id__lt=before)
+    found = list(examples[: PAGE_SIZE + 1])
+    shown = found[:PAGE_SIZE]
+    return [work_item(example) for example in shown], (
+        shown[-1].pk if len(found) > PAGE_SIZE else None
+    )
+
+
+def work_item(example: Example) -> WorkItem:
+    """The example with its status in words."""
+    words, tone = _status_in_words(example)
+    content = example.input if isinstance(example.input, dict) else {}
+    png = content.get("png")
+    probabilities = example.probabilities or {}
+    return WorkItem(
+        example=example,
+        words=words,
+        tone=tone,
+        picture=f"data:image/png;base64,{png}" if isinstance(png, str) else None,
+        texts=[(name, text) for name, text in content.items() if isinstance(text, str)]
+        if png is None
+        else [],
+        share=probabilities.get(str(example.prediction)),
+    )
+
+
+def _status_in_words(example: Example) -> tuple[str, str]:
+    if example.retracted_at is not None:
+        return "taken back", ""
+    if example.hidden_at is not None:
+        return "hidden by the owner", "bad"
+    match example.status:
+        case Example.Status.VERIFIED:
+            return "confirmed", "good"
+        case Example.Status.REJECTED:
+            return "not confirmed", "bad"
+        case Example.Status.RELABELLED:
+            return f"others say {example.final_label}", "warn"
+        case Example.Status.AMBIGUOUS:
+            return "others could not agree", "warn"
+        case Example.Status.FLAGGED:
+            return "flagged, the owner looks at it", "bad"
+    if example.queued:
+        return "waits for validators", "accent"
+    return ("kept", "") if example.fooled else ("the model was right", "")
+
+
+def own_data(user: User) -> Iterator[str]:
+    """All that is stored about a person's examples, one JSON object a line, the person first."""
+    yield _line(
+        {
+            "kind": "person",
+            "username": user.username,
+            "email": user.email,
+            "pseudonym": user.pseudonym,
+            "role": user.role,
+            "joined_at": user.date_joined.isoformat(),
+        }
+    )
+    for example in own_examples(user).iterator(chunk_size=500):
+        row: dict[str, Any] = {
+            "kind": "example",
+            "id": example.public_id,
+            "task": example.task.slug,
+            "round": example.round.number,
+            "input": example.input,
+            "label": example.label,
+            "prediction": example.prediction,
+            "probabilities": example.probabilities,
+            "model": example.model.name,
+            "fooled": example.fooled,
+            "explanation": example.explanation,
+            "status": example.status,
+            "final_label": example.final_label,
+            "probes": example.probes,
+            "tries": example.tries,
+            "seconds": example.seconds,
+            "created_at": example.created_at.isoformat(),
+            "retracted_at": example.retracted_at and example.retracted_at.isoformat(),
+        }
+        if example.context is not None:
+            row["context"] = example.context.data
+        yield _line(row)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"

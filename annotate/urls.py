@@ -1,0 +1,13 @@
+"""Addresses of the annotator's pages."""
+
+from django.urls import path
+
+from annotate import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("tasks/<slug:slug>/", views.task_page, name="task"),
+    path("me/work/", views.my_work, name="my_work"),
+    path("me/work/data.jsonl", views.my_data, name="my_data"),
+    path("me/work/<uuid:uid>/retract/", views.retract, name="retract"),
+]

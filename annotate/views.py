@@ -1,0 +1,147 @@
+"""The annotator's pages: the tasks, drawing, and one's own work."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.middleware.csrf import get_token
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import get_script_prefix
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.models import User, WorkSession
+from annotate import services
+from annotate.models import Task
+from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, work_item
+from annotate.queries import Participant, open_target, progress_of, visible_task
+
+DRAWN_KINDS = {"image"}  # kinds of input that have a page here; the others go over REST
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """Every task that this person may see."""
+    tasks = Task.objects.visible_to(request.user).select_related("config").order_by("id")
+    entries = [
+        {
+            "task": task,
+            "goal": task.config.file.instructions.goal if task.config else "",
+            "target": open_target(task.pk),
+            "has_page": task.input_kind in DRAWN_KINDS,
+        }
+        for task in tasks
+    ]
+    return render(request, "home.html", {"entries": entries})
+
+
+@require_GET
+def task_page(request: HttpRequest, slug: str) -> HttpResponse:
+    """Draw and submit; a guest gets the same page as practice."""
+    task = visible_task(request.user, slug)
+    if task is None or task.config is None:
+        raise Http404
+    file = task.config.file
+    if not request.user.is_authenticated and not file.sandbox:
+        return redirect_to_login(request.get_full_path())
+    target = open_target(task.pk)
+    context: dict[str, Any] = {
+        "task": task,
+        "instructions": file.instructions,
+        "round": target.round if target else None,
+        "model": target.models[0] if target else None,
+    }
+    if task.input_kind not in DRAWN_KINDS:
+        return render(request, "annotate/no_page.html", context)
+    participant = _participant(request)
+    prefix = get_script_prefix()
+    return render(
+        request,
+        "annotate/task.html",
+        {
+            **context,
+            "labels": file.labels,
+            "good_pictures": [picture for picture in file.instructions.pictures if picture.good],
+            "bad_pictures": [picture for picture in file.instructions.pictures if not picture.good],
+            "session": progress_of(participant, task.pk),
+            "page_data": {
+                "slug": task.slug,
+                "person": participant.key,
+                "sandbox": participant.sandbox,
+                "labels": [label.model_dump() for label in file.labels],
+                "api": f"{prefix}api/v1/",
+                "socket": f"{prefix}ws/tasks/{task.slug}/",
+                "csrfToken": get_token(request),
+            },
+        },
+    )
+
+
+def _participant(request: HttpRequest) -> Participant:
+    """Who is at the page; a guest's visit is named in the session and stored with its first use."""
+    if isinstance(request.user, User):
+        return Participant(user=request.user)
+    guest = request.session.setdefault("guest", str(uuid.uuid4()))
+    return Participant(session=WorkSession(id=uuid.UUID(guest), kind=WorkSession.Kind.GUEST))
+
+
+@require_GET
+@login_required
+def my_work(request: HttpRequest) -> HttpResponse:
+    """One's own examples with what became of each."""
+    user = _person(request)
+    filter_form = WorkFilter(request.GET, user=user)
+    before = request.GET.get("before", "")
+    items, older = page_of_work(
+        filter_form.apply(own_examples(user)), int(before) if before.isdecimal() else None
+    )
+    query = request.GET.copy()
+    query.pop("before", None)
+    filtered = any(query.values())
+    newest = f"?{query.urlencode()}" if before else ""
+    if older is not None:
+        query["before"] = str(older)
+    return render(
+        request,
+        "annotate/my_work.html",
+        {
+            "form": filter_form,
+            "filtered": filtered,
+            "items": items,
+            "newer": newest,
+            "older": f"?{query.urlencode()}" if older is not None else "",
+        },
+    )
+
+
+@require_GET
+@login_required
+def my_data(request: HttpRequest) -> StreamingHttpResponse:
+    """Download everything stored about one's own examples, as JSON lines."""
+    lines: Iterator[str] = own_data(_person(request))
+    response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
+    response["Content-Disposition"] = 'attachment; filename="my-data.jsonl"'
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def retract(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
+    """Ask whether to take an example back, and do it."""
+    user = _person(request)
+    example = get_object_or_404(own_examples(user), uid=uid)
+    if request.method == "POST":
+        services.retract(participant=Participant(user=user), uid=uid)
+        messages.success(request, "Taken back. It is used for nothing any more.")
+        return redirect("my_work")
+    return render(request, "annotate/retract.html", {"item": work_item(example)})
+
+
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user

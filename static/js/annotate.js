@@ -1,0 +1,437 @@
+/** The annotator's page: draw, watch the model read, say what it is, see whether it was fooled. */
+import { createBars, percent } from "./bars.js";
+import { DrawingSurface } from "./canvas.js";
+import { TaskChannel } from "./channel.js";
+import { newUuid, Outbox } from "./outbox.js";
+import { createRest } from "./rest.js";
+import { socketUrl } from "./socket.js";
+import { Shelf } from "./storage.js";
+import { showToast } from "./toast.js";
+import { Verdict } from "./verdict.js";
+
+const ANNOUNCE_AFTER_MS = 900;
+const PATIENCE_MS = 3_000;
+
+/**
+ * @typedef {object} Page what the server wrote into the page
+ * @property {string} slug
+ * @property {string} person names who draws, in this browser's storage
+ * @property {boolean} sandbox
+ * @property {{ value: string, name: string, key: string | null }[]} labels
+ * @property {string} api
+ * @property {string} socket
+ * @property {string} csrfToken
+ */
+/** @type {Page} */
+const page = JSON.parse(document.getElementById("page-data")?.textContent ?? "{}");
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} name
+ * @param {new () => T} type
+ * @returns {T}
+ */
+function part(name, type) {
+  const element = document.querySelector(`[data-part="${name}"]`);
+  if (!(element instanceof type)) throw new Error(`The page has no ${name}.`);
+  return element;
+}
+
+const canvas = part("canvas", HTMLCanvasElement);
+const form = part("form", HTMLFormElement);
+const complaint = part("complaint", HTMLElement);
+const connection = part("connection", HTMLElement);
+const news = part("news", HTMLElement);
+const announcer = part("announcer", HTMLElement);
+
+const storageName = `dadc:${page.slug}:${page.person}`;
+const shelf = new Shelf(storageName);
+const outbox = new Outbox(storageName);
+const rest = createRest({ root: page.api, csrfToken: page.csrfToken });
+const surface = new DrawingSurface(canvas, part("cursor", HTMLElement));
+const bars = createBars(part("bars", HTMLElement), page.labels);
+const verdict = new Verdict(part("verdict", HTMLElement), { rest, sandbox: page.sandbox });
+const channel = new TaskChannel({
+  slug: page.slug,
+  socketUrl: socketUrl(page.socket),
+  rest,
+  outbox,
+});
+
+/** The submission whose verdict is on the screen. @type {string | null} */
+let current = null;
+let session = { tries: 0, fooled: 0, verified: 0, streak: 0 };
+
+// --- drawing --------------------------------------------------------------------------------------
+const hint = part("hint", HTMLElement);
+const undo = part("undo", HTMLButtonElement);
+const redo = part("redo", HTMLButtonElement);
+const clear = part("clear", HTMLButtonElement);
+
+surface.addEventListener("change", () => {
+  hint.hidden = !surface.isEmpty;
+  if (surface.isEmpty) {
+    channel.forget();
+    clearReading();
+  } else {
+    channel.predict(surface.toInput());
+  }
+});
+
+surface.addEventListener("strokeend", () => {
+  undo.disabled = !surface.canUndo;
+  redo.disabled = !surface.canRedo;
+  clear.disabled = surface.isEmpty;
+  complaint.textContent = "";
+  keepDraft();
+});
+
+surface.addEventListener("pen", (event) => {
+  if (event instanceof CustomEvent) announce(event.detail.down ? "Pen down" : "Pen lifted");
+});
+
+undo.addEventListener("click", () => surface.undo());
+redo.addEventListener("click", () => surface.redo());
+clear.addEventListener("click", () => surface.clear());
+document.addEventListener("themechange", () => surface.repaint());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => surface.repaint());
+
+const brush = part("brush", HTMLInputElement);
+function chooseBrush() {
+  surface.brush = brush.valueAsNumber / 100;
+  shelf.set("brush", brush.valueAsNumber);
+}
+brush.valueAsNumber = shelf.get("brush") ?? brush.valueAsNumber;
+brush.addEventListener("input", chooseBrush);
+chooseBrush();
+
+// --- a picture instead of a drawing ---------------------------------------------------------------
+const upload = part("upload", HTMLInputElement);
+
+/** @param {Iterable<File> | null | undefined} files */
+async function takePicture(files) {
+  const [file] = files ?? [];
+  if (!file || verdict.isOpen) return;
+  try {
+    await surface.addPicture(file);
+  } catch (error) {
+    complaint.textContent = error instanceof Error ? error.message : String(error);
+  }
+}
+
+upload.addEventListener("change", async () => {
+  await takePicture(upload.files);
+  upload.value = ""; // so that the same file can be chosen again
+});
+document.addEventListener("paste", (event) => void takePicture(event.clipboardData?.files));
+canvas.addEventListener("dragover", (event) => event.preventDefault());
+canvas.addEventListener("drop", (event) => {
+  event.preventDefault();
+  void takePicture(event.dataTransfer?.files);
+});
+
+// --- what the model reads -------------------------------------------------------------------------
+const answer = part("answer", HTMLElement);
+const share = part("share", HTMLElement);
+let announceTimer = 0;
+
+channel.addEventListener("prediction", (event) => {
+  if (!(event instanceof CustomEvent)) return;
+  const { prediction, probabilities } = event.detail;
+  bars.show(probabilities);
+  answer.textContent = prediction;
+  share.textContent = percent(probabilities[prediction]);
+  clearTimeout(announceTimer);
+  announceTimer = setTimeout(
+    () => announce(`The model reads ${prediction} at ${percent(probabilities[prediction])}`),
+    ANNOUNCE_AFTER_MS,
+  );
+});
+
+channel.addEventListener("unreadable", (event) => {
+  clearReading();
+  if (event instanceof CustomEvent) share.textContent = event.detail.message;
+});
+
+channel.addEventListener("again", predictAnew);
+
+function predictAnew() {
+  if (!surface.isEmpty && !verdict.isOpen) channel.predict(surface.toInput());
+}
+
+function clearReading() {
+  clearTimeout(announceTimer);
+  bars.clear();
+  answer.textContent = "–";
+  share.textContent = "";
+}
+
+/** @param {string} words for screen readers */
+function announce(words) {
+  announcer.textContent = words;
+}
+
+// --- saying what it is, and submitting ------------------------------------------------------------
+/** @returns {string | null} */
+function chosenLabel() {
+  const value = new FormData(form).get("label");
+  return typeof value === "string" ? value : null;
+}
+
+/** @param {string | null} value */
+function chooseLabel(value) {
+  for (const radio of form.querySelectorAll('input[name="label"]')) {
+    if (radio instanceof HTMLInputElement) radio.checked = radio.value === value;
+  }
+  bars.choose(value);
+}
+
+form.addEventListener("change", () => {
+  bars.choose(chosenLabel());
+  complaint.textContent = "";
+  keepDraft();
+});
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit();
+});
+
+function submit() {
+  if (verdict.isOpen) return;
+  const label = chosenLabel();
+  if (surface.isEmpty) {
+    complaint.textContent = "Draw something first.";
+    canvas.focus();
+    return;
+  }
+  if (label === null) {
+    complaint.textContent = "Say which one it is, so that we know what the model should read.";
+    form.querySelector("input")?.focus();
+    return;
+  }
+  const clientId = newUuid();
+  outbox.put({
+    clientId,
+    input: surface.toInput(),
+    label,
+    drawing: surface.operations,
+    madeAt: Date.now(),
+  });
+  showSending(clientId);
+  channel.flush();
+}
+
+/** @param {string} clientId */
+function showSending(clientId) {
+  current = clientId;
+  verdict.sending(surface.toDataUrl());
+  setTimeout(() => explainWait(clientId), channel.state === "waiting" ? 0 : PATIENCE_MS);
+}
+
+/** @param {string} clientId */
+function explainWait(clientId) {
+  if (current !== clientId || !outbox.get(clientId) || outbox.get(clientId)?.refusal) return;
+  verdict.delayed("It is sent by itself when the connection is back. You can go on drawing.");
+}
+
+channel.addEventListener("accepted", (event) => {
+  if (!(event instanceof CustomEvent)) return;
+  const { client_id: clientId, label, session: totals, ...result } = event.detail;
+  countSession(totals ?? locallyCounted(result.fooled));
+  showOutbox();
+  if (clientId === current) {
+    const sentence = verdict.accepted(result, label);
+    announce(sentence);
+    if (result.probabilities) bars.show(result.probabilities);
+    shelf.remove("draft");
+  } else {
+    showToast(result.fooled ? "An earlier drawing was sent: you fooled it." : "An earlier drawing was sent.");
+  }
+});
+
+channel.addEventListener("refused", (event) => {
+  if (!(event instanceof CustomEvent)) return;
+  const { client_id: clientId, message } = event.detail;
+  if (clientId === current) {
+    outbox.remove(clientId); // the drawing is still on the canvas
+    verdict.refused(message);
+    announce(message);
+  }
+  showOutbox();
+});
+
+channel.addEventListener("delayed", (event) => {
+  if (!(event instanceof CustomEvent) || event.detail.client_id !== current) return;
+  const seconds = Math.max(1, Math.round(event.detail.inMs / 1000));
+  verdict.delayed(`The server is busy: it is sent by itself in ${seconds} s. You can go on drawing.`);
+});
+
+verdict.addEventListener("next", () => {
+  leaveVerdict();
+  surface.reset();
+  chooseLabel(null);
+  shelf.remove("draft");
+});
+
+verdict.addEventListener("edit", () => {
+  leaveVerdict();
+  keepDraft();
+  predictAnew();
+});
+
+function leaveVerdict() {
+  current = null;
+  verdict.close();
+  canvas.focus({ preventScroll: true });
+}
+
+// --- what stays after a reload --------------------------------------------------------------------
+function keepDraft() {
+  if (surface.isEmpty && chosenLabel() === null) shelf.remove("draft");
+  else shelf.set("draft", { operations: surface.operations, label: chosenLabel() });
+}
+
+async function restoreDraft() {
+  const draft = shelf.get("draft");
+  if (!draft) return;
+  chooseLabel(draft.label ?? null);
+  await surface.load(draft.operations ?? []);
+  // Submitted before the reload and not answered: it is sent again, and its verdict shown.
+  const sent = outbox.waiting().find(({ drawing }) => same(drawing, draft.operations));
+  if (sent) showSending(sent.clientId);
+}
+
+/**
+ * @param {unknown} one
+ * @param {unknown} other
+ */
+function same(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** Tell about drawings that wait to be sent or were refused while another one was on the canvas. */
+function showOutbox() {
+  const refused = outbox.refused().filter(({ clientId }) => clientId !== current);
+  const box = part("refused", HTMLElement);
+  box.hidden = refused.length === 0;
+  const [first] = refused;
+  if (!first) return;
+  part("refused-words", HTMLElement).textContent =
+    `A drawing you called ${first.label} was not taken: ${first.refusal}`;
+}
+
+part("refused-back", HTMLButtonElement).addEventListener("click", async () => {
+  const [first] = outbox.refused();
+  if (!first) return;
+  if (verdict.isOpen) leaveVerdict();
+  outbox.remove(first.clientId);
+  chooseLabel(first.label);
+  await surface.load(first.drawing);
+  showOutbox();
+});
+
+part("refused-drop", HTMLButtonElement).addEventListener("click", () => {
+  const [first] = outbox.refused();
+  if (first) outbox.remove(first.clientId);
+  showOutbox();
+});
+
+// --- the connection and the round -----------------------------------------------------------------
+const CONNECTION_WORDS = {
+  connecting: "",
+  live: "",
+  rest: "Live connection not possible here: the bars move a little later, all else works.",
+  waiting: "Connection lost. Go on drawing: what you submit is kept here and sent when it is back.",
+  gone: "This task is not open to you any more. Your drawing stays on this device.",
+};
+
+channel.addEventListener("state", () => {
+  const words = CONNECTION_WORDS[channel.state];
+  part("connection-words", HTMLElement).textContent = words;
+  connection.hidden = words === "";
+  connection.classList.toggle("notice--warn", channel.state !== "rest");
+  document.documentElement.dataset.connection = channel.state;
+  if (channel.state === "live" || channel.state === "rest") predictAnew();
+  if (channel.state === "waiting" && current && outbox.get(current)) explainWait(current);
+});
+
+channel.addEventListener("ready", (event) => {
+  if (!(event instanceof CustomEvent)) return;
+  countSession(event.detail.session);
+  showRound(event.detail);
+});
+
+channel.addEventListener("round", (event) => {
+  if (!(event instanceof CustomEvent)) return;
+  showRound(event.detail);
+  part("news-words", HTMLElement).textContent =
+    `Round ${event.detail.round} has begun: the model learned from the confirmed foolings. Go on, it is the new one that reads now.`;
+  news.hidden = false;
+  predictAnew();
+});
+
+part("news-close", HTMLButtonElement).addEventListener("click", () => {
+  news.hidden = true;
+});
+
+channel.addEventListener("problem", (event) => {
+  if (event instanceof CustomEvent) showToast(event.detail.message);
+});
+
+/** @param {{ round: number | null, model: string | null }} now */
+function showRound({ round, model }) {
+  part("round", HTMLElement).textContent =
+    round === null ? "No round is open right now" : `Round ${round}`;
+  part("model", HTMLElement).textContent = model ? `against ${model}` : "";
+}
+
+// --- how it goes ----------------------------------------------------------------------------------
+/** @param {typeof session} totals */
+function countSession(totals) {
+  session = totals;
+  for (const [name, count] of Object.entries(totals)) {
+    const element = document.querySelector(`[data-session="${name}"]`);
+    if (element) element.textContent = String(count);
+  }
+}
+
+/** REST answers carry no totals. @param {boolean} fooled */
+function locallyCounted(fooled) {
+  return {
+    ...session,
+    tries: session.tries + 1,
+    fooled: session.fooled + (fooled ? 1 : 0),
+    streak: fooled ? session.streak + 1 : 0,
+  };
+}
+
+// --- keys -----------------------------------------------------------------------------------------
+document.addEventListener("keydown", (event) => {
+  const inText = event.target instanceof Element && event.target.closest("textarea, input[type=text]");
+  if (inText || document.querySelector("dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey) {
+    const key = event.key.toLowerCase();
+    if (verdict.isOpen || !["z", "y"].includes(key)) return;
+    event.preventDefault();
+    if (key === "y" || event.shiftKey) surface.redo();
+    else surface.undo();
+    return;
+  }
+  if (event.altKey || verdict.isOpen) return;
+  const label = page.labels.find(({ value, key }) => (key ?? value) === event.key);
+  if (label) {
+    chooseLabel(label.value);
+    complaint.textContent = "";
+    keepDraft();
+    announce(`You say ${label.name}`);
+  } else if (event.key === "Enter" && event.target === canvas) {
+    event.preventDefault();
+    submit();
+  }
+});
+
+clearReading();
+await restoreDraft();
+showOutbox();
+channel.start();

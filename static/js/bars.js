@@ -1,0 +1,92 @@
+/**
+ * One bar for each label, in the labels' order so that none changes its place while one draws.
+ *
+ * @param {HTMLElement} element an empty element with class "bars"
+ * @param {{ value: string, name: string }[]} labels
+ */
+export function createBars(element, labels) {
+  /** @type {Map<string, { row: HTMLElement, text: HTMLElement }>} */
+  const rows = new Map();
+  /** @type {Record<string, number> | null} */
+  let pending = null;
+
+  element.replaceChildren(
+    ...labels.map(({ value, name }) => {
+      const row = document.createElement("div");
+      row.className = "bars__row";
+      const key = part("bars__key", name);
+      const track = part("bars__track");
+      track.append(part("bars__fill"));
+      const text = part("bars__value", "");
+      row.append(key, track, text);
+      rows.set(value, { row, text });
+      return row;
+    }),
+  );
+
+  function paint() {
+    const probabilities = pending;
+    pending = null;
+    if (!probabilities) return;
+    const top = topLabel(probabilities);
+    for (const [value, { row, text }] of rows) {
+      const p = probabilities[value] ?? 0;
+      row.style.setProperty("--p", String(p));
+      row.classList.toggle("bars__row--top", value === top);
+      text.textContent = percent(p);
+    }
+  }
+
+  return {
+    /** @param {Record<string, number>} probabilities shown with the next frame; the newest wins */
+    show(probabilities) {
+      if (!pending) requestAnimationFrame(paint);
+      pending = probabilities;
+    },
+    /** @param {string | null} label the author's choice */
+    choose(label) {
+      for (const [value, { row }] of rows) {
+        row.classList.toggle("bars__row--chosen", value === label);
+      }
+    },
+    clear() {
+      pending = null;
+      for (const { row, text } of rows.values()) {
+        row.style.setProperty("--p", "0");
+        row.classList.remove("bars__row--top");
+        text.textContent = "";
+      }
+    },
+  };
+}
+
+/**
+ * @param {Record<string, number>} probabilities
+ * @returns {string} the likeliest label
+ */
+export function topLabel(probabilities) {
+  return Object.entries(probabilities).reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];
+}
+
+/**
+ * Whole percents, but never 0 % for what is possible nor 100 % for what is not certain.
+ *
+ * @param {number} p
+ * @returns {string}
+ */
+export function percent(p) {
+  if (p > 0.99 && p < 1) return ">99\u202f%";
+  if (p > 0 && p < 0.01) return "<1\u202f%";
+  return `${Math.round(p * 100)}\u202f%`;
+}
+
+/**
+ * @param {string} className
+ * @param {string} [text]
+ */
+function part(className, text) {
+  const span = document.createElement("span");
+  span.className = className;
+  if (text !== undefined) span.textContent = text;
+  return span;
+}

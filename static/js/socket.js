@@ -1,0 +1,110 @@
+/** A fault that no reconnecting mends: the task is not there (any more). */
+const FINAL_CODES = new Set([4404]);
+
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 30_000;
+const SILENCE_MS = 8_000;
+
+/**
+ * A websocket of JSON frames that comes back by itself.
+ *
+ * Events: "open"; "frame" with the parsed frame as `detail`; "down" after every loss and every failed
+ * try, with `{ failures, retryInMs, final }`.
+ */
+export class ReconnectingSocket extends EventTarget {
+  #url;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #failures = 0;
+  #retryTimer = 0;
+  #silenceTimer = 0;
+  #stopped = false;
+
+  /** @param {string} url absolute, ws: or wss: */
+  constructor(url) {
+    super();
+    this.#url = url;
+    addEventListener("online", () => this.#retryNow());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") this.#retryNow();
+    });
+  }
+
+  get isOpen() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  connect() {
+    clearTimeout(this.#retryTimer);
+    let socket;
+    try {
+      socket = new WebSocket(this.#url);
+    } catch {
+      this.#lost(0); // no websockets in this browser, or the page's policy forbids them
+      return;
+    }
+    this.#socket = socket;
+    socket.addEventListener("open", () => this.dispatchEvent(new Event("open")));
+    socket.addEventListener("message", (event) => {
+      clearTimeout(this.#silenceTimer);
+      this.#silenceTimer = 0;
+      this.#failures = 0;
+      this.dispatchEvent(new CustomEvent("frame", { detail: JSON.parse(event.data) }));
+    });
+    socket.addEventListener("close", (event) => {
+      if (this.#socket === socket) this.#lost(event.code);
+    });
+  }
+
+  /**
+   * Send a frame that the server answers. A connection that stays silent for 8 s after it is dead
+   * even if the browser has not noticed (a phone that changed networks), and is replaced.
+   *
+   * @param {object} frame
+   * @returns {boolean} whether there was a connection to send it on
+   */
+  send(frame) {
+    if (!this.isOpen) return false;
+    this.#socket?.send(JSON.stringify(frame));
+    if (!this.#silenceTimer) {
+      this.#silenceTimer = setTimeout(() => this.#replace(), SILENCE_MS);
+    }
+    return true;
+  }
+
+  #replace() {
+    const socket = this.#socket;
+    this.#socket = null; // its close event, which may come late, is of no interest any more
+    socket?.close();
+    this.#lost(0);
+  }
+
+  /** @param {number} code */
+  #lost(code) {
+    clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = 0;
+    this.#socket = null;
+    this.#stopped = FINAL_CODES.has(code);
+    this.#failures += 1;
+    // Doubling keeps a struggling server alone; the jitter keeps a class from returning as one.
+    const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures - 1));
+    const retryInMs = ceiling * (0.5 + Math.random() / 2);
+    if (!this.#stopped) this.#retryTimer = setTimeout(() => this.connect(), retryInMs);
+    const detail = { failures: this.#failures, retryInMs, final: this.#stopped };
+    this.dispatchEvent(new CustomEvent("down", { detail }));
+  }
+
+  #retryNow() {
+    if (!this.#stopped && this.#socket === null) this.connect();
+  }
+}
+
+/**
+ * @param {string} path
+ * @returns {string} the websocket address of a path on this server
+ */
+export function socketUrl(path) {
+  const url = new URL(path, location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url.href;
+}

@@ -1,0 +1,135 @@
+import { percent } from "./bars.js";
+import { RestError } from "./rest.js";
+
+/**
+ * What lies over the canvas once a drawing was submitted: that it is on its way, what the model made
+ * of it, or why the server would not take it.
+ *
+ * Events: "next" (draw another), "edit" (go on with this drawing).
+ */
+export class Verdict extends EventTarget {
+  #panel;
+  #rest;
+  #sandbox;
+  /** @type {string | null} */
+  #exampleId = null;
+
+  /**
+   * @param {HTMLElement} panel
+   * @param {object} options
+   * @param {import("./rest.js").Rest} options.rest
+   * @param {boolean} options.sandbox whether what is submitted counts nowhere
+   */
+  constructor(panel, { rest, sandbox }) {
+    super();
+    this.#panel = panel;
+    this.#rest = rest;
+    this.#sandbox = sandbox;
+    this.#part("next").addEventListener("click", () => this.dispatchEvent(new Event("next")));
+    this.#part("edit").addEventListener("click", () => this.dispatchEvent(new Event("edit")));
+    this.#part("explain").addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#explain();
+    });
+    this.#explanation.addEventListener("input", () => this.#saved(""));
+  }
+
+  get isOpen() {
+    return !this.#panel.hidden;
+  }
+
+  /** @param {string} picture data URL of what was submitted */
+  sending(picture) {
+    this.#exampleId = null;
+    this.#explanation.value = "";
+    this.#saved("");
+    this.#picture.src = picture;
+    this.#show("sending", "On its way…", "");
+  }
+
+  /** @param {string} sentence why it takes longer */
+  delayed(sentence) {
+    this.#show("waiting", "Kept on this device", sentence);
+  }
+
+  /**
+   * @param {{ id: string, fooled: boolean, prediction: string, probabilities: Record<string, number> | null }} answer
+   * @param {string} label the author's
+   * @returns {string} the verdict as a sentence
+   */
+  accepted({ id, fooled, prediction, probabilities }, label) {
+    this.#exampleId = id;
+    const sure = probabilities?.[prediction];
+    const read = `It read ${prediction}${sure === undefined ? "" : ` at ${percent(sure)}`}`;
+    const title = fooled ? "You fooled it" : read;
+    const words = fooled
+      ? `${read}; you say ${label}. ${this.#sandbox ? "Practice is not counted: with an account, others would now confirm it." : "Others will now confirm what it shows."}`
+      : `That is what you said it is, so the model got it right. Bend this drawing further, or try another.`;
+    this.#show(fooled ? "fooled" : "read", title, words);
+    return `${title}. ${words}`;
+  }
+
+  /** @param {string} sentence the server's */
+  refused(sentence) {
+    this.#show("refused", "Not taken", `${sentence} Your drawing is still here.`);
+  }
+
+  close() {
+    this.#panel.hidden = true;
+  }
+
+  /**
+   * @param {"sending" | "waiting" | "fooled" | "read" | "refused"} state
+   * @param {string} title
+   * @param {string} words
+   */
+  #show(state, title, words) {
+    this.#panel.hidden = false;
+    this.#panel.dataset.state = state;
+    this.#part("title").textContent = title;
+    this.#part("words").textContent = words;
+    this.#part("explain").hidden = this.#exampleId === null;
+    this.#part("next").hidden = state === "refused" || state === "sending";
+    this.#part("edit").hidden = state !== "refused" && state !== "read";
+    this.#part("edit").textContent = state === "refused" ? "Back to the drawing" : "Bend it further";
+    const focused = document.activeElement;
+    if (focused === document.body || focused?.closest("[data-annotate]")) {
+      this.#part(state === "refused" ? "edit" : "next").focus({ preventScroll: true });
+    }
+  }
+
+  async #explain() {
+    const explanation = this.#explanation.value.trim();
+    if (!this.#exampleId || !explanation) return;
+    this.#saved("Saving…");
+    try {
+      await this.#rest.post(`examples/${this.#exampleId}/explain/`, { explanation });
+      this.#saved("Saved, thank you.");
+    } catch (error) {
+      this.#saved(error instanceof RestError ? error.message : "Not saved: no connection. Try again.");
+    }
+  }
+
+  /** @param {string} words */
+  #saved(words) {
+    this.#part("saved").textContent = words;
+  }
+
+  get #explanation() {
+    return /** @type {HTMLTextAreaElement} */ (this.#part("explanation"));
+  }
+
+  get #picture() {
+    return /** @type {HTMLImageElement} */ (this.#part("picture"));
+  }
+
+  /**
+   * @param {string} name
+   * @returns {HTMLElement}
+   */
+  #part(name) {
+    const part = this.#panel.querySelector(`[data-verdict="${name}"]`);
+    if (!(part instanceof HTMLElement)) throw new Error(`The verdict has no part ${name}.`);
+    return part;
+  }
+}
