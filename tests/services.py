@@ -136,6 +136,8 @@ def postgresql(folder: Path) -> Iterator[str]:
         "fsync": "off",
         "synchronous_commit": "off",
         "full_page_writes": "off",
+        "wal_level": "minimal",
+        "max_wal_senders": 0,
         "autovacuum_naptime": "5min",
     }
     command = [find_program("postgres"), "-D", str(data)]
