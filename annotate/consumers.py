@@ -36,6 +36,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         self._waiting: protocol.Predict | None = None
         self._predictor: asyncio.Task[None] | None = None
         self._submissions: set[asyncio.Task[None]] = set()
+        self._round: int | None = None
         self._probes = 0
         self._since = time.monotonic()
         user = self.scope["user"]
@@ -51,11 +52,13 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             return
         await self.channel_layer.group_add(live.group_of(slug), self.channel_name)
         await self._ready(self.task)
+        live.page_opened(self.task)
 
     async def disconnect(self, code: int) -> None:
         if self._predictor is not None:
             self._predictor.cancel()
         if self.task is not None:
+            live.page_closed(self.task)
             await self.channel_layer.group_discard(live.group_of(self.task.slug), self.channel_name)
         # What was submitted is finished: the client asks again under the same UUID.
         if self._submissions:
@@ -171,20 +174,24 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
 
     # --- news -------------------------------------------------------------------------------------
     async def round_changed(self, event: dict[str, Any]) -> None:
-        """From the channel layer, after the commit that opened a round."""
+        """From the channel layer: a round was opened, which the page may have been told already."""
         assert self.task is not None
+        if event["round"] == self._round:
+            return
+        self._round = event["round"]
         live.forget_target(self.task.pk)
         await self._send("round_changed", round=event["round"], model=event["model"])
 
     async def _ready(self, task: Task) -> None:
         assert task.config is not None
         target = await live.target_of(task.pk)
+        self._round = target.round.number if target else None
         await self._send(
             "ready",
             version=protocol.VERSION,
             task=task.slug,
             labels=task.config.file.label_values,
-            round=target.round.number if target else None,
+            round=self._round,
             model=target.models[0].name if target else None,
             sandbox=self.user is None,
             session=await in_database_thread(self._progress, task.pk),

@@ -13,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser
 
 from accounts.models import User
 from accounts.transactions import durable
-from annotate import rounds
+from annotate import live, rounds
 from annotate.consumers import AnnotateConsumer
 from annotate.models import Example, Task
 from tests import cast
@@ -205,6 +205,25 @@ async def test_open_pages_learn_of_a_new_round(task: Task, annotator: User) -> N
         assert (news["round"], news["model"]) == (2, "digits-2")
         await opened.send(type="predict", seq=1, input=cast.drawing(1))
         assert (await opened.receive("prediction"))["model"] == "digits-2"
+
+
+async def test_open_pages_learn_of_a_round_that_another_process_opened(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a hint: the embedded default's worker cannot reach the web process's memory."""
+    monkeypatch.setattr(live, "MAX_AGE", 0.05)
+
+    def promote() -> None:
+        model = cast.fixed_model(task, seed=1)
+        with durable():
+            rounds.open_next_round(task=task, models=[model])
+
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(rounds, "after_commit", lambda _: None)
+            await sync_to_async(promote)()
+        assert (await opened.receive("round_changed"))["round"] == 2
 
 
 async def test_a_hidden_task_is_not_there(owner: User, annotator: User) -> None:
