@@ -225,6 +225,7 @@ function submit() {
 /** @param {string} clientId */
 function showSending(clientId) {
   current = clientId;
+  setBusy(true);
   verdict.sending(surface.toDataUrl());
   setTimeout(() => explainWait(clientId), channel.state === "waiting" ? 0 : PATIENCE_MS);
 }
@@ -280,8 +281,15 @@ verdict.addEventListener("edit", () => {
   predictAnew();
 });
 
+/** While a verdict lies over the canvas, what belongs to the drawing cannot be pressed. @param {boolean} busy */
+function setBusy(busy) {
+  form.inert = busy;
+  part("tools", HTMLElement).inert = busy;
+}
+
 function leaveVerdict() {
   current = null;
+  setBusy(false);
   verdict.close();
   canvas.focus({ preventScroll: true });
 }

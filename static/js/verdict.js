@@ -11,7 +11,7 @@ export class Verdict extends EventTarget {
   #panel;
   #rest;
   #sandbox;
-  /** @type {string | null} */
+  /** The fooling that may be explained. @type {string | null} */
   #exampleId = null;
 
   /**
@@ -58,7 +58,7 @@ export class Verdict extends EventTarget {
    * @returns {string} the verdict as a sentence
    */
   accepted({ id, fooled, prediction, probabilities }, label) {
-    this.#exampleId = id;
+    this.#exampleId = fooled ? id : null;
     const sure = probabilities?.[prediction];
     const read = `It read ${prediction}${sure === undefined ? "" : ` at ${percent(sure)}`}`;
     const title = fooled ? "You fooled it" : read;
