@@ -1,0 +1,128 @@
+"""The web process keeps its limits: frame size, headers, and how it takes leave."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# Answers a frame with its length and a page with the scheme it believes in.
+ECHO = """
+async def application(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": str(len(message["text"]))})
+    elif scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["scheme"].encode()})
+    else:
+        raise ValueError(scope["type"])
+"""
+
+
+class WebProcess:
+    def __init__(self, folder: Path, **environment: str) -> None:
+        (folder / "echo.py").write_text(ECHO)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "echo:application"),
+                *("--worker-class", "dadc_server.worker.Worker", "--bind", self.address),
+                *("--pythonpath", f"{PROJECT},{folder}", "--log-level", "warning"),
+                "--no-control-socket",
+            ],
+            cwd=folder,
+            env=os.environ | {"DADC_DATA": str(folder)} | environment,
+        )
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.page()
+            except OSError:
+                assert self.process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                return
+
+    def page(self, **headers: str) -> tuple[str, http.client.HTTPMessage]:
+        connection = http.client.HTTPConnection(self.address, timeout=10)
+        try:
+            connection.request("GET", "/", headers=headers)
+            response = connection.getresponse()
+            return response.read().decode(), response.headers
+        finally:
+            connection.close()
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
+    process = WebProcess(tmp_path_factory.mktemp("web"))
+    yield process
+    process.end()
+
+
+def test_a_frame_as_large_as_a_request_passes(web: WebProcess) -> None:
+    with connect(f"ws://{web.address}/") as client:
+        client.send("x" * 4_000_000)
+        assert client.recv(timeout=20) == "4000000"
+
+
+def test_a_ten_megabyte_frame_closes_its_socket_with_1009(web: WebProcess) -> None:
+    with connect(f"ws://{web.address}/") as client:
+        # The head of a masked text frame is enough, as the server reads no further; with the body
+        # on its way, the reset that follows may overtake the server's close frame.
+        client.socket.sendall(struct.pack("!BBQ4s", 0x81, 0xFF, 10_000_000, b"mask"))
+        with pytest.raises(ConnectionClosedError) as closed:
+            client.recv(timeout=20)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+    assert web.page()[0] == "http", "others are still served"
+
+
+def test_the_server_does_not_tell_what_it_runs(web: WebProcess) -> None:
+    assert "server" not in web.page()[1]
+
+
+def test_forwarded_headers_are_believed_only_behind_a_proxy(
+    web: WebProcess, tmp_path: Path
+) -> None:
+    forwarded = {"X-Forwarded-Proto": "https"}
+    assert web.page(**forwarded)[0] == "http"
+    behind_proxy = WebProcess(tmp_path, DADC_PROXY="1")
+    try:
+        assert behind_proxy.page(**forwarded)[0] == "https"
+    finally:
+        behind_proxy.end()
+
+
+def test_open_sockets_are_told_to_come_back_when_it_stops(tmp_path: Path) -> None:
+    web = WebProcess(tmp_path)
+    with connect(f"ws://{web.address}/") as client:
+        web.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosedError) as closed:
+            client.recv(timeout=20)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+    assert web.process.wait(20) == 0
