@@ -1,0 +1,275 @@
+"""The boards: what people, rounds and models did, as rates with their intervals.
+
+Everything is read from the tallies, in a number of queries that does not grow with the boards.
+Rounds and models count everybody; the board of people leaves out who is banned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from django.db.models import Prefetch, QuerySet, Sum
+
+from accounts.models import User
+from annotate.models import ModelVersion, Round, Task
+from scoring.models import Tally
+from scoring.statistics import Interval, cluster_bootstrap, wilson
+
+RANKED_FROM: Final = 20  # submissions; below it a rank would be luck
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` of `of`, and the range in which the true rate lies with 95 % confidence."""
+
+    count: int
+    of: int
+    interval: Interval
+
+    @property
+    def value(self) -> float | None:
+        """The share, 0 to 1; None while there is nothing to take a share of."""
+        return self.count / self.of if self.of else None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Submissions, the claims among them, and what became of the claims."""
+
+    submitted: int = 0
+    fooled: int = 0
+    pending: int = 0
+    verified: int = 0
+    rejected: int = 0
+    relabelled: int = 0
+    ambiguous: int = 0
+    flagged: int = 0
+    withdrawn: int = 0
+
+    @property
+    def pending_share(self) -> float | None:
+        """The share of the claimed foolings that validators have not decided yet."""
+        return self.pending / self.fooled if self.fooled else None
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Counts:
+        """The counts among the columns of a row of tallies."""
+        return cls(**{column: row[column] for column in _COLUMNS})
+
+    @classmethod
+    def total(cls, parts: Iterable[Counts]) -> Counts:
+        """All of them added up."""
+        parts = list(parts)
+        return cls(**{column: sum(getattr(p, column) for p in parts) for column in _COLUMNS})
+
+
+_COLUMNS: Final = tuple(field.name for field in fields(Counts))
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorRow:
+    """One person; `rank` is None, and `missing` says how many submissions lack, before a rank."""
+
+    author_id: int
+    name: str
+    counts: Counts
+    mer: Rate
+    vmer: Rate
+    rank: int | None
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """One round; its intervals resample authors, so with one author they are 0 to 1."""
+
+    number: int
+    status: str
+    opened_at: datetime | None
+    closed_at: datetime | None
+    models: tuple[str, ...]
+    authors: int
+    counts: Counts
+    mer: Rate
+    vmer: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One model that served; `mer` is None where its rounds had other targets beside it."""
+
+    number: int
+    name: str
+    created_at: datetime
+    rounds: tuple[int, ...]
+    serving: bool
+    metrics: Mapping[str, Any]
+    mer: Rate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """People by rank, then the unranked by how little they lack."""
+
+    rows: tuple[AuthorRow, ...]
+
+    @property
+    def ranked(self) -> tuple[AuthorRow, ...]:
+        return tuple(row for row in self.rows if row.rank is not None)
+
+    @property
+    def unranked(self) -> tuple[AuthorRow, ...]:
+        return tuple(row for row in self.rows if row.rank is None)
+
+
+def author_board(task: Task, round: Round | None = None) -> Board:
+    """People by the lower end of the Wilson interval of their vMER; one query.
+
+    Equal bounds share a rank and the next one is skipped (1, 2, 2, 4).
+    """
+    tallies = Tally.objects.filter(round__task=task, author__banned_at=None)
+    if round is not None:
+        tallies = tallies.filter(round=round)
+    people = ("author_id", "author__username", "author__pseudonym", "author__closed_at")
+    rows = [
+        _author_row(row)
+        for row in tallies.values(*people).annotate(**{c: Sum(c) for c in _COLUMNS}).order_by()
+        if row["submitted"]
+    ]
+    rows.sort(
+        key=lambda row: (
+            row.missing,
+            -row.vmer.interval.low,
+            -row.counts.verified,
+            row.name,
+            row.author_id,
+        )
+    )
+    return Board(tuple(_ranked(rows)))
+
+
+def _author_row(row: Mapping[str, Any]) -> AuthorRow:
+    counts = Counts.read(row)
+    person = User(
+        username=row["author__username"],
+        pseudonym=row["author__pseudonym"],
+        closed_at=row["author__closed_at"],
+    )
+    return AuthorRow(
+        author_id=row["author_id"],
+        name=person.public_name,
+        counts=counts,
+        mer=_wilson_rate(counts.fooled, counts.submitted),
+        vmer=_wilson_rate(counts.verified, counts.submitted),
+        rank=None,
+        missing=max(0, RANKED_FROM - counts.submitted),
+    )
+
+
+def _wilson_rate(count: int, of: int) -> Rate:
+    return Rate(count, of, wilson(count, of))
+
+
+def _ranked(rows: list[AuthorRow]) -> Iterable[AuthorRow]:
+    """Give ranks to those sorted first, who lack nothing."""
+    rank, bound = 0, None
+    for place, row in enumerate(rows, start=1):
+        if row.missing:
+            yield row
+            continue
+        if row.vmer.interval.low != bound:
+            rank, bound = place, row.vmer.interval.low
+        yield replace(row, rank=rank)
+
+
+def round_board(task: Task) -> tuple[RoundRow, ...]:
+    """Rounds that were opened, newest first; three queries."""
+    authors = _authors_by_round(task)
+    return tuple(
+        _round_row(round_, authors[round_.pk])
+        for round_ in _opened_rounds().filter(task=task).prefetch_related("targets")
+    )
+
+
+def _opened_rounds() -> QuerySet[Round]:
+    return Round.objects.exclude(status=Round.Status.DRAFT).order_by("-number")
+
+
+def _authors_by_round(task: Task) -> defaultdict[int, dict[int, Counts]]:
+    """What each author did in each round, by their ids."""
+    authors: defaultdict[int, dict[int, Counts]] = defaultdict(dict)
+    rows = Tally.objects.filter(round__task=task).order_by("round", "author")
+    for row in rows.values("round_id", "author_id", *_COLUMNS):
+        authors[row["round_id"]][row["author_id"]] = Counts.read(row)
+    return authors
+
+
+def _round_row(round_: Round, authors: Mapping[int, Counts]) -> RoundRow:
+    return RoundRow(
+        number=round_.number,
+        status=round_.status,
+        opened_at=round_.opened_at,
+        closed_at=round_.closed_at,
+        models=tuple(sorted(model.name for model in round_.targets.all())),
+        authors=len(authors),
+        counts=Counts.total(authors.values()),
+        mer=_resampled_rate(authors.values(), "fooled"),
+        vmer=_resampled_rate(authors.values(), "verified"),
+    )
+
+
+def _resampled_rate(authors: Iterable[Counts], column: str) -> Rate:
+    pairs = [(getattr(author, column), author.submitted) for author in authors]
+    counts, submitted = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    return Rate(sum(counts), sum(submitted), _resampled(counts, submitted))
+
+
+@lru_cache(maxsize=256)  # boards are asked for every few seconds, and closed rounds rarely change
+def _resampled(successes: tuple[int, ...], trials: tuple[int, ...]) -> Interval:
+    return cluster_bootstrap(successes, trials)
+
+
+def model_board(task: Task) -> tuple[ModelRow, ...]:
+    """Models that were the target of a round, newest first; three queries."""
+    authors = _authors_by_round(task)
+    models = [
+        model
+        for model in ModelVersion.objects.filter(task=task)
+        .prefetch_related(Prefetch("rounds", _opened_rounds()))
+        .order_by("-number")
+        if model.rounds.all()
+    ]
+    targets = Counter(round_.pk for model in models for round_ in model.rounds.all())
+    return tuple(_model_row(model, authors, targets) for model in models)
+
+
+def _model_row(
+    model: ModelVersion, authors: Mapping[int, dict[int, Counts]], targets: Mapping[int, int]
+) -> ModelRow:
+    rounds = sorted(model.rounds.all(), key=lambda round_: round_.number)
+    alone = all(targets[round_.pk] == 1 for round_ in rounds)
+    by_author: defaultdict[int, list[Counts]] = defaultdict(list)
+    for round_ in rounds:
+        for author, counts in authors[round_.pk].items():
+            by_author[author].append(counts)
+    totals = [Counts.total(parts) for parts in by_author.values()]
+    return ModelRow(
+        number=model.number,
+        name=model.name,
+        created_at=model.created_at,
+        rounds=tuple(round_.number for round_ in rounds),
+        serving=any(round_.status == Round.Status.OPEN for round_ in rounds),
+        metrics=model.metrics,
+        mer=_resampled_rate(totals, "fooled") if alone else None,
+    )
+
+
+def digest(*boards: object) -> str:
+    """The same as long as the boards are: what an open page has, to compare with what is new."""
+    return hashlib.sha256(repr(boards).encode()).hexdigest()[:16]
