@@ -1,9 +1,9 @@
-"""What a person sees of their own examples: filters, one page at a time, plain words, and a download."""
+"""What a person sees of their own examples: filters, pages, plain words, and a download."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,7 @@ class WorkItem:
     tone: str
     picture: str | None
     texts: list[tuple[str, str]]
-    share: float | None
+    share: str
 
     @property
     def can_be_taken_back(self) -> bool:
@@ -126,8 +126,15 @@ def work_item(example: Example) -> WorkItem:
         texts=[(name, text) for name, text in content.items() if isinstance(text, str)]
         if png is None
         else [],
-        share=probabilities.get(str(example.prediction)),
+        share=_percent(probabilities.get(str(example.prediction))),
     )
+
+
+def _percent(p: float | None) -> str:
+    """Whole percents as the drawing page shows them: never 100 % for what was not certain."""
+    if p is None:
+        return ""
+    return ">99\u00a0%" if 0.99 < p < 1 else f"{p:.0%}".replace("%", "\u00a0%")
 
 
 def _status_in_words(example: Example) -> tuple[str, str]:
@@ -145,13 +152,13 @@ def _status_in_words(example: Example) -> tuple[str, str]:
         case Example.Status.AMBIGUOUS:
             return "others could not agree", "warn"
         case Example.Status.FLAGGED:
-            return "flagged, the owner looks at it", "bad"
+            return "flagged, for the owner to judge", "bad"
     if example.queued:
         return "waits for validators", "accent"
     return ("kept", "") if example.fooled else ("the model was right", "")
 
 
-def own_data(user: User) -> Iterator[str]:
+async def own_data(user: User) -> AsyncIterator[str]:
     """All that is stored about a person's examples, one JSON object a line, the person first."""
     yield _line(
         {
@@ -163,7 +170,7 @@ def own_data(user: User) -> Iterator[str]:
             "joined_at": user.date_joined.isoformat(),
         }
     )
-    for example in own_examples(user).iterator(chunk_size=500):
+    async for example in own_examples(user).aiterator(chunk_size=500):
         row: dict[str, Any] = {
             "kind": "example",
             "id": example.public_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
@@ -121,10 +120,11 @@ def my_work(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @login_required
-def my_data(request: HttpRequest) -> StreamingHttpResponse:
+async def my_data(request: HttpRequest) -> StreamingHttpResponse:
     """Download everything stored about one's own examples, as JSON lines."""
-    lines: Iterator[str] = own_data(_person(request))
-    response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
+    user = await request.auser()
+    assert isinstance(user, User)
+    response = StreamingHttpResponse(own_data(user), content_type="application/x-ndjson")
     response["Content-Disposition"] = 'attachment; filename="my-data.jsonl"'
     return response
 

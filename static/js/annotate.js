@@ -37,6 +37,11 @@ function part(name, type) {
   return element;
 }
 
+/** @param {string} value a label as it travels @returns {string} as people read it */
+function nameOf(value) {
+  return page.labels.find((label) => label.value === value)?.name ?? value;
+}
+
 const canvas = part("canvas", HTMLCanvasElement);
 const form = part("form", HTMLFormElement);
 const complaint = part("complaint", HTMLElement);
@@ -50,7 +55,11 @@ const outbox = new Outbox(storageName);
 const rest = createRest({ root: page.api, csrfToken: page.csrfToken });
 const surface = new DrawingSurface(canvas, part("cursor", HTMLElement));
 const bars = createBars(part("bars", HTMLElement), page.labels);
-const verdict = new Verdict(part("verdict", HTMLElement), { rest, sandbox: page.sandbox });
+const verdict = new Verdict(part("verdict", HTMLElement), {
+  rest,
+  sandbox: page.sandbox,
+  nameOf,
+});
 const channel = new TaskChannel({
   slug: page.slug,
   socketUrl: socketUrl(page.socket),
@@ -139,11 +148,11 @@ channel.addEventListener("prediction", (event) => {
   if (!(event instanceof CustomEvent)) return;
   const { prediction, probabilities } = event.detail;
   bars.show(probabilities);
-  answer.textContent = prediction;
+  answer.textContent = nameOf(prediction);
   share.textContent = percent(probabilities[prediction]);
   clearTimeout(announceTimer);
   announceTimer = setTimeout(
-    () => announce(`The model reads ${prediction} at ${percent(probabilities[prediction])}`),
+    () => announce(`The model reads ${nameOf(prediction)} at ${percent(probabilities[prediction])}`),
     ANNOUNCE_AFTER_MS,
   );
 });

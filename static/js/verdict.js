@@ -11,6 +11,7 @@ export class Verdict extends EventTarget {
   #panel;
   #rest;
   #sandbox;
+  #nameOf;
   /** The fooling that may be explained. @type {string | null} */
   #exampleId = null;
 
@@ -19,12 +20,14 @@ export class Verdict extends EventTarget {
    * @param {object} options
    * @param {import("./rest.js").Rest} options.rest
    * @param {boolean} options.sandbox whether what is submitted counts nowhere
+   * @param {(label: string) => string} options.nameOf a label's name for people
    */
-  constructor(panel, { rest, sandbox }) {
+  constructor(panel, { rest, sandbox, nameOf }) {
     super();
     this.#panel = panel;
     this.#rest = rest;
     this.#sandbox = sandbox;
+    this.#nameOf = nameOf;
     this.#part("next").addEventListener("click", () => this.dispatchEvent(new Event("next")));
     this.#part("edit").addEventListener("click", () => this.dispatchEvent(new Event("edit")));
     this.#part("explain").addEventListener("submit", (event) => {
@@ -60,11 +63,14 @@ export class Verdict extends EventTarget {
   accepted({ id, fooled, prediction, probabilities }, label) {
     this.#exampleId = fooled ? id : null;
     const sure = probabilities?.[prediction];
-    const read = `It read ${prediction}${sure === undefined ? "" : ` at ${percent(sure)}`}`;
+    const read = `It read ${this.#nameOf(prediction)}${sure === undefined ? "" : ` at ${percent(sure)}`}`;
     const title = fooled ? "You fooled it" : read;
+    const next = this.#sandbox
+      ? "With an account, others would now look whether they agree."
+      : "Others will now look whether they agree.";
     const words = fooled
-      ? `${read}; you say ${label}. ${this.#sandbox ? "Practice is not counted: with an account, others would now confirm it." : "Others will now confirm what it shows."}`
-      : `That is what you said it is, so the model got it right. Bend this drawing further, or try another.`;
+      ? `${read}; you say ${this.#nameOf(label)}. ${next}`
+      : "That is what you said it is, so the model got it right. Bend this drawing further, or try another.";
     this.#show(fooled ? "fooled" : "read", title, words);
     return `${title}. ${words}`;
   }
