@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
+
+from accounts.names import username_validators
 
 
 class Role(models.TextChoices):
@@ -31,6 +35,13 @@ def new_pseudonym() -> str:
 class User(AbstractUser):
     """A person. Never deleted: closing an account keeps the row under its pseudonym."""
 
+    username = models.CharField(
+        "user name",
+        max_length=150,  # a log may have longer names than people may choose here
+        unique=True,
+        validators=username_validators,
+        error_messages={"unique": "That user name is taken."},
+    )
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.ANNOTATOR)
     pseudonym = models.CharField(
         max_length=150,
@@ -44,13 +55,43 @@ class User(AbstractUser):
     banned_at = models.DateTimeField(null=True, blank=True)
     ban_reason = models.TextField(blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    sessions_ended = models.PositiveIntegerField(
+        default=0, help_text="How often this person signed out everywhere."
+    )
 
-    objects: ClassVar[UserManager[User]] = UserManager()
+    objects: ClassVar[UserManager[User]] = UserManager()  # type: ignore[assignment]
 
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(role__in=ROLE_ORDER), name="user_role_known"),
+            # Names in a log may differ by case alone; people must be able to tell each other apart.
+            models.UniqueConstraint(
+                Lower("username"),
+                condition=models.Q(imported=False),
+                name="user_name_unique_in_any_case",
+                violation_error_message="That user name is taken.",
+            ),
         ]
+
+    @property
+    def may_sign_in(self) -> bool:
+        """Whether this is somebody's account, neither closed nor banned."""
+        return (
+            self.is_active
+            and self.banned_at is None
+            and self.closed_at is None
+            and not self.imported
+        )
+
+    def get_session_auth_hash(self) -> str:
+        """What a session must hold to be this person's: it changes with the password and with
+        `sessions_ended`, and then every session that holds the old value is over."""
+        return f"{super().get_session_auth_hash()}{self.sessions_ended}"
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """The same under each of the secret keys before the present one."""
+        for before in super().get_session_auth_fallback_hash():
+            yield f"{before}{self.sessions_ended}"
 
     def has_role(self, role: str) -> bool:
         """Whether this person may do what `role` may: active, not banned, at least that role."""

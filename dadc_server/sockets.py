@@ -7,9 +7,9 @@ from typing import Any
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from knox.auth import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
+from accounts.backends import TokenAuthentication
 from accounts.bridge import in_database_thread
 from annotate.routing import websocket_urlpatterns
 

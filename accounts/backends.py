@@ -1,0 +1,36 @@
+"""Who is let in: by password, by an open session, by a token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.auth_backends import AuthenticationBackend
+from django.contrib.auth.base_user import AbstractBaseUser
+from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
+from knox import auth as knox
+from rest_framework.exceptions import AuthenticationFailed
+
+from accounts.models import User
+
+
+class PasswordBackend(AuthenticationBackend):
+    """Sign-in by password; it also decides, at every request, whether a session still counts."""
+
+    def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:
+        return isinstance(user, User) and user.may_sign_in
+
+
+class TokenAuthentication(knox.TokenAuthentication):
+    """`Authorization: Token …`, for as long as its bearer may sign in."""
+
+    def validate_user(self, auth_token: Any) -> tuple[User, Any]:
+        if not auth_token.user.may_sign_in:
+            raise AuthenticationFailed("This account is closed or banned.")
+        return auth_token.user, auth_token
+
+
+class TokenScheme(KnoxTokenScheme):
+    """The same, as the OpenAPI schema describes it."""
+
+    target_class = "accounts.backends.TokenAuthentication"
+    name = "token"
