@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from asgiref.sync import SyncToAsync
 from django.conf import settings as django_settings
 from django.core.cache import cache
+from django.db import connections
 
 from accounts.models import User
 from annotate import inference, live
@@ -17,6 +19,16 @@ from annotate.models import Task
 from tests import cast
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Close the connection of the thread that async tests run queries on before the database goes.
+
+    PostgreSQL refuses to drop a database that somebody is still connected to.
+    """
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture(autouse=True)
