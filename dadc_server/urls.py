@@ -1,14 +1,17 @@
 """Every address of the server."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from dadc_server import health
+from dadc_server.api import NoSuchCall
 
 urlpatterns = [
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.urls")),
+    path("api/v1/", include("dadc_server.api_urls")),
+    re_path("^api/", NoSuchCall.as_view()),
     path("", include("annotate.urls")),
 ]

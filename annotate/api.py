@@ -1,0 +1,321 @@
+"""REST: tasks, predictions, and one's own examples."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from rest_framework import serializers, status
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotate import services
+from annotate.body import answer_body, example_body
+from annotate.errors import Refused
+from annotate.inference import live_model
+from annotate.inputs import prepare
+from annotate.models import Example, Round, Task
+from annotate.queries import open_target
+from annotate.rest import (
+    address_of,
+    checked,
+    participant_of,
+    pass_door,
+    person,
+    signed_in,
+    task_or_404,
+)
+
+_INPUT = (
+    'An image as `{"png": "<base64>"}` or `{"pixels": [784 numbers 0..1]}`, a text as `{"text"}`, '
+    'a pair as `{"context", "hypothesis"}`, a question as `{"context", "question"}`.'
+)
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+class LabelSerializer(serializers.Serializer[Any]):
+    value = serializers.CharField()
+    name = serializers.CharField()
+    key = serializers.CharField(allow_null=True, help_text="The key that stands for it.")
+
+
+class PictureSerializer(serializers.Serializer[Any]):
+    image = serializers.CharField(help_text="Path of a static file.")
+    caption = serializers.CharField()
+    good = serializers.BooleanField()
+
+
+class InstructionsSerializer(serializers.Serializer[Any]):
+    goal = serializers.CharField()
+    steps = serializers.ListField(child=serializers.CharField())
+    pictures = PictureSerializer(many=True)
+    validation = serializers.CharField()
+
+
+class TaskSerializer(serializers.Serializer[Task]):
+    """A task as the API shows it; needs `config` loaded and `open_rounds` prefetched."""
+
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    input = serializers.CharField(source="input_kind", help_text="image, text, text_pair, …")
+    labels = LabelSerializer(many=True, source="config.file.labels")
+    instructions = InstructionsSerializer(source="config.file.instructions")
+    sandbox = serializers.BooleanField(
+        source="config.file.sandbox", help_text="Whether guests may try it, uncounted."
+    )
+    round = serializers.SerializerMethodField(help_text="Number of the open round.")
+    models = serializers.SerializerMethodField(help_text="Names of the models it targets.")
+
+    def get_round(self, task: Task) -> int | None:
+        round_ = self._open_round(task)
+        return round_.number if round_ else None
+
+    def get_models(self, task: Task) -> list[str]:
+        round_ = self._open_round(task)
+        models = sorted(round_.targets.all(), key=lambda model: model.number) if round_ else []
+        return [model.name for model in models]
+
+    def _open_round(self, task: Task) -> Round | None:
+        return self.context["open_rounds"].get(task.pk)
+
+
+def _open_rounds(tasks: list[Task]) -> dict[int, Round]:
+    """The open round of each task with its targets: two queries for any number of tasks."""
+    open_ = Round.objects.filter(task__in=tasks, status=Round.Status.OPEN)
+    return {round_.task_id: round_ for round_ in open_.prefetch_related("targets")}
+
+
+@extend_schema_view(get=extend_schema(summary="The tasks that you may see", tags=["tasks"]))
+class TaskList(ListAPIView[Task]):
+    permission_classes = [AllowAny]
+    serializer_class = TaskSerializer
+
+    def get_queryset(self) -> QuerySet[Task]:
+        visible = Task.objects.visible_to(self.request.user)
+        return visible.filter(config__isnull=False).select_related("config")
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        tasks = list(args[0]) if args else []
+        kwargs["context"] = {"open_rounds": _open_rounds(tasks)}
+        return TaskSerializer(*args, **kwargs)
+
+
+class TaskDetail(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(summary="One task", tags=["tasks"], responses=TaskSerializer)
+    def get(self, request: Request, slug: str) -> Response:
+        task = task_or_404(request, slug)
+        context = {"open_rounds": _open_rounds([task])}
+        return Response(TaskSerializer(task, context=context).data)
+
+
+# --- predictions ----------------------------------------------------------------------------------
+class PredictionRequest(serializers.Serializer[Any]):
+    input = serializers.JSONField(help_text=_INPUT)
+
+
+class PredictionSerializer(serializers.Serializer[Any]):
+    prediction = serializers.JSONField()
+    probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    model = serializers.CharField()
+    round = serializers.IntegerField()
+
+
+class Predictions(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="Ask the live model",
+        description="Nothing is stored. Guests may ask too, more slowly.",
+        tags=["examples"],
+        request=PredictionRequest,
+        responses=PredictionSerializer,
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        task = task_or_404(request, slug)
+        user = signed_in(request)
+        key = f"user-{user.pk}" if user else f"address-{address_of(request)}"
+        pass_door("predict" if user else "sandbox-predict", key)
+        body = checked(PredictionRequest, request)
+        target = open_target(task.pk)
+        if target is None:
+            raise Refused("no_open_round", "No round of this task is open right now.", status=409)
+        prepared = prepare(task.input_kind, body["input"])
+        model = target.model_for(key)
+        answer = live_model(model).predict_one(prepared)
+        return Response(answer_body(answer, model, target.round))
+
+
+# --- examples -------------------------------------------------------------------------------------
+class SubmissionRequest(serializers.Serializer[Any]):
+    client_id = serializers.UUIDField(
+        help_text="Made by you; the same one again is the same example."
+    )
+    input = serializers.JSONField(help_text=_INPUT)
+    label = serializers.JSONField(help_text="What it really is, by your judgement.")  # type: ignore[assignment]
+    context = serializers.JSONField(required=False, allow_null=True)  # type: ignore[assignment]
+    explanation = serializers.CharField(
+        required=False, allow_blank=True, max_length=services.MAX_EXPLANATION
+    )
+
+
+class SubmittedSerializer(PredictionSerializer):
+    id = serializers.UUIDField()
+    fooled = serializers.BooleanField()
+    status = serializers.ChoiceField(Example.Status.choices)
+
+
+class Submissions(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="Submit an example",
+        description=(
+            "The server predicts, compares and stores it. 201 when it is new, 200 with the same "
+            "body when this `client_id` was used before for the same input and label, 409 when "
+            "for others."
+        ),
+        tags=["examples"],
+        request=SubmissionRequest,
+        responses={200: SubmittedSerializer, 201: SubmittedSerializer},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        task = task_or_404(request, slug)
+        participant = participant_of(request)
+        pass_door("sandbox-submit" if participant.sandbox else "submit", participant.key)
+        body = checked(SubmissionRequest, request)
+        example, new = services.submit(participant=participant, task_id=task.pk, **body)
+        return Response(
+            example_body(example), status=status.HTTP_201_CREATED if new else status.HTTP_200_OK
+        )
+
+
+class ExampleSerializer(serializers.Serializer[Example]):
+    """An example as its author and the task's owners see it."""
+
+    id = serializers.UUIDField(source="uid")
+    task = serializers.CharField(source="task.slug")
+    round = serializers.IntegerField(source="round.number")
+    model = serializers.CharField(source="model.name")
+    author = serializers.SerializerMethodField(help_text="The author's pseudonym.")
+    context = serializers.SerializerMethodField()  # type: ignore[assignment]
+    input = serializers.JSONField()
+    label = serializers.JSONField()  # type: ignore[assignment]
+    prediction = serializers.JSONField()
+    probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    fooled = serializers.BooleanField()
+    explanation = serializers.CharField()
+    status = serializers.ChoiceField(Example.Status.choices)
+    created_at = serializers.DateTimeField()
+    retracted = serializers.SerializerMethodField()
+    hidden = serializers.SerializerMethodField()
+
+    def get_author(self, example: Example) -> str | None:
+        return example.author.pseudonym if example.author else None
+
+    @extend_schema_field(OpenApiTypes.ANY)
+    def get_context(self, example: Example) -> Any:
+        return example.context.data if example.context else None
+
+    def get_retracted(self, example: Example) -> bool:
+        return example.retracted_at is not None
+
+    def get_hidden(self, example: Example) -> bool:
+        return example.hidden_at is not None
+
+
+class ExampleQuery(serializers.Serializer[Any]):
+    task = serializers.SlugField(required=False, allow_blank=True, help_text="Slug of a task.")
+    status = serializers.ChoiceField(Example.Status.choices, required=False, allow_blank=True)
+    mine = serializers.BooleanField(
+        required=False, allow_null=True, help_text="1: only your own, also if you own tasks."
+    )
+    fooled = serializers.BooleanField(required=False, allow_null=True)
+
+
+def _examples(request: Request) -> QuerySet[Example]:
+    return (
+        Example.objects.visible_to(request.user)
+        .counted()
+        .select_related("task", "round", "model", "author", "context")
+    )
+
+
+@extend_schema_view(
+    get=extend_schema(
+        summary="Your examples, and those of the tasks you own",
+        tags=["examples"],
+        parameters=[ExampleQuery],
+    )
+)
+class ExampleList(ListAPIView[Example]):
+    serializer_class = ExampleSerializer
+
+    def get_queryset(self) -> QuerySet[Example]:
+        query = ExampleQuery(data=self.request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        chosen = query.validated_data
+        examples = _examples(self.request)
+        if chosen.get("mine"):
+            examples = examples.filter(author=person(self.request))
+        if chosen.get("task"):
+            examples = examples.filter(task__slug=chosen["task"])
+        if chosen.get("status"):
+            examples = examples.filter(status=chosen["status"])
+        if chosen.get("fooled") is not None:
+            examples = examples.filter(fooled=chosen["fooled"])
+        return examples
+
+
+@extend_schema_view(get=extend_schema(summary="One example", tags=["examples"]))
+class ExampleDetail(RetrieveAPIView[Example]):
+    serializer_class = ExampleSerializer
+    lookup_field = "uid"
+
+    def get_queryset(self) -> QuerySet[Example]:
+        return _examples(self.request)
+
+
+class Retraction(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="Take your example back",
+        description="It still counts as submitted, and is used for nothing else.",
+        tags=["examples"],
+        request=None,
+        responses=ExampleSerializer,
+    )
+    def post(self, request: Request, uid: UUID) -> Response:
+        participant = participant_of(request)
+        pass_door("submit", participant.key)
+        return Response(ExampleSerializer(services.retract(participant=participant, uid=uid)).data)
+
+
+class ExplanationRequest(serializers.Serializer[Any]):
+    explanation = serializers.CharField(allow_blank=True, max_length=services.MAX_EXPLANATION)
+
+
+class Explanation(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="Say why the model was wrong",
+        description="Adds your explanation to your example, or replaces it.",
+        tags=["examples"],
+        request=ExplanationRequest,
+        responses=ExampleSerializer,
+    )
+    def post(self, request: Request, uid: UUID) -> Response:
+        participant = participant_of(request)
+        pass_door("submit", participant.key)
+        body = checked(ExplanationRequest, request)
+        example = services.explain(participant=participant, uid=uid, **body)
+        return Response(ExampleSerializer(example).data)

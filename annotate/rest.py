@@ -1,0 +1,75 @@
+"""What the REST calls of every app share: who calls, how often they may, and which task it is."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.serializers import Serializer
+
+from accounts.limits import wait_for
+from accounts.models import User, WorkSession
+from accounts.receivers import SESSION_KEY
+from accounts.services import guest_session
+from annotate.errors import Refused
+from annotate.models import Task
+from annotate.queries import Participant, visible_task
+
+
+class TooManyRequests(Refused):
+    """This person, or this address, has to wait `retry_ms`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("too_many_requests", "That was too fast: wait a moment.", status=429)
+        self.retry_ms = int(seconds * 1000) + 1
+
+
+def pass_door(door: str, key: str) -> None:
+    """Count one passage; TooManyRequests when the bucket is empty."""
+    if wait := wait_for(door, key):
+        raise TooManyRequests(wait)
+
+
+def signed_in(request: Request) -> User | None:
+    """The person who calls, None for a guest."""
+    return request.user if isinstance(request.user, User) else None
+
+
+def person(request: Request) -> User:
+    """The person who calls, where the call's permissions let no guest in."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def address_of(request: Request) -> str:
+    """Where a guest calls from; behind a proxy the web server has put the client's address here."""
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def participant_of(request: Request) -> Participant:
+    """Who submits: the account, or the guest whose visit the task's page began."""
+    user = signed_in(request)
+    if user is not None:
+        visit = request.session.get(SESSION_KEY) if request.auth is None else None
+        return Participant(user=user, session=WorkSession(pk=uuid.UUID(visit)) if visit else None)
+    guest = request.session.get("guest")
+    if guest is None:
+        raise NotAuthenticated("Sign in, or open the task's page first.")
+    return Participant(session=guest_session(uuid.UUID(guest)))
+
+
+def task_or_404(request: Request, slug: str) -> Task:
+    """The task if the caller may see it."""
+    task = visible_task(request.user, slug)
+    if task is None or task.config is None:
+        raise Refused("not_found", "There is no such task.", status=404)
+    return task
+
+
+def checked(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The body's known fields, checked; what else was sent is ignored."""
+    parsed = serializer(data=request.data)
+    parsed.is_valid(raise_exception=True)
+    return dict(parsed.validated_data)

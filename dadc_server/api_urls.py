@@ -1,0 +1,34 @@
+"""Every address of the REST API, version 1."""
+
+from django.urls import path, re_path
+from django.views.generic import TemplateView
+from drf_spectacular.views import SpectacularAPIView
+
+from annotate import api as annotate
+from dadc_server.api import NoSuchCall
+from scoring import api as scoring
+from validate import api as validate
+
+urlpatterns = [
+    path("tasks/", annotate.TaskList.as_view(), name="api-tasks"),
+    path("tasks/<slug:slug>/", annotate.TaskDetail.as_view(), name="api-task"),
+    path("tasks/<slug:slug>/predictions/", annotate.Predictions.as_view(), name="api-predictions"),
+    path("tasks/<slug:slug>/examples/", annotate.Submissions.as_view(), name="api-submissions"),
+    path("examples/", annotate.ExampleList.as_view(), name="api-examples"),
+    path("examples/<uuid:uid>/", annotate.ExampleDetail.as_view(), name="api-example"),
+    path("examples/<uuid:uid>/retract/", annotate.Retraction.as_view(), name="api-retract"),
+    path("examples/<uuid:uid>/explain/", annotate.Explanation.as_view(), name="api-explain"),
+    path("tasks/<slug:slug>/validations/next/", validate.NextItem.as_view(), name="api-next"),
+    path("tasks/<slug:slug>/validations/undo/", validate.Undo.as_view(), name="api-undo"),
+    path(
+        "tasks/<slug:slug>/validations/progress/", validate.Progress.as_view(), name="api-progress"
+    ),
+    path("validations/<uuid:lease>/vote/", validate.CastVote.as_view(), name="api-vote"),
+    path("validations/<uuid:lease>/release/", validate.Release.as_view(), name="api-release"),
+    path("tasks/<slug:slug>/leaderboard/", scoring.Leaderboard.as_view(), name="api-leaderboard"),
+    path("tasks/<slug:slug>/rounds/", scoring.Rounds.as_view(), name="api-rounds"),
+    path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
+    path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("docs/", TemplateView.as_view(template_name="api_docs.html"), name="api-docs"),
+    re_path(r"", NoSuchCall.as_view(), name="api-nothing"),
+]

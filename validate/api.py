@@ -1,0 +1,149 @@
+"""REST: one example at a time for a validator, blind, under a lease."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotate.api import LabelSerializer
+from annotate.rest import checked, pass_door, person, task_or_404
+from validate import services
+from validate.models import Lease
+from validate.policies import FLAG_REASONS, UNSURE
+from validate.queries import progress_of
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    votes = serializers.IntegerField(help_text="Your answers in this task.")
+    today = serializers.IntegerField(help_text="Of these, since midnight UTC.")
+    waiting = serializers.IntegerField(help_text="Items that you could be asked about now.")
+    skipped = serializers.IntegerField(help_text="Waiting items that you skipped.")
+
+
+class ItemSerializer(serializers.Serializer[Lease]):
+    """What a validator may know: neither the author's label, nor the model's answer, nor votes."""
+
+    lease = serializers.UUIDField(source="id")
+    example = serializers.UUIDField(source="example.uid")
+    input = serializers.JSONField(source="example.input")
+    context = serializers.SerializerMethodField()  # type: ignore[assignment]
+    choices = LabelSerializer(many=True, source="example.config.file.labels")
+    expires_at = serializers.DateTimeField()
+
+    @extend_schema_field(OpenApiTypes.ANY)
+    def get_context(self, lease: Lease) -> Any:
+        return lease.example.context.data if lease.example.context else None
+
+
+class NextSerializer(ItemSerializer):
+    progress = ProgressSerializer()
+
+
+class VotedSerializer(serializers.Serializer[Any]):
+    next = ItemSerializer(allow_null=True)
+    progress = ProgressSerializer()
+
+
+class VoteRequest(serializers.Serializer[Any]):
+    label = serializers.JSONField(required=False, allow_null=True, help_text="Your own answer.")  # type: ignore[assignment]
+    flag = serializers.ChoiceField(
+        [UNSURE, *FLAG_REASONS],
+        required=False,
+        allow_blank=True,
+        help_text=f"Instead of a label: {UNSURE} when you cannot tell, or what is wrong with it.",
+    )
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=services.MAX_REASON)
+
+
+class ReleaseRequest(serializers.Serializer[Any]):
+    skip = serializers.BooleanField(default=False, help_text="Do not ask me about this one again.")
+
+
+def _item(lease: Lease) -> dict[str, Any]:
+    return dict(ItemSerializer(lease).data)
+
+
+class NextItem(APIView):
+    @extend_schema(
+        summary="Lease the next example",
+        description=(
+            "The one you hold, if you hold one. 204: nothing waits for you. Answer before "
+            "`expires_at`."
+        ),
+        tags=["validation"],
+        request=None,
+        responses={200: NextSerializer, 204: OpenApiResponse(description="Nothing waits.")},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        task, validator = task_or_404(request, slug), person(request)
+        lease = services.next_item(validator=validator, task=task)
+        if lease is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response({**_item(lease), "progress": progress_of(validator, task.pk)})
+
+
+class Undo(APIView):
+    @extend_schema(
+        summary="Take your last answer back",
+        description="While its example is undecided; you hold a lease on it again.",
+        tags=["validation"],
+        request=None,
+        responses=NextSerializer,
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        task, validator = task_or_404(request, slug), person(request)
+        pass_door("vote", f"user-{validator.pk}")
+        lease = services.undo(validator=validator, task=task)
+        return Response({**_item(lease), "progress": progress_of(validator, task.pk)})
+
+
+class Progress(APIView):
+    @extend_schema(summary="How far you are", tags=["validation"], responses=ProgressSerializer)
+    def get(self, request: Request, slug: str) -> Response:
+        task = task_or_404(request, slug)
+        return Response(progress_of(person(request), task.pk))
+
+
+class CastVote(APIView):
+    @extend_schema(
+        summary="Answer the example you hold",
+        description=(
+            "With a label, or with a flag and a reason. The answer brings the next example. The "
+            "same answer under the same lease again is accepted and counts once."
+        ),
+        tags=["validation"],
+        request=VoteRequest,
+        responses=VotedSerializer,
+    )
+    def post(self, request: Request, lease: UUID) -> Response:
+        validator = person(request)
+        pass_door("vote", f"user-{validator.pk}")
+        vote = services.vote(validator=validator, lease_id=lease, **checked(VoteRequest, request))
+        task = vote.example.task
+        following = services.next_item(validator=validator, task=task)
+        return Response(
+            {
+                "next": _item(following) if following else None,
+                "progress": progress_of(validator, task.pk),
+            }
+        )
+
+
+class Release(APIView):
+    @extend_schema(
+        summary="Give a lease back",
+        tags=["validation"],
+        request=ReleaseRequest,
+        responses={204: OpenApiResponse(description="Given back.")},
+    )
+    def post(self, request: Request, lease: UUID) -> Response:
+        body = checked(ReleaseRequest, request)
+        services.release(validator=person(request), lease_id=lease, skip=body["skip"])
+        return Response(status=status.HTTP_204_NO_CONTENT)
