@@ -24,9 +24,11 @@ def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]
     """
     data = file.model_dump(mode="json")
     with durable():
-        task, _ = Task.objects.select_for_update(no_key=True).get_or_create(
+        task, created = Task.objects.select_for_update(no_key=True).get_or_create(
             slug=file.slug, defaults={"name": file.name, "input_kind": file.input}
         )
+        if actor is not None and not created and not task.is_owned_by(actor):
+            raise Refused("not_an_owner", f"{file.slug} is a task of somebody else.", status=403)
         current = TaskConfig.objects.filter(pk=task.config_id).first()
         if current is not None and current.data == data:
             return task, False

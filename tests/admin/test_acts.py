@@ -1,0 +1,218 @@
+"""Curation in the admin site: each act asks why, goes through its service and leaves an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import Event, User
+from annotate.models import Example, Round, Task
+from tests.cast import PASSWORD, digits_task, fixed_model, person, submission, task_file
+from validate.models import QueueItem
+
+EXAMPLES = "/admin/annotate/example/"
+PEOPLE = "/admin/accounts/user/"
+MODELS = "/admin/annotate/modelversion/"
+
+
+@pytest.fixture
+def ours(client: Client, owner: User) -> Client:
+    client.force_login(owner)
+    return client
+
+
+def do(client: Client, page: str, action: str, *things: Any, **fields: str) -> list[str]:
+    """Carry out an act with a reason and return the messages."""
+    answer = client.post(
+        page,
+        {
+            "action": action,
+            "_selected_action": [thing.pk for thing in things],
+            "confirmed": "yes",
+            "reason": "I looked at it",
+            **fields,
+        },
+        follow=True,
+    )
+    return [str(message) for message in answer.context["messages"]]
+
+
+def test_an_act_asks_for_a_reason_first(ours: Client, task: Task, annotator: User) -> None:
+    example = submission(task, annotator)
+    page = ours.get(f"{EXAMPLES}{example.pk}/change/")
+    names = [name for name, _ in page.context["acts"]]
+    assert names == ["verify", "reject", "hide"]
+
+    chosen = {"action": "verify", "_selected_action": example.pk, "index": "0"}
+    asked = ours.post(EXAMPLES, chosen)
+    assert "The author&#x27;s label is right" in asked.content.decode()
+    for empty in ({}, {"reason": "  "}):
+        again = ours.post(EXAMPLES, {**chosen, "confirmed": "yes", **empty})
+        assert again.context["form"].errors["reason"]
+    example.refresh_from_db()
+    assert example.status == "open"
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "hidden", "verb"),
+    [
+        ("verify", "verified", False, "adjudicated"),
+        ("reject", "rejected", False, "adjudicated"),
+        ("hide", "open", True, "hidden"),
+    ],
+)
+def test_curating_examples(
+    ours: Client,
+    task: Task,
+    owner: User,
+    annotator: User,
+    action: str,
+    status: str,
+    hidden: bool,
+    verb: str,
+) -> None:
+    two = submission(task, annotator, seed=1), submission(task, annotator, seed=2)
+    assert do(ours, EXAMPLES, action, *two) == [f"{action.title()}: done for 2."]
+    for example in Example.objects.all():
+        assert example.status == status
+        assert (example.hidden_at is not None) == hidden
+        event = Event.objects.get(verb=verb, object_type="example", object_id=str(example.pk))
+        assert event.actor == owner
+        assert event.data["reason"] == "I looked at it"
+
+
+def test_a_verdict_is_taken_back_and_a_hidden_example_restored(
+    ours: Client, task: Task, annotator: User
+) -> None:
+    example = submission(task, annotator)
+    do(ours, EXAMPLES, "reject", example)
+    do(ours, EXAMPLES, "reopen", example)
+    do(ours, EXAMPLES, "hide", example)
+    assert QueueItem.objects.get(pk=example.pk).withdrawn
+    do(ours, EXAMPLES, "restore", example)
+    example.refresh_from_db()
+    assert (example.status, example.hidden_at) == ("open", None)
+    assert not QueueItem.objects.get(pk=example.pk).withdrawn
+    page = ours.get(f"{EXAMPLES}{example.pk}/change/").content.decode()
+    assert page.count("I looked at it") == 4
+    assert "data:image/png;base64," in page
+
+
+def test_going_back_to_where_the_act_began(ours: Client, task: Task, annotator: User) -> None:
+    example = submission(task, annotator)
+    fields = {"action": "hide", "_selected_action": example.pk, "confirmed": "yes", "reason": "x"}
+    page = f"{EXAMPLES}{example.pk}/change/"
+    assert ours.post(EXAMPLES, {**fields, "back": page})["location"] == page
+    elsewhere = ours.post(EXAMPLES, {**fields, "back": "https://example.org/"})["location"]
+    assert "example.org" not in elsewhere
+
+
+def test_banning_takes_waiting_examples_out_of_the_queue(
+    ours: Client, task: Task, annotator: User
+) -> None:
+    example = submission(task, annotator)
+    assert do(ours, PEOPLE, "ban", annotator) == ["Ban: done for 1."]
+    annotator.refresh_from_db()
+    assert annotator.banned_at
+    assert annotator.ban_reason == "I looked at it"
+    assert QueueItem.objects.get(pk=example.pk).withdrawn
+    do(ours, PEOPLE, "unban", annotator)
+    assert not QueueItem.objects.get(pk=example.pk).withdrawn
+
+
+def test_an_owner_bans_neither_owners_nor_strangers(
+    ours: Client, task: Task, owner: User, other_annotator: User
+) -> None:
+    colleague = person("otto", "owner")
+    submission(task, colleague)
+    submission(task, owner, seed=2)
+    assert do(ours, PEOPLE, "ban", colleague) == ["otto: Only an admin bans owners and admins."]
+    assert do(ours, PEOPLE, "ban", owner) == ["olive: Nobody bans themselves."]
+    do(ours, PEOPLE, "ban", other_annotator)  # took no part in the task: not among the rows
+    assert not User.objects.filter(banned_at__isnull=False).exists()
+
+
+def test_roles_and_passwords_are_for_admins(
+    client: Client, task: Task, owner: User, annotator: User
+) -> None:
+    submission(task, annotator)
+    client.force_login(owner)
+    do(client, PEOPLE, "change_role", annotator, role="admin")
+    do(client, PEOPLE, "new_password", annotator)
+    annotator.refresh_from_db()
+    assert annotator.role == "annotator"
+    assert annotator.check_password(PASSWORD)
+
+    client.force_login(person("ada", "admin"))
+    do(client, PEOPLE, "change_role", annotator, role="validator")
+    said = do(client, PEOPLE, "new_password", annotator)
+    annotator.refresh_from_db()
+    assert annotator.role == "validator"
+    password = said[0].removeprefix("The new password of anna: ")
+    assert annotator.check_password(password)
+    assert not Event.objects.filter(data__icontains=password).exists()
+    assert do(client, PEOPLE, "remove_second_factor", annotator) == [
+        "anna: anna has no second factor."
+    ]
+
+
+def test_promoting_and_rolling_back(ours: Client, task: Task) -> None:
+    first = task.models.get()
+    second = fixed_model(task, seed=1)
+    do(ours, MODELS, "serve", second)
+    do(ours, MODELS, "serve", first)
+    rounds = Round.objects.filter(task=task).order_by("number")
+    assert [(each.status, each.targets.get()) for each in rounds] == [
+        ("closed", first), ("closed", second), ("open", first),
+    ]  # fmt: skip
+    assert do(ours, MODELS, "serve", first) == [
+        f"{first.name}: {first.name} already serves the open round."
+    ]
+
+
+def upload(client: Client, text: str) -> Any:
+    file = SimpleUploadedFile("task.yaml", text.encode())
+    return client.post("/admin/annotate/task/load/", {"file": file}, follow=True)
+
+
+def test_loading_a_task_file(ours: Client, owner: User) -> None:
+    minimal = "slug: my-nli\nname: My NLI study\ninput: text_pair\nlabels: [e, n, c]\n"
+    assert "version 1" in upload(ours, minimal).content.decode()
+    task = Task.objects.get(slug="my-nli")
+    assert task.is_owned_by(owner)
+    assert "nothing changed" in upload(ours, minimal).content.decode()
+    assert "version 2" in upload(ours, minimal.replace("My NLI", "Our NLI")).content.decode()
+    assert task.configs.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("slug: [", "This is no YAML"),
+        ("- a list", "A task file is a mapping"),
+        ("slug: x\nname: X\ninput: smell\nlabels: [a, b]", "input"),
+        ("x" * 300_000, "at most 200 kB"),
+    ],
+)
+def test_a_bad_task_file_is_refused_with_a_sentence(ours: Client, text: str, sentence: str) -> None:
+    page = upload(ours, text)
+    assert sentence in page.context["form"].errors["file"][0]
+    assert not Task.objects.exists()
+
+
+def test_nobody_loads_a_file_over_the_task_of_another(ours: Client, db: None) -> None:
+    digits_task(person("otto", "owner"))
+    page = upload(ours, "slug: digits\nname: Mine\ninput: image\nlabels: [a, b]")
+    assert "somebody else" in page.context["form"].errors["file"][0]
+    assert Task.objects.get().name == task_file()["name"]
+
+
+def test_every_act_has_its_words() -> None:
+    for page in admin.site._registry.values():
+        for name in page.actions or ():
+            assert getattr(page, str(name)).short_description, reverse("admin:index")

@@ -1,0 +1,265 @@
+"""Examples with their votes, the queue, leases and votes, in the admin site."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.curation import CuratedAdmin, Panel, act, history, person
+from accounts.models import User
+from annotate.admin import OfTask, OfTaskAdmin, pretty
+from annotate.models import Example, Task
+from annotate.services import set_hidden
+from validate import admin_people  # noqa: F401  (registers the page about people)
+from validate.models import Lease, QueueItem, Vote
+from validate.services import adjudicate
+
+MATCHES = 200
+_HEX = set("0123456789abcdef")
+
+
+def picture(example: Example, size: int) -> SafeString | str:
+    """The drawing of an image example, or the beginning of a text."""
+    png = example.input.get("png") if isinstance(example.input, dict) else None
+    if png is None:
+        text = example.input.get("text") or example.input.get("hypothesis") or ""
+        return str(text)[:80] if isinstance(example.input, dict) else ""
+    return format_html(
+        '<img class="drawing" src="data:image/png;base64,{}" alt="Drawing labelled {}"'
+        ' width="{}" height="{}">',
+        png,
+        example.label,
+        size,
+        size,
+    )
+
+
+class Standing(admin.SimpleListFilter):
+    """By what became of it. A verdict is looked up in each task, where an index knows it."""
+
+    title = "standing"
+    parameter_name = "standing"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        return [*Example.Status.choices, ("hidden", "hidden"), ("retracted", "retracted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value == "hidden":
+            return queryset.filter(hidden_at__isnull=False)
+        if value == "retracted":
+            return queryset.filter(retracted_at__isnull=False)
+        if value in Example.Status.values:
+            tasks = Task.objects.owned_by(person(request)).values_list("pk", flat=True)
+            return queryset.filter(status=value, task__in=list(tasks))
+        return queryset
+
+
+class Claim(admin.SimpleListFilter):
+    """By whether the model was fooled, or was only played with."""
+
+    title = "claim"
+    parameter_name = "claim"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        return [("fooled", "fooled"), ("not", "not fooled"), ("sandbox", "sandbox")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "fooled":
+                return queryset.filter(fooled=True, sandbox=False)
+            case "not":
+                return queryset.filter(fooled=False, sandbox=False)
+            case "sandbox":
+                return queryset.filter(sandbox=True)
+            case _:
+                return queryset
+
+
+def _visible(example: Example) -> bool:
+    return example.hidden_at is None
+
+
+def _settled(example: Example) -> bool:
+    return example.status != Example.Status.OPEN
+
+
+@admin.register(Example)
+class ExampleAdmin(OfTaskAdmin):
+    list_display = (
+        "thumbnail", "uid", "task", "round", "author", "label", "prediction", "fooled", "status",
+        "created_at",
+    )  # fmt: skip
+    list_display_links = ("thumbnail", "uid")
+    list_select_related = ("task", "round", "author")
+    list_filter = (OfTask, Standing, Claim)
+    search_fields = ("uid",)  # shows the field; get_search_results decides
+    search_help_text = (
+        "By the id or its first characters, the id it had in a log, or the author's user name or "
+        "pseudonym, whole or its beginning."
+    )
+    actions = ("verify", "reject", "reopen", "hide", "restore")
+    fields = (
+        "drawing", "task", "round", "model", "author", "label", "prediction", "answer", "fooled",
+        "explanation", "status", "final_label", "adjudicated", "settled_at", "queued",
+        "retracted_at", "hidden_at", "probes", "tries", "seconds", "created_at", "uid",
+        "external_id", "sandbox", "data",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Example]:
+        return super().get_queryset(request).select_related("model", "context")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Example], search_term: str
+    ) -> tuple[QuerySet[Example], bool]:
+        """Find ids first, each by its index, so that no search reads the table."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = set(_by_uid(queryset, term))
+        found |= set(queryset.filter(external_id=term).values_list("pk", flat=True)[:MATCHES])
+        begins = Q(username__istartswith=term) | Q(pseudonym__startswith=term)
+        authors = list(User.objects.filter(begins).values_list("pk", flat=True)[:MATCHES])
+        if not found:
+            return queryset.filter(author__in=authors), False
+        return queryset.filter(Q(pk__in=found) | Q(author__in=authors)), False
+
+    @admin.display(description="")
+    def thumbnail(self, example: Example) -> SafeString | str:
+        return picture(example, 40)
+
+    @admin.display(description="input")
+    def drawing(self, example: Example) -> SafeString | str:
+        return picture(example, 196)
+
+    @admin.display(description="probabilities")
+    def answer(self, example: Example) -> str:
+        likely = sorted((example.probabilities or {}).items(), key=lambda pair: -pair[1])
+        return ", ".join(f"{label} {share:.1%}" for label, share in likely[:3])
+
+    @admin.display(description="as stored")
+    def data(self, example: Example) -> SafeString:
+        shown = {"input": example.input}
+        if isinstance(example.input, dict) and "png" in example.input:
+            shown = {"input": {"png": f"{len(example.input['png'])} characters"}}
+        return pretty({**shown, **({"context": example.context.data} if example.context else {})})
+
+    def panels(self, request: HttpRequest, instance: Example) -> list[Panel]:
+        votes = instance.votes.select_related("validator").order_by("id")
+        rows = [
+            (
+                vote.created_at,
+                vote.validator.public_name,
+                vote.flag.replace("_", " ") if vote.flag else vote.label,
+                vote.reason,
+                f"{vote.seconds:.1f} s" if vote.seconds is not None else "",
+                "surplus" if vote.surplus else "counts",
+            )
+            for vote in votes
+        ]
+        columns = ("When", "Validator", "Answer", "Why", "Took", "Effect")
+        return [Panel("Votes", columns, rows, "Nobody has voted yet."), history(instance)]
+
+    @act(
+        "Verify",
+        warning="The author's label is right. This decides, whatever the votes say.",
+        fits=lambda example: example.status != Example.Status.VERIFIED,
+    )
+    def verify(self, request: HttpRequest, example: Example, reason: str) -> None:
+        self._settle(request, example, Example.Status.VERIFIED, reason)
+
+    @act(
+        "Reject",
+        warning="The author's label is wrong. This decides, whatever the votes say.",
+        fits=lambda example: example.status != Example.Status.REJECTED,
+    )
+    def reject(self, request: HttpRequest, example: Example, reason: str) -> None:
+        self._settle(request, example, Example.Status.REJECTED, reason)
+
+    @act(
+        "Reopen",
+        warning="The verdict is taken back, and the votes decide again.",
+        fits=_settled,
+    )
+    def reopen(self, request: HttpRequest, example: Example, reason: str) -> None:
+        self._settle(request, example, Example.Status.OPEN, reason)
+
+    def _settle(
+        self, request: HttpRequest, example: Example, status: Example.Status, reason: str
+    ) -> None:
+        adjudicate(actor=person(request), example_id=example.pk, status=status.value, reason=reason)
+
+    @act(
+        "Hide",
+        warning="Nobody is asked about it any more, and no data are made of it.",
+        fits=_visible,
+    )
+    def hide(self, request: HttpRequest, example: Example, reason: str) -> None:
+        set_hidden(actor=person(request), example_id=example.pk, hidden=True, reason=reason)
+
+    @act(
+        "Restore",
+        warning="A hidden example counts again.",
+        fits=lambda example: not _visible(example),
+    )
+    def restore(self, request: HttpRequest, example: Example, reason: str) -> None:
+        set_hidden(actor=person(request), example_id=example.pk, hidden=False, reason=reason)
+
+
+def _by_uid(examples: QuerySet[Example], term: str) -> QuerySet[Example, int]:
+    """The examples whose id begins with these hexadecimal digits, found as a range."""
+    digits = term.lower().replace("-", "")
+    if not 4 <= len(digits) <= 32 or not set(digits) <= _HEX:
+        return examples.none().values_list("pk", flat=True)
+    least, most = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    return examples.filter(uid__gte=least, uid__lte=most).values_list("pk", flat=True)[:MATCHES]
+
+
+@admin.register(QueueItem)
+class QueueItemAdmin(OfTaskAdmin):
+    list_display = (
+        "example", "task", "author", "priority", "votes_wanted", "leases_active", "withdrawn",
+    )  # fmt: skip
+    list_select_related = ("example", "task", "author")
+
+    def panels(self, request: HttpRequest, instance: QueueItem) -> list[Panel]:
+        return []
+
+
+class OfExampleAdmin(CuratedAdmin[Any]):
+    """Something about an example: the owners of its task see it."""
+
+    def owned(self, queryset: QuerySet[Any], user: User) -> QuerySet[Any]:
+        ids = list(Task.objects.owned_by(user).values_list("pk", flat=True))
+        return queryset.filter(example__task__in=ids)
+
+    def panels(self, request: HttpRequest, instance: Any) -> list[Panel]:
+        return []
+
+
+@admin.register(Lease)
+class LeaseAdmin(OfExampleAdmin):
+    list_display = (
+        "created_at", "example", "validator", "expires_at", "ended_at", "end",
+    )  # fmt: skip
+    list_select_related = ("example", "validator")
+    ordering = ("-created_at",)
+
+
+@admin.register(Vote)
+class VoteAdmin(OfExampleAdmin):
+    list_display = (
+        "created_at", "example", "validator", "label", "flag", "surplus", "seconds",
+    )  # fmt: skip
+    list_select_related = ("example", "validator")
