@@ -14,4 +14,7 @@ urlpatterns = [
     path("api/v1/", include("dadc_server.api_urls")),
     re_path("^api/", NoSuchCall.as_view()),
     path("", include("annotate.urls")),
+    path("", include("validate.urls")),
+    path("", include("scoring.urls")),
+    path("", include("training.urls")),
 ]

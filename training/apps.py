@@ -4,3 +4,10 @@ from django.apps import AppConfig
 class TrainingConfig(AppConfig):
     name = "training"
     verbose_name = "Training"
+
+    def ready(self) -> None:
+        from annotate.config import register_section
+        from training import receivers, tasks  # noqa: F401  (connects them)
+        from training.config import RetrainingSettings
+
+        register_section("retraining", RetrainingSettings)

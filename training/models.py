@@ -70,9 +70,14 @@ class TrainingRun(models.Model):
         QUEUED = "queued", "waiting for a worker"
         RUNNING = "running", "running"
         PROMOTED = "promoted", "promoted"
-        PASSED = "passed", "passed, waiting for promotion"
+        PASSED = "passed", "passed the gates, not promoted by itself"
         REFUSED = "refused", "a gate was not passed"
         FAILED = "failed", "stopped by an error"
+
+    class Origin(models.TextChoices):
+        TRIGGER = "trigger", "enough new verified foolings"
+        OWNER = "owner", "an owner"
+        COMMAND = "command", "the command line"
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
 
@@ -80,15 +85,20 @@ class TrainingRun(models.Model):
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="training_runs")
     round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="training_runs")
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
-    requested_by = models.ForeignKey(
-        User, null=True, blank=True, on_delete=models.PROTECT, help_text="Empty: the trigger."
-    )
+    origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.TRIGGER)
+    requested_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT)
     parent = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="runs_from_it")
     candidate = models.OneToOneField(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="training_run"
     )
     snapshot = models.ForeignKey(
         Snapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="runs"
+    )
+    claim = models.UUIDField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The fencing token of the process that carries it out; the newest one counts.",
     )
     config = models.JSONField(default=dict, blank=True)
     metrics = models.JSONField(default=dict, blank=True)
@@ -108,6 +118,13 @@ class TrainingRun(models.Model):
                 condition=Q(status__in=["queued", "running"]),
                 name="one_active_training_run_per_task",
             ),
+            models.CheckConstraint(
+                condition=~Q(status="running") | Q(claim__isnull=False, heartbeat_at__isnull=False),
+                name="running_means_claimed",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["task", "-id"], name="training_run_task_newest"),
         ]
 
     def __str__(self) -> str:

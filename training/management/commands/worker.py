@@ -1,0 +1,56 @@
+"""The background worker of this server: django-tasks' worker that also picks up what was lost."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.db import DatabaseError, connections
+from django_tasks_db.management.commands import db_worker
+
+from training import services, tasks
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+# Live predictions of the same machine go first.
+NICENESS = 10
+
+
+class Command(db_worker.Command):
+    help = "Carry out background jobs. Training runs whose worker was killed begin again here."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.set_defaults(queue_name="*", interval=0.5, startup_delay=False, reload=False)
+
+    def handle(self, **options: Any) -> None:
+        os.nice(NICENESS)
+        done = threading.Event()
+        housekeeper = threading.Thread(target=keep_house, args=(done,), daemon=True)
+        housekeeper.start()
+        try:
+            super().handle(**options)
+        finally:
+            done.set()
+            housekeeper.join()
+
+
+def keep_house(done: threading.Event) -> None:
+    """Look every few seconds for runs that were lost or are due, until `done`."""
+    try:
+        while True:
+            try:
+                tasks.resume_interrupted()
+                services.start_all_due()
+            except DatabaseError:  # away for a moment: the next look finds what there is
+                logger.warning("could not look for interrupted runs", exc_info=True)
+            finally:
+                connections["default"].close_if_unusable_or_obsolete()
+            if done.wait(LOOK_EVERY):
+                return
+    finally:
+        connections.close_all()

@@ -1,0 +1,61 @@
+"""Reads: what waits to be learned from, which run is active, what a model has learned from."""
+
+from __future__ import annotations
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from annotate.models import Example, ModelVersion, Round, Task
+from annotate.queries import open_target
+from training.config import RetrainingSettings
+from training.models import SnapshotItem, TrainingRun
+
+
+def settings_of(task: Task) -> RetrainingSettings:
+    """The task's `retraining` section as it is configured now."""
+    assert task.config is not None
+    settings: RetrainingSettings = task.config.file.section("retraining")
+    return settings
+
+
+def verified_foolings(task_id: int) -> QuerySet[Example]:
+    """What a task's models may learn from and be tested with: confirmed, and still to be used."""
+    return Example.objects.usable().filter(
+        task_id=task_id, fooled=True, status=Example.Status.VERIFIED
+    )
+
+
+def waiting_foolings(task_id: int) -> QuerySet[Example]:
+    """Verified foolings that no run has used yet; a run that an error stopped used none."""
+    used = TrainingRun.objects.filter(snapshot__items__example=OuterRef("pk")).exclude(
+        status=TrainingRun.Status.FAILED
+    )
+    return verified_foolings(task_id).filter(~Exists(used))
+
+
+def active_run(task_id: int) -> TrainingRun | None:
+    """The run that waits for a worker or is being carried out; there is at most one."""
+    return TrainingRun.objects.filter(task_id=task_id, status__in=TrainingRun.ACTIVE).first()
+
+
+def trainable_target(task_id: int) -> tuple[Round, ModelVersion] | None:
+    """The open round and its newest model that can learn: one with weights and clean data here."""
+    target = open_target(task_id)
+    if target is None or target.task.input_kind != "image":
+        return None
+    for model in reversed(target.models):
+        if model.artifact and "base" in model.config:
+            return target.round, model
+    return None
+
+
+def learned_examples(model: ModelVersion | None) -> QuerySet[SnapshotItem]:
+    """The items that the model, or an ancestor, was trained and promoted with.
+
+    Snapshots hold everything verified up to their time, so the nearest one is enough.
+    """
+    while model is not None:
+        run = TrainingRun.objects.filter(candidate=model, snapshot__isnull=False).first()
+        if run is not None:
+            return SnapshotItem.objects.filter(snapshot=run.snapshot_id)
+        model = model.parent
+    return SnapshotItem.objects.none()

@@ -1,0 +1,310 @@
+"""Writes about training runs: begin, claim, report, conclude.
+
+A run is carried out by whoever holds its claim. Every write of that process names the claim, so a
+process that was thought dead and wakes up again finds that its writes no longer count.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.text import Truncator
+
+from accounts.models import User
+from accounts.services import record_event
+from accounts.transactions import durable
+from annotate.errors import Conflict, Refused
+from annotate.models import ModelVersion, Round, Task
+from annotate.queries import open_target
+from annotate.rounds import open_next_round, register_model
+from ml.artifacts import Artifact
+from training.gates import GateResult, passed
+from training.models import TrainingRun
+from training.queries import (
+    active_run,
+    settings_of,
+    trainable_target,
+    verified_foolings,
+    waiting_foolings,
+)
+from training.signals import run_queued
+
+# A process that carries a run out says so every few seconds (training/heartbeat.py).
+STALE_AFTER = timedelta(seconds=30)
+
+Origin = TrainingRun.Origin
+Status = TrainingRun.Status
+
+
+class Superseded(Exception):
+    """Another process has taken the run up: this one has to drop it without a word."""
+
+
+# --- begin ----------------------------------------------------------------------------------------
+def start_if_due(task: Task) -> TrainingRun | None:
+    """Queue a run when enough new foolings are verified; inside the caller's transaction.
+
+    Two transactions may find it due at once: the database keeps one run, and the other finds none
+    to start. Two that each see one fooling too few are caught up with by `start_all_due`.
+    """
+    if task.input_kind != "image" or task.config is None or active_run(task.pk) is not None:
+        return None
+    settings = settings_of(task)
+    if settings.trigger is None or trainable_target(task.pk) is None:
+        return None
+    if waiting_foolings(task.pk)[: settings.trigger].count() < settings.trigger:
+        return None
+    return _begin(task, Origin.TRIGGER)
+
+
+def start_all_due() -> list[TrainingRun]:
+    """Queue the runs of every task where one is due."""
+    begun = []
+    for task in Task.objects.filter(input_kind="image", rounds__status=Round.Status.OPEN):
+        with durable():
+            begun.append(start_if_due(task))
+    return [run for run in begun if run is not None]
+
+
+def request_run(*, actor: User, task: Task) -> TrainingRun:
+    """Queue a run because an owner wants one now."""
+    with durable():
+        if not task.is_owned_by(actor):
+            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+        _require_something_to_learn(task)
+        run = _begin(task, Origin.OWNER, requested_by=actor)
+        if run is None:
+            raise Conflict("already_training", f"A training run of {task.slug} is already active.")
+    return run
+
+
+def begin_here(*, task: Task) -> tuple[TrainingRun, uuid.UUID]:
+    """Begin a run that this very process carries out; returns it with its claim."""
+    with durable():
+        _require_something_to_learn(task)
+        run = _begin(task, Origin.COMMAND, claim=uuid.uuid4())
+        if run is None:
+            raise Conflict("already_training", f"A training run of {task.slug} is already active.")
+    assert run.claim is not None
+    return run, run.claim
+
+
+def _require_something_to_learn(task: Task) -> None:
+    if task.input_kind != "image":
+        raise Refused("not_trainable", "Only the models of image tasks are trained here.")
+    if open_target(task.pk) is None:
+        raise Refused("no_open_round", f"{task.slug} has no open round.", status=409)
+    if trainable_target(task.pk) is None:
+        raise Refused(
+            "no_base_data",
+            "The round's model was not trained here: there is no clean data to mix in and to "
+            "test with.",
+            status=409,
+        )
+    if not verified_foolings(task.pk).exists():
+        raise Refused(
+            "nothing_verified", f"{task.slug} has no verified fooling to learn from.", status=409
+        )
+
+
+def _begin(
+    task: Task,
+    origin: str,
+    *,
+    requested_by: User | None = None,
+    claim: uuid.UUID | None = None,
+) -> TrainingRun | None:
+    """Insert the run, queued or claimed; None when another one is active."""
+    target = trainable_target(task.pk)
+    assert target is not None
+    round_, parent = target
+    now = timezone.now()
+    run = TrainingRun(
+        task=task,
+        round=round_,
+        parent=parent,
+        origin=origin,
+        requested_by=requested_by,
+        config=settings_of(task).model_dump(mode="json"),
+        status=Status.RUNNING if claim else Status.QUEUED,
+        stage="Starting." if claim else "Waiting for a worker.",
+        claim=claim,
+        started_at=now if claim else None,
+        heartbeat_at=now if claim else None,
+    )
+    # The constraint on active runs decides between two at once, without failing the transaction
+    # around it, which may be somebody's vote.
+    TrainingRun.objects.bulk_create([run], ignore_conflicts=True)
+    kept = TrainingRun.objects.filter(uid=run.uid).first()
+    if kept is None:
+        return None
+    record_event(
+        actor=requested_by,
+        verb="began_training",
+        subject=kept,
+        scope=task.slug,
+        data={"round": round_.number, "model": parent.name, "origin": origin},
+    )
+    if claim is None:
+        run_queued.send(TrainingRun, run=kept)
+    return kept
+
+
+# --- carry out ------------------------------------------------------------------------------------
+def claim_run(run_uid: uuid.UUID) -> tuple[TrainingRun, uuid.UUID] | None:
+    """Take a queued run, or one whose process has fallen silent; None when it is not to be had."""
+    now, claim = timezone.now(), uuid.uuid4()
+    free = Q(status=Status.QUEUED) | Q(status=Status.RUNNING, heartbeat_at__lt=now - STALE_AFTER)
+    taken = TrainingRun.objects.filter(free, uid=run_uid).update(
+        status=Status.RUNNING,
+        claim=claim,
+        started_at=Coalesce("started_at", now),
+        heartbeat_at=now,
+        stage="Starting.",
+    )
+    return (TrainingRun.objects.get(uid=run_uid), claim) if taken else None
+
+
+def report(run: TrainingRun, claim: uuid.UUID, **values: Any) -> None:
+    """Write progress and a heartbeat in one statement; Superseded when the claim is lost."""
+    written = TrainingRun.objects.filter(pk=run.pk, claim=claim, status=Status.RUNNING).update(
+        heartbeat_at=timezone.now(), **values
+    )
+    if not written:
+        raise Superseded(f"{run} was taken up by another process")
+
+
+def requeue(run: TrainingRun, claim: uuid.UUID | None, *, stage: str) -> bool:
+    """Let another worker take a run up that was broken off; False when the claim was lost."""
+    with durable():
+        freed = TrainingRun.objects.filter(pk=run.pk, claim=claim, status=Status.RUNNING).update(
+            status=Status.QUEUED, claim=None, stage=stage, progress=0
+        )
+        if freed:
+            run.refresh_from_db()
+            run_queued.send(TrainingRun, run=run)
+    return bool(freed)
+
+
+def requeue_silent_runs() -> list[TrainingRun]:
+    """Queue every run again whose process was killed: it begins anew by itself."""
+    silent = TrainingRun.objects.filter(
+        status=Status.RUNNING, heartbeat_at__lt=timezone.now() - STALE_AFTER
+    )
+    return [
+        run
+        for run in silent
+        if requeue(run, run.claim, stage="It was interrupted and begins again.")
+    ]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model that is not registered yet, with all that says where it came from."""
+
+    artifact: Artifact
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+def conclude(
+    run: TrainingRun, claim: uuid.UUID, *, candidate: Candidate, gates: list[GateResult]
+) -> TrainingRun:
+    """Register the candidate with its verdict and promote it if it may be, in one transaction.
+
+    A refused candidate is kept: an owner can look at it, and promote it with a reason. So is one
+    that passed while the round changed, because it was compared with a model that serves no more.
+    """
+    with durable():
+        run = _locked(run, claim)
+        task = run.task
+        model = register_model(
+            task=task,
+            artifact=candidate.artifact.path.name,
+            sha256=candidate.artifact.sha256,
+            config=candidate.config,
+            provenance=candidate.provenance,
+            metrics=candidate.metrics,
+            parent=run.parent,
+        )
+        run.candidate, run.metrics = model, candidate.metrics
+        run.gates = [asdict(gate) for gate in gates]
+        failed = [gate for gate in gates if not gate.passed]
+        if not passed(gates):
+            run.status, run.reason = Status.REFUSED, " ".join(gate.sentence for gate in failed)
+            gate_names = ", ".join(gate.name for gate in failed)
+            run.stage = Truncator(f"{model.name} did not pass: {gate_names}.").chars(200)
+        elif obstacle := _obstacle(run):
+            run.status, run.reason = Status.PASSED, obstacle
+            run.stage = f"{model.name} passed every gate and waits for an owner."
+        else:
+            opened = _promote(run, model)
+            run.status = Status.PROMOTED
+            run.stage = f"{model.name} passed every gate and serves round {opened.number}."
+        _end(run)
+        # Foolings that were verified meanwhile may already be enough for the next run.
+        start_if_due(task)
+    return run
+
+
+def _obstacle(run: TrainingRun) -> str:
+    """Why a candidate that passed is not promoted by itself; empty when it is."""
+    if run.config["promote"] != "automatic":
+        return "The task leaves promotion to its owner."
+    target = open_target(run.task_id)
+    if target is None or target.round.pk != run.round_id:
+        return f"{run.round} was closed while it was trained."
+    return ""
+
+
+def _promote(run: TrainingRun, model: ModelVersion) -> Round:
+    """Open the next round with the candidate in its parent's place."""
+    targets = [
+        model if target.pk == run.parent_id else target for target in run.round.targets.all()
+    ]
+    return open_next_round(task=run.task, models=targets, reason=f"{model.name} passed every gate.")
+
+
+def fail(run: TrainingRun, claim: uuid.UUID, *, reason: str) -> TrainingRun:
+    """End a run that an error stopped, with the sentence that an owner will read."""
+    with durable():
+        run = _locked(run, claim)
+        run.status, run.reason = Status.FAILED, reason
+        run.stage = "It stopped before its end."
+        _end(run)
+    return run
+
+
+def _locked(run: TrainingRun, claim: uuid.UUID) -> TrainingRun:
+    locked = (
+        TrainingRun.objects.select_for_update(of=("self",))
+        .select_related("task__config", "round", "parent")
+        .filter(pk=run.pk, claim=claim, status=Status.RUNNING)
+        .first()
+    )
+    if locked is None:
+        raise Superseded(f"{run} was taken up by another process")
+    return locked
+
+
+def _end(run: TrainingRun) -> None:
+    run.claim, run.finished_at, run.progress = None, timezone.now(), 1.0
+    run.save()
+    record_event(
+        actor=None,
+        verb="ended_training",
+        subject=run,
+        scope=run.task.slug,
+        data={
+            "status": run.status,
+            "model": run.candidate.name if run.candidate else None,
+            "reason": run.reason,
+        },
+    )

@@ -1,0 +1,168 @@
+"""Freeze what was verified, and read a frozen set back as images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accounts.models import User
+from accounts.services import record_event
+from accounts.transactions import durable
+from annotate.errors import Refused
+from annotate.inputs import read_image
+from annotate.models import Example, Round, Task
+from training.config import RetrainingSettings
+from training.models import AuthorSplit, Snapshot, SnapshotItem, Split, TrainingRun
+from training.queries import verified_foolings
+from training.splits import Side, sides_of_new_authors
+
+BATCH = 500
+
+
+def freeze(
+    *,
+    task: Task,
+    round_: Round,
+    settings: RetrainingSettings,
+    run: TrainingRun | None = None,
+    actor: User | None = None,
+) -> Snapshot:
+    """Freeze every verified fooling of the task up to now, of all rounds, with its side.
+
+    The side is its author's, given once and kept for ever. Refused when nothing is verified.
+    """
+    with durable():
+        examples = list(
+            verified_foolings(task.pk)
+            .select_related("author", "round")
+            .defer("input", "probabilities", "explanation")
+            .order_by("pk")
+        )
+        if not examples:
+            raise Refused(
+                "nothing_verified", f"{task.slug} has no verified fooling to freeze.", status=409
+            )
+        sides = _sides(task, examples, settings)
+        snapshot = Snapshot.objects.create(task=task, round=round_, sha256="")
+        items = [
+            SnapshotItem(
+                snapshot=snapshot,
+                example=example,
+                label=example.label if example.final_label is None else example.final_label,
+                split=sides[cast(int, example.author_id)],
+            )
+            for example in examples
+        ]
+        SnapshotItem.objects.bulk_create(items, batch_size=BATCH)
+        snapshot.sha256 = digest_of(items)
+        snapshot.save(update_fields=["sha256"])
+        if run is not None:
+            TrainingRun.objects.filter(pk=run.pk).update(snapshot=snapshot)
+        record_event(
+            actor=actor,
+            verb="froze",
+            subject=snapshot,
+            scope=task.slug,
+            data={"sha256": snapshot.sha256, "items": len(items)},
+        )
+    return snapshot
+
+
+def digest_of(items: Iterable[SnapshotItem]) -> str:
+    """SHA-256 over one canonical JSON line an item, in the order in which they were submitted.
+
+    A line names the example, its round, the content of its input, its label and its side.
+    """
+    digest = hashlib.sha256()
+    for item in sorted(items, key=lambda item: item.example_id):
+        line = {
+            "example": item.example.public_id,
+            "round": item.example.round.number,
+            "input": item.example.input_hash,
+            "label": item.label,
+            "split": str(item.split),
+        }
+        text = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        digest.update(f"{text}\n".encode())
+    return digest.hexdigest()
+
+
+def _sides(task: Task, examples: list[Example], settings: RetrainingSettings) -> dict[int, Side]:
+    """The side of every author by their key; new authors get theirs here."""
+    authors = [example.author for example in examples if example.author is not None]
+    names = {author.pk: author.pseudonym for author in authors}
+    known = _known_sides(task)
+    sides = sides_of_new_authors(
+        Counter(author.pseudonym for author in authors),
+        {names[pk]: side for pk, side in known.items() if pk in names},
+        share=settings.held_out_share,
+        seed=f"{task.slug}:{settings.seed}",
+    )
+    # ignore_conflicts: a snapshot that is frozen at the same time may have been first.
+    AuthorSplit.objects.bulk_create(
+        [
+            AuthorSplit(task=task, author_id=pk, split=sides[name])
+            for pk, name in names.items()
+            if name in sides
+        ],
+        ignore_conflicts=True,
+    )
+    return _known_sides(task)
+
+
+def _known_sides(task: Task) -> dict[int, Side]:
+    rows = AuthorSplit.objects.filter(task=task).values_list("author_id", "split")
+    return {author: cast(Side, split) for author, split in rows}
+
+
+@dataclass(frozen=True)
+class FrozenImages:
+    """Items of a snapshot, in the order of submission: images (n, 28, 28) and their facts."""
+
+    x: NDArray[np.float32]
+    labels: NDArray[np.str_]
+    rounds: NDArray[np.int64]
+    examples: NDArray[np.int64]
+    authors: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def where(self, chosen: NDArray[np.bool_]) -> FrozenImages:
+        """The items at which `chosen` is true."""
+        return FrozenImages(
+            self.x[chosen],
+            self.labels[chosen],
+            self.rounds[chosen],
+            self.examples[chosen],
+            tuple(author for author, kept in zip(self.authors, chosen, strict=True) if kept),
+        )
+
+
+def frozen_images(snapshot: Snapshot, split: Split) -> FrozenImages:
+    """Read the items of one side, decoded as the live model reads drawings (0.3 ms an item)."""
+    items = (
+        SnapshotItem.objects.filter(snapshot=snapshot, split=split)
+        .select_related("example__round", "example__author")
+        .order_by("example_id")
+    )
+    images, facts = [], []
+    for item in items.iterator(BATCH):
+        example = item.example
+        author = example.author.pseudonym if example.author else ""
+        images.append(read_image(example.input))
+        facts.append((str(item.label), example.round.number, example.pk, author))
+    return FrozenImages(
+        x=np.stack(images) if images else np.empty((0, 28, 28), dtype=np.float32),
+        labels=np.array([label for label, *_ in facts], dtype=np.str_),
+        rounds=np.array([number for _, number, _, _ in facts], dtype=np.int64),
+        examples=np.array([pk for _, _, pk, _ in facts], dtype=np.int64),
+        authors=tuple(author for *_, author in facts),
+    )

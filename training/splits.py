@@ -1,0 +1,42 @@
+"""Which authors train and which ones test: by author, never by row; imports no Django."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final, Literal
+
+Side = Literal["train", "held_out"]
+
+TRAIN: Final[Side] = "train"
+HELD_OUT: Final[Side] = "held_out"
+
+
+def sides_of_new_authors(
+    counts: Mapping[str, int], known: Mapping[str, Side], *, share: float, seed: str
+) -> dict[str, Side]:
+    """Give each author of `counts` (name to number of examples) who is not `known` a side.
+
+    A seeded hash of the name holds out about `share` of the authors, whoever else takes part. Both
+    sides must be there: with nobody to train on, the new author with the most examples trains, and
+    with nobody held out, the one with the fewest tests. An author who is known never changes sides,
+    so a lone author trains, and it takes a second one before there is a test.
+    """
+    new = sorted(name for name in counts if name not in known)
+    sides: dict[str, Side] = {
+        name: HELD_OUT if _fraction(seed, name) < share else TRAIN for name in new
+    }
+    by_size = sorted(new, key=lambda name: (counts[name], _fraction(seed, name)))
+    known_sides = {known[name] for name in counts if name in known}
+    if by_size and TRAIN not in known_sides | set(sides.values()):
+        sides[by_size[-1]] = TRAIN
+    others = by_size if TRAIN in known_sides else by_size[:-1]
+    if others and HELD_OUT not in known_sides | set(sides.values()):
+        sides[others[0]] = HELD_OUT
+    return sides
+
+
+def _fraction(seed: str, name: str) -> float:
+    """A number from 0 to 1 that nobody can foresee from the name without the seed."""
+    digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

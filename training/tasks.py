@@ -1,0 +1,69 @@
+"""Jobs of the background worker, and how a run that lost its job or its worker gets another."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.dispatch import receiver
+from django.utils import timezone
+from django_tasks import TaskResultStatus, task
+from django_tasks_db.models import DBTaskResult
+
+from training import services
+from training.heartbeat import heartbeat
+from training.models import TrainingRun
+from training.retraining import carry_out
+from training.signals import run_queued
+
+logger = logging.getLogger(__name__)
+
+# A job row commits with its run, so that a queued run without one has waited for longer than this.
+JOB_MISSING_AFTER = timedelta(seconds=10)
+
+
+@task()
+def run_training(run_uid: str) -> str:
+    """Carry out a queued run; returns how it ended. A run that is not to be had is left alone."""
+    claimed = services.claim_run(UUID(run_uid))
+    if claimed is None:
+        return "not to be had"
+    run, claim = claimed
+    try:
+        with heartbeat(run, claim):
+            return carry_out(run, claim).status
+    except BaseException:
+        # The worker is told to stop at once: the next one takes the run up.
+        services.requeue(run, claim, stage="The worker was stopped: waiting for the next one.")
+        raise
+
+
+@receiver(run_queued)
+def enqueue(run: TrainingRun, **_: Any) -> None:
+    """Add the job in the transaction that queues the run."""
+    run_training.enqueue(str(run.uid))
+
+
+def resume_interrupted() -> list[TrainingRun]:
+    """Give a new job to every run whose worker was killed, or whose job was lost with it."""
+    resumed = services.requeue_silent_runs()
+    lost = TrainingRun.objects.filter(
+        status=TrainingRun.Status.QUEUED, created_at__lt=timezone.now() - JOB_MISSING_AFTER
+    ).exclude(pk__in=[run.pk for run in resumed])
+    for run in lost:
+        if not _jobs_of(run).exists():
+            enqueue(run)
+            resumed.append(run)
+    for run in resumed:
+        logger.warning("%s was interrupted and begins again", run)
+    return resumed
+
+
+def _jobs_of(run: TrainingRun) -> Any:
+    return DBTaskResult.objects.filter(
+        status=TaskResultStatus.READY,
+        task_path=run_training.module_path,
+        args_kwargs__args__0=str(run.uid),
+    )

@@ -1,0 +1,173 @@
+"""The owner's page: what the model learned, what it learns now, and which model serves."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.models import User
+from annotate.errors import Refused
+from annotate.models import ModelVersion, Task
+from annotate.queries import open_target
+from annotate.rounds import change_target
+from training import services
+from training.models import TrainingRun
+from training.queries import active_run, settings_of, trainable_target, waiting_foolings
+
+NO_CONTENT = 204
+RUNS_SHOWN = 20
+MODELS_SHOWN = 50
+
+
+def _owned_task(request: HttpRequest, slug: str) -> Task:
+    """The task if this person owns it; for others there is no such page."""
+    owned = Task.objects.owned_by(request.user).select_related("config")
+    task = get_object_or_404(owned, slug=slug)
+    if task.config is None:
+        raise Http404
+    return task
+
+
+@require_GET
+@never_cache
+def training_page(request: HttpRequest, slug: str) -> HttpResponse:
+    """The whole page."""
+    task = _owned_task(request, slug)
+    return render(request, "training/training.html", _state(task) | _history(task))
+
+
+@require_GET
+@never_cache
+def live_part(request: HttpRequest, slug: str) -> HttpResponse:
+    """What changes while the page is open; 204 when it is what the page shows already.
+
+    The history comes along only when a run ended or a round began, so that an open table of gates
+    stays open while a run goes on.
+    """
+    task = _owned_task(request, slug)
+    state = _state(task)
+    if request.GET.get("seen") == state["version"]:
+        return HttpResponse(status=NO_CONTENT)
+    if request.GET.get("history") != state["history_version"]:
+        state |= _history(task)
+    return render(request, "training/live_answer.html", state)
+
+
+@require_POST
+def start(request: HttpRequest, slug: str) -> HttpResponse:
+    """Retrain now."""
+    task = _owned_task(request, slug)
+    try:
+        services.request_run(actor=cast(User, request.user), task=task)
+    except Refused as refused:
+        messages.error(request, refused.message)
+    return redirect("training", slug=slug)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Ask for a reason, then let this model serve the next round: a promotion or a roll-back."""
+    task = _owned_task(request, slug)
+    model = get_object_or_404(task.models.exclude(artifact=""), number=number)
+    reason, complaint = request.POST.get("reason", ""), ""
+    if request.method == "POST":
+        try:
+            opened = change_target(
+                actor=cast(User, request.user), task=task, model=model, reason=reason
+            )
+        except Refused as refused:
+            complaint = refused.message
+        else:
+            messages.success(request, f"Round {opened.number} is open with {model.name}.")
+            return redirect("training", slug=slug)
+    target = open_target(task.pk)
+    context = {
+        "task": task,
+        "model": model,
+        "run": TrainingRun.objects.filter(candidate=model).first(),
+        "target": target,
+        "rolls_back": _rolls_back(model, target.models if target else ()),
+        "reason": reason,
+        "complaint": complaint,
+    }
+    return render(request, "training/serve.html", context, status=400 if complaint else 200)
+
+
+def _state(task: Task) -> dict[str, Any]:
+    """What the live part shows, with a version that is another whenever it looks different."""
+    target = open_target(task.pk)
+    run = active_run(task.pk)
+    settings = settings_of(task)
+    waiting = waiting_foolings(task.pk).count()
+    ended = (
+        TrainingRun.objects.filter(task=task)
+        .exclude(status__in=TrainingRun.ACTIVE)
+        .order_by("-id")
+        .values_list("id", flat=True)
+        .first()
+    )
+    round_number = target.round.number if target else 0
+    history_version = f"{ended or 0}.{round_number}"
+    percent = round(100 * run.progress) if run else 0
+    shown = (run.pk, run.status, percent, run.stage) if run else ()
+    return {
+        "task": task,
+        "target": target,
+        "run": run,
+        "percent": percent,
+        "settings": settings,
+        "waiting": waiting,
+        "may_train": trainable_target(task.pk) is not None,
+        "history_version": history_version,
+        "version": "|".join(map(str, (history_version, waiting, settings.trigger, *shown))),
+    }
+
+
+def _history(task: Task) -> dict[str, Any]:
+    """The runs that ended and the models there are, newest first."""
+    target = open_target(task.pk)
+    serving = target.models if target else ()
+    runs = (
+        TrainingRun.objects.filter(task=task)
+        .exclude(status__in=TrainingRun.ACTIVE)
+        .select_related("candidate", "parent", "round", "snapshot", "requested_by")
+        .prefetch_related("candidate__rounds")
+        .order_by("-id")[:RUNS_SHOWN]
+    )
+    models = (
+        task.models.exclude(artifact="")
+        .select_related("parent")
+        .prefetch_related("rounds")
+        .order_by("-number")[:MODELS_SHOWN]
+    )
+    return {
+        "with_history": True,
+        "runs": runs,
+        "models": [
+            {
+                "model": model,
+                "serves": model in serving,
+                "rounds": sorted(round_.number for round_ in model.rounds.all()),
+                "rolls_back": _rolls_back(model, serving),
+                "clean": _clean_accuracy(model),
+            }
+            for model in models
+        ],
+    }
+
+
+def _rolls_back(model: ModelVersion, serving: tuple[ModelVersion, ...]) -> bool:
+    """Whether letting it serve is a step back to an older model."""
+    return bool(serving) and model.number < max(other.number for other in serving)
+
+
+def _clean_accuracy(model: ModelVersion) -> float | None:
+    """Its accuracy on held-out clean data in per cent, as measured when it was registered."""
+    clean = model.metrics.get("clean", {})
+    share = clean.get("now", clean.get("accuracy"))
+    return None if share is None else 100 * share
