@@ -112,6 +112,13 @@ class ModelRow:
     metrics: Mapping[str, Any]
     mer: Rate | None
 
+    @property
+    def clean_accuracy(self) -> float | None:
+        """How often it is right on clean held-out data, 0 to 1; None where nobody measured it."""
+        clean = self.metrics.get("clean") or {}
+        # A base model was measured alone, a retrained one beside the model that it came from.
+        return clean.get("accuracy", clean.get("now"))
+
 
 @dataclass(frozen=True, slots=True)
 class Board:

@@ -23,13 +23,23 @@ def may_validate(user: Viewer, task: Task) -> bool:
 
 def waiting_for(validator: User, task_id: int) -> QuerySet[QueueItem]:
     """What this person could be asked about: not their own, not answered or skipped by them."""
+    return _waiting_anywhere(validator).filter(task_id=task_id)
+
+
+def waiting_by_task(validator: User) -> dict[int, int]:
+    """How many items this person could be asked about, by task id; tasks without any are absent."""
+    by_task = _waiting_anywhere(validator).values_list("task_id").annotate(items=Count("pk"))
+    return dict(by_task.order_by())
+
+
+def _waiting_anywhere(validator: User) -> QuerySet[QueueItem]:
     theirs = Q(validator=validator)
     answered = Vote.objects.filter(theirs, example=OuterRef("example"))
     claimed = Lease.objects.filter(theirs, example=OuterRef("example")).filter(
         Q(ended_at=None) | Q(end=Lease.End.SKIPPED)
     )
     return (
-        QueueItem.objects.filter(task_id=task_id, withdrawn=False)
+        QueueItem.objects.filter(withdrawn=False)
         .exclude(author=validator)
         .filter(~Exists(answered), ~Exists(claimed))
     )

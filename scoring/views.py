@@ -1,0 +1,72 @@
+"""The leaderboard: people, rounds and models of one task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from annotate.models import Round, Task
+from annotate.queries import visible_task
+from scoring import queries
+
+SHOWN_PEOPLE = 100  # of the ranked and of the unranked each; the API has everybody
+
+
+@require_GET
+@never_cache
+def leaderboard(request: HttpRequest, slug: str) -> HttpResponse:
+    """The whole page; for htmx only the boards, or 204 when the page has these already."""
+    task = visible_task(request.user, slug)
+    if task is None:
+        raise Http404
+    context = _boards(task, request)
+    if not getattr(request, "htmx", False):
+        return render(request, "scoring/leaderboard.html", context)
+    if request.GET.get("digest") == context["digest"]:
+        return HttpResponse(status=204)
+    return render(request, "scoring/parts/boards.html", context)
+
+
+def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
+    chosen = _chosen_round(task, request.GET.get("round", ""))
+    people = queries.author_board(task, chosen)
+    rounds = queries.round_board(task)
+    models = queries.model_board(task)
+    ranked, unranked = (_shown(rows, request.user.pk) for rows in (people.ranked, people.unranked))
+    return {
+        "task": task,
+        "chosen": chosen,
+        "ranked": ranked,
+        "unranked": unranked,
+        "people": len(people.rows),
+        "left_out": len(people.rows) - len(ranked) - len(unranked),
+        "ranked_from": queries.RANKED_FROM,
+        "rounds": rounds,
+        "models": models,
+        "digest": queries.digest(people, rounds, models),
+    }
+
+
+def _chosen_round(task: Task, number: str) -> Round | None:
+    """The round asked for; None for all of them."""
+    if not number:
+        return None
+    # Longer numbers are no rounds, and more than some databases can compare.
+    round_ = Round.objects.filter(task=task, number=number) if _is_number(number) else None
+    found = round_.exclude(status=Round.Status.DRAFT).first() if round_ is not None else None
+    if found is None:
+        raise Http404
+    return found
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
+
+
+def _shown(rows: tuple[queries.AuthorRow, ...], own: int | None) -> tuple[queries.AuthorRow, ...]:
+    """The first ones, and one's own row wherever it stands."""
+    return rows[:SHOWN_PEOPLE] + tuple(row for row in rows[SHOWN_PEOPLE:] if row.author_id == own)

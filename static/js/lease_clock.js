@@ -1,0 +1,51 @@
+const LAST_MINUTE_S = 60;
+
+/**
+ * Shows how long an item is still ours. Only a hint: the server decides by its own clock, from
+ * which this browser's may differ.
+ *
+ * Event: "over".
+ */
+export class LeaseClock extends EventTarget {
+  #bar;
+  #words;
+  #leaseSeconds;
+  #skewMs;
+  #endsAt = 0;
+  #timer = 0;
+
+  /**
+   * @param {HTMLProgressElement} bar
+   * @param {HTMLElement} words
+   * @param {{ leaseSeconds: number, serverNow: string }} options
+   */
+  constructor(bar, words, { leaseSeconds, serverNow }) {
+    super();
+    this.#bar = bar;
+    this.#words = words;
+    this.#leaseSeconds = leaseSeconds;
+    this.#skewMs = Date.parse(serverNow) - Date.now();
+  }
+
+  /** @param {string} expiresAt by the server's clock */
+  start(expiresAt) {
+    this.stop();
+    this.#endsAt = Date.parse(expiresAt) - this.#skewMs;
+    this.#timer = setInterval(() => this.#tick(), 1000);
+    this.#tick();
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#words.textContent = "";
+  }
+
+  #tick() {
+    const left = Math.max(0, (this.#endsAt - Date.now()) / 1000);
+    this.#bar.value = Math.min(1, left / this.#leaseSeconds);
+    this.#words.textContent = left <= LAST_MINUTE_S ? `${Math.ceil(left)} s left` : "";
+    if (left > 0) return;
+    this.stop();
+    this.dispatchEvent(new Event("over"));
+  }
+}

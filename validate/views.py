@@ -1,0 +1,119 @@
+"""The validator's pages: what waits, and one item at a time."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
+from django.shortcuts import redirect, render
+from django.urls import get_script_prefix
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.models import Role, User
+from annotate.models import Task
+from annotate.queries import participant_key, visible_task
+from validate import services
+from validate.queries import may_validate, progress_of, waiting_by_task
+
+REASONS: Final = {
+    "offensive": "Offensive or hurtful",
+    "personal_data": "Shows personal data",
+    "not_in_language": "Not in the language asked for",
+    "unreadable": "Unreadable, or nothing to see",
+    "spam": "Spam, or not an attempt",
+    "other": "Something else",
+}
+_REASONS_FOR_TEXT_ONLY: Final = {"not_in_language"}
+
+
+@require_GET
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """The tasks whose queue is open to this person, with how much waits for them."""
+    user = _person(request)
+    waiting = waiting_by_task(user)
+    visible = Task.objects.visible_to(user).select_related("config").order_by("name")
+    tasks = [task for task in visible if may_validate(user, task)]
+    entries = [
+        {
+            "task": task,
+            "question": task.config.file.instructions.validation if task.config else "",
+            "waiting": waiting.get(task.pk, 0),
+        }
+        for task in tasks
+    ]
+    return render(
+        request,
+        "validate/home.html",
+        {"entries": entries, "is_validator": user.has_role(Role.VALIDATOR)},
+    )
+
+
+@require_GET
+@login_required
+@never_cache
+def validate(request: HttpRequest, slug: str) -> HttpResponse:
+    """The page that asks for item after item; its script takes the leases, so a look costs none."""
+    user = _person(request)
+    task = _task(user, slug)
+    if not may_validate(user, task):
+        return render(request, "validate/not_yet.html", {"task": task}, status=403)
+    assert task.config is not None
+    file = task.config.file
+    prefix = get_script_prefix()
+    return render(
+        request,
+        "validate/validate.html",
+        {
+            "task": task,
+            "instructions": file.instructions,
+            "good_pictures": [picture for picture in file.instructions.pictures if picture.good],
+            "bad_pictures": [picture for picture in file.instructions.pictures if not picture.good],
+            "reasons": [
+                (code, words)
+                for code, words in REASONS.items()
+                if file.input != "image" or code not in _REASONS_FOR_TEXT_ONLY
+            ],
+            "progress": progress_of(user, task.pk),
+            "page_data": _page_data(request, user, task, prefix),
+        },
+    )
+
+
+def _page_data(request: HttpRequest, user: User, task: Task, prefix: str) -> dict[str, Any]:
+    assert task.config is not None
+    return {
+        "slug": task.slug,
+        "person": participant_key(user, None),
+        "kind": task.input_kind,
+        "api": f"{prefix}api/v1/",
+        "csrfToken": get_token(request),
+        "leaseSeconds": task.config.file.section("validation").lease_seconds,
+        "now": timezone.now().isoformat(),
+    }
+
+
+@require_POST
+@login_required
+def look_again(request: HttpRequest, slug: str) -> HttpResponse:
+    """Put back what this person skipped, and go on."""
+    user = _person(request)
+    task = _task(user, slug)
+    services.unskip(validator=user, task=task)
+    return redirect("validate", slug=task.slug)
+
+
+def _task(user: User, slug: str) -> Task:
+    task = visible_task(user, slug)
+    if task is None or task.config is None:
+        raise Http404
+    return task
+
+
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
