@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -15,6 +16,7 @@ from accounts.transactions import durable
 from annotate import inference
 from annotate.errors import Conflict, Refused
 from annotate.inputs import Prepared, prepare, text_key
+from annotate.labels import check_label
 from annotate.models import Context, Example, Round
 from annotate.queries import Participant, Target, open_target
 from annotate.signals import example_changed, example_submitted
@@ -49,12 +51,7 @@ def submit(
     if participant.sandbox and not file.sandbox:
         raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
     prepared = prepare(file.input, input)
-    if file.labels and label not in file.label_values:
-        raise Refused(
-            "unknown_label",
-            f"The label must be one of {', '.join(file.label_values)}.",
-            fields={"label": f"not one of {', '.join(file.label_values)}"},
-        )
+    check_label(file, label)
     if len(explanation) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
 
@@ -122,7 +119,6 @@ def _insert(
         raise Refused(
             "duplicate", "You have already submitted exactly this in this round.", status=409
         )
-    last_fooled = examples.filter(fooled=True).order_by("-id").values_list("id", flat=True).first()
     example = Example.objects.create(
         task=target.task,
         config=target.config,
@@ -134,25 +130,36 @@ def _insert(
         context=context_of(target.task.pk, context) if context is not None else None,
         input=prepared.stored,
         input_hash=prepared.key,
-        tries=examples.filter(id__gt=last_fooled or 0).count() + 1,
+        tries=tries_at_next(examples),
         **values,
     )
     # Inserting took a key-share lock on the round, which closing it must wait for (open_round locks
     # the row FOR UPDATE): what is read now stays true until the commit.
     if not Round.objects.filter(pk=target.round.pk, status=Round.Status.OPEN).exists():
         raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")
+    announce(example, actor=participant.user, verb="submitted")
+    return example
+
+
+def tries_at_next(examples: QuerySet[Example]) -> int:
+    """Submissions since the last fooling among these, the coming one included; two queries."""
+    last_fooled = examples.filter(fooled=True).order_by("-id").values_list("id", flat=True).first()
+    return examples.filter(id__gt=last_fooled or 0).count() + 1
+
+
+def announce(example: Example, *, actor: User | None, verb: str) -> None:
+    """Record a new example, and let the apps above queue and count it in this transaction."""
     record_event(
-        actor=participant.user,
-        verb="submitted",
+        actor=actor,
+        verb=verb,
         subject=example,
-        scope=target.task.slug,
+        scope=example.task.slug,
         data={"fooled": example.fooled, "sandbox": example.sandbox},
     )
     example_submitted.send(sender=Example, example=example)
     if example.queued:
         example.save(update_fields=["queued"])
     example_changed.send(sender=Example, before=None, example=example)
-    return example
 
 
 def context_of(task_id: int, data: object, source: str = "") -> Context:

@@ -1,18 +1,21 @@
 """JSON that every database can keep, from a body, a frame or a line of a log; imports no Django.
 
-PostgreSQL stores neither NUL nor half a surrogate pair, Python reads infinities and nesting that
-nothing after it can write, and the two databases write some numbers differently. What is read here
-is stored and exported as the same text on each of them.
+PostgreSQL stores neither NUL nor half a surrogate pair, and Python reads infinities and nesting
+that nothing after it can write. What is read here is stored by each database, and what is written
+here is the same text from each of them.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
+from math import isinf
 from typing import Any
 
 MAX_DEPTH = 32
 _EXACT = 10.0**16  # from here on Python writes whole floats with an exponent, PostgreSQL without
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # to some readers these end a line
 _SUSPICIOUS_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -21,10 +24,7 @@ class NotJson(ValueError):
 
 
 def loads(text: str | bytes) -> Any:
-    """Read one JSON value; NotJson says what is wrong with it.
-
-    -0.0 becomes 0.0, and a float from 10^16 on becomes a whole number.
-    """
+    """Read one JSON value; NotJson says what is wrong with it."""
     try:
         if isinstance(text, bytes):
             text = text.decode()
@@ -41,13 +41,11 @@ def loads(text: str | bytes) -> Any:
     return value
 
 
-def _number(digits: str) -> float | int:
+def _number(digits: str) -> float:
     number = float(digits)
-    if number == 0:
-        return 0.0
-    if abs(number) == float("inf"):
+    if isinf(number):
         raise NotJson(f"The number {digits[:20]} is too large.")
-    return int(number) if abs(number) >= _EXACT else number
+    return number
 
 
 def _refuse_constant(name: str) -> None:
@@ -79,3 +77,22 @@ def _check_text(text: str) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise NotJson("A text may not contain half a surrogate pair.") from error
+
+
+def dumps(value: Any) -> str:
+    """The one text of a JSON value, whichever database kept it: keys in order, numbers alike.
+
+    PostgreSQL forgets the order of keys, the sign of -0.0, and that 1e16 was written as a float.
+    """
+    text = json.dumps(_alike(value), ensure_ascii=False, separators=(",", ":"))
+    return _LINE_ENDS.sub(lambda end: f"\\u{ord(end[0]):04x}", text)
+
+
+def _alike(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _alike(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_alike(item) for item in value]
+    if isinstance(value, float) and (value == 0 or abs(value) >= _EXACT):
+        return int(Decimal(repr(value))) if value else 0.0  # 1e300 has 300 zeros, its float has not
+    return value

@@ -16,6 +16,7 @@ from accounts.models import User
 from accounts.services import record_event
 from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
+from annotate.labels import check_label
 from annotate.models import Example, Task
 from annotate.services import lock_example, set_queued, settle
 from validate import queries
@@ -191,13 +192,12 @@ def vote(
 
 
 def _check_answer(example: Example, label: object | None, flag: str, reason: str) -> None:
-    values = example.config.file.label_values
     if (label is None) == (not flag):
         raise Refused("bad_vote", "A vote is either a label or a flag.")
     if flag and flag != UNSURE and flag not in FLAG_REASONS:
         raise Refused("unknown_flag", f"The flag must be one of {', '.join(FLAG_REASONS)}.")
-    if label is not None and values and label not in values:
-        raise Refused("unknown_label", f"The label must be one of {', '.join(values)}.")
+    if label is not None:
+        check_label(example.config.file, label)
     if len(reason) > MAX_REASON:
         raise Refused("too_long", f"A reason has at most {MAX_REASON} characters.")
 

@@ -1,0 +1,310 @@
+"""A whole log of a task, in and out: examples and the votes on them.
+
+What a log says goes through the same services as what people do: examples are queued and counted,
+votes are cast under the example's lock, and the policy speaks after each.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any, Literal
+
+from django.db.models import Count, F, Max, Q
+from pydantic import BaseModel, ConfigDict
+
+from accounts.transactions import durable
+from annotate.errors import Refused
+from annotate.labels import check_label
+from annotate.logs import (
+    ExampleLine,
+    ExampleRecorder,
+    Line,
+    Name,
+    Person,
+    example_lines,
+    line_text,
+    read_line,
+)
+from annotate.models import Example, Task
+from annotate.strict_json import NotJson, loads
+from validate.models import Vote
+from validate.policies import FLAG_REASONS, UNSURE
+from validate.services import cast, queue_for_votes
+
+BATCH = 100  # lines a transaction: on SQLite others wait for its end, about a third of a second
+SHOWN_MISTAKES = 20
+
+
+class VoteLine(BaseModel):
+    """`{"kind": "vote", …}`: a label, or else a flag."""
+
+    model_config = ConfigDict(frozen=True)
+
+    example: Name
+    validator: Person
+    label: Any = None
+    flag: str | None = None
+
+
+@dataclass
+class Summary:
+    """What a log's examples have come to; `open`: no verdict, asked about or not."""
+
+    examples: int = 0
+    fooled: int = 0
+    votes: int = 0
+    used: int = 0
+    surplus: int = 0
+    third_requests: int = 0
+    verified: int = 0
+    rejected: int = 0
+    relabelled: int = 0
+    ambiguous: int = 0
+    flagged: int = 0
+    open: int = 0
+    new_examples: int = 0
+    new_votes: int = 0
+    refused_lines: int = 0
+
+
+@dataclass
+class Import:
+    """The outcome of an import: the numbers, and the first lines that were refused."""
+
+    summary: Summary = field(default_factory=Summary)
+    mistakes: list[str] = field(default_factory=list)
+
+    def refuse(self, number: int, message: str) -> None:
+        self.summary.refused_lines += 1
+        if len(self.mistakes) < SHOWN_MISTAKES:
+            self.mistakes.append(f"line {number}: {message}")
+
+    def as_json(self) -> dict[str, int]:
+        return asdict(self.summary)
+
+
+def import_log(
+    task: Task,
+    read: Callable[[], Iterable[bytes]],
+    progress: Callable[[int], object] = lambda _: None,
+) -> Import:
+    """Bring a log into a task; `read` gives its lines, twice: first for examples, then for votes.
+
+    Lines may come in any order, and again: what is there already changes nothing, so that an import
+    that was interrupted is simply repeated. A line is taken whole or, with its number and a
+    sentence, not at all; the others go on. `progress` is told the bytes of each line read.
+    """
+    outcome = Import()
+    recorder = ExampleRecorder(task)
+    named = _import_examples(recorder, _parsed(read(), "example", outcome, progress), outcome)
+    _import_votes(recorder, _parsed(read(), "vote", outcome, progress), outcome)
+    _summarise(outcome.summary, sorted(named))
+    return outcome
+
+
+# --- lines ----------------------------------------------------------------------------------------
+def _parsed(
+    lines: Iterable[bytes],
+    kind: Literal["example", "vote"],
+    outcome: Import,
+    progress: Callable[[int], object],
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The numbered lines of one kind; those of no kind are refused with the examples."""
+    for number, line in enumerate(lines, start=1):
+        progress(len(line))
+        text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+        if not text:
+            continue
+        try:
+            data = loads(text)
+            found = data.get("kind") if isinstance(data, dict) else None
+            if found not in ("example", "vote"):
+                raise NotJson('A line is an object whose "kind" is "example" or "vote".')
+        except NotJson as error:
+            if kind == "example":
+                outcome.refuse(number, str(error))
+            continue
+        if found == kind:
+            yield number, data
+
+
+def _in_batches(
+    kind: type[Line], lines: Iterable[tuple[int, dict[str, Any]]], outcome: Import
+) -> Iterator[list[tuple[int, Line]]]:
+    """The lines whose fields are right, as many as one transaction takes at a time."""
+    lines = iter(lines)
+    while batch := list(islice(lines, BATCH)):
+        checked = []
+        for number, data in batch:
+            try:
+                checked.append((number, read_line(kind, data)))
+            except Refused as refused:
+                outcome.refuse(number, refused.message)
+        yield checked
+
+
+# --- import ---------------------------------------------------------------------------------------
+def _import_examples(
+    recorder: ExampleRecorder, lines: Iterable[tuple[int, dict[str, Any]]], outcome: Import
+) -> set[int]:
+    """Record the examples; returns the primary keys of all that the log names."""
+    named: set[int] = set()
+    for batch in _in_batches(ExampleLine, lines, outcome):
+        with durable():
+            known = recorder.find(line.id for _, line in batch)
+            for number, line in batch:
+                try:
+                    example = recorder.record(line, known.get(line.id))
+                except Refused as refused:
+                    outcome.refuse(number, refused.message)
+                    continue
+                outcome.summary.new_examples += line.id not in known
+                known[line.id] = example
+                named.add(example.pk)
+    return named
+
+
+def _import_votes(
+    recorder: ExampleRecorder, lines: Iterable[tuple[int, dict[str, Any]]], outcome: Import
+) -> None:
+    for batch in _in_batches(VoteLine, lines, outcome):
+        with durable():
+            known = recorder.find(line.example for _, line in batch)
+            examples = _locked(recorder, [example.pk for example in known.values()])
+            votes = _votes_on(examples)
+            for number, line in batch:
+                there = known.get(line.example)
+                try:
+                    if there is None:
+                        raise Refused("no_example", f"There is no example {line.example}.")
+                    new = _cast(recorder, line, examples[there.pk], votes)
+                except Refused as refused:
+                    outcome.refuse(number, refused.message)
+                    continue
+                outcome.summary.new_votes += new
+
+
+def _locked(recorder: ExampleRecorder, pks: Sequence[int]) -> dict[int, Example]:
+    """Lock a batch's examples, in the order in which everybody locks several."""
+    examples = (
+        Example.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("config", "round", "model", "author")
+        .filter(pk__in=pks)
+        .order_by("pk")
+    )
+    found = {example.pk: example for example in examples}
+    for example in found.values():
+        example.task = recorder.task
+        if example.config_id == recorder.config.pk:
+            example.config = recorder.config  # parsed once instead of once an example
+    return found
+
+
+_Answer = tuple[Any, str]
+
+
+def _votes_on(examples: Iterable[int]) -> dict[tuple[int, str], _Answer]:
+    """The votes that are there, by example and validator's name."""
+    votes = Vote.objects.filter(example__in=list(examples))
+    rows = votes.values_list("example", "validator__pseudonym", "label", "flag")
+    return {(example, name): (label, flag) for example, name, label, flag in rows}
+
+
+def _cast(
+    recorder: ExampleRecorder,
+    line: VoteLine,
+    example: Example,
+    votes: dict[tuple[int, str], _Answer],
+) -> bool:
+    """Cast a vote on a locked example, False when it is there already; Refused otherwise."""
+    answer = (line.label, line.flag or "")
+    earlier = votes.get((example.pk, line.validator))
+    if earlier == answer:
+        return False
+    if earlier is not None:
+        raise Refused("other_vote", f"{line.validator} answered {line.example} differently.")
+    _check_answer(line, example)
+    validator = recorder.person(line.validator)  # the last thing that can be refused
+    if example.status == Example.Status.OPEN:
+        queue_for_votes(example)
+    cast(example=example, validator=validator, label=line.label, flag=line.flag or "")
+    votes[example.pk, line.validator] = answer
+    return True
+
+
+def _check_answer(line: VoteLine, example: Example) -> None:
+    if (line.label is None) == (not line.flag):
+        raise Refused("bad_line", "A vote is either a label or a flag.")
+    if line.flag and line.flag != UNSURE and line.flag not in FLAG_REASONS:
+        known = ", ".join((UNSURE, *FLAG_REASONS))
+        raise Refused("bad_line", f"The flag must be one of {known}.")
+    if line.label is not None:
+        check_label(example.config.file, line.label)
+    if example.author is not None and example.author.pseudonym == line.validator:
+        raise Refused("own_example", f"{line.validator} is the author of {line.example}.")
+
+
+def _summarise(summary: Summary, pks: Sequence[int]) -> None:
+    """Count what these examples have come to."""
+    used = Count("votes", filter=Q(votes__surplus=False))
+    for start in range(0, len(pks), 500):
+        rows = (
+            Example.objects.filter(pk__in=pks[start : start + 500])
+            .annotate(all=Count("votes"), used=used)
+            .values_list("fooled", "status", "queue_item__votes_wanted", "all", "used")
+        )
+        for fooled, status, wanted, votes, counted in rows:
+            summary.examples += 1
+            summary.fooled += fooled
+            summary.votes += votes
+            summary.used += counted
+            summary.surplus += votes - counted
+            # A third vote was asked for when two had left it undecided: it came, or is waited for.
+            summary.third_requests += counted > 2 or (counted == 2 and bool(wanted))
+            setattr(summary, status, getattr(summary, status) + 1)
+
+
+# --- export ---------------------------------------------------------------------------------------
+def log_lines(task: Task, chunk: int = 1_000) -> Iterator[str]:
+    """The log of a task as it is now: examples, then the votes on them, each oldest first.
+
+    Names are pseudonyms. Importing it elsewhere and exporting that gives the same lines.
+    """
+    # The votes' end is read first: of every vote up to it, the example is then up to the other.
+    last_vote = Vote.objects.filter(example__task=task).aggregate(last=Max("id"))["last"] or 0
+    last_example = task.examples.aggregate(last=Max("id"))["last"] or 0
+    written = array("q")  # ascending; eight bytes an example
+    for pk, line in example_lines(task, last_id=last_example, chunk=chunk):
+        written.append(pk)
+        yield line
+    votes = (
+        Vote.objects.filter(example__task=task, id__lte=last_vote)
+        .annotate(uid=F("example__uid"), external_id=F("example__external_id"))
+        .select_related("validator")
+        .order_by("id")
+    )
+    after = 0
+    while found := list(votes.filter(id__gt=after)[:chunk]):
+        yield from (_line_of(vote) for vote in found if _contains(written, vote.example_id))
+        after = found[-1].pk
+
+
+def _contains(ascending: array[int], value: int) -> bool:
+    place = bisect_left(ascending, value)
+    return place < len(ascending) and ascending[place] == value
+
+
+def _line_of(vote: Any) -> str:
+    answer = {"flag": vote.flag} if vote.flag else {"label": vote.label}
+    return line_text(
+        {
+            "kind": "vote",
+            "example": vote.external_id or str(vote.uid),
+            "validator": vote.validator.pseudonym,
+            **answer,
+        }
+    )
