@@ -114,7 +114,13 @@ def load_openml() -> Images:
     """Load MNIST's 70,000 images from OpenML; downloads 15 MB the first time, then a cache."""
     from sklearn.datasets import fetch_openml
 
-    bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
+    bunch = fetch_openml(
+        "mnist_784",
+        version=1,
+        as_frame=False,
+        parser="pandas",  # four times as fast as liac-arff, once the labels are read as text:
+        read_csv_kwargs={"dtype": {784: str}},  # pandas 3 makes numbers of them, and it fails
+    )
     x = np.asarray(bunch.data, dtype=np.float32).reshape(-1, 28, 28)
     x /= 255
     return Images(x, np.asarray(bunch.target, dtype=np.int64), "MNIST from OpenML")

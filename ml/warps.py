@@ -34,8 +34,8 @@ class Augmentation:
     aspect: float = 0.18  # standard deviation of the log aspect
     perspective: float = 0.1
     elastic: float = 0.07
-    stroke_low: float = 0.25  # ink level at which the new outline runs: low is thick
-    stroke_high: float = 0.8
+    stroke_low: float = 0.2  # ink level at which the new outline runs: low is thick
+    stroke_high: float = 0.9
     ramp_low: float = 0.2  # rise of ink over which the outline fades: low is sharp
     ramp_high: float = 0.5
 

@@ -1,6 +1,8 @@
 """Base data: where it comes from, how it is framed, split, augmented and warped."""
 
 import gzip
+import hashlib
+import json
 import struct
 
 import numpy as np
@@ -11,6 +13,7 @@ from ml.digits import (
     DataError,
     Images,
     load_idx,
+    load_openml,
     load_sklearn,
     restore_bitmaps,
     split_clean,
@@ -87,6 +90,63 @@ def test_broken_idx_folders_are_refused_with_a_sentence(tmp_path):
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8bbroken")
     with pytest.raises(DataError, match="cannot be read"):
         load_idx(tmp_path)
+
+
+def test_openml_is_read_from_its_cache(tmp_path, monkeypatch):
+    """The same three images as a download would leave them, in OpenML's own formats."""
+    x = np.random.default_rng(0).integers(256, size=(3, 784))
+    names = [*(f"pixel{i + 1}" for i in range(784)), "class"]
+    arff = "@RELATION mnist_784\n"
+    arff += "".join(f"@ATTRIBUTE {name} REAL\n" for name in names[:-1])
+    arff += "@ATTRIBUTE class {0,1,2,3,4,5,6,7,8,9}\n@DATA\n"
+    arff += "".join(
+        ",".join(map(str, [*row, label])) + "\n" for row, label in zip(x, "507", strict=True)
+    )
+    digest = hashlib.md5(arff.encode()).hexdigest()
+    features = [
+        {
+            "index": str(i),
+            "name": name,
+            "data_type": "nominal" if name == "class" else "numeric",
+            "is_target": str(name == "class").lower(),
+            "is_ignore": "false",
+            "is_row_identifier": "false",
+            "number_of_missing_values": "0",
+        }
+        for i, name in enumerate(names)
+    ]
+    description = {
+        "id": "554",
+        "name": "mnist_784",
+        "version": "1",
+        "description": "digits",
+        "format": "ARFF",
+        "status": "active",
+        "url": "https://www.openml.org/data/v1/download/52667/mnist_784.arff",
+        "md5_checksum": digest,
+        "file_id": "52667",
+    }
+    cached = {
+        "api/v1/json/data/list/data_name/mnist_784/limit/2/data_version/1": {
+            "data": {"dataset": [{"did": 554, "name": "mnist_784", "version": 1}]}
+        },
+        "api/v1/json/data/554": {"data_set_description": description},
+        "api/v1/json/data/features/554": {"data_features": {"feature": features}},
+        "api/v1/json/data/qualities/554": {
+            "data_qualities": {"quality": [{"name": "NumberOfInstances", "value": "3"}]}
+        },
+    }
+    files = {path: json.dumps(content) for path, content in cached.items()}
+    files["data/v1/download/52667/mnist_784.arff"] = arff
+    for path, content in files.items():
+        file = tmp_path / "openml" / "openml.org" / f"{path}.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(gzip.compress(content.encode()))
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+
+    images = load_openml()
+    np.testing.assert_allclose(images.x.reshape(3, 784), x / 255, atol=1e-6)
+    assert images.y.tolist() == [5, 0, 7]
 
 
 def test_images_and_labels_must_belong():
