@@ -165,10 +165,7 @@ def web_command(options: Options, workers: int) -> list[str]:
     ]
 
 
-WORKER_COMMAND = [
-    *(sys.executable, str(PROJECT / "manage.py"), "db_worker", "--queue-name", "*"),
-    *("--interval", "0.5", "--no-startup-delay", "--no-reload"),
-]
+WORKER_COMMAND = [sys.executable, str(PROJECT / "manage.py"), "worker"]
 
 
 class Supervisor:
