@@ -123,8 +123,6 @@ class Batcher(Generic[T, R]):
         try:
             output = await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                future.exception()  # it ended in the same instant: seen, so asyncio logs nothing
             self._end(future, "cancelled")
             raise
         except Late:

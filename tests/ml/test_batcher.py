@@ -119,21 +119,60 @@ async def test_a_cancelled_waiter_is_dropped_before_the_batch_and_makes_room(mak
         await tasks[2]
     assert batcher.stats().waiting == 2
     late_comer = asyncio.create_task(batcher.submit(4))
+    await asyncio.sleep(0)
     doubler.gate.set()
     assert await asyncio.gather(tasks[0], tasks[1], tasks[3], late_comer) == [0, 2, 6, 8]
     assert doubler.batches == [[0], [1, 3, 4]]
 
 
-async def test_a_caller_cancelled_during_its_batch_disturbs_nobody(make, doubler):
-    batcher = make(doubler)
-    doubler.gate.clear()
-    tasks = await held(batcher, doubler, [])
-    tasks[0].cancel()
+async def test_a_caller_cancelled_during_its_batch_disturbs_nobody(make, doubler, caplog):
+    def run(items):
+        if len(items) > 1:
+            doubler.gate.clear()
+        return doubler(items)
+
+    batcher = make(run)
+    tasks = await held(batcher, doubler, [1, 2])
     doubler.gate.set()
+    while [1, 2] not in doubler.batches:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    tasks[1].cancel()
+    doubler.gate.set()
+    assert await asyncio.wait_for(tasks[2], 10) == 4
     with pytest.raises(asyncio.CancelledError):
-        await tasks[0]
+        await tasks[1]
     assert await batcher.submit(5) == 10
     assert batcher.stats().cancelled == 1
+    assert caplog.text == ""
+
+
+async def test_an_item_cancelled_as_the_batch_forms_is_not_run(make, doubler):
+    tasks = await held(make(doubler), doubler, [1, 2])
+    tasks[1].cancel()
+    doubler.entered.clear()
+    doubler.gate.set()
+    assert doubler.entered.wait(10)  # blocks this loop, so the caller has had no turn to leave
+    assert await asyncio.gather(tasks[0], tasks[2]) == [0, 4]
+    assert doubler.batches == [[0], [2]]
+
+
+async def test_an_item_cancelled_while_others_are_run_again_is_not(make, doubler):
+    def run(items):
+        doubled = doubler(items)
+        if len(items) > 1:
+            doubler.gate.clear()
+            doubler.entered.clear()
+            raise ValueError("not together")
+        return doubled
+
+    tasks = await held(make(run), doubler, [1, 2, 3])
+    doubler.gate.set()
+    while [1] not in doubler.batches:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    tasks[2].cancel()
+    doubler.gate.set()
+    assert await asyncio.gather(tasks[0], tasks[1], tasks[3]) == [0, 2, 6]
+    assert doubler.batches == [[0], [1, 2, 3], [1], [3]]
 
 
 async def test_an_item_past_its_deadline_is_late_and_dropped(make, doubler):
@@ -150,8 +189,10 @@ async def test_an_item_past_its_deadline_is_late_and_dropped(make, doubler):
 async def test_a_hanging_run_makes_its_own_item_late(make, doubler):
     batcher = make(doubler)
     doubler.gate.clear()
+    hanging = asyncio.create_task(batcher.submit(1, timeout=0.3))
+    await doubler.occupied()
     with pytest.raises(TimeoutError):
-        await batcher.submit(1, timeout=0.01)
+        await hanging
     assert batcher.stats().running == 1
     assert batcher.stats().running_for > 0
     doubler.gate.set()
