@@ -35,6 +35,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def defaults_for(cls, task: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003
+        """What this section says for such a task where the file does not (`task`: unchecked)."""
+        return {}
+
+    def check_task(self, task: TaskFile) -> None:
+        """Raise ValueError, as a sentence, when this section cannot serve such a task."""
+
 
 class Label(Section):
     """One answer: the value stored, the name shown, and the key that stands for it."""
@@ -83,11 +91,23 @@ class TaskFile(Section):
     validation: dict[str, Any] = Field(default_factory=dict)
     retraining: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sections_know_their_defaults(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        defaults = {name: section.defaults_for(data) for name, section in _sections.items()}
+        given = {name: data[name] for name in defaults if isinstance(data.get(name), dict)}
+        filled = {name: {**defaults[name], **given.get(name, {})} for name in defaults}
+        return {**filled, **data, **{name: filled[name] for name in given}}
+
     @field_validator("labels", mode="before")
     @classmethod
     def _plain_labels_are_their_own_names(cls, labels: object) -> object:
         if not isinstance(labels, list | tuple):
             return labels
+        if any(isinstance(label, bool) for label in labels):
+            raise ValueError("write labels such as yes and no in quotes: YAML reads them as truth")
         return [
             {"value": str(label), "name": str(label)} if isinstance(label, str | int) else label
             for label in labels
@@ -115,6 +135,12 @@ class TaskFile(Section):
             raise ValueError("two labels have the same key")
         if self.input != "passage_qa" and len(values) < 2:
             raise ValueError("at least two labels are needed")
+        return self
+
+    @model_validator(mode="after")
+    def _sections_serve_the_task(self) -> TaskFile:
+        for name in _sections:
+            self.section(name).check_task(self)
         return self
 
     @property

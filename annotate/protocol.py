@@ -5,12 +5,12 @@ Version 1. Client: predict, submit. Server: ready, prediction, accepted, error, 
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from annotate.errors import Refused
+from annotate.strict_json import NotJson, loads
 
 VERSION = 1
 MAX_FRAME = 1024 * 1024  # bytes; a larger frame closes the socket with 1009
@@ -46,9 +46,9 @@ class BadFrame(Refused):
 def parse(text: str) -> Predict | Submit:
     """Read a client's frame; BadFrame with a sentence when it is none."""
     try:
-        frame = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadFrame("A frame must be one JSON object.") from error
+        frame = loads(text)
+    except NotJson as error:
+        raise BadFrame(str(error)) from error
     if not isinstance(frame, dict):
         raise BadFrame("A frame must be one JSON object.")
     kind = frame.get("type")

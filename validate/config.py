@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from annotate.config import Section
-from validate.policies import Policy, parse_policy
+from annotate.config import Section, TaskFile
+from validate.policies import Bayes, Policy, parse_policy
+
+# Their answers are not one of a few labels, so there is nothing to spread a probability over.
+_OPEN_ANSWERS = ("passage_qa", "text_multilabel")
 
 
 class ValidationSettings(Section):
@@ -35,6 +39,17 @@ class ValidationSettings(Section):
     def _policy_is_known(self) -> ValidationSettings:
         parse_policy({"policy": self.policy, **self.parameters})
         return self
+
+    @classmethod
+    def defaults_for(cls, task: Mapping[str, Any]) -> dict[str, Any]:
+        return {"policy": "k_matching"} if task.get("input") in _OPEN_ANSWERS else {}
+
+    def check_task(self, task: TaskFile) -> None:
+        if isinstance(self.rule, Bayes) and task.input in _OPEN_ANSWERS:
+            raise ValueError(
+                f"validation: the policy bayes weighs a few labels against each other, and "
+                f"{task.input} has none; choose k_matching"
+            )
 
     @property
     def rule(self) -> Policy:
