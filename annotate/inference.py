@@ -6,7 +6,6 @@ the new round, while requests that are under way finish on the old one.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,13 +35,12 @@ class Answer:
 
 
 class LiveModel:
-    """One opened model; safe to use from any thread, and from one event loop for batches."""
+    """One opened model, safe to use from any thread and event loop."""
 
     def __init__(self, backend: Backend, sha256: str) -> None:
         self.backend = backend
         self.sha256 = sha256
-        self._batcher: Batcher[object, Answer] | None = None
-        self._batcher_loop: asyncio.AbstractEventLoop | None = None
+        self._batcher: Batcher[object, Answer] = Batcher(self._answer_batch, name=sha256[:8])
 
     def predict_one(self, prepared: Prepared) -> Answer:
         """The model's answer to one input; no pass when it has just been asked the same."""
@@ -55,20 +53,13 @@ class LiveModel:
         Refused with code "busy" (and `retry_ms`) when too many wait, "late" past the deadline.
         """
         try:
-            return await self._loop_batcher().submit(input, timeout=DEADLINE)
+            return await self._batcher.submit(input, timeout=DEADLINE)
         except Busy as busy:
             raise TooBusy(busy.retry_ms) from busy
         except Late as late:
             raise Refused(
                 "late", "The model did not answer in time: try again.", status=503
             ) from late
-
-    def _loop_batcher(self) -> Batcher[object, Answer]:
-        loop = asyncio.get_running_loop()
-        if self._batcher is None or self._batcher_loop is not loop:
-            self._batcher = Batcher(self._answer_batch, name=self.sha256[:8])
-            self._batcher_loop = loop
-        return self._batcher
 
     def _answer_batch(self, inputs: Sequence[object]) -> list[Answer | Exception]:
         """One pass for the inputs that can be read; an error in one fails that one alone."""
