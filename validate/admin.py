@@ -41,7 +41,7 @@ def picture(example: Example, size: int) -> SafeString | str:
 
 
 class Standing(admin.SimpleListFilter):
-    """By what became of it. A verdict is looked up in each task, where an index knows it."""
+    """By what became of it; verdicts are offered within one task, where an index knows them."""
 
     title = "standing"
     parameter_name = "standing"
@@ -49,7 +49,12 @@ class Standing(admin.SimpleListFilter):
     def lookups(
         self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
     ) -> list[tuple[str, str]]:
-        return [*Example.Status.choices, ("hidden", "hidden"), ("retracted", "retracted")]
+        withdrawn = [("hidden", "hidden"), ("retracted", "retracted")]
+        one_task = (
+            OfTask.parameter_name in request.GET
+            or len(Task.objects.owned_by(person(request))[:2]) == 1
+        )
+        return [*Example.Status.choices, *withdrawn] if one_task else withdrawn
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
@@ -57,10 +62,7 @@ class Standing(admin.SimpleListFilter):
             return queryset.filter(hidden_at__isnull=False)
         if value == "retracted":
             return queryset.filter(retracted_at__isnull=False)
-        if value in Example.Status.values:
-            tasks = Task.objects.owned_by(person(request)).values_list("pk", flat=True)
-            return queryset.filter(status=value, task__in=list(tasks))
-        return queryset
+        return queryset.filter(status=value) if value in Example.Status.values else queryset
 
 
 class Claim(admin.SimpleListFilter):
@@ -117,9 +119,6 @@ class ExampleAdmin(OfTaskAdmin):
     )  # fmt: skip
     readonly_fields = fields
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Example]:
-        return super().get_queryset(request).select_related("model", "context")
-
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Example], search_term: str
     ) -> tuple[QuerySet[Example], bool]:
@@ -127,8 +126,9 @@ class ExampleAdmin(OfTaskAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = set(_by_uid(queryset, term))
-        found |= set(queryset.filter(external_id=term).values_list("pk", flat=True)[:MATCHES])
+        tasks = list(Task.objects.owned_by(person(request)).values_list("pk", flat=True))
+        of_a_log = queryset.order_by().filter(task__in=tasks, external_id=term)
+        found = {*_by_uid(queryset, term), *of_a_log.values_list("pk", flat=True)[:MATCHES]}
         begins = Q(username__istartswith=term) | Q(pseudonym__startswith=term)
         authors = list(User.objects.filter(begins).values_list("pk", flat=True)[:MATCHES])
         if not found:
@@ -223,7 +223,8 @@ def _by_uid(examples: QuerySet[Example], term: str) -> QuerySet[Example, int]:
     if not 4 <= len(digits) <= 32 or not set(digits) <= _HEX:
         return examples.none().values_list("pk", flat=True)
     least, most = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    return examples.filter(uid__gte=least, uid__lte=most).values_list("pk", flat=True)[:MATCHES]
+    begins = examples.order_by().filter(uid__gte=least, uid__lte=most)
+    return begins.values_list("pk", flat=True)[:MATCHES]
 
 
 @admin.register(QueueItem)

@@ -6,14 +6,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from accounts import services
 from accounts.curation import CuratedAdmin, Panel, ReasonForm, act, history, person
 from accounts.errors import Refused
 from accounts.models import Role, User
-from annotate.models import Example, Task
+from annotate.models import Example, Round, Task
 from validate.models import Vote
 from validate.services import set_banned
 
@@ -67,10 +67,13 @@ class PersonAdmin(CuratedAdmin[User]):
     actions = ("ban", "unban", "change_role", "new_password", "remove_second_factor")
 
     def owned(self, queryset: QuerySet[User], user: User) -> QuerySet[User]:
-        tasks = list(Task.objects.owned_by(user).values_list("pk", flat=True))
-        wrote = Example.objects.filter(author=OuterRef("pk"), task__in=tasks)
-        voted = Vote.objects.filter(validator=OuterRef("pk"), example__task__in=tasks)
-        return queryset.filter(Exists(wrote) | Exists(voted))
+        # Whole sets rather than a question for each person: both are read from indexes alone.
+        rounds = list(
+            Round.objects.filter(task__in=Task.objects.owned_by(user)).values_list("pk", flat=True)
+        )
+        authors = Example.objects.filter(round__in=rounds).values("author")
+        voters = Vote.objects.filter(example__round__in=rounds).values("validator")
+        return queryset.filter(Q(pk__in=authors) | Q(pk__in=voters))
 
     def get_fields(self, request: HttpRequest, obj: User | None = None) -> list[Any]:
         shown = ["username", "pseudonym", "role", "date_joined", "imported"]
