@@ -48,6 +48,10 @@ const complaint = part("complaint", HTMLElement);
 const connection = part("connection", HTMLElement);
 const news = part("news", HTMLElement);
 const announcer = part("announcer", HTMLElement);
+/** Busy while what it shows belongs to an older state of the drawing. */
+const readout = part("readout", HTMLElement);
+const answer = part("answer", HTMLElement);
+const share = part("share", HTMLElement);
 
 const storageName = `dadc:${page.slug}:${page.person}`;
 const shelf = new Shelf(storageName);
@@ -79,6 +83,7 @@ const clear = part("clear", HTMLButtonElement);
 
 surface.addEventListener("change", () => {
   hint.hidden = !surface.isEmpty;
+  readout.setAttribute("aria-busy", String(!surface.isEmpty));
   if (surface.isEmpty) {
     channel.forget();
     clearReading();
@@ -140,14 +145,13 @@ canvas.addEventListener("drop", (event) => {
 });
 
 // --- what the model reads -------------------------------------------------------------------------
-const answer = part("answer", HTMLElement);
-const share = part("share", HTMLElement);
 let announceTimer = 0;
 
 channel.addEventListener("prediction", (event) => {
   if (!(event instanceof CustomEvent)) return;
   const { prediction, probabilities } = event.detail;
   bars.show(probabilities);
+  readout.setAttribute("aria-busy", String(!channel.isUpToDate));
   answer.textContent = nameOf(prediction);
   share.textContent = percent(probabilities[prediction]);
   clearTimeout(announceTimer);

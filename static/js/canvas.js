@@ -395,26 +395,28 @@ function drawStroke(context, side, ink, { width, points }, from = 0) {
   const y = (/** @type {number} */ index) => points[index * 3 + 1] * side;
   const count = points.length / 3;
   context.strokeStyle = ink;
+  context.fillStyle = ink;
   context.lineCap = "round";
   context.lineJoin = "round";
   for (let index = from; index < count; index += 1) {
     context.lineWidth = width * side * (0.6 + 0.8 * points[index * 3 + 2]);
     context.beginPath();
     if (index === 0) {
-      context.moveTo(x(0), y(0)); // a tap alone leaves a dot
-      context.lineTo(x(0), y(0));
-    } else {
-      const before = Math.max(0, index - 2);
-      context.moveTo((x(before) + x(index - 1)) / 2, (y(before) + y(index - 1)) / 2);
-      context.quadraticCurveTo(
-        x(index - 1),
-        y(index - 1),
-        (x(index - 1) + x(index)) / 2,
-        (y(index - 1) + y(index)) / 2,
-      );
-      // Up to the pen's tip; the next point replaces this piece by a curve when all is painted anew.
-      if (index === count - 1) context.lineTo(x(index), y(index));
+      // A tap alone leaves a dot; as a line without length it would not be painted.
+      context.arc(x(0), y(0), context.lineWidth / 2, 0, 2 * Math.PI);
+      context.fill();
+      continue;
     }
+    const before = Math.max(0, index - 2);
+    context.moveTo((x(before) + x(index - 1)) / 2, (y(before) + y(index - 1)) / 2);
+    context.quadraticCurveTo(
+      x(index - 1),
+      y(index - 1),
+      (x(index - 1) + x(index)) / 2,
+      (y(index - 1) + y(index)) / 2,
+    );
+    // Up to the pen's tip; the next point replaces this piece by a curve when all is painted anew.
+    if (index === count - 1) context.lineTo(x(index), y(index));
     context.stroke();
   }
 }

@@ -83,6 +83,11 @@ export class TaskChannel extends EventTarget {
     this.#schedulePredict();
   }
 
+  /** Whether the newest drawing that was asked about has been answered. */
+  get isUpToDate() {
+    return this.#next === null && this.#newestShown === this.#seq;
+  }
+
   /** Show no answer to what was asked so far: the canvas is empty now. */
   forget() {
     this.#next = null;

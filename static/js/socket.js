@@ -1,6 +1,9 @@
 /** A fault that no reconnecting mends: the task is not there (any more). */
 const FINAL_CODES = new Set([4404]);
 
+/** WebSocket.OPEN, which cannot be asked for where there are no websockets. */
+const OPEN = 1;
+
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
 const SILENCE_MS = 8_000;
@@ -31,7 +34,7 @@ export class ReconnectingSocket extends EventTarget {
   }
 
   get isOpen() {
-    return this.#socket?.readyState === WebSocket.OPEN;
+    return this.#socket?.readyState === OPEN;
   }
 
   connect() {

@@ -1,0 +1,184 @@
+"""A real server in a process of its own and a real Chromium that visits it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.cast import PASSWORD
+
+PROJECT = Path(__file__).resolve().parents[2]
+PEOPLE = {
+    "anna": "annotator",
+    "bert": "annotator",
+    "vera": "validator",
+    "wim": "validator",
+    "olive": "owner",
+}
+WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "has_touch": True,
+    "is_mobile": True,
+}
+
+expect.set_options(timeout=10_000)
+
+
+@dataclass
+class Server:
+    """One web process on a free port with its own data folder; it can be stopped and started."""
+
+    data: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    cookies: dict[str, list[Any]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        others = ("DATABASE_URL", "REDIS_URL", "DADC_", "DJANGO_SETTINGS_MODULE")
+        own = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+        return {
+            **own,
+            "DADC_DATA": str(self.data),
+            "DJANGO_SETTINGS_MODULE": "dadc_server.settings",
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def world(self, *arguments: str) -> None:
+        """Run tests/browser/world.py against this server's data."""
+        subprocess.run(
+            [sys.executable, "-m", "tests.browser.world", *arguments],
+            cwd=PROJECT,
+            env=self.environment(),
+            check=True,
+        )
+
+    def start(self) -> None:
+        log = (self.data / "server.log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "uvicorn", "dadc_server.asgi:application"),
+                *("--host", "127.0.0.1", "--port", str(self.port), "--log-level", "warning"),
+            ],
+            cwd=PROJECT,
+            env=self.environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        log.close()
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{self.url}/healthz", timeout=5).close()
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.1)
+            else:
+                return
+        raise RuntimeError((self.data / "server.log").read_text())
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The digits task open; the tests share it, so none stands on what others have counted."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Server(tmp_path_factory.mktemp("server"), port)
+    server.world("begin", *(f"{name}={role}" for name, role in PEOPLE.items()))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    program = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
+    if not program:
+        pytest.skip("no Chromium here: install it, or name it in CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visits:
+    """Opens browsers for people, and remembers what their pages complained about."""
+
+    chromium: Browser
+    server: Server
+    contexts: list[BrowserContext] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def __call__(self, name: str | None = None, **options: Any) -> Page:
+        """A page of a fresh browser, signed in as `name` if one is given."""
+        context = self.chromium.new_context(
+            base_url=self.server.url, reduced_motion="reduce", **{**WIDE, **options}
+        )
+        self.contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                self.complaints.append(f"{message.text} {message.location.get('url')}")
+                if message.type == "error"
+                else None
+            ),
+        )
+        if name in self.server.cookies:
+            context.add_cookies(self.server.cookies[name])
+        elif name is not None:
+            sign_in(page, name)
+            self.server.cookies[name] = list(context.cookies())
+        return page
+
+    def forgive(self, words: str) -> None:
+        """Drop complaints with these words: what was broken on purpose."""
+        self.complaints[:] = [complaint for complaint in self.complaints if words not in complaint]
+
+
+@pytest.fixture
+def visit(chromium: Browser, server: Server) -> Iterator[Visits]:
+    """Opens pages; a script error or a broken policy on any of them fails the test."""
+    visits = Visits(chromium, server)
+    yield visits
+    for context in visits.contexts:
+        context.close()
+    assert not visits.complaints
+
+
+def sign_in(page: Page, name: str) -> None:
+    page.goto("/accounts/login/")
+    page.locator("input[name=login]").fill(name)
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("main form button[type=submit]").first.click()
+    page.get_by_label(f"Account of {name}").wait_for()

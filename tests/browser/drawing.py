@@ -1,0 +1,84 @@
+"""What a person does on the drawing page."""
+
+from __future__ import annotations
+
+import itertools
+
+from playwright.sync_api import Page, expect
+
+TASK = "/tasks/digits/"
+_drawn = itertools.count()
+
+
+def four() -> tuple[list[tuple[float, float]], ...]:
+    """A four that differs from every four before: the same drawing twice is refused."""
+    at = 0.52 + 0.004 * (next(_drawn) % 60)
+    return (
+        [(at, 0.18), (0.4, 0.35), (0.3, 0.55), (0.5, 0.58), (0.75, 0.55)],
+        [(0.66, 0.22), (0.64, 0.5), (0.57, 0.85)],
+    )
+
+
+def open_task(page: Page) -> None:
+    page.goto(TASK)
+    connected(page)
+
+
+def connected(page: Page, how: str = "live") -> None:
+    expect(page.locator(f"html[data-connection={how}]")).to_be_attached()
+
+
+def reading(page: Page) -> str:
+    """What the model reads, once it has answered to the drawing as it is now."""
+    expect(page.locator("[data-part=readout]")).to_have_attribute("aria-busy", "false")
+    answer = page.locator("[data-part=answer]")
+    expect(answer).not_to_have_text("–")
+    return answer.inner_text()
+
+
+def other_than(label: str) -> str:
+    return str((int(label) + 1) % 10)
+
+
+def choose(page: Page, label: str) -> None:
+    page.locator(f"input[name=label][value='{label}']").check(force=True)
+
+
+def submit(page: Page) -> None:
+    page.get_by_role("button", name="Submit").click()
+
+
+def verdict(page: Page, title: str) -> None:
+    expect(page.locator("[data-verdict=title]")).to_contain_text(title)
+
+
+def ink(page: Page) -> int:
+    """How many pixels of the canvas hold ink."""
+    count = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("canvas");
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return data.filter((value, index) => index % 4 === 3 && value > 0).length;
+        }"""
+    )
+    return int(count)
+
+
+def shown_in_own_work(page: Page) -> int:
+    page.goto("/me/work/")
+    return page.locator(".work__item").count()
+
+
+def draw_strokes(page: Page, *strokes: list[tuple[float, float]]) -> None:
+    box = page.locator("canvas").bounding_box()
+    assert box is not None
+
+    def at(point: tuple[float, float]) -> tuple[float, float]:
+        return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
+
+    for first, *rest in strokes:
+        page.mouse.move(*at(first))
+        page.mouse.down()
+        for point in rest:
+            page.mouse.move(*at(point), steps=4)
+        page.mouse.up()

@@ -1,0 +1,100 @@
+"""Themes, weight, and what stands in the way of people who do not see or point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visits
+from tests.browser.drawing import (
+    choose,
+    draw_strokes,
+    four,
+    open_task,
+    other_than,
+    reading,
+    submit,
+    verdict,
+)
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_theme_is_remembered(visit: Visits) -> None:
+    page = visit(color_scheme="light")
+    page.goto("/")
+    page.get_by_label("Switch to the dark theme").click()
+    page.reload()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    page.get_by_label("Switch to the light theme").wait_for()
+
+
+def test_the_first_page_weighs_less_than_150_kilobytes(visit: Visits) -> None:
+    page = visit()
+    open_task(page)
+    weight = page.evaluate(
+        """() => ["navigation", "resource"]
+          .flatMap((type) => performance.getEntriesByType(type))
+          .reduce((sum, entry) => sum + entry.transferSize, 0)"""
+    )
+    assert 0 < weight < 150_000
+
+
+def violations(page: Page) -> list[dict[str, Any]]:
+    found = Axe().run(page).response["violations"]
+    return [
+        {"rule": rule["id"], "where": [node["html"] for node in rule["nodes"]]}
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+    ]
+
+
+def at_home(page: Page) -> None:
+    page.goto("/")
+
+
+def with_a_drawing(page: Page) -> None:
+    open_task(page)
+    draw_strokes(page, *four())
+    choose(page, other_than(reading(page)))
+
+
+def with_a_verdict(page: Page) -> None:
+    with_a_drawing(page)
+    submit(page)
+    verdict(page, "You fooled it")
+
+
+def at_own_work(page: Page) -> None:
+    with_a_verdict(page)
+    page.goto("/me/work/")
+    expect(page.locator(".work__item").first).to_be_visible()
+
+
+def about_to_take_back(page: Page) -> None:
+    at_own_work(page)
+    page.get_by_role("link", name="Take back").first.click()
+    expect(page.get_by_role("heading", name="Take this back?")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "situation", [at_home, with_a_drawing, with_a_verdict, at_own_work, about_to_take_back]
+)
+def test_no_serious_barrier(visit: Visits, situation: Callable[[Page], None], scheme: str) -> None:
+    page = visit("anna", color_scheme=scheme)
+    situation(page)
+    assert violations(page) == []
+
+
+def test_a_missing_page_says_where_to_go(visit: Visits) -> None:
+    page = visit()
+    page.goto("/tasks/no-such-task/")
+    expect(page.get_by_role("heading", name="Nothing is here")).to_be_visible()
+    page.get_by_role("link", name="See the tasks").click()
+    expect(page).to_have_url(f"{visit.server.url}/")
+    visit.forgive("404")
