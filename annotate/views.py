@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.models import User, WorkSession
 from annotate import services
-from annotate.models import Task
+from annotate.models import Round, Task
 from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, work_item
 from annotate.queries import Participant, open_target, progress_of, visible_task
 
@@ -26,12 +26,14 @@ DRAWN_KINDS = {"image"}  # kinds of input that have a page here; the others go o
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """Every task that this person may see."""
-    tasks = Task.objects.visible_to(request.user).select_related("config").order_by("id")
+    tasks = list(Task.objects.visible_to(request.user).select_related("config").order_by("id"))
+    open_rounds = Round.objects.filter(task__in=tasks, status=Round.Status.OPEN)
+    numbers = dict(open_rounds.values_list("task_id", "number"))
     entries = [
         {
             "task": task,
             "goal": task.config.file.instructions.goal if task.config else "",
-            "target": open_target(task.pk),
+            "round": numbers.get(task.pk),
             "has_page": task.input_kind in DRAWN_KINDS,
         }
         for task in tasks

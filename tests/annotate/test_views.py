@@ -46,6 +46,15 @@ def test_home_leads_a_guest_to_the_task(client: Client, task: Task) -> None:
     assert f'href="{TASK_PAGE}"' in html
 
 
+def test_home_asks_as_much_for_many_tasks_as_for_one(
+    client: Client, task: Task, django_assert_num_queries: Any
+) -> None:
+    for number in range(3):
+        cast.digits_task(slug=f"more-{number}")
+    with django_assert_num_queries(2):
+        client.get("/")
+
+
 def test_home_without_tasks_says_what_to_do(client: Client, db: None) -> None:
     assert "No task yet" in client.get("/").content.decode()
 
