@@ -144,12 +144,7 @@ def create_first_admin() -> Login | None:
     """Create an admin with a random password; None when there is one who can sign in."""
     if User.objects.filter(role=Role.ADMIN, is_active=True).exists():
         return None
-    taken = set(
-        User.objects.filter(username__startswith="admin").values_list("username", flat=True)
-    )
-    name = next(
-        name for name in ("admin", *(f"admin{n}" for n in range(2, 10**6))) if name not in taken
-    )
+    name = _first_free_name("admin")
     password = secrets.token_urlsafe(12)
     create_user(username=name, role=Role.ADMIN, password=password)
     return Login(name, password)

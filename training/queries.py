@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from annotate.models import Example, ModelVersion, Round, Task
-from annotate.queries import open_target
+from annotate.models import Example, ModelVersion, Task
+from annotate.queries import Target
 from training.config import RetrainingSettings
 from training.models import SnapshotItem, TrainingRun
 
@@ -37,15 +37,12 @@ def active_run(task_id: int) -> TrainingRun | None:
     return TrainingRun.objects.filter(task_id=task_id, status__in=TrainingRun.ACTIVE).first()
 
 
-def trainable_target(task_id: int) -> tuple[Round, ModelVersion] | None:
-    """The open round and its newest model that can learn: one with weights and clean data here."""
-    target = open_target(task_id)
+def trainable_model(target: Target | None) -> ModelVersion | None:
+    """The newest of the open round's models that can learn: with weights and clean data here."""
     if target is None or target.task.input_kind != "image":
         return None
-    for model in reversed(target.models):
-        if model.artifact and "base" in model.config:
-            return target.round, model
-    return None
+    able = [model for model in target.models if model.artifact and "base" in model.config]
+    return able[-1] if able else None
 
 
 def learned_examples(model: ModelVersion | None) -> QuerySet[SnapshotItem]:

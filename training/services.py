@@ -21,7 +21,7 @@ from accounts.services import record_event
 from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
 from annotate.models import ModelVersion, Round, Task
-from annotate.queries import open_target
+from annotate.queries import Target, open_target
 from annotate.rounds import open_next_round, register_model
 from ml.artifacts import Artifact
 from training.gates import GateResult, passed
@@ -29,7 +29,7 @@ from training.models import TrainingRun
 from training.queries import (
     active_run,
     settings_of,
-    trainable_target,
+    trainable_model,
     verified_foolings,
     waiting_foolings,
 )
@@ -56,11 +56,15 @@ def start_if_due(task: Task) -> TrainingRun | None:
     if task.input_kind != "image" or task.config is None or active_run(task.pk) is not None:
         return None
     settings = settings_of(task)
-    if settings.trigger is None or trainable_target(task.pk) is None:
+    if settings.trigger is None:
         return None
     if waiting_foolings(task.pk)[: settings.trigger].count() < settings.trigger:
         return None
-    return _begin(task, Origin.TRIGGER)
+    target = open_target(task.pk)
+    parent = trainable_model(target)
+    if target is None or parent is None:
+        return None
+    return _begin(target, parent, Origin.TRIGGER)
 
 
 def start_all_due() -> list[TrainingRun]:
@@ -77,8 +81,8 @@ def request_run(*, actor: User, task: Task) -> TrainingRun:
     with durable():
         if not task.is_owned_by(actor):
             raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
-        _require_something_to_learn(task)
-        run = _begin(task, Origin.OWNER, requested_by=actor)
+        target, parent = _something_to_learn(task)
+        run = _begin(target, parent, Origin.OWNER, requested_by=actor)
         if run is None:
             raise Conflict("already_training", f"A training run of {task.slug} is already active.")
     return run
@@ -87,20 +91,23 @@ def request_run(*, actor: User, task: Task) -> TrainingRun:
 def begin_here(*, task: Task) -> tuple[TrainingRun, uuid.UUID]:
     """Begin a run that this very process carries out; returns it with its claim."""
     with durable():
-        _require_something_to_learn(task)
-        run = _begin(task, Origin.COMMAND, claim=uuid.uuid4())
+        target, parent = _something_to_learn(task)
+        run = _begin(target, parent, Origin.COMMAND, claim=uuid.uuid4())
         if run is None:
             raise Conflict("already_training", f"A training run of {task.slug} is already active.")
     assert run.claim is not None
     return run, run.claim
 
 
-def _require_something_to_learn(task: Task) -> None:
+def _something_to_learn(task: Task) -> tuple[Target, ModelVersion]:
+    """The open round and the model that would learn; Refused says what is missing."""
     if task.input_kind != "image":
         raise Refused("not_trainable", "Only the models of image tasks are trained here.")
-    if open_target(task.pk) is None:
+    target = open_target(task.pk)
+    if target is None:
         raise Refused("no_open_round", f"{task.slug} has no open round.", status=409)
-    if trainable_target(task.pk) is None:
+    parent = trainable_model(target)
+    if parent is None:
         raise Refused(
             "no_base_data",
             "The round's model was not trained here: there is no clean data to mix in and to "
@@ -111,19 +118,19 @@ def _require_something_to_learn(task: Task) -> None:
         raise Refused(
             "nothing_verified", f"{task.slug} has no verified fooling to learn from.", status=409
         )
+    return target, parent
 
 
 def _begin(
-    task: Task,
+    target: Target,
+    parent: ModelVersion,
     origin: str,
     *,
     requested_by: User | None = None,
     claim: uuid.UUID | None = None,
 ) -> TrainingRun | None:
     """Insert the run, queued or claimed; None when another one is active."""
-    target = trainable_target(task.pk)
-    assert target is not None
-    round_, parent = target
+    task, round_ = target.task, target.round
     now = timezone.now()
     run = TrainingRun(
         task=task,

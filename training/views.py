@@ -13,11 +13,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.models import User
 from annotate.errors import Refused
 from annotate.models import ModelVersion, Task
-from annotate.queries import open_target
+from annotate.queries import Target, open_target
 from annotate.rounds import change_target
 from training import services
 from training.models import TrainingRun
-from training.queries import active_run, settings_of, trainable_target, waiting_foolings
+from training.queries import active_run, settings_of, trainable_model, waiting_foolings
 
 NO_CONTENT = 204
 RUNS_SHOWN = 20
@@ -38,7 +38,9 @@ def _owned_task(request: HttpRequest, slug: str) -> Task:
 def training_page(request: HttpRequest, slug: str) -> HttpResponse:
     """The whole page."""
     task = _owned_task(request, slug)
-    return render(request, "training/training.html", _state(task) | _history(task))
+    target = open_target(task.pk)
+    context = _state(task, target) | _history(task, target)
+    return render(request, "training/training.html", context)
 
 
 @require_GET
@@ -50,11 +52,12 @@ def live_part(request: HttpRequest, slug: str) -> HttpResponse:
     stays open while a run goes on.
     """
     task = _owned_task(request, slug)
-    state = _state(task)
+    target = open_target(task.pk)
+    state = _state(task, target)
     if request.GET.get("seen") == state["version"]:
         return HttpResponse(status=NO_CONTENT)
     if request.GET.get("history") != state["history_version"]:
-        state |= _history(task)
+        state |= _history(task, target)
     return render(request, "training/live_answer.html", state)
 
 
@@ -98,9 +101,8 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     return render(request, "training/serve.html", context, status=400 if complaint else 200)
 
 
-def _state(task: Task) -> dict[str, Any]:
+def _state(task: Task, target: Target | None) -> dict[str, Any]:
     """What the live part shows, with a version that is another whenever it looks different."""
-    target = open_target(task.pk)
     run = active_run(task.pk)
     settings = settings_of(task)
     waiting = waiting_foolings(task.pk).count()
@@ -122,15 +124,14 @@ def _state(task: Task) -> dict[str, Any]:
         "percent": percent,
         "settings": settings,
         "waiting": waiting,
-        "may_train": trainable_target(task.pk) is not None,
+        "may_train": trainable_model(target) is not None,
         "history_version": history_version,
         "version": "|".join(map(str, (history_version, waiting, settings.trigger, *shown))),
     }
 
 
-def _history(task: Task) -> dict[str, Any]:
+def _history(task: Task, target: Target | None) -> dict[str, Any]:
     """The runs that ended and the models there are, newest first."""
-    target = open_target(task.pk)
     serving = target.models if target else ()
     runs = (
         TrainingRun.objects.filter(task=task)

@@ -1,4 +1,4 @@
-"""A small world for training tests: a quickly trained base model, and foolings that are verified."""
+"""A small world for training tests: a model trained in a second, foolings that are verified."""
 
 from __future__ import annotations
 

@@ -1,0 +1,119 @@
+"""retrain, freeze and worker on the command line."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django_tasks_db.models import DBTaskResult
+
+from accounts.models import User
+from annotate.models import Task
+from tests.training.world import serving, verified_fooling, verified_foolings
+from training import services
+from training.management.commands import worker
+from training.models import Snapshot, TrainingRun
+from training.queries import waiting_foolings
+
+
+def run_command(name: str, *arguments: str) -> list[str]:
+    out = StringIO()
+    call_command(name, *arguments, stdout=out)
+    return out.getvalue().splitlines()
+
+
+def test_retrain_ends_with_its_summary(
+    trained: Task, owner: User, annotator: User, other_annotator: User
+) -> None:
+    verified_foolings(trained, [annotator, other_annotator], owner, 2)
+    lines = run_command("retrain", "digits", "--json")
+    summary = json.loads(lines[-1])
+    assert (summary["status"], summary["candidate"]) == ("promoted", "digits-2")
+    assert summary["gates"]["new round"] is True
+    assert summary["snapshot"] == Snapshot.objects.get().sha256
+    assert lines[-2] == "digits-2 passed every gate and serves round 2."
+    assert serving(trained).name == "digits-2"
+    run = TrainingRun.objects.get()
+    assert (run.origin, run.requested_by) == ("command", None)
+    assert not DBTaskResult.objects.exists()
+
+
+def test_retrain_refuses_with_a_sentence(trained: Task, owner: User, annotator: User) -> None:
+    with pytest.raises(CommandError, match="no verified fooling"):
+        run_command("retrain", "digits")
+    with pytest.raises(CommandError, match="There is no task letters"):
+        run_command("retrain", "letters")
+    verified_fooling(trained, annotator, owner, 1)
+    services.request_run(actor=owner, task=trained)
+    with pytest.raises(CommandError, match="already active"):
+        run_command("retrain", "digits")
+
+
+def test_retrain_that_is_stopped_at_the_terminal_ends_its_run(
+    trained: Task, owner: User, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified_fooling(trained, annotator, owner, 1)
+
+    def interrupted(*_: object) -> TrainingRun:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.management.commands.retrain.carry_out", interrupted)
+    with pytest.raises(CommandError, match="nothing was promoted"):
+        run_command("retrain", "digits")
+    assert TrainingRun.objects.get().reason == "It was stopped at the terminal."
+
+
+def test_freeze_prints_counts_and_hash_and_uses_nothing_up(
+    trained: Task, owner: User, annotator: User, other_annotator: User
+) -> None:
+    with pytest.raises(CommandError, match="no verified fooling"):
+        run_command("freeze", "digits")
+    verified_foolings(trained, [annotator, other_annotator], owner, 3)
+    first = json.loads(run_command("freeze", "digits", "--json")[-1])
+    second = json.loads(run_command("freeze", "digits", "--json")[-1])
+    assert (first["items"], first["train"], first["held_out"]) == (6, 3, 3)
+    assert first["sha256"] == second["sha256"]
+    assert first["snapshot"] != second["snapshot"]
+    assert waiting_foolings(trained.pk).count() == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_worker_carries_out_what_waits(
+    owner: User, annotator: User, other_annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.training.world import trained_task
+
+    monkeypatch.setattr(worker.os, "nice", lambda by: 0)
+    monkeypatch.setattr(worker.Command, "configure_logging", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    task = trained_task(owner)
+    verified_foolings(task, [annotator, other_annotator], owner, 1)
+    services.request_run(actor=owner, task=task)
+    call_command("worker", "--batch")
+    assert TrainingRun.objects.get().status == "promoted"
+    assert DBTaskResult.objects.get().status == "SUCCESSFUL"
+
+
+def test_housekeeping_survives_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    from django.db import OperationalError
+
+    done, looks = threading.Event(), 0
+
+    def away() -> list[Any]:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            done.set()
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(worker, "LOOK_EVERY", 0)
+    monkeypatch.setattr(worker.tasks, "resume_interrupted", away)
+    thread = threading.Thread(target=worker.keep_house, args=(done,))
+    thread.start()
+    thread.join(30)
+    assert looks == 2

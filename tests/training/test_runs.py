@@ -1,0 +1,386 @@
+"""One retraining from its claim to its verdict."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+from django_tasks import TaskResultStatus
+from django_tasks_db.models import DBTaskResult
+
+from accounts.models import Event, User
+from accounts.transactions import durable
+from annotate import rounds
+from annotate.models import Example, ModelVersion, Task
+from annotate.signals import round_opened
+from ml.backends import open_backend
+from tests import cast
+from tests.training.world import (
+    serving,
+    trained_task,
+    verified_fooling,
+    verified_foolings,
+)
+from training import services, tasks
+from training.heartbeat import heartbeat
+from training.models import AuthorSplit, SnapshotItem, TrainingRun
+from training.queries import learned_examples
+from training.retraining import carry_out
+from training.snapshots import digest_of
+from validate.services import adjudicate
+
+
+def retrain(task: Task, **changes: Any) -> TrainingRun:
+    run, claim = services.begin_here(task=task)
+    return carry_out(run, claim)
+
+
+@pytest.fixture
+def authors(annotator: User, other_annotator: User) -> list[User]:
+    return [annotator, other_annotator]
+
+
+def test_a_candidate_that_passes_opens_the_next_round(
+    trained: Task, owner: User, authors: list[User], django_capture_on_commit_callbacks: Any
+) -> None:
+    verified_foolings(trained, authors, owner, 3)
+    news: list[dict[str, Any]] = []
+
+    def hear(sender: object, **what: Any) -> None:
+        news.append(what)
+
+    round_opened.connect(hear)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            run = retrain(trained)
+    finally:
+        round_opened.disconnect(hear)
+    assert run.status == "promoted", run.reason
+    assert [(item["task"], item["round"], item["model"]) for item in news] == [
+        ("digits", 2, "digits-2")
+    ]
+    model = serving(trained)
+    assert (model, model.parent) == (run.candidate, run.parent)
+    assert trained.rounds.get(number=1).status == "closed"
+    assert (run.progress, run.claim) == (1.0, None)
+    backend = open_backend(Path(settings.ARTIFACT_DIR) / model.artifact, model.sha256)
+    assert backend.labels == tuple(cast.DIGITS)
+
+
+def test_a_model_says_where_it_came_from(trained: Task, owner: User, authors: list[User]) -> None:
+    verified_foolings(trained, authors, owner, 3)
+    run = retrain(trained)
+    model = run.candidate
+    assert model is not None
+    assert run.snapshot is not None
+    assert model.config["seed"] == 0
+    assert {"epochs", "batch_size", "learning_rate", "momentum", "mix", "base"} <= set(model.config)
+    assert model.config["base"] == run.parent.config["base"]
+    assert model.provenance["data"]["sha256"] == run.snapshot.sha256
+    assert model.provenance["training_run"] == str(run.uid)
+    assert len(model.provenance["code"]["sources_sha256"]) == 64
+    assert model.metrics["clean"]["items"] == run.parent.config["base"]["held_out"]
+    assert model.metrics["new_round"]["before"] == 0.0
+    verbs = Event.objects.filter(object_type="trainingrun").values_list("verb", flat=True)
+    assert sorted(verbs) == ["began_training", "ended_training"]
+
+
+def test_the_same_data_trains_the_same_weights(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    verified_foolings(trained, authors, owner, 2)
+    first = retrain(trained)
+    with durable():
+        rounds.open_next_round(task=trained, models=[first.parent])
+    second = retrain(trained)
+    assert first.candidate is not None
+    assert second.candidate is not None
+    assert first.candidate.sha256 == second.candidate.sha256
+
+
+def test_test_authors_are_absent_from_training(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    verified_foolings(trained, authors, owner, 3)
+    run = retrain(trained)
+    items = SnapshotItem.objects.filter(snapshot=run.snapshot)
+    by_side = {
+        side: set(items.filter(split=side).values_list("example__author", flat=True))
+        for side in ("train", "held_out")
+    }
+    assert by_side["train"]
+    assert by_side["held_out"]
+    assert not by_side["train"] & by_side["held_out"]
+    assert AuthorSplit.objects.count() == 2
+    gate = next(gate for gate in run.gates if gate["name"] == "authors")
+    assert gate["passed"]
+
+
+def test_a_snapshot_stays_what_it_was(trained: Task, owner: User, authors: list[User]) -> None:
+    examples = verified_foolings(trained, authors, owner, 2)
+    run = retrain(trained)
+    snapshot = run.snapshot
+    assert snapshot is not None
+    adjudicate(actor=owner, example_id=examples[0].pk, status="rejected", reason="A mistake.")
+    items = list(snapshot.items.select_related("example__round"))
+    assert len(items) == 4
+    assert digest_of(reversed(items)) == snapshot.sha256
+    changed = [items[0], *items[1:]]
+    changed[0].label = "another"
+    assert digest_of(changed) != snapshot.sha256
+
+
+def test_a_refused_candidate_is_kept_with_the_reason(owner: User, authors: list[User]) -> None:
+    task = trained_task(owner, gates={"min_verified": 1000})
+    verified_foolings(task, authors, owner, 2)
+    before = serving(task)
+    run = retrain(task)
+    assert run.status == "refused"
+    assert "at least 1000 needed" in run.reason
+    assert run.candidate is not None
+    assert run.candidate.artifact
+    assert serving(task) == before
+    opened = rounds.change_target(actor=owner, task=task, model=run.candidate, reason="I looked.")
+    assert (opened.number, serving(task)) == (2, run.candidate)
+
+
+def test_one_author_alone_gives_no_test_and_no_promotion(
+    trained: Task, owner: User, annotator: User
+) -> None:
+    verified_foolings(trained, [annotator], owner, 4)
+    run = retrain(trained)
+    assert run.status == "refused"
+    assert "no held-out items" in run.reason
+
+
+def test_an_owner_may_keep_promotion_to_themselves(owner: User, authors: list[User]) -> None:
+    task = trained_task(owner, promote="by_owner")
+    verified_foolings(task, authors, owner, 2)
+    run = retrain(task)
+    assert run.status == "passed"
+    assert "leaves promotion" in run.reason
+    assert task.rounds.count() == 1
+
+
+def test_a_round_that_closed_meanwhile_is_not_overruled(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    verified_foolings(trained, authors, owner, 2)
+    older = cast.fixed_model(trained)
+    run, claim = services.begin_here(task=trained)
+
+    def roll_back(fraction: float, _: str) -> None:
+        if fraction > 0.5 and serving(trained) != older:
+            rounds.change_target(actor=owner, task=trained, model=older, reason="It got worse.")
+
+    run = carry_out(run, claim, roll_back)
+    assert run.status == "passed"
+    assert "was closed while" in run.reason
+    assert serving(trained) == older
+
+
+def test_earlier_rounds_are_tested_on_what_their_promotion_froze(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    late = cast.submission(trained, authors[0], 77)
+    verified_foolings(trained, authors, owner, 2)
+    assert retrain(trained).status == "promoted"
+    learned = set(learned_examples(serving(trained)).values_list("example_id", flat=True))
+    assert len(learned) == 4
+    adjudicate(actor=owner, example_id=late.pk, status="verified", reason="It is one.")
+    verified_foolings(trained, authors, owner, 2, first_seed=200)
+    run = retrain(trained)
+    assert list(run.metrics["earlier_rounds"]) == ["1"]
+    held_out = SnapshotItem.objects.filter(snapshot=run.snapshot, split="held_out")
+    assert run.metrics["earlier_rounds"]["1"]["items"] == (
+        held_out.filter(example__in=learned).count()
+    )
+    assert run.metrics["new_round"]["items"] == held_out.exclude(example__in=learned).count()
+    verified = next(gate for gate in run.gates if gate["name"] == "verified")
+    assert verified["value"] == 5  # the late one of round 1 is new to the model, too
+
+
+def test_missing_clean_data_fails_with_a_sentence(
+    trained: Task, owner: User, annotator: User
+) -> None:
+    verified_fooling(trained, annotator, owner, 1)
+    base = serving(trained).config["base"]
+    (Path(settings.ARTIFACT_DIR) / base["file"]).unlink()
+    run = retrain(trained)
+    assert run.status == "failed"
+    assert "is missing" in run.reason
+    assert not ModelVersion.objects.filter(parent__isnull=False).exists()
+
+
+def silence(run: TrainingRun) -> None:
+    """As after a kill -9: nobody writes heartbeats any more."""
+    long_ago = timezone.now() - 2 * services.STALE_AFTER
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=long_ago, created_at=long_ago)
+    run.refresh_from_db()
+
+
+def test_a_run_whose_worker_was_killed_begins_again_by_itself(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    verified_foolings(trained, authors, owner, 2)
+    run = services.request_run(actor=owner, task=trained)
+    dead = services.claim_run(run.uid)
+    assert dead is not None
+    DBTaskResult.objects.update(status=TaskResultStatus.RUNNING)
+    assert tasks.resume_interrupted() == []  # it is alive
+    silence(run)
+    assert tasks.resume_interrupted() == [run]
+    assert tasks.resume_interrupted() == []
+    job = DBTaskResult.objects.get(status=TaskResultStatus.READY)
+    assert tasks.run_training.call(*job.args_kwargs["args"]) == "promoted"
+    # The old process wakes up: nothing that it writes counts.
+    with pytest.raises(services.Superseded):
+        services.report(*dead, progress=0.5)
+    assert carry_out(*dead).status == "promoted"
+    assert ModelVersion.objects.count() == 2
+
+
+def test_a_second_worker_cannot_take_a_run_that_is_alive(
+    trained: Task, owner: User, annotator: User
+) -> None:
+    verified_fooling(trained, annotator, owner, 1)
+    run = services.request_run(actor=owner, task=trained)
+    assert services.claim_run(run.uid) is not None
+    assert services.claim_run(run.uid) is None
+    assert tasks.run_training.call(str(run.uid)) == "not to be had"
+
+
+def test_a_queued_run_that_lost_its_job_gets_another(
+    trained: Task, owner: User, annotator: User
+) -> None:
+    verified_fooling(trained, annotator, owner, 1)
+    run = services.request_run(actor=owner, task=trained)
+    DBTaskResult.objects.update(status=TaskResultStatus.RUNNING)  # killed before it claimed the run
+    silence(run)
+    assert tasks.resume_interrupted() == [run]
+    assert DBTaskResult.objects.filter(status=TaskResultStatus.READY).count() == 1
+
+
+def test_a_run_that_begins_again_keeps_what_it_froze(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    verified_foolings(trained, authors, owner, 2)
+    run = services.request_run(actor=owner, task=trained)
+    claimed = services.claim_run(run.uid)
+    assert claimed is not None
+
+    class Killed(BaseException):
+        pass
+
+    def be_killed(fraction: float, _: str) -> None:
+        if fraction > 0.5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        carry_out(*claimed, be_killed)
+    frozen = TrainingRun.objects.get().snapshot
+    assert frozen is not None
+    verified_foolings(trained, authors, owner, 1, first_seed=300)
+    silence(run)
+    tasks.resume_interrupted()
+    tasks.run_training.call(str(run.uid))
+    run.refresh_from_db()
+    assert run.status == "promoted"
+    assert run.snapshot == frozen
+    assert frozen.items.count() == 4
+
+
+def test_a_worker_that_is_told_to_stop_gives_the_run_back(
+    trained: Task, owner: User, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified_fooling(trained, annotator, owner, 1)
+    run = services.request_run(actor=owner, task=trained)
+
+    def stop(*_: object) -> TrainingRun:
+        raise SystemExit(1)
+
+    monkeypatch.setattr(tasks, "carry_out", stop)
+    DBTaskResult.objects.all().delete()
+    with pytest.raises(SystemExit):
+        tasks.run_training.call(str(run.uid))
+    run.refresh_from_db()
+    assert (run.status, run.claim) == ("queued", None)
+    assert DBTaskResult.objects.count() == 1
+
+
+def test_progress_is_written_while_it_trains(
+    trained: Task, owner: User, authors: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.retraining.WRITE_EVERY", 0)
+    verified_foolings(trained, authors, owner, 2)
+    run, claim = services.begin_here(task=trained)
+    seen: list[tuple[float, str]] = []
+
+    def look(fraction: float, sentence: str) -> None:
+        row = TrainingRun.objects.get()
+        assert (row.progress, row.stage) == (fraction, sentence)
+        seen.append((fraction, sentence))
+
+    carry_out(run, claim, look)
+    fractions = [fraction for fraction, _ in seen]
+    assert fractions == sorted(fractions)
+    assert any("epoch 1 of 1" in sentence for _, sentence in seen)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_heartbeat_goes_on_beside_the_training(
+    owner: User, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    task = trained_task(owner)
+    verified_fooling(task, annotator, owner, 1)
+    run, claim = services.begin_here(task=task)
+    silence(run)
+    beaten = threading.Event()
+
+    def report(*given: Any) -> None:
+        services.report(*given)
+        beaten.set()
+
+    monkeypatch.setattr("training.heartbeat.INTERVAL", 0.01)
+    monkeypatch.setattr("training.heartbeat.report", report)
+    with heartbeat(run, claim):
+        assert beaten.wait(20)
+    run.refresh_from_db()
+    assert run.heartbeat_at is not None
+    assert run.heartbeat_at > timezone.now() - timedelta(seconds=25)
+
+
+def test_an_unknown_setting_is_a_mistake_in_the_task_file() -> None:
+    from annotate.config import TaskFileError, parse_task_file
+
+    for section, complaint in [
+        ({"triger": 3}, "triger"),
+        ({"trigger": 0}, "greater than or equal to 1"),
+        ({"gates": {"min_verifed": 3}}, "min_verifed"),
+        ({"gates": {"clean_margin": 3}}, "clean_margin"),
+    ]:
+        with pytest.raises(TaskFileError, match=complaint):
+            parse_task_file(cast.task_file(retraining=section))
+
+
+def test_relabelled_foolings_are_not_learned_from(
+    trained: Task, owner: User, annotator: User
+) -> None:
+    verified_fooling(trained, annotator, owner, 1)
+    other = cast.submission(trained, annotator, 2)
+    adjudicate(
+        actor=owner,
+        example_id=other.pk,
+        status=Example.Status.RELABELLED,
+        label=other.prediction,
+        reason="It is what the model said.",
+    )
+    run = retrain(trained)
+    assert run.snapshot is not None
+    assert run.snapshot.items.count() == 1
