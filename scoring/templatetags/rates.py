@@ -26,13 +26,6 @@ def percent_precise(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-@register.filter
-def between(rate: Rate) -> str:
-    """The interval in words."""
-    low, high = rate.interval
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
-
-
 @register.inclusion_tag("components/interval.html")
 def interval(rate: Rate, name: str) -> dict[str, Any]:
     """The drawing of a rate with its interval."""
@@ -41,5 +34,5 @@ def interval(rate: Rate, name: str) -> dict[str, Any]:
         "low": f"{100 * low:.2f}",
         "width": f"{100 * (high - low):.2f}",
         "point": f"{100 * (rate.value or 0):.2f}",
-        "text": f"{name} {percent(rate.value)}, between {between(rate)}",
+        "text": f"{name} {percent(rate.value)}, from {100 * low:.0f} to {100 * high:.0f} %",
     }

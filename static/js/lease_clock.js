@@ -31,6 +31,8 @@ export class LeaseClock extends EventTarget {
   start(expiresAt) {
     this.stop();
     this.#endsAt = Date.parse(expiresAt) - this.#skewMs;
+    // What was leased just now has not run out: this device's clock was set, or it slept.
+    if (this.#endsAt <= Date.now()) this.#endsAt = Date.now() + this.#leaseSeconds * 1000;
     this.#timer = setInterval(() => this.#tick(), 1000);
     this.#tick();
   }

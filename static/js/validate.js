@@ -1,5 +1,6 @@
 /** The validator's page: one item at a time, answered by one key, the next one in the answer. */
 import { showChoices, showInput } from "./item.js";
+import { answerInWords, emptyInWords } from "./judging_words.js";
 import { LeaseClock } from "./lease_clock.js";
 import { persist } from "./persist.js";
 import { createRest, RestError } from "./rest.js";
@@ -10,8 +11,8 @@ const LOOK_AGAIN_MS = 10_000;
 const BOUNCE_MS = 300;
 
 /** @typedef {import("./item.js").Item} Item */
-/** @typedef {{ votes: number, today: number, waiting: number, skipped: number }} Progress */
-/** @typedef {{ label: string } | { flag: string, reason?: string }} Answer */
+/** @typedef {import("./judging_words.js").Progress} Progress */
+/** @typedef {import("./judging_words.js").Answer} Answer */
 /** @typedef {{ lease: string, example: string, answer: Answer }} Ballot an answer on its way */
 
 /**
@@ -57,6 +58,7 @@ const clock = new LeaseClock(part("time", HTMLProgressElement), part("time-words
   leaseSeconds: page.leaseSeconds,
   serverNow: page.now,
 });
+const severalLabels = page.kind === "text_multilabel";
 const queue = `tasks/${page.slug}/validations`;
 
 /** What is on the screen. @type {Item | null} */
@@ -90,7 +92,7 @@ function showItem(next) {
     part("first-key", HTMLElement).textContent = keys[0] ?? "";
     part("last-key", HTMLElement).textContent = keys.at(-1) ?? "";
     part("label-keys", HTMLElement).hidden = keys.length === 0;
-    written.hidden = next.choices.length > 0;
+    written.hidden = !severalLabels && next.choices.length > 0;
     written.reset();
     flagForm.reset();
     mark(last?.example === next.example ? last.answer : null);
@@ -105,7 +107,8 @@ function showItem(next) {
   lost.hidden = empty.hidden = true;
   judged.hidden = answers.hidden = false;
   desk.removeAttribute("aria-busy");
-  desk.classList.remove("judging__desk--lost");
+  judged.classList.remove("judged--lost");
+  answers.inert = false;
   clock.start(next.expires_at);
 }
 
@@ -121,32 +124,13 @@ async function showEmpty(progress) {
   const known = progress ?? (await rest.get(`${queue}/progress/`).catch(() => undefined));
   if (!known || item) return;
   showProgress(known);
-  const { title, words } = whyEmpty(known);
+  const { title, words } = emptyInWords(known);
   part("empty-title", HTMLElement).textContent = title;
   part("empty-words", HTMLElement).textContent = words;
   part("look-again", HTMLFormElement).hidden = known.skipped === 0;
   if (!empty.hidden) return;
   empty.hidden = false;
   if (document.activeElement === document.body) part("empty-title", HTMLElement).focus();
-}
-
-/**
- * @param {Progress} progress
- * @returns {{ title: string, words: string }}
- */
-function whyEmpty({ waiting, skipped, votes }) {
-  if (waiting > 0) {
-    const what = waiting === 1 ? "The one that waits is" : `The ${waiting} that wait are`;
-    return { title: "Others are on it", words: `${what} with other validators right now.` };
-  }
-  if (skipped > 0) {
-    const them = skipped === 1 ? "the one" : `the ${skipped}`;
-    return { title: "Only skipped ones are left", words: `Nothing waits for you but ${them} you skipped.` };
-  }
-  if (votes > 0) {
-    return { title: "All done", words: "You have answered everything that waits. Thank you." };
-  }
-  return { title: "Nothing waits right now", words: "When somebody fools the model, it comes here." };
 }
 
 /** @param {Progress} progress */
@@ -166,11 +150,17 @@ function mark(answer) {
     const chosen =
       answer !== null &&
       ("label" in answer
-        ? button.dataset.label === answer.label
+        ? [answer.label].flat().includes(button.dataset.label ?? "")
         : button.dataset.part === (answer.flag === "unsure" ? "unsure" : "flag"));
     button.classList.toggle("is-chosen", chosen);
     button.setAttribute("aria-pressed", String(chosen));
   }
+}
+
+/** @returns {Set<string>} what is marked */
+function chosenLabels() {
+  const marked = choices.querySelectorAll(".is-chosen");
+  return new Set([...marked].map((button) => /** @type {HTMLElement} */ (button).dataset.label ?? ""));
 }
 
 /** @param {string} sentence why the item on the screen is no longer ours to answer */
@@ -178,20 +168,13 @@ function lose(sentence) {
   busy = false;
   ours = false;
   clock.stop();
-  desk.classList.add("judging__desk--lost");
+  judged.classList.add("judged--lost");
+  answers.inert = true;
+  said.textContent = "";
   part("lost-words", HTMLElement).textContent = sentence;
   lost.hidden = false;
   flagDialog.close();
   part("lost-next", HTMLButtonElement).focus();
-}
-
-/** @param {Answer} answer */
-function inWords(answer) {
-  if ("label" in answer) {
-    const name = item?.choices.find(({ value }) => value === answer.label)?.name ?? answer.label;
-    return `You said ${name}.`;
-  }
-  return answer.flag === "unsure" ? "You could not tell." : "You flagged it.";
 }
 
 // --- calls ----------------------------------------------------------------------------------------
@@ -258,7 +241,7 @@ async function send(ballot) {
       "No connection. Your answer is kept and sent when it is back.",
     );
     shelf.remove("ballot");
-    said.textContent = inWords(ballot.answer);
+    said.textContent = answerInWords(ballot.answer, item?.choices ?? []);
     last = { ...ballot, at: performance.now() };
     arrive(next, progress);
   } catch (error) {
@@ -338,11 +321,23 @@ function openFlags() {
 
 choices.addEventListener("click", (event) => {
   const button = event.target instanceof Element ? event.target.closest("[data-label]") : null;
-  if (button instanceof HTMLElement) answerWith({ label: button.dataset.label ?? "" });
+  if (!(button instanceof HTMLElement) || !item) return;
+  const label = button.dataset.label ?? "";
+  if (!severalLabels) answerWith({ label });
+  else if (ours && !busy) {
+    const chosen = chosenLabels();
+    if (!chosen.delete(label)) chosen.add(label);
+    mark({ label: [...chosen] });
+  }
 });
 
 written.addEventListener("submit", (event) => {
   event.preventDefault();
+  if (severalLabels) {
+    const chosen = chosenLabels(); // sent in the task's order, whatever was pressed first
+    answerWith({ label: item?.choices.map(({ value }) => value).filter((v) => chosen.has(v)) ?? [] });
+    return;
+  }
   const label = String(new FormData(written).get("answer") ?? "").trim();
   if (label) answerWith({ label });
 });
@@ -371,6 +366,7 @@ document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || flagDialog.open) return;
   const target = event.target;
   if (target instanceof HTMLTextAreaElement || target instanceof HTMLInputElement) return;
+  if (event.key === "Enter" && target instanceof HTMLElement && target.closest("button, a, summary")) return;
   const key = event.key === "Backspace" ? "z" : event.key.toLowerCase();
   const named = `[data-key="${CSS.escape(key)}"]`;
   // A label's own key comes first, should a task have taken one of ours.

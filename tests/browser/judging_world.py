@@ -1,0 +1,90 @@
+"""Queues for the validators of the browser's server: `python -m tests.browser.judging_world`.
+
+A task for each test, so that none meets what another has answered.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from typing import Any
+
+import django
+
+ITEMS = {
+    "judge-keys": 6,
+    "judge-lost": 2,
+    "judge-late": 2,
+    "judge-offline": 3,
+    "judge-leave": 2,
+    "judge-phone": 2,
+    "judge-board": 1,
+}
+TEXTS: dict[str, dict[str, Any]] = {
+    "judge-pairs": {
+        "file": {"input": "text_pair", "labels": ["follows", "neither", "contradicts"]},
+        "line": {
+            "context": "It has rained since the morning.",
+            "input": {"hypothesis": "The street is wet."},
+            "label": "follows",
+            "prediction": "neither",
+        },
+    },
+    "judge-topics": {
+        "file": {
+            "input": "text_multilabel",
+            "labels": ["food", "money", "sport"],
+            "comparator": {"rule": "label_set"},
+        },
+        "line": {
+            "input": {"text": "A tax on beetroot."},
+            "label": ["food", "money"],
+            "prediction": ["food"],
+        },
+    },
+    "judge-questions": {
+        "file": {
+            "input": "passage_qa",
+            "comparator": {"rule": "string_f1"},
+        },
+        "line": {
+            "input": {"context": "The dike broke in 1953.", "question": "When did it break?"},
+            "label": "1953",
+            "prediction": "1943",
+        },
+    },
+}
+
+
+def main() -> None:
+    from accounts.models import User
+    from tests import cast
+
+    anna = User.objects.get(username="anna")
+    for slug, items in ITEMS.items():
+        task = cast.digits_task(slug=slug, name=slug)
+        for seed in range(items):
+            cast.submission(task, anna, seed)
+    for slug, text in TEXTS.items():
+        add_text(slug, text["file"], text["line"])
+
+
+def add_text(slug: str, file: dict[str, Any], line: dict[str, Any]) -> None:
+    """A task with one text that fooled a model elsewhere."""
+    from django.core.management import call_command
+
+    from annotate import rounds
+    from annotate.config import parse_task_file
+
+    whole = {"slug": slug, "name": slug, "validation": {"policy": "two_plus_one"}, **file}
+    rounds.load_task(file=parse_task_file(whole))
+    known = {"kind": "example", "id": slug, "round": 1, "author": "somebody", "model": "a model"}
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as log:
+        log.write(json.dumps({**known, **line}) + "\n")
+        log.flush()
+        call_command("import_log", slug, log.name)
+
+
+if __name__ == "__main__":
+    django.setup()
+    main()

@@ -1,0 +1,271 @@
+"""The validator's page and the leaderboard in a real Chromium against a real server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, Response, expect
+
+from tests.browser.conftest import PHONE, PROJECT, Server, Visits
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def _queues(server: Server) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "tests.browser.judging_world"],
+        cwd=PROJECT,
+        env=server.environment(),
+        check=True,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _use_queues(_queues: None) -> None:
+    pass
+
+
+def open_queue(page: Page, slug: str) -> None:
+    page.goto(f"/validate/{slug}/")
+    shown(page)
+
+
+def shown(page: Page) -> str:
+    """What is to be judged, once it is there."""
+    expect(page.locator("[data-part=desk]:not([aria-busy]) [data-part=judged]")).to_be_visible()
+    return page.locator("[data-part=input]").inner_html()
+
+
+def press_and_see_the_next(page: Page, key: str) -> None:
+    before = shown(page)
+    page.keyboard.press(key)
+    page.wait_for_function(
+        "before => document.querySelector('[data-part=input]').innerHTML !== before", arg=before
+    )
+
+
+def progress(page: Page, slug: str) -> dict[str, int]:
+    answer = page.request.get(f"/api/v1/tasks/{slug}/validations/progress/")
+    counts: dict[str, int] = answer.json()
+    return counts
+
+
+def count(page: Page, name: str) -> Any:
+    return page.locator(f"[data-progress={name}]")
+
+
+def test_by_keys_alone(visit: Visits) -> None:
+    page = visit("vera")
+    open_queue(page, "judge-keys")
+    said = page.locator("[data-part=said]")
+
+    press_and_see_the_next(page, "7")
+    expect(said).to_have_text("You said 7.")
+    press_and_see_the_next(page, "u")
+    expect(said).to_have_text("You could not tell.")
+    press_and_see_the_next(page, "s")
+    expect(said).to_have_text("You skipped one.")
+
+    page.keyboard.press("f")
+    page.get_by_label("Unreadable, or nothing to see").focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    expect(said).to_have_text("You flagged it.")
+    expect(count(page, "today")).to_have_text("3")
+
+    press_and_see_the_next(page, "Backspace")
+    expect(said).to_have_text("Taken back: here it is again.")
+    expect(page.locator("[data-part=flag]")).to_have_attribute("aria-pressed", "true")
+    press_and_see_the_next(page, "3")
+    press_and_see_the_next(page, "4")
+    page.keyboard.press("5")
+
+    expect(page.get_by_role("heading", name="Only skipped ones are left")).to_be_visible()
+    assert progress(page, "judge-keys") == {"votes": 5, "today": 5, "waiting": 0, "skipped": 1}
+    page.get_by_role("button", name="Look at the skipped ones again").press("Enter")
+    shown(page)
+    page.keyboard.press("9")
+    expect(page.get_by_role("heading", name="All done")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    shown(page)
+
+
+def test_nothing_tells_what_others_said(visit: Visits) -> None:
+    page = visit("vera")
+    bodies: list[dict[str, Any]] = []
+
+    def keep(response: Response) -> None:
+        if "/validations/" in response.url and response.status == 200:
+            bodies.append(response.json())
+
+    page.on("response", keep)
+    open_queue(page, "judge-leave")
+    press_and_see_the_next(page, "1")
+    page.keyboard.press("z")
+    page.wait_for_timeout(300)
+
+    assert len(bodies) >= 3
+    told = json.dumps(bodies)
+    for word in ("fooled", "prediction", "probabilities", "author", "label", "status"):
+        assert f'"{word}"' not in told
+
+
+def test_a_lost_lease_keeps_the_answer_on_the_screen(visit: Visits) -> None:
+    page = visit("vera")
+    with page.expect_response("**/validations/next/") as leased:
+        open_queue(page, "judge-lost")
+    before = shown(page)
+    token = page.evaluate("JSON.parse(document.getElementById('page-data').textContent).csrfToken")
+    given_up = page.request.post(
+        f"/api/v1/validations/{leased.value.json()['lease']}/release/",
+        headers={"X-CSRFToken": token, "Referer": page.url},
+        data={},
+    )
+    assert given_up.status == 204
+
+    page.keyboard.press("7")
+
+    expect(page.locator("[data-part=lost-words]")).to_contain_text("ran out")
+    assert shown(page) == before
+    seven = page.locator("[data-label='7']")
+    expect(seven).to_have_attribute("aria-pressed", "true")
+    assert progress(page, "judge-lost")["votes"] == 0
+    check_access(page)
+
+    page.keyboard.press("Enter")  # the focus is on "Get the next item", and that is this one again
+    expect(page.locator("[data-part=lost]")).to_be_hidden()
+    expect(seven).to_have_attribute("aria-pressed", "true")
+    press_and_see_the_next(page, "7")
+    assert progress(page, "judge-lost")["votes"] == 1
+    visit.forgive("409")
+
+
+def test_when_time_runs_out_the_page_says_so(visit: Visits) -> None:
+    page = visit("vera")
+    page.clock.install()
+    open_queue(page, "judge-late")
+
+    page.clock.run_for(150_000)
+    expect(page.locator("[data-part=time-words]")).to_contain_text("s left")
+    page.clock.run_for(40_000)
+
+    expect(page.locator("[data-part=lost-words]")).to_contain_text("Your time for this one ran out")
+    page.get_by_role("button", name="Get the next item").click()
+    expect(page.locator("[data-part=lost]")).to_be_hidden()
+
+
+def test_an_answer_given_without_a_connection_arrives_once(visit: Visits) -> None:
+    page = visit("vera")
+    open_queue(page, "judge-offline")
+
+    page.context.set_offline(True)
+    before = shown(page)
+    page.keyboard.press("2")
+    expect(page.locator("[data-part=connection-words]")).to_contain_text("Your answer is kept")
+    assert shown(page) == before
+    page.keyboard.press("3")  # changes nothing: the first answer is on its way
+    page.context.set_offline(False)
+    expect(page.locator("[data-part=said]")).to_have_text("You said 2.")
+    expect(page.locator("[data-part=connection]")).to_be_hidden()
+    assert progress(page, "judge-offline")["votes"] == 1
+
+    page.context.set_offline(True)
+    page.keyboard.press("5")
+    expect(page.locator("[data-part=connection-words]")).to_contain_text("Your answer is kept")
+    page.close()
+    context = visit.contexts[-1]
+    context.set_offline(False)
+    page = context.new_page()
+    open_queue(page, "judge-offline")
+    expect(page.locator("[data-part=said]")).to_have_text("You said 5.")
+    assert progress(page, "judge-offline")["votes"] == 2
+    visit.forgive("ERR_INTERNET_DISCONNECTED")
+
+
+def test_leaving_gives_the_item_back(visit: Visits) -> None:
+    page = visit("wim")
+    open_queue(page, "judge-leave")
+    assert progress(page, "judge-leave")["waiting"] == 1
+
+    page.goto("/")
+
+    page.wait_for_timeout(300)
+    assert progress(page, "judge-leave")["waiting"] == 2
+
+
+def test_texts_can_be_judged(visit: Visits) -> None:
+    page = visit("vera")
+    open_queue(page, "judge-pairs")
+    frame = page.locator("[data-part=input]")
+    expect(frame).to_contain_text("It has rained since the morning.")
+    expect(frame).to_contain_text("The street is wet.")
+    page.keyboard.press("1")
+    expect(page.locator("[data-part=said]")).to_have_text("You said follows.")
+
+    open_queue(page, "judge-topics")
+    for key in ("3", "1", "3", "2"):
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-part=said]")).to_have_text("You said food, money.")
+
+    open_queue(page, "judge-questions")
+    page.get_by_label("Your answer").last.fill("1953")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-part=said]")).to_have_text("You said 1953.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "phone"])
+def test_everybody_can_use_it(visit: Visits, size: dict[str, Any], scheme: str) -> None:
+    page = visit("vera", color_scheme=scheme, **size)
+    open_queue(page, "judge-phone")
+    check_access(page)
+    if size:
+        last = page.get_by_role("button", name="Flag").bounding_box()
+        assert last is not None
+        assert last["y"] + last["height"] <= 844, "the desk does not fit on one screen"
+    page.get_by_role("button", name="Flag").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    check_access(page)
+    for path in ("/validate/", "/tasks/judge-board/leaderboard/"):
+        page.goto(path)
+        check_access(page)
+
+
+def check_access(page: Page) -> None:
+    """No serious finding of axe, nothing wider than the screen, everything big enough to press."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    serious = [f for f in found if f["impact"] in ("serious", "critical")]
+    assert [(f["id"], [node["html"] for node in f["nodes"]]) for f in serious] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("main button, main .btn, main summary")]
+            .filter((e) => e.offsetParent && e.getBoundingClientRect().height < 44)
+            .map((e) => e.outerHTML)"""
+    )
+    assert small == []
+
+
+def test_the_leaderboard_follows_without_a_reload(visit: Visits) -> None:
+    board = visit()
+    board.goto("/tasks/judge-board/leaderboard/")
+    board.evaluate("window.unchanged = true")
+    row = board.locator(".board--people tbody tr", has_text="anna").first
+    expect(row.locator("[data-label=Pending]")).to_have_text("100 %")
+    board.locator(".legend summary").focus()
+
+    for name in ("vera", "wim"):
+        page = visit(name)
+        open_queue(page, "judge-board")
+        page.keyboard.press("3")
+        expect(page.locator("[data-part=said]")).to_have_text("You said 3.")
+
+    expect(row.locator("[data-label=Pending]")).to_have_text("0 %", timeout=15_000)
+    assert board.evaluate("window.unchanged")
+    assert board.evaluate("document.activeElement.tagName") == "SUMMARY"

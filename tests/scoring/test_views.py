@@ -1,0 +1,140 @@
+"""The leaderboard page: what it shows, to whom, and that it updates only when something changed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from annotate.models import Round, Task
+from scoring import views
+from scoring.models import Tally
+from tests import cast
+
+BOARD = "/tasks/digits/leaderboard/"
+
+
+def did(author: User, task: Task, submitted: int, verified: int = 0) -> None:
+    Tally.objects.create(
+        round=Round.objects.get(task=task, status=Round.Status.OPEN),
+        author=author,
+        submitted=submitted,
+        fooled=verified,
+        verified=verified,
+    )
+
+
+def own_address(html: str) -> str:
+    """What the boards ask for to update themselves."""
+    found = re.search(r'hx-get="([^"]+)"', html)
+    assert found
+    return found[1].replace("&amp;", "&")
+
+
+def test_everybody_sees_the_board_of_a_public_task(
+    client: Client, task: Task, annotator: User
+) -> None:
+    did(annotator, task, 25, 5)
+
+    html = client.get(BOARD).content.decode()
+
+    assert "anna" in html
+    assert "Verified rate 20 %, from 9 to 39 %" in html
+    assert "digits-1" in html
+
+
+def test_a_hidden_task_has_no_board_for_others(client: Client, owner: User) -> None:
+    cast.digits_task(owner, public=False)
+    assert client.get(BOARD).status_code == 404
+    client.force_login(owner)
+    assert client.get(BOARD).status_code == 200
+
+
+def test_ones_own_row_is_marked(client: Client, task: Task, annotator: User) -> None:
+    did(annotator, task, 25, 5)
+    assert 'aria-current="true"' not in client.get(BOARD).content.decode()
+    client.force_login(annotator)
+    assert 'aria-current="true"' in client.get(BOARD).content.decode()
+
+
+def test_those_below_the_threshold_are_told_how_much_is_missing(
+    client: Client, task: Task, annotator: User
+) -> None:
+    did(annotator, task, 13, 13)
+    html = client.get(BOARD).content.decode()
+    assert "Not ranked yet: a rank takes 20 submissions" in html
+    assert "7 more<" in html
+
+
+def test_the_boards_are_sent_again_only_when_they_changed(
+    client: Client, task: Task, annotator: User
+) -> None:
+    did(annotator, task, 25, 5)
+    again = own_address(client.get(BOARD).content.decode())
+
+    assert client.get(again, headers={"HX-Request": "true"}).status_code == 204
+
+    Tally.objects.update(verified=4)
+    response = client.get(again, headers={"HX-Request": "true"})
+    html = response.content.decode()
+    assert response.status_code == 200
+    assert "<html" not in html
+    assert own_address(html) != again
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_a_round_can_be_chosen_and_stays_chosen(
+    client: Client, task: Task, annotator: User
+) -> None:
+    did(annotator, task, 25, 5)
+
+    html = client.get(BOARD, {"round": "1"}).content.decode()
+
+    assert "People in round 1" in html
+    assert "round=1" in own_address(html)
+
+
+@pytest.mark.parametrize("number", ["2", "0", "-1", "one", "1.0", "²", "9" * 40])
+def test_a_round_that_is_none_is_not_found(client: Client, task: Task, number: str) -> None:
+    assert client.get(BOARD, {"round": number}).status_code == 404
+
+
+def test_an_empty_board_says_what_to_do(client: Client, task: Task) -> None:
+    assert "The first place is free" in client.get(BOARD).content.decode()
+    Round.objects.all().delete()
+    assert "No round has begun" in client.get(BOARD).content.decode()
+
+
+def test_names_are_text(client: Client, task: Task, annotator: User) -> None:
+    User.objects.filter(pk=annotator.pk).update(username="<b>anna</b>")
+    annotator.refresh_from_db()
+    did(annotator, task, 25, 5)
+    assert "&lt;b&gt;anna&lt;/b&gt;" in client.get(BOARD).content.decode()
+
+
+def test_a_long_board_is_cut_but_never_before_ones_own_row(
+    client: Client, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "SHOWN_PEOPLE", 2)
+    people = [cast.person(f"person-{number}") for number in range(5)]
+    for number, author in enumerate(people):
+        did(author, task, 30, 10 - number)
+    client.force_login(people[4])
+
+    html = client.get(BOARD).content.decode()
+
+    assert [f"person-{number}" in html for number in range(4)] == [True, True, False, False]
+    assert 'aria-current="true"' in html
+    assert "And 2 more" in html
+
+
+def test_the_page_costs_the_same_however_long_it_is(
+    client: Client, task: Task, django_assert_num_queries: Any
+) -> None:
+    for number in range(6):
+        did(cast.person(f"person-{number}"), task, 30, number)
+    with django_assert_num_queries(8):
+        client.get(BOARD)
