@@ -305,12 +305,12 @@ def adjudicate(
             label = example.label
         settle(example, status=status, label=label, actor=actor, reason=reason)
         if status == Example.Status.OPEN and example.queued:
-            _reopen(example)
+            reopen(example)
     return example
 
 
-def _reopen(example: Example) -> None:
-    """Queue an example again; what its votes already decide takes effect at once."""
+def reopen(example: Example) -> None:
+    """Queue a locked example again; what its votes already decide takes effect at once."""
     decision = _decide(example)
     if decision.votes_wanted:
         enqueue(example, priority=0 if example.fooled else 1)

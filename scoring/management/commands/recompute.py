@@ -1,0 +1,75 @@
+"""`manage.py recompute [--check]`: prove that what is stored for speed is what the facts say."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from accounts.models import User
+from annotate.command_line import SummaryCommand
+from annotate.models import Round
+from scoring.recount import Recount, check, repair
+
+
+class Command(SummaryCommand):
+    help = "Recount tallies and queue from the examples, votes and leases, and correct them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--check", action="store_true", help="only compare; exit 1 if anything differs"
+        )
+        super().add_arguments(parser)
+
+    def handle(self, *_: Any, json: bool, **options: Any) -> None:
+        only_check = options["check"]
+        found = check() if only_check else repair()
+        for line in _table(found):
+            self.stdout.write(line)
+        wrong = len(found.tally_differences) + len(found.queue_differences)
+        self.conclude(
+            f"{found.examples} examples, {found.tallies} tallies: "
+            + ("all as counted." if found.agrees else f"{wrong} differ."),
+            {
+                "examples": found.examples,
+                "tallies": found.tallies,
+                "differences": wrong,
+                "repaired": 0 if only_check else wrong,
+                "tally_differences": [asdict(one) for one in found.tally_differences],
+                "queue_differences": [asdict(one) for one in found.queue_differences],
+            },
+            as_json=json,
+        )
+        if only_check and wrong:
+            raise CommandError("What is stored is not what the facts say: run recompute.")
+
+
+def _table(found: Recount) -> list[str]:
+    """One line for each number that differs."""
+    if found.agrees:
+        return []
+    rounds = {
+        pk: f"{slug} round {number}"
+        for pk, slug, number in Round.objects.filter(
+            pk__in={one.round for one in found.tally_differences}
+        ).values_list("pk", "task__slug", "number")
+    }
+    names = User.objects.in_bulk({one.author for one in found.tally_differences})
+    lines = [f"{'where':<44} {'what':<14} {'stored':>7} {'counted':>7}"]
+    for tally in found.tally_differences:
+        where = f"{rounds[tally.round]}, {names[tally.author].pseudonym}"
+        lines += [
+            f"{where:<44} {column:<14} {tally.stored[column]:>7} {tally.counted[column]:>7}"
+            for column in tally.stored
+            if tally.stored[column] != tally.counted[column]
+        ]
+    for entry in found.queue_differences:
+        where = f"queue, example {entry.example}"
+        stored, counted = asdict(entry.stored), asdict(entry.counted)
+        lines += [
+            f"{where:<44} {name:<14} {stored[name]:>7} {counted[name]:>7}"
+            for name in stored
+            if stored[name] != counted[name]
+        ]
+    return lines

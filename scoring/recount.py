@@ -1,0 +1,126 @@
+"""Whether the tallies are what the facts say, and making them so."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import connection
+from django.db.models import Count, Q
+
+from accounts.transactions import durable
+from annotate.models import Example
+from scoring.models import Tally
+from scoring.tally import COLUMNS, contribution
+from validate.recount import QueueDifference, queue_differences, repair_queue
+
+Numbers = dict[str, int]
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # some time, for a rule that asks only whether
+
+
+@dataclass(frozen=True, slots=True)
+class TallyDifference:
+    """A person's numbers in a round that are not what their examples say."""
+
+    round: int
+    author: int
+    stored: Numbers
+    counted: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """What was looked at and what was found to differ."""
+
+    tallies: int
+    examples: int
+    tally_differences: tuple[TallyDifference, ...]
+    queue_differences: tuple[QueueDifference, ...]
+
+    @property
+    def agrees(self) -> bool:
+        return not self.tally_differences and not self.queue_differences
+
+
+def check() -> Recount:
+    """Recount everything at one moment, while people go on working."""
+    with _one_moment():
+        return _recount()
+
+
+def repair() -> Recount:
+    """Recount everything and correct what differs; submissions and votes wait meanwhile."""
+    with durable():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                # Whoever has counted is then committed, and whoever has not will add to what is
+                # written here: each change of a fact changes a tally in its own transaction.
+                cursor.execute(
+                    "LOCK TABLE scoring_tally, validate_queueitem IN SHARE ROW EXCLUSIVE MODE"
+                )
+        found = _recount()
+        for tally in found.tally_differences:
+            Tally.objects.update_or_create(
+                round_id=tally.round, author_id=tally.author, defaults=tally.counted
+            )
+        for entry in found.queue_differences:
+            repair_queue(entry)
+    return found
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    """A transaction whose queries all see the same state of the database."""
+    with durable():
+        # Too late where a test has begun the transaction: there nobody else is at work.
+        if connection.vendor == "postgresql" and not connection.savepoint_ids:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield
+
+
+def _recount() -> Recount:
+    counted = _counted()
+    stored = {
+        (row["round"], row["author"]): {column: row[column] for column in COLUMNS}
+        for row in Tally.objects.values("round", "author", *COLUMNS)
+    }
+    nothing = dict.fromkeys(COLUMNS, 0)
+    differences = [
+        TallyDifference(key[0], key[1], stored.get(key, nothing), counted.get(key, nothing))
+        for key in sorted(stored.keys() | counted.keys())
+        if stored.get(key, nothing) != counted.get(key, nothing)
+    ]
+    return Recount(
+        tallies=len(stored),
+        examples=sum(numbers["submitted"] for numbers in counted.values()),
+        tally_differences=tuple(differences),
+        queue_differences=tuple(queue_differences()),
+    )
+
+
+def _counted() -> dict[tuple[int, int], Numbers]:
+    """The tallies as the examples make them: grouped by the database, judged by the one rule."""
+    taken_back = Q(retracted_at__isnull=False)
+    groups = (
+        Example.objects.counted()
+        .values_list("round", "author", "fooled", "status")
+        .annotate(
+            all=Count("id"),
+            withdrawn=Count("id", filter=taken_back | Q(hidden_at__isnull=False)),
+        )
+        .order_by()
+    )
+    totals: defaultdict[tuple[int, int], Counter[str]] = defaultdict(Counter)
+    for round_, author, fooled, status, all_, withdrawn in groups:
+        if author is None:
+            continue  # the database allows no counted example without an author
+        for rows, hidden in ((all_ - withdrawn, False), (withdrawn, True)):
+            example = Example(fooled=fooled, status=status, hidden_at=_LONG_AGO if hidden else None)
+            for column, one in contribution(example).items():
+                totals[round_, author][column] += one * rows
+    return {key: {column: total[column] for column in COLUMNS} for key, total in totals.items()}

@@ -1,0 +1,134 @@
+"""Stored counters equal recounted ones, and a wrong one is found, shown and corrected."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import User
+from annotate import services
+from annotate.models import Example, Task
+from annotate.queries import Participant
+from scoring.models import Tally
+from tests import cast
+from validate import services as validation
+from validate.models import QueueItem
+
+
+@pytest.fixture
+def worked(
+    task: Task,
+    owner: User,
+    annotator: User,
+    other_annotator: User,
+    validator: User,
+    other_validator: User,
+) -> Task:
+    """A task in which every kind of thing happened to an example."""
+    made = [cast.submission(task, annotator, seed, fooled=seed % 3 != 2) for seed in range(6)]
+    made.append(cast.submission(task, other_annotator, 9))
+    cast.answer(validator, task)
+    cast.answer(other_validator, task)
+    cast.answer(validator, task, "0")
+    cast.answer(other_validator, task, "0")
+    cast.answer(validator, task)
+    services.retract(participant=Participant(user=annotator), uid=made[4].uid)
+    services.set_hidden(actor=owner, example_id=made[0].pk, hidden=True, reason="test")
+    validation.next_item(validator=validator, task=task)
+    return task
+
+
+def test_after_a_days_work_nothing_differs(worked: Task, summary: Any) -> None:
+    found = summary("recompute", "--check")
+
+    assert (found["examples"], found["tallies"], found["differences"]) == (7, 2, 0)
+
+
+def check() -> tuple[str, bool]:
+    output = io.StringIO()
+    try:
+        call_command("recompute", "--check", "--json", stdout=output)
+    except CommandError:
+        return output.getvalue(), False
+    return output.getvalue(), True
+
+
+def test_a_wrong_tally_is_shown_and_corrected(worked: Task, annotator: User, summary: Any) -> None:
+    Tally.objects.filter(author=annotator).update(verified=5, submitted=50)
+
+    output, agrees = check()
+    assert not agrees
+    assert f"digits round 1, {annotator.pseudonym}" in output
+    assert any(line.split()[-3:] == ["submitted", "50", "6"] for line in output.splitlines())
+    assert json.loads(output.splitlines()[-1])["differences"] == 1
+
+    assert summary("recompute")["repaired"] == 1
+    assert check()[1]
+
+
+def test_a_tally_that_is_missing_or_has_no_examples_is_corrected(
+    worked: Task, annotator: User, validator: User, summary: Any
+) -> None:
+    round_ = worked.rounds.get()
+    Tally.objects.filter(author=annotator).delete()
+    Tally.objects.create(round=round_, author=validator, submitted=3)
+
+    assert not check()[1]
+    summary("recompute")
+
+    assert check()[1]
+    assert Tally.objects.get(author=annotator).submitted == 6
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"leases_active": 0}, {"votes_wanted": 1, "leases_active": 0}, {"withdrawn": True}]
+)
+def test_a_wrong_queue_entry_is_corrected(
+    worked: Task, summary: Any, wrong: dict[str, object]
+) -> None:
+    leased = QueueItem.objects.get(leases_active=1)
+    right = (leased.votes_wanted, leased.leases_active, leased.withdrawn)
+    QueueItem.objects.filter(pk=leased.pk).update(**wrong)
+
+    assert not check()[1]
+    summary("recompute")
+
+    assert (
+        QueueItem.objects.values_list("votes_wanted", "leases_active", "withdrawn").get(
+            pk=leased.pk
+        )
+        == right
+    )
+
+
+def test_a_lost_queue_entry_comes_back_and_a_stray_one_goes(worked: Task, summary: Any) -> None:
+    settled = Example.objects.exclude(status="open").latest("id")
+    lost = QueueItem.objects.filter(leases_active=1).values_list("pk", flat=True).get()
+    QueueItem.objects.filter(pk=lost).delete()
+    QueueItem.objects.create(
+        example=settled, task=worked, author=settled.author, priority=0, votes_wanted=1
+    )
+
+    summary("recompute")
+
+    assert check()[1]
+    assert QueueItem.objects.filter(pk=lost, leases_active=1).exists()
+    assert not QueueItem.objects.filter(pk=settled.pk).exists()
+
+
+def test_a_verdict_that_the_votes_reached_but_nobody_wrote_is_written(
+    worked: Task, summary: Any
+) -> None:
+    verified = Example.objects.filter(status="verified").latest("id")
+    Example.objects.filter(pk=verified.pk).update(status="open", settled_at=None, final_label=None)
+
+    assert not check()[1]
+    summary("recompute")
+
+    assert check()[1]
+    verified.refresh_from_db()
+    assert verified.status == "verified"

@@ -1,0 +1,105 @@
+"""Whether the queue is what the facts say: one entry for each example that still wants votes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+
+from annotate.models import Example
+from annotate.services import lock_example
+from validate.models import Lease, QueueItem, Vote
+from validate.policies import Ballot, decide
+from validate.services import is_withdrawn, reopen
+
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a queue entry holds; `votes_wanted` 0 stands for no entry.
+
+    `decided`: there should be none, because the votes have decided it and only the verdict lacks.
+    """
+
+    votes_wanted: int = 0
+    leases_active: int = 0
+    withdrawn: bool = False
+    decided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDifference:
+    """An example whose entry is not as it should be."""
+
+    example: int
+    stored: Entry
+    counted: Entry
+
+
+def queue_differences() -> Iterator[QueueDifference]:
+    """Recount the queue from examples, votes and leases; inside one transaction.
+
+    Examples that are settled must have no entry; those that are queued and open must have theirs.
+    A few queries for each five hundred of them.
+    """
+    due = Q(queued=True, status=Example.Status.OPEN) | Q(queue_item__isnull=False)
+    examples = (
+        Example.objects.filter(due).select_related("config", "author", "queue_item").order_by("id")
+    )
+    after = 0
+    while found := list(examples.filter(id__gt=after)[:CHUNK]):
+        ballots, leases = _ballots(found), _active_leases(found)
+        for example in found:
+            stored = _stored(example)
+            counted = _counted(example, ballots.get(example.pk, []), leases.get(example.pk, 0))
+            if stored != counted:
+                yield QueueDifference(example.pk, stored, counted)
+        after = found[-1].pk
+
+
+def _stored(example: Example) -> Entry:
+    item: QueueItem | None = getattr(example, "queue_item", None)
+    return Entry(item.votes_wanted, item.leases_active, item.withdrawn) if item else Entry()
+
+
+def _counted(example: Example, ballots: list[Ballot], leases: int) -> Entry:
+    if not example.queued or example.status != Example.Status.OPEN:
+        return Entry()
+    file = example.config.file
+    decision = decide(
+        ballots,
+        file.section("validation").rule,
+        author_label=example.label,
+        labels=file.label_values or None,
+    )
+    if not decision.votes_wanted:
+        return Entry(decided=True)
+    return Entry(decision.votes_wanted, leases, is_withdrawn(example))
+
+
+def _ballots(examples: list[Example]) -> dict[int, list[Ballot]]:
+    """The votes that count, by example, in the order in which they came."""
+    ballots: dict[int, list[Ballot]] = {}
+    votes = Vote.objects.filter(example__in=examples, surplus=False).order_by("id")
+    for example, validator, label, flag in votes.values_list(
+        "example", "validator", "label", "flag"
+    ):
+        ballots.setdefault(example, []).append(Ballot(validator, label, flag or None))
+    return ballots
+
+
+def _active_leases(examples: list[Example]) -> dict[int, int]:
+    leases = Lease.objects.filter(example__in=examples, ended_at=None).order_by()
+    return dict(leases.values_list("example").annotate(Count("id")))
+
+
+def repair_queue(difference: QueueDifference) -> None:
+    """Bring one entry to what was counted, in the transaction of the count."""
+    example = lock_example(difference.example)
+    QueueItem.objects.filter(pk=example.pk).delete()
+    if difference.counted != Entry():
+        reopen(example)
+        wanted, leases = difference.counted.votes_wanted, difference.counted.leases_active
+        QueueItem.objects.filter(pk=example.pk).update(leases_active=min(leases, wanted))
