@@ -45,23 +45,24 @@ install() {
     printf '%s\n' "$wanted" >.venv/installed-requirements
 }
 
-# One line that counts packages on a terminal, one line in ten packages elsewhere.
+# One line that counts packages on a terminal, one line in twenty packages elsewhere.
 show_progress() {
     terminal=0
     [ -t 1 ] && terminal=1
-    awk -v terminal="$terminal" -v total="$(grep -c == constraints.txt)" '
+    awk -v terminal="$terminal" '
         function show(text) {
             if (terminal) printf "\r\033[K  %s", text
             else printf "  %s\n", text
             fflush()
         }
-        /^ *Collecting / {
-            count++
+        # Processing: a file of a local index.
+        /^ *(Collecting|Processing) / {
             name = $2
-            sub(/[^A-Za-z0-9_.-].*/, "", name)
-            if (terminal || count % 20 == 1) show(sprintf("found %d of at most %d packages: %s", count, total, name))
+            sub(/.*\//, "", name)
+            sub(/[^A-Za-z0-9_.].*/, "", name)
+            if (terminal || ++count % 20 == 1) show("fetching " name)
         }
-        /^Installing collected packages/ { show(sprintf("unpacking %d packages", count)) }
+        /^Installing collected packages/ { show("unpacking " split($0, names, ",") " packages") }
         END { if (terminal) printf "\r\033[K" }
     '
 }
