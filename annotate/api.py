@@ -24,6 +24,7 @@ from annotate.models import Example, Round, Task
 from annotate.queries import open_target
 from annotate.rest import (
     address_of,
+    asked,
     checked,
     participant_of,
     pass_door,
@@ -232,12 +233,12 @@ class ExampleSerializer(serializers.Serializer[Example]):
 
 
 class ExampleQuery(serializers.Serializer[Any]):
-    task = serializers.SlugField(required=False, allow_blank=True, help_text="Slug of a task.")
-    status = serializers.ChoiceField(Example.Status.choices, required=False, allow_blank=True)
+    task = serializers.SlugField(required=False, help_text="Slug of a task.")
+    status = serializers.ChoiceField(Example.Status.choices, required=False)
     mine = serializers.BooleanField(
-        required=False, allow_null=True, help_text="1: only your own, also if you own tasks."
+        required=False, help_text="1: only your own, also if you own tasks."
     )
-    fooled = serializers.BooleanField(required=False, allow_null=True)
+    fooled = serializers.BooleanField(required=False)
 
 
 def _examples(request: Request) -> QuerySet[Example]:
@@ -259,17 +260,15 @@ class ExampleList(ListAPIView[Example]):
     serializer_class = ExampleSerializer
 
     def get_queryset(self) -> QuerySet[Example]:
-        query = ExampleQuery(data=self.request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        chosen = query.validated_data
+        chosen = asked(ExampleQuery, self.request)
         examples = _examples(self.request)
         if chosen.get("mine"):
             examples = examples.filter(author=person(self.request))
-        if chosen.get("task"):
+        if "task" in chosen:
             examples = examples.filter(task__slug=chosen["task"])
-        if chosen.get("status"):
+        if "status" in chosen:
             examples = examples.filter(status=chosen["status"])
-        if chosen.get("fooled") is not None:
+        if "fooled" in chosen:
             examples = examples.filter(fooled=chosen["fooled"])
         return examples
 

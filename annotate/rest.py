@@ -73,3 +73,11 @@ def checked(serializer: type[Serializer[Any]], request: Request) -> dict[str, An
     parsed = serializer(data=request.data)
     parsed.is_valid(raise_exception=True)
     return dict(parsed.validated_data)
+
+
+def asked(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The query's known parameters, checked; a blank one is as good as none."""
+    given = {name: value for name, value in request.query_params.items() if value}
+    parsed = serializer(data=given)
+    parsed.is_valid(raise_exception=True)
+    return dict(parsed.validated_data)

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from annotate.errors import Refused
 from annotate.models import Round
-from annotate.rest import task_or_404
+from annotate.rest import asked, task_or_404
 from scoring.queries import author_board, model_board, round_board
 
 
@@ -98,9 +98,7 @@ class ModelsSerializer(serializers.Serializer[Any]):
 
 
 class RoundQuery(serializers.Serializer[Any]):
-    round = serializers.IntegerField(
-        required=False, allow_null=True, min_value=0, max_value=2**31 - 1
-    )
+    round = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
 
 
 class Leaderboard(APIView):
@@ -114,9 +112,7 @@ class Leaderboard(APIView):
     )
     def get(self, request: Request, slug: str) -> Response:
         task = task_or_404(request, slug)
-        query = RoundQuery(data=request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        number = query.validated_data.get("round")
+        number = asked(RoundQuery, request).get("round")
         round_ = task.rounds.filter(number=number).first() if number is not None else None
         if number is not None and round_ is None:
             raise Refused("not_found", f"There is no round {number}.", status=404)
