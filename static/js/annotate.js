@@ -1,15 +1,16 @@
 /** The annotator's page: draw, watch the model read, say what it is, see whether it was fooled. */
-import { createBars, percent } from "./bars.js";
 import { DrawingSurface } from "./canvas.js";
 import { TaskChannel } from "./channel.js";
+import { Labels } from "./labels.js";
 import { newUuid, Outbox } from "./outbox.js";
+import { Reading } from "./reading.js";
 import { createRest } from "./rest.js";
+import { SessionStrip } from "./session.js";
 import { socketUrl } from "./socket.js";
 import { Shelf } from "./storage.js";
 import { showToast } from "./toast.js";
 import { Verdict } from "./verdict.js";
 
-const ANNOUNCE_AFTER_MS = 900;
 const PATIENCE_MS = 3_000;
 
 /**
@@ -37,32 +38,35 @@ function part(name, type) {
   return element;
 }
 
-/** @param {string} value a label as it travels @returns {string} as people read it */
-function nameOf(value) {
-  return page.labels.find((label) => label.value === value)?.name ?? value;
-}
-
 const canvas = part("canvas", HTMLCanvasElement);
 const form = part("form", HTMLFormElement);
 const complaint = part("complaint", HTMLElement);
 const connection = part("connection", HTMLElement);
 const news = part("news", HTMLElement);
 const announcer = part("announcer", HTMLElement);
-/** Busy while what it shows belongs to an older state of the drawing. */
-const readout = part("readout", HTMLElement);
-const answer = part("answer", HTMLElement);
-const share = part("share", HTMLElement);
 
 const storageName = `dadc:${page.slug}:${page.person}`;
 const shelf = new Shelf(storageName);
 const outbox = new Outbox(storageName);
 const rest = createRest({ root: page.api, csrfToken: page.csrfToken });
 const surface = new DrawingSurface(canvas, part("cursor", HTMLElement));
-const bars = createBars(part("bars", HTMLElement), page.labels);
+const labels = new Labels(page.labels, form);
+const reading = new Reading(
+  {
+    panel: part("readout", HTMLElement),
+    answer: part("answer", HTMLElement),
+    share: part("share", HTMLElement),
+    bars: part("bars", HTMLElement),
+  },
+  page.labels,
+  labels,
+  announce,
+);
+const strip = new SessionStrip();
 const verdict = new Verdict(part("verdict", HTMLElement), {
   rest,
   sandbox: page.sandbox,
-  nameOf,
+  nameOf: (value) => labels.nameOf(value),
 });
 const channel = new TaskChannel({
   slug: page.slug,
@@ -73,7 +77,6 @@ const channel = new TaskChannel({
 
 /** The submission whose verdict is on the screen. @type {string | null} */
 let current = null;
-let session = { tries: 0, fooled: 0, verified: 0, streak: 0 };
 
 // --- drawing --------------------------------------------------------------------------------------
 const hint = part("hint", HTMLElement);
@@ -83,11 +86,11 @@ const clear = part("clear", HTMLButtonElement);
 
 surface.addEventListener("change", () => {
   hint.hidden = !surface.isEmpty;
-  readout.setAttribute("aria-busy", String(!surface.isEmpty));
   if (surface.isEmpty) {
     channel.forget();
-    clearReading();
+    reading.clear();
   } else {
+    reading.expect();
     channel.predict(surface.toInput());
   }
 });
@@ -145,25 +148,12 @@ canvas.addEventListener("drop", (event) => {
 });
 
 // --- what the model reads -------------------------------------------------------------------------
-let announceTimer = 0;
-
 channel.addEventListener("prediction", (event) => {
-  if (!(event instanceof CustomEvent)) return;
-  const { prediction, probabilities } = event.detail;
-  bars.show(probabilities);
-  readout.setAttribute("aria-busy", String(!channel.isUpToDate));
-  answer.textContent = nameOf(prediction);
-  share.textContent = percent(probabilities[prediction]);
-  clearTimeout(announceTimer);
-  announceTimer = setTimeout(
-    () => announce(`The model reads ${nameOf(prediction)} at ${percent(probabilities[prediction])}`),
-    ANNOUNCE_AFTER_MS,
-  );
+  if (event instanceof CustomEvent) reading.show(event.detail, channel.isUpToDate);
 });
 
 channel.addEventListener("unreadable", (event) => {
-  clearReading();
-  if (event instanceof CustomEvent) share.textContent = event.detail.message;
+  if (event instanceof CustomEvent) reading.clear(event.detail.message);
 });
 
 channel.addEventListener("again", predictAnew);
@@ -172,35 +162,13 @@ function predictAnew() {
   if (!surface.isEmpty && !verdict.isOpen) channel.predict(surface.toInput());
 }
 
-function clearReading() {
-  clearTimeout(announceTimer);
-  bars.clear();
-  answer.textContent = "–";
-  share.textContent = "";
-}
-
 /** @param {string} words for screen readers */
 function announce(words) {
   announcer.textContent = words;
 }
 
 // --- saying what it is, and submitting ------------------------------------------------------------
-/** @returns {string | null} */
-function chosenLabel() {
-  const value = new FormData(form).get("label");
-  return typeof value === "string" ? value : null;
-}
-
-/** @param {string | null} value */
-function chooseLabel(value) {
-  for (const radio of form.querySelectorAll('input[name="label"]')) {
-    if (radio instanceof HTMLInputElement) radio.checked = radio.value === value;
-  }
-  bars.choose(value);
-}
-
-form.addEventListener("change", () => {
-  bars.choose(chosenLabel());
+labels.addEventListener("choose", () => {
   complaint.textContent = "";
   keepDraft();
 });
@@ -212,7 +180,7 @@ form.addEventListener("submit", (event) => {
 
 function submit() {
   if (verdict.isOpen) return;
-  const label = chosenLabel();
+  const label = labels.chosen;
   if (surface.isEmpty) {
     complaint.textContent = "Draw something first.";
     canvas.focus();
@@ -252,12 +220,13 @@ function explainWait(clientId) {
 channel.addEventListener("accepted", (event) => {
   if (!(event instanceof CustomEvent)) return;
   const { client_id: clientId, label, session: totals, ...result } = event.detail;
-  countSession(totals ?? locallyCounted(result.fooled));
+  if (totals) strip.show(totals);
+  else strip.count(result.fooled);
   showOutbox();
   if (clientId === current) {
     const sentence = verdict.accepted(result, label);
     announce(sentence);
-    if (result.probabilities) bars.show(result.probabilities);
+    if (result.probabilities) reading.show(result, true);
     shelf.remove("draft");
   } else {
     showToast(result.fooled ? "An earlier drawing was sent: you fooled it." : "An earlier drawing was sent.");
@@ -284,7 +253,7 @@ channel.addEventListener("delayed", (event) => {
 verdict.addEventListener("next", () => {
   leaveVerdict();
   surface.reset();
-  chooseLabel(null);
+  labels.choose(null);
   shelf.remove("draft");
 });
 
@@ -309,15 +278,15 @@ function leaveVerdict() {
 
 // --- what stays after a reload --------------------------------------------------------------------
 function keepDraft() {
-  if (surface.isEmpty && chosenLabel() === null) shelf.remove("draft");
-  else shelf.set("draft", { operations: surface.operations, label: chosenLabel() });
+  if (surface.isEmpty && labels.chosen === null) shelf.remove("draft");
+  else shelf.set("draft", { operations: surface.operations, label: labels.chosen });
 }
 
 async function restoreDraft() {
   const draft = shelf.get("draft");
   if (!draft) return;
-  chooseLabel(draft.label ?? null);
   await surface.load(draft.operations ?? []);
+  labels.choose(draft.label ?? null);
   // Submitted before the reload and not answered: it is sent again, and its verdict shown.
   const sent = outbox.waiting().find(({ drawing }) => same(drawing, draft.operations));
   if (sent) showSending(sent.clientId);
@@ -347,7 +316,7 @@ part("refused-back", HTMLButtonElement).addEventListener("click", async () => {
   if (!first) return;
   if (verdict.isOpen) leaveVerdict();
   outbox.remove(first.clientId);
-  chooseLabel(first.label);
+  labels.choose(first.label);
   await surface.load(first.drawing);
   showOutbox();
 });
@@ -379,7 +348,7 @@ channel.addEventListener("state", () => {
 
 channel.addEventListener("ready", (event) => {
   if (!(event instanceof CustomEvent)) return;
-  countSession(event.detail.session);
+  strip.show(event.detail.session);
   showRound(event.detail);
 });
 
@@ -407,26 +376,6 @@ function showRound({ round, model }) {
   part("model", HTMLElement).textContent = model ? `against ${model}` : "";
 }
 
-// --- how it goes ----------------------------------------------------------------------------------
-/** @param {typeof session} totals */
-function countSession(totals) {
-  session = totals;
-  for (const [name, count] of Object.entries(totals)) {
-    const element = document.querySelector(`[data-session="${name}"]`);
-    if (element) element.textContent = String(count);
-  }
-}
-
-/** REST answers carry no totals. @param {boolean} fooled */
-function locallyCounted(fooled) {
-  return {
-    ...session,
-    tries: session.tries + 1,
-    fooled: session.fooled + (fooled ? 1 : 0),
-    streak: fooled ? session.streak + 1 : 0,
-  };
-}
-
 // --- keys -----------------------------------------------------------------------------------------
 document.addEventListener("keydown", (event) => {
   const inText = event.target instanceof Element && event.target.closest("textarea, input[type=text]");
@@ -440,19 +389,16 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.altKey || verdict.isOpen) return;
-  const label = page.labels.find(({ value, key }) => (key ?? value) === event.key);
-  if (label) {
-    chooseLabel(label.value);
-    complaint.textContent = "";
-    keepDraft();
-    announce(`You say ${label.name}`);
+  const label = labels.byKey(event.key);
+  if (label !== undefined) {
+    labels.choose(label);
+    announce(`You say ${labels.nameOf(label)}`);
   } else if (event.key === "Enter" && event.target === canvas) {
     event.preventDefault();
     submit();
   }
 });
 
-clearReading();
 await restoreDraft();
 showOutbox();
 channel.start();
