@@ -178,10 +178,10 @@ def _flatten(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image, dtype=np.int32) >> 8).clip(0, 255).astype("u1"))
     if not image.has_transparency_data:
         return image.convert("L")
-    gray, alpha = image.convert("LA").split()
-    weights = np.asarray(alpha, dtype=np.float32)
-    mass = float(weights.sum())
-    light = float((np.asarray(gray, dtype=np.float32) * weights).sum()) / mass if mass else 0.0
+    layered = image if image.mode in {"RGBA", "LA"} else image.convert("RGBA")
+    gray, alpha = layered.convert("L"), layered.getchannel("A")
+    shades = np.array(gray.histogram(mask=alpha))  # of whatever is not entirely clear
+    light = float(shades @ np.arange(shades.size)) / max(int(shades.sum()), 1)
     # A clear canvas has no colour of its own: give it the one against which its ink shows.
     paper = Image.new("L", gray.size, 0 if light > _OPAQUE / 2 else _OPAQUE)
     paper.paste(gray, mask=alpha)
