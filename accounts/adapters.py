@@ -24,6 +24,15 @@ from accounts.services import create_user
 class AccountAdapter(DefaultAccountAdapter):
     """People are made by the same service everywhere; banned and closed ones stay outside."""
 
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "username_password_mismatch": "The user name or the password is not right.",
+        "email_password_mismatch": "The e-mail address or the password is not right.",
+        "too_many_login_attempts": "Too many wrong attempts: wait five minutes, then try again.",
+        "username_taken": "That user name is taken.",
+        "incorrect_code": "That code is not right.",
+    }
+
     def save_user(
         self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True
     ) -> User:

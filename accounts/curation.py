@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import capfirst
 
 from accounts.errors import Refused
 from accounts.models import Event, Role, User
@@ -73,6 +74,10 @@ class CuratedAdmin(admin.ModelAdmin[M]):
         """The tables below the fields; what was done to it, unless a page says otherwise."""
         return [history(instance)]
 
+    def summary(self, instance: M) -> str:
+        """The thing in a line, on the page that asks for a reason."""
+        return str(instance)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[M]:
         rows = super().get_queryset(request)
         user = person(request)
@@ -104,6 +109,12 @@ class CuratedAdmin(admin.ModelAdmin[M]):
     def has_administer_permission(self, request: HttpRequest) -> bool:
         return person(request).has_role(Role.ADMIN)
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -113,7 +124,12 @@ class CuratedAdmin(admin.ModelAdmin[M]):
             for name, entry in self.get_actions(request).items()
             if entry and getattr(entry[0], "fits", _always)(instance)
         ]
-        context |= {"acts": acts, "panels": self.panels(request, instance), "back": request.path}
+        context |= {
+            "acts": acts,
+            "panels": self.panels(request, instance),
+            "back": request.path,
+            "title": capfirst(self.opts.verbose_name),
+        }
         return super().render_change_form(request, context, *args, **kwargs)
 
 
@@ -239,7 +255,7 @@ def _ask(
             "warning": warning,
             "action": name,
             "checkbox": ACTION_CHECKBOX_NAME,
-            "chosen": chosen,
+            "chosen": [(instance.pk, page.summary(instance)) for instance in chosen],
             "form": form,
             "opts": page.opts,
             "back": request.POST.get("back") or request.get_full_path(),

@@ -1,49 +1,104 @@
-"""What people fill in about themselves."""
+"""What people fill in about themselves: allauth's forms in this site's words."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.forms import LoginForm, SignupForm
+from allauth.account import forms as account
+from allauth.mfa.base import forms as mfa
+from allauth.mfa.totp import forms as totp
 from django import forms
 from django.conf import settings
 
 from accounts.models import User
 from accounts.names import LONGEST_NAME
 
+_LABELS = {
+    "login": "User name",
+    "username": "User name",
+    "email": "E-mail address",
+    "oldpassword": "Your password now",
+    "password": "Password",
+    "code": "Code",
+}
+_NEW_PASSWORD = (
+    "At least 8 characters; nothing common, not only digits, and not close to your name."  # noqa: S105
+)
 
-def _labels_instead_of_placeholders(form: forms.Form) -> None:
-    for field in form.fields.values():
-        field.widget.attrs.pop("placeholder", None)
 
+class Plain:
+    """Labels instead of placeholders, and one sentence about passwords instead of a list."""
 
-class SignInForm(LoginForm):
-    """User name (or e-mail address, where the server knows them) and password."""
+    fields: dict[str, forms.Field]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _labels_instead_of_placeholders(self)
+        for name, field in self.fields.items():
+            field.widget.attrs.pop("placeholder", None)
+            field.label = _LABELS.get(name, field.label)
+        if "password1" in self.fields:
+            changes = "oldpassword" in self.fields
+            self.fields["password1"].label = "New password" if changes else "Password"
+            self.fields["password1"].help_text = _NEW_PASSWORD
+        if "password2" in self.fields:
+            self.fields["password2"].label = "The same again"
+
+
+class SignInForm(Plain, account.LoginForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         login = self.fields["login"]
-        login.label = "User name or e-mail address" if settings.MAIL_CONFIGURED else "User name"
+        if settings.MAIL_CONFIGURED:
+            login.label = "User name or e-mail address"
         login.widget.attrs.update(autocomplete="username", autocapitalize="none", autofocus=True)
 
 
-class SignUpForm(SignupForm):
-    """A name that others see, and a password."""
-
+class SignUpForm(Plain, account.SignupForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _labels_instead_of_placeholders(self)
         username = self.fields["username"]
-        username.label = "User name"
         username.help_text = (
             f"2 to {LONGEST_NAME} letters, digits, dots, hyphens or underscores. Others see it."
         )
         username.widget.attrs.update(maxlength=LONGEST_NAME, autocapitalize="none", autofocus=True)
-        self.fields["password2"].label = "Password again"
         if "email" in self.fields:
-            self.fields["email"].label = "E-mail address"
             self.fields["email"].help_text = "For a forgotten password. Nobody else sees it."
+
+
+class AddEmailForm(Plain, account.AddEmailForm):
+    pass
+
+
+class ChangePasswordForm(Plain, account.ChangePasswordForm):
+    pass
+
+
+class SetPasswordForm(Plain, account.SetPasswordForm):
+    pass
+
+
+class ResetPasswordForm(Plain, account.ResetPasswordForm):
+    pass
+
+
+class NewPasswordForm(Plain, account.ResetPasswordKeyForm):
+    pass
+
+
+class ConfirmForm(Plain, account.ReauthenticateForm):
+    pass
+
+
+class SecondFactorForm(Plain, mfa.AuthenticateForm):
+    pass
+
+
+class ConfirmSecondFactorForm(Plain, mfa.ReauthenticateForm):
+    pass
+
+
+class ActivateSecondFactorForm(Plain, totp.ActivateTOTPForm):
+    pass
 
 
 class CloseAccountForm(forms.Form):

@@ -99,10 +99,18 @@ def _settled(example: Example) -> bool:
 @admin.register(Example)
 class ExampleAdmin(OfTaskAdmin):
     list_display = (
-        "thumbnail", "uid", "task", "round", "author", "label", "prediction", "fooled", "status",
+        "thumbnail",
+        "short_id",
+        "task",
+        "round",
+        "author",
+        "said",
+        "read_as",
+        "fooled",
+        "status",
         "created_at",
-    )  # fmt: skip
-    list_display_links = ("thumbnail", "uid")
+    )
+    list_display_links = ("thumbnail", "short_id")
     list_select_related = ("task", "round", "author")
     list_filter = (OfTask, Standing, Claim)
     search_fields = ("uid",)  # shows the field; get_search_results decides
@@ -111,13 +119,39 @@ class ExampleAdmin(OfTaskAdmin):
         "pseudonym, whole or its beginning."
     )
     actions = ("verify", "reject", "reopen", "hide", "restore")
-    fields = (
-        "drawing", "task", "round", "model", "author", "label", "prediction", "answer", "fooled",
-        "explanation", "status", "final_label", "adjudicated", "settled_at", "queued",
-        "retracted_at", "hidden_at", "probes", "tries", "seconds", "created_at", "uid",
-        "external_id", "sandbox", "data",
-    )  # fmt: skip
-    readonly_fields = fields
+    fieldsets = (
+        (
+            None,
+            {"fields": ("drawing", "author", "said", "read_as", "likely", "explanation", "status")},
+        ),
+        (
+            "Details",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    "uid",
+                    "external_id",
+                    "task",
+                    "round",
+                    "model",
+                    "fooled",
+                    "final_label",
+                    "adjudicated",
+                    "settled_at",
+                    "queued",
+                    "retracted_at",
+                    "hidden_at",
+                    "probes",
+                    "tries",
+                    "seconds",
+                    "created_at",
+                    "sandbox",
+                    "data",
+                ),
+            },
+        ),
+    )
+    readonly_fields = ("drawing", "said", "read_as", "likely", "data")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Example], search_term: str
@@ -135,18 +169,38 @@ class ExampleAdmin(OfTaskAdmin):
             return queryset.filter(author__in=authors), False
         return queryset.filter(Q(pk__in=found) | Q(author__in=authors)), False
 
+    def summary(self, instance: Example) -> str | SafeString:
+        return format_html(
+            "{} {} by {}",
+            picture(instance, 40),
+            self.short_id(instance),
+            instance.author or "a guest",
+        )
+
     @admin.display(description="")
     def thumbnail(self, example: Example) -> SafeString | str:
         return picture(example, 40)
+
+    @admin.display(description="id")
+    def short_id(self, example: Example) -> str:
+        return str(example.uid)[:8]
+
+    @admin.display(description="label")
+    def said(self, example: Example) -> str:
+        return str(example.label)
+
+    @admin.display(description="prediction")
+    def read_as(self, example: Example) -> str:
+        return str(example.prediction)
 
     @admin.display(description="input")
     def drawing(self, example: Example) -> SafeString | str:
         return picture(example, 196)
 
     @admin.display(description="probabilities")
-    def answer(self, example: Example) -> str:
+    def likely(self, example: Example) -> str:
         likely = sorted((example.probabilities or {}).items(), key=lambda pair: -pair[1])
-        return ", ".join(f"{label} {share:.1%}" for label, share in likely[:3])
+        return ", ".join(f"{label} at {share:.0%}" for label, share in likely[:3])
 
     @admin.display(description="as stored")
     def data(self, example: Example) -> SafeString:

@@ -13,6 +13,7 @@ from django.test import Client
 from rest_framework.exceptions import AuthenticationFailed
 
 from accounts import services
+from accounts.adapters import AccountAdapter
 from accounts.backends import TokenAuthentication
 from accounts.errors import Refused
 from accounts.models import Event, User, WorkSession
@@ -68,6 +69,23 @@ def test_a_taken_name_is_taken_in_any_case(client: Client, annotator: User) -> N
     assert page.context["form"].errors["username"]
     with pytest.raises(Refused, match="taken"):
         services.create_user(username="Anna")
+
+
+def test_somebody_quicker_with_the_name_is_no_error(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form finds the name free, and then it is taken before the insert."""
+    check = AccountAdapter.clean_username
+
+    def then_taken(self: AccountAdapter, username: str, shallow: bool = False) -> str:
+        found_free: str = check(self, username, shallow)
+        person("nora.1")
+        return found_free
+
+    monkeypatch.setattr(AccountAdapter, "clean_username", then_taken)
+    page = client.post("/accounts/signup/", NEW, follow=True)
+    assert "That user name is taken." in page.content.decode()
+    assert User.objects.get().username == "nora.1"
 
 
 def test_a_weak_password_is_refused_with_a_sentence(client: Client, db: None) -> None:
