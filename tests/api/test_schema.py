@@ -1,0 +1,126 @@
+"""The OpenAPI schema: complete, and no request made from it makes the server fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from rest_framework.test import APIClient
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
+
+from accounts import limits
+from accounts.models import User
+from accounts.services import create_token
+from annotate.models import Task
+from tests import cast
+from validate import services as validation
+
+CHECKS = [not_a_server_error, response_schema_conformance, content_type_conformance]
+SCHEMA = "/api/v1/schema/?format=json"
+
+
+def test_the_schema_names_every_call_of_the_contract(db: None, guest: APIClient) -> None:
+    paths = guest.get(SCHEMA).json()["paths"]
+
+    calls = {(method, path) for path, methods in paths.items() for method in methods}
+    task = "/api/v1/tasks/{slug}/"
+    assert calls == {
+        ("get", "/api/v1/tasks/"),
+        ("get", task),
+        ("post", f"{task}predictions/"),
+        ("post", f"{task}examples/"),
+        ("get", "/api/v1/examples/"),
+        ("get", "/api/v1/examples/{uid}/"),
+        ("post", "/api/v1/examples/{uid}/retract/"),
+        ("post", "/api/v1/examples/{uid}/explain/"),
+        ("post", f"{task}validations/next/"),
+        ("post", f"{task}validations/undo/"),
+        ("get", f"{task}validations/progress/"),
+        ("post", "/api/v1/validations/{lease}/vote/"),
+        ("post", "/api/v1/validations/{lease}/release/"),
+        ("get", f"{task}leaderboard/"),
+        ("get", f"{task}rounds/"),
+        ("get", f"{task}models/"),
+    }
+
+
+def test_the_docs_page_runs_no_inline_script(db: None, guest: APIClient) -> None:
+    page = guest.get("/api/v1/docs/")
+
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert text.count("<script") == text.count("<script src=") + text.count(
+        '<script type="module" src='
+    )
+    assert "style=" not in text
+    assert "unsafe-inline" not in page["Content-Security-Policy"]
+
+
+@pytest.fixture
+def world(task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """An admin who may do everything, and the names of things that exist."""
+    for door in limits.DOORS:
+        monkeypatch.setitem(limits.DOORS, door, (10**6, 1e6))
+    admin = cast.person("ada", "admin")
+    cast.submission(task, annotator, 1)
+    example = cast.submission(task, admin, 2)
+    lease = validation.next_item(validator=admin, task=task)
+    assert lease is not None
+    return {
+        "token": create_token(user=admin),
+        "path": {"slug": task.slug, "uid": str(example.uid), "lease": str(lease.pk)},
+    }
+
+
+@pytest.fixture
+def api(world: dict[str, Any]) -> Iterator[Any]:
+    """The schema with the application behind it, on the test's own database connection."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield _schema(world)
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+def _schema(world: dict[str, Any]) -> Any:
+    schema = schemathesis.openapi.from_wsgi(SCHEMA, get_wsgi_application())
+
+    @schema.hook  # type: ignore[untyped-decorator]
+    def map_path_parameters(_: Any, parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Of things that exist; that others are answered with 404 is shown elsewhere."""
+        return parameters and {name: world["path"][name] for name in parameters}
+
+    return schema
+
+
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_no_request_makes_the_server_fail(
+    api: Any, world: dict[str, Any], mode: GenerationMode
+) -> None:
+    """Requests that follow the schema, and requests that break it, by an admin and by a guest."""
+    for operation in api.get_all_operations():
+
+        @given(case=operation.ok().as_strategy(generation_mode=mode))
+        @settings(
+            max_examples=15,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        def answers(case: Any) -> None:
+            for headers in ({"Authorization": f"Token {world['token']}"}, {}):
+                case.call_and_validate(headers=headers, checks=CHECKS)
+
+        with suppress(Unsatisfiable):  # what takes nothing cannot be asked wrongly
+            answers()
