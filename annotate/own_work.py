@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,18 +158,34 @@ def _status_in_words(example: Example) -> tuple[str, str]:
     return ("kept", "") if example.fooled else ("the model was right", "")
 
 
+# --- download ------------------------------------------------------------------------------------
+OwnRows = Callable[[User], AsyncIterator[dict[str, Any]]]
+_rows_from_above: list[OwnRows] = []
+
+
+def add_to_own_data(rows: OwnRows) -> None:
+    """Let an app above add what it stores about a person to their download."""
+    _rows_from_above.append(rows)
+
+
 async def own_data(user: User) -> AsyncIterator[str]:
-    """All that is stored about a person's examples, one JSON object a line, the person first."""
-    yield _line(
-        {
-            "kind": "person",
-            "username": user.username,
-            "email": user.email,
-            "pseudonym": user.pseudonym,
-            "role": user.role,
-            "joined_at": user.date_joined.isoformat(),
-        }
-    )
+    """All that is stored about a person's work, one JSON object a line, the person first."""
+    async for row in _own_examples(user):
+        yield _line(row)
+    for rows in _rows_from_above:
+        async for row in rows(user):
+            yield _line(row)
+
+
+async def _own_examples(user: User) -> AsyncIterator[dict[str, Any]]:
+    yield {
+        "kind": "person",
+        "username": user.username,
+        "email": user.email,
+        "pseudonym": user.pseudonym,
+        "role": user.role,
+        "joined_at": user.date_joined.isoformat(),
+    }
     async for example in own_examples(user).aiterator(chunk_size=500):
         row: dict[str, Any] = {
             "kind": "example",
@@ -193,7 +209,7 @@ async def own_data(user: User) -> AsyncIterator[str]:
         }
         if example.context is not None:
             row["context"] = example.context.data
-        yield _line(row)
+        yield row
 
 
 def _line(row: dict[str, Any]) -> str:

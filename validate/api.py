@@ -32,10 +32,18 @@ class ItemSerializer(serializers.Serializer[Lease]):
 
     lease = serializers.UUIDField(source="id")
     example = serializers.UUIDField(source="example.uid")
-    input = serializers.JSONField(source="example.input")
+    input = serializers.SerializerMethodField()
     context = serializers.SerializerMethodField()  # type: ignore[assignment]
     choices = LabelSerializer(many=True, source="example.config.file.labels")
     expires_at = serializers.DateTimeField()
+
+    @extend_schema_field(OpenApiTypes.ANY)
+    def get_input(self, lease: Lease) -> Any:
+        """What was submitted, without the answer that a question carries with it."""
+        input = lease.example.input
+        if isinstance(input, dict):
+            return {name: value for name, value in input.items() if name != "answer"}
+        return input
 
     @extend_schema_field(OpenApiTypes.ANY)
     def get_context(self, lease: Lease) -> Any:

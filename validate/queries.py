@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
@@ -93,3 +94,19 @@ def progress_of(validator: User, task_id: int) -> dict[str, Any]:
         "waiting": waiting_for(validator, task_id).count(),
         "skipped": skipped.values("example").distinct().count(),
     }
+
+
+async def own_votes(validator: User) -> AsyncIterator[dict[str, Any]]:
+    """Every vote of a person, oldest first, for the download of their own data."""
+    votes = Vote.objects.filter(validator=validator).select_related("example__task").order_by("id")
+    async for vote in votes.aiterator(chunk_size=500):
+        yield {
+            "kind": "vote",
+            "task": vote.example.task.slug,
+            "example": vote.example.public_id,
+            "label": vote.label,
+            "flag": vote.flag or None,
+            "reason": vote.reason,
+            "seconds": vote.seconds,
+            "created_at": vote.created_at.isoformat(),
+        }

@@ -14,6 +14,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from accounts.models import User
+from accounts.services import set_role
 from accounts.transactions import durable
 from annotate import services
 from annotate.models import Example, Task
@@ -216,10 +217,12 @@ def test_pages_follow_each_other_without_gap(
 
 
 def test_the_download_holds_own_data_and_no_others(
-    annotator: User, other_annotator: User, task: Task
+    annotator: User, other_annotator: User, owner: User, task: Task
 ) -> None:
     mine = cast.submission(task, annotator, 1, explanation="größer")
-    cast.submission(task, other_annotator, 2)
+    theirs = cast.submission(task, other_annotator, 2)
+    set_role(user=annotator, role="validator", actor=owner)
+    cast.answer(User.objects.get(pk=annotator.pk), task)
 
     async def download() -> tuple[str, str]:
         client = AsyncClient()
@@ -229,12 +232,14 @@ def test_the_download_holds_own_data_and_no_others(
         return response["Content-Disposition"], b"".join(parts).decode()
 
     disposition, text = async_to_sync(download)()
-    person, *examples = [json.loads(line) for line in text.splitlines()]
+    person, *examples, vote = [json.loads(line) for line in text.splitlines()]
     assert disposition.startswith("attachment")
     assert person["username"] == annotator.username
     assert [example["id"] for example in examples] == [str(mine.uid)]
     assert examples[0]["explanation"] == "größer"
     assert examples[0]["input"] == mine.input
+    assert (vote["kind"], vote["example"]) == ("vote", str(theirs.uid))
+    assert "input" not in vote
 
 
 def test_taking_back_asks_first(signed_in: Client, annotator: User, task: Task) -> None:

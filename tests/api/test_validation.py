@@ -13,8 +13,11 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from annotate import rounds
+from annotate.config import parse_task_file
 from annotate.models import Example, Task
 from tests import cast
+from validate.logs import import_log
 from validate.models import Lease, Vote
 
 AsUser = Callable[[User], APIClient]
@@ -201,3 +204,26 @@ def test_the_last_vote_is_taken_back_while_it_decides_nothing(
     assert item["lease"] != lease
     assert item["progress"]["votes"] == 0
     assert not Vote.objects.exists()
+
+
+def test_a_question_comes_without_the_answer_that_was_given(
+    validator: User, as_user: AsUser
+) -> None:
+    file = {"slug": "qa", "name": "Questions", "input": "passage_qa"}
+    task, _ = rounds.load_task(file=parse_task_file(file))
+    asked = {"context": "Ada wrote it.", "question": "Who wrote it?"}
+    line = {
+        "kind": "example",
+        "id": "q1",
+        "round": 1,
+        "author": "p-somebody",
+        "input": {**asked, "answer": {"text": "Ada", "start": 0}},
+        "label": "Ada",
+        "prediction": "nobody",
+        "model": "reader",
+    }
+    import_log(task, lambda: [json.dumps(line).encode()])
+
+    item = as_user(validator).post("/api/v1/tasks/qa/validations/next/").json()
+
+    assert item["input"] == asked
