@@ -177,7 +177,7 @@ class ExampleAdmin(OfTaskAdmin):
             instance.author or "a guest",
         )
 
-    @admin.display(description="")
+    @admin.display(description="input")
     def thumbnail(self, example: Example) -> SafeString | str:
         return picture(example, 40)
 
