@@ -62,7 +62,7 @@ def main() -> None:
             validated = time.perf_counter() - started - submitted
             _show(submissions=len(truth), seconds=round(submitted, 1), fooled=fooled)
             _show(votes=votes, seconds=round(validated, 1))
-            rounds = _wait_for_retraining(data, url)
+            rounds = _wait_for_retraining(data)
         _manage(data, "recompute", "--check")
         _show(recompute="stored counters equal the recounted ones")
         for name, images in (("clean", clean), ("warped", exam)):
@@ -237,19 +237,28 @@ def _vote_on_all(url: str, token: str, truth: dict[str, str]) -> int:
 
 
 # --- results --------------------------------------------------------------------------------------
-def _wait_for_retraining(data: Path, url: str) -> int:
-    """Wait until the next round is open and nothing trains; returns the serving model's number."""
-    token = json.loads(_manage(data, "create_user", "watcher", "--role", "owner", "--token"))
+def _wait_for_retraining(data: Path) -> int:
+    """Wait until no training run is active or due; returns the number of the open round."""
     started = time.perf_counter()
     while time.perf_counter() - started < PATIENCE:
-        rounds = _call(url, "tasks/digits/rounds/", token["token"])
-        rows = rounds["results"] if isinstance(rounds, dict) else rounds
-        if len(rows) > 1:
-            _show(rounds=len(rows), seconds_until_the_next=round(time.perf_counter() - started, 1))
-            time.sleep(5)
-            return max(row["number"] for row in rows)
-        time.sleep(1)
-    raise SystemExit("No new round was opened: look at the training page for the gates.")
+        runs = _ask(
+            data,
+            "from training.models import TrainingRun as R; "
+            "print(*R.objects.order_by('pk').values_list('status', flat=True))",
+        )
+        if runs and not {"queued", "running"} & set(runs):
+            _show(runs=", ".join(runs), seconds=round(time.perf_counter() - started, 1))
+            break
+        time.sleep(3)
+    else:
+        raise SystemExit("The retraining did not end: look at the training page.")
+    script = "from annotate.models import Round; print(Round.objects.get(status='open').number)"
+    return int(_ask(data, script)[-1])
+
+
+def _ask(data: Path, script: str) -> list[str]:
+    """The words that a line of Python prints in the project's shell."""
+    return _manage(data, "shell", "-v", "0", "-c", script).split()
 
 
 def _accuracy(data: Path, number: int, images: Images) -> float:
@@ -259,7 +268,7 @@ def _accuracy(data: Path, number: int, images: Images) -> float:
         f"m = Round.objects.get(task__slug='digits', number={number}).targets.get(); "
         "print(m.artifact, m.sha256)"
     )
-    artifact, sha256 = _manage(data, "shell", "-v", "0", "-c", script).split()[-2:]
+    artifact, sha256 = _ask(data, script)[-2:]
     backend = open_backend(data / "artifacts" / artifact, sha256)
     rows = np.concatenate([backend.predict(part) for part in np.array_split(images.x, 8)])
     return float((rows.argmax(axis=1) == images.y).mean())
