@@ -23,6 +23,15 @@ class RetrainingSettings(Section):
     )
     mix: Literal["half", "union"] = "half"
     epochs: int = Field(default=5, ge=1, le=200)
+    epoch_images: int = Field(
+        default=4_300, ge=1, le=10**6, description="Clean drawings an epoch, redrawn each time."
+    )
+    blend: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="How far from the old weights to the tuned ones the candidate lies.",
+    )
     batch_size: int = Field(default=64, ge=2, le=4096)
     learning_rate: float = Field(default=0.01, gt=0, le=1)
     momentum: float = Field(default=0.5, ge=0, lt=1)

@@ -75,7 +75,7 @@ class TrainingRun(models.Model):
         FAILED = "failed", "stopped by an error"
 
     class Origin(models.TextChoices):
-        TRIGGER = "trigger", "enough new verified foolings"
+        TRIGGER = "trigger", "the trigger"
         OWNER = "owner", "an owner"
         COMMAND = "command", "the command line"
 

@@ -161,8 +161,8 @@ def _train(
     verified = data.train.where(known)
     authors = len(set(verified.authors))
     what = (
-        f"Training on {len(verified)} verified foolings by {authors} "
-        f"{'person' if authors == 1 else 'people'} and {len(data.base.train)} clean drawings"
+        f"Training on {len(verified):,} verified foolings by {authors} "
+        f"{'person' if authors == 1 else 'people'} and {len(data.base.train):,} clean drawings"
     )
 
     def tell(fraction: float, sentence: str) -> None:
@@ -184,6 +184,8 @@ def _train(
         learning_rate=settings.learning_rate,
         momentum=settings.momentum,
         mix=settings.mix,
+        epoch_images=settings.epoch_images,
+        blend=settings.blend,
         progress=tell,
     )
 

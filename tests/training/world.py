@@ -56,7 +56,7 @@ def mini_base() -> MiniBase:
 
 def trained_task(owner: User | None, **retraining: Any) -> Task:
     """A digits task whose round is open with the small base model."""
-    section = {"trigger": None, "epochs": 1, "gates": LENIENT, **retraining}
+    section = {"trigger": None, "epochs": 1, "epoch_images": 64, "gates": LENIENT, **retraining}
     task, _ = rounds.load_task(
         file=parse_task_file(cast.task_file(retraining=section)), actor=owner
     )

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='trainingrun',
             name='origin',
-            field=models.CharField(choices=[('trigger', 'enough new verified foolings'), ('owner', 'an owner'), ('command', 'the command line')], default='trigger', max_length=10),
+            field=models.CharField(choices=[('trigger', 'the trigger'), ('owner', 'an owner'), ('command', 'the command line')], default='trigger', max_length=10),
         ),
         migrations.AlterField(
             model_name='trainingrun',

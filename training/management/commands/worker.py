@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from argparse import ArgumentParser
+from itertools import count
 from typing import Any
 
 from django.db import DatabaseError, connections
@@ -16,6 +17,8 @@ from training import services, tasks
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
+# Counting what waits costs 90 ms at 50,000 verified foolings, and the trigger seldom misses one.
+LOOKS_PER_COUNT = 12
 # Live predictions of the same machine go first.
 NICENESS = 10
 
@@ -42,10 +45,11 @@ class Command(db_worker.Command):
 def keep_house(done: threading.Event) -> None:
     """Look every few seconds for runs that were lost or are due, until `done`."""
     try:
-        while True:
+        for look in count():
             try:
                 tasks.resume_interrupted()
-                services.start_all_due()
+                if look % LOOKS_PER_COUNT == 0:
+                    services.start_all_due()
             except DatabaseError:  # away for a moment: the next look finds what there is
                 logger.warning("could not look for interrupted runs", exc_info=True)
             finally:
