@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Role, User
 from accounts.services import record_event
 from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
@@ -28,14 +28,32 @@ MAX_REASON = 1_000
 
 def enqueue(example: Example, *, priority: int) -> QueueItem:
     """Put a new or locked example into the queue, wanting the votes that its policy can use."""
+    wanted = _decide(example).votes_wanted
     return QueueItem.objects.create(
         example=example,
         task_id=example.task_id,
         author_id=example.author_id,
         priority=priority,
-        votes_wanted=_decide(example).votes_wanted,
+        votes_wanted=wanted,
+        leases_active=_leases_within(example, wanted),
         withdrawn=is_withdrawn(example),
     )
+
+
+def _leases_within(example: Example, wanted: int) -> int:
+    """How many people may go on answering a locked example; leases beyond `wanted` are ended.
+
+    An example that returns to the queue may still be on somebody's screen.
+    """
+    active = list(
+        Lease.objects.filter(example=example, ended_at=None)
+        .order_by("created_at", "id")
+        .values_list("id", flat=True)
+    )
+    Lease.objects.filter(id__in=active[wanted:]).update(
+        ended_at=timezone.now(), end=Lease.End.SUPERSEDED
+    )
+    return min(len(active), wanted)
 
 
 def is_withdrawn(example: Example) -> bool:
@@ -243,8 +261,11 @@ def cast(
 
 def _follow(example: Example, item: QueueItem, decision: Decision) -> None:
     """Bring the queue, and when it is decided the example, to what the policy says."""
-    if decision.votes_wanted:
-        QueueItem.objects.filter(pk=item.pk).update(votes_wanted=decision.votes_wanted)
+    if wanted := decision.votes_wanted:
+        changes = {"votes_wanted": wanted}
+        if item.leases_active > wanted:  # a vote without a lease, from a log, took a place
+            changes["leases_active"] = _leases_within(example, wanted)
+        QueueItem.objects.filter(pk=item.pk).update(**changes)
         return
     item.delete()
     settle(
@@ -257,17 +278,24 @@ def _follow(example: Example, item: QueueItem, decision: Decision) -> None:
 
 def undo(*, validator: User, task: Task) -> Lease:
     """Take one's last vote in a task back while its example is undecided, and lease it again."""
+    _require_validator(validator, task)
     with durable():
         last = Vote.objects.filter(validator=validator, example__task=task).order_by("-id").first()
         if last is None:
             raise Refused(
                 "nothing_to_undo", "There is no answer of yours to take back.", status=409
             )
+        held = queries.held_lease(validator, task.pk)
+        # Two people may each hold what the other answered last: both lock the older one first.
+        for example_id in sorted({last.example_id, held.example_id if held else last.example_id}):
+            lock_example(example_id)
         example = lock_example(last.example_id)
         item = lock_item(example.pk)
         if not Vote.objects.filter(pk=last.pk, surplus=False).exists() or item is None:
             raise Conflict("settled", "That example is already settled: the answer stands.")
-        if held := queries.held_lease(validator, task.pk):
+        if item.withdrawn:
+            raise Conflict("withdrawn", "That example was taken out: nobody is asked about it.")
+        if held:
             _end(held.pk, held.example_id, Lease.End.RELEASED)
         last.delete()
         wanted = _decide(example).votes_wanted
@@ -331,6 +359,10 @@ def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:
         raise Refused("reason_missing", "Say why: a ban needs a reason.")
     with durable():
         user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if banned and user.role == Role.ADMIN:
+            raise Refused(
+                "is_admin", "An admin cannot be banned: give them another role first.", status=409
+            )
         user.banned_at = timezone.now() if banned else None
         user.ban_reason = reason if banned else ""
         user.save(update_fields=["banned_at", "ban_reason"])
