@@ -13,7 +13,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from accounts.bridge import in_database_thread
 from accounts.limits import wait_for
-from accounts.models import User
+from accounts.models import User, WorkSession
+from accounts.receivers import SESSION_KEY
 from accounts.services import guest_session
 from annotate import live, protocol, services
 from annotate.body import answer_body, example_body
@@ -43,6 +44,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         slug = self.scope["url_route"]["kwargs"]["slug"]
         self.user: User | None = user if user.is_authenticated else None
         self.guest: str | None = self.scope["session"].get("guest")
+        visit = self.scope["session"].get(SESSION_KEY)
+        self._visit = WorkSession(pk=UUID(visit)) if self.user and visit else None
         self._draw_key = participant_key(self.user, self.guest)
         self.task = await in_database_thread(visible_task, user, slug)
         await self.accept()
@@ -167,7 +170,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             user = User.objects.filter(pk=self.user.pk, is_active=True).first()
             if user is None:
                 raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
-            return Participant(user=user)
+            return Participant(user=user, session=self._visit)
         if self.guest is None:
             raise Refused("sign_in", "Open the task's page first, or sign in.", status=403)
         return Participant(session=guest_session(UUID(self.guest)))

@@ -268,6 +268,8 @@ def set_hidden(*, actor: User, example_id: int, hidden: bool, reason: str) -> Ex
     """Hide an example from data and boards, or show it again; an owner's act with a reason."""
     with durable():
         example = lock_example(example_id)
+        if not example.task.is_owned_by(actor):
+            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
         if (example.hidden_at is not None) != hidden:
             _change(example, hidden_at=timezone.now() if hidden else None)
             record_event(

@@ -287,9 +287,8 @@ def undo(*, validator: User, task: Task) -> Lease:
             )
         held = queries.held_lease(validator, task.pk)
         # Two people may each hold what the other answered last: both lock the older one first.
-        for example_id in sorted({last.example_id, held.example_id if held else last.example_id}):
-            lock_example(example_id)
-        example = lock_example(last.example_id)
+        both = {last.example_id, held.example_id} if held else {last.example_id}
+        example = {pk: lock_example(pk) for pk in sorted(both)}[last.example_id]
         item = lock_item(example.pk)
         if not Vote.objects.filter(pk=last.pk, surplus=False).exists() or item is None:
             raise Conflict("settled", "That example is already settled: the answer stands.")

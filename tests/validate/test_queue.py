@@ -1,5 +1,6 @@
 """The queue: leases, votes, the latched verdict, undo, adjudication, bans."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -8,11 +9,15 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Event, User
+from annotate import services as annotation
 from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
+from annotate.queries import Participant
+from annotate.services import set_hidden
 from scoring.models import Tally
 from tests import cast
 from validate import services
+from validate.logs import import_log
 from validate.models import Lease, QueueItem, Vote
 
 
@@ -278,3 +283,100 @@ def test_a_task_may_open_its_queue_to_annotators(
     task = cast.digits_task(owner, validation={"policy": "two_plus_one", "open_to": "annotator"})
     cast.submission(task, annotator)
     assert services.next_item(validator=other_annotator, task=task) is not None
+
+
+def test_an_admin_is_not_banned_but_first_given_another_role(task: Task, owner: User) -> None:
+    admin = cast.person("ada", "admin")
+    with pytest.raises(Refused) as refused:
+        services.set_banned(actor=owner, user=admin, banned=True, reason="a quarrel")
+    assert refused.value.code == "is_admin"
+
+
+def test_only_an_owner_of_the_task_hides(task: Task, annotator: User) -> None:
+    example = cast.submission(task, annotator)
+    stranger = cast.person("otto", "owner")
+    with pytest.raises(Refused) as refused:
+        set_hidden(actor=stranger, example_id=example.pk, hidden=True, reason="not mine")
+    assert refused.value.code == "not_an_owner"
+
+
+def test_what_an_owner_reopens_may_still_be_answered_by_who_holds_it(
+    task: Task, annotator: User, validator: User, other_validator: User, owner: User
+) -> None:
+    example = cast.submission(task, annotator)
+    lease = services.next_item(validator=validator, task=task)
+    assert lease is not None
+    for status in ("rejected", "open"):
+        services.adjudicate(actor=owner, example_id=example.pk, status=status, reason="hasty")
+    assert QueueItem.objects.get().leases_active == 1
+
+    assert not services.vote(validator=validator, lease_id=lease.pk, label=example.label).surplus
+    assert cast.answer(other_validator, task).status == Example.Status.VERIFIED
+
+
+def test_a_lease_on_what_an_owner_reopened_runs_out_like_any_other(
+    task: Task, annotator: User, validator: User, other_validator: User, owner: User
+) -> None:
+    example = cast.submission(task, annotator)
+    assert services.next_item(validator=validator, task=task) is not None
+    for status in ("rejected", "open"):
+        services.adjudicate(actor=owner, example_id=example.pk, status=status, reason="hasty")
+
+    with time_machine.travel(timezone.now() + timedelta(hours=1)):
+        assert services.next_item(validator=other_validator, task=task) is not None
+    assert QueueItem.objects.get().leases_active == 1
+
+
+@pytest.mark.parametrize("by", ["author", "owner who hides it", "owner who settles it"])
+def test_what_nobody_is_asked_about_any_more_is_not_shown_again(
+    task: Task, annotator: User, validator: User, owner: User, by: str
+) -> None:
+    example = cast.submission(task, annotator)
+    lease = services.next_item(validator=validator, task=task)
+    assert lease is not None
+    match by:
+        case "author":
+            annotation.retract(participant=Participant(user=annotator), uid=example.uid)
+        case "owner who hides it":
+            annotation.set_hidden(actor=owner, example_id=example.pk, hidden=True, reason="rude")
+        case _:
+            services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="x")
+
+    assert services.next_item(validator=validator, task=task) is None
+    assert services.vote(validator=validator, lease_id=lease.pk, label=example.label).surplus
+
+
+def test_an_answer_on_what_was_hidden_is_not_taken_back(
+    task: Task, annotator: User, validator: User, owner: User
+) -> None:
+    example = cast.submission(task, annotator)
+    cast.answer(validator, task)
+    annotation.set_hidden(actor=owner, example_id=example.pk, hidden=True, reason="rude")
+
+    with pytest.raises(Conflict) as refused:
+        services.undo(validator=validator, task=task)
+
+    assert refused.value.code == "withdrawn"
+    assert Vote.objects.count() == 1
+
+
+def test_a_vote_of_a_log_takes_a_place_from_who_came_last(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    example = cast.submission(task, annotator)
+    first = services.next_item(validator=validator, task=task)
+    second = services.next_item(validator=other_validator, task=task)
+    assert first is not None
+    assert second is not None
+    line = {"kind": "vote", "example": str(example.uid), "validator": "v9", "label": example.label}
+
+    outcome = import_log(task, lambda: [json.dumps(line).encode()])
+
+    assert (outcome.summary.used, outcome.mistakes) == (1, [])
+    assert QueueItem.objects.values_list("votes_wanted", "leases_active").get() == (1, 1)
+    with pytest.raises(Conflict) as lost:
+        services.vote(validator=other_validator, lease_id=second.pk, label=example.label)
+    assert lost.value.code == "lease_lost"
+    services.vote(validator=validator, lease_id=first.pk, label=example.label)
+    example.refresh_from_db()
+    assert example.status == Example.Status.VERIFIED

@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                 ('surplus', models.BooleanField(default=False, help_text='Came when the example was settled: kept, without effect.')),
                 ('seconds', models.FloatField(blank=True, help_text='From lease to vote.', null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('author', models.ForeignKey(help_text="The example's author, kept here so that the database refuses a vote on one's own.", on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('author', models.ForeignKey(help_text="The example's author, kept so that the database refuses a vote on one's own.", on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('example', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='votes', to='annotate.example')),
                 ('lease', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='validate.lease')),
                 ('validator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='votes', to=settings.AUTH_USER_MODEL)),
