@@ -74,6 +74,12 @@ def lacks_base_model(task: Task) -> bool:
     return task.slug == DIGITS and not task.models.exclude(artifact="").exists()
 
 
+def check_base(source: str) -> None:
+    """Refuse a source that cannot be one, also when no base model is needed any more."""
+    if source not in ("sklearn", "mnist") and not Path(source).is_dir():
+        raise BadBase(f"{source} is neither sklearn nor mnist nor a folder.")
+
+
 def load_base(source: str) -> digits.Images:
     """Read base data by name: `sklearn`, `mnist` (downloads it), or a folder of IDX files."""
     try:
@@ -81,8 +87,6 @@ def load_base(source: str) -> digits.Images:
             return digits.load_sklearn()
         if source == "mnist":
             return digits.load_openml()
-        if not Path(source).is_dir():
-            raise BadBase(f"{source} is neither sklearn nor mnist nor a folder.")
         return digits.load_idx(source)
     except (digits.DataError, OSError) as error:
         raise BadBase(f"The base data cannot be read: {error}") from error

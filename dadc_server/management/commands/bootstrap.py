@@ -28,6 +28,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="end with a JSON summary")
 
     def handle(self, *, digits_base: str, json: bool, **_: Any) -> None:
+        try:
+            bootstrap.check_base(digits_base)
+        except bootstrap.BadBase as error:
+            raise CommandError(str(error)) from error
         with bootstrap.only_one():
             library = bootstrap.load_library()
             new = [task.slug for task, is_new in library if is_new]
