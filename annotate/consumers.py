@@ -102,7 +102,9 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             if target is None:
                 raise Refused("no_open_round", "No round of this task is open right now.")
             model = target.model_for(self._draw_key)
-            engine = already_open(model) or await asyncio.to_thread(live_model, model)
+            engine = already_open(model)
+            if engine is None:
+                engine = await asyncio.to_thread(live_model, model)
             answer = await engine.predict(frame.input)
         except TooBusy as busy:
             await self._send("busy", retry_ms=busy.retry_ms, seq=frame.seq)

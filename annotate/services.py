@@ -30,7 +30,7 @@ def submit(
     task_id: int,
     client_id: uuid.UUID,
     input: object,
-    label: object,
+    label: Any,
     context: object = None,
     explanation: str = "",
     probes: int = 0,
