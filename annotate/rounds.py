@@ -29,7 +29,7 @@ def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]
         )
         if actor is not None and not created and not task.is_owned_by(actor):
             raise Refused("not_an_owner", f"{file.slug} is a task of somebody else.", status=403)
-        current = TaskConfig.objects.filter(pk=task.config_id).first()
+        current = task.config
         if current is not None and current.data == data:
             return task, False
         if file.input != task.input_kind and task.examples.exists():

@@ -49,7 +49,7 @@ def log_lines(author_says: str = "gold_label", folder: Path = FOLDER) -> Iterato
                 }
 
 
-POLICIES = {
+POLICIES: dict[str, dict[str, Any]] = {
     "two_plus_one": {"policy": "two_plus_one"},
     "bayes .827": {"policy": "bayes", "fixed_reliability": 0.827},
 }

@@ -28,6 +28,7 @@ MAX_REASON = 1_000
 
 def enqueue(example: Example, *, priority: int) -> QueueItem:
     """Put a new or locked example into the queue, wanting the votes that its policy can use."""
+    assert example.author_id is not None  # only guests' sandbox examples have none
     wanted = _decide(example).votes_wanted
     return QueueItem.objects.create(
         example=example,
@@ -234,6 +235,7 @@ def cast(
 
     A vote that the queue would no longer ask for (settled, withdrawn) is surplus, decides nothing.
     """
+    assert example.author_id is not None  # only guests' sandbox examples have none
     item = lock_item(example.pk)
     surplus = item is None or item.withdrawn
     made = Vote.objects.create(
