@@ -56,11 +56,12 @@ def free_for(validator: User, task_id: int) -> QuerySet[QueueItem]:
 
 
 def held_lease(validator: User, task_id: int) -> Lease | None:
-    """The lease this person holds in the task, if it has not run out."""
+    """The lease this person holds in the task, if it has not run out and a vote is still wanted."""
     return (
         Lease.objects.filter(
             validator=validator,
             example__task_id=task_id,
+            example__queue_item__withdrawn=False,
             ended_at=None,
             expires_at__gt=timezone.now(),
         )

@@ -101,5 +101,3 @@ def repair_queue(difference: QueueDifference) -> None:
     QueueItem.objects.filter(pk=example.pk).delete()
     if difference.counted != Entry():
         reopen(example)
-        wanted, leases = difference.counted.votes_wanted, difference.counted.leases_active
-        QueueItem.objects.filter(pk=example.pk).update(leases_active=min(leases, wanted))

@@ -372,7 +372,7 @@ def test_a_vote_of_a_log_takes_a_place_from_who_came_last(
 
     outcome = import_log(task, lambda: [json.dumps(line).encode()])
 
-    assert (outcome.summary.used, outcome.mistakes) == (1, [])
+    assert (outcome.summary.new_votes, outcome.mistakes) == (1, [])
     assert QueueItem.objects.values_list("votes_wanted", "leases_active").get() == (1, 1)
     with pytest.raises(Conflict) as lost:
         services.vote(validator=other_validator, lease_id=second.pk, label=example.label)

@@ -7,6 +7,7 @@ that never collides would pass for ever.
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -155,6 +156,45 @@ def test_one_person_votes_once_even_at_once(task: Task, annotator: User, validat
         outcomes = at_once([call, call])
         assert len({vote.pk for vote in outcomes}) == 1, outcomes
         assert Vote.objects.filter(example=example).count() == 1
+
+
+def test_two_who_hold_what_the_other_answered_take_their_answers_back(
+    task: Task,
+    annotator: User,
+    validator: User,
+    other_validator: User,
+    monkeypatch: pytest.MonkeyPatch,
+    on_postgres: bool,
+) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time: nobody waits for a second lock")
+    first, second = (cast.submission(task, annotator, seed) for seed in (1, 2))
+    cast.answer(validator, task)
+    skipped = services.next_item(validator=other_validator, task=task)
+    assert skipped is not None
+    services.release(validator=other_validator, lease_id=skipped.pk, skip=True)
+    cast.answer(other_validator, task)
+    services.unskip(validator=other_validator, task=task)
+    leases = leases_of([validator, other_validator], task)
+    assert [lease.example for lease in leases] == [second, first]
+    # Each is given time to take the first of its locks before either asks for the other one.
+    lock_item = services.lock_item
+
+    def lock_item_slowly(pk: int) -> QueueItem | None:
+        item = lock_item(pk)
+        time.sleep(0.2)
+        return item
+
+    monkeypatch.setattr(services, "lock_item", lock_item_slowly)
+
+    outcomes = at_once(
+        [
+            lambda: services.undo(validator=validator, task=task),
+            lambda: services.undo(validator=other_validator, task=task),
+        ]
+    )
+
+    assert all(isinstance(outcome, Lease) for outcome in outcomes), outcomes
 
 
 def test_a_ban_during_a_vote_settles_on_one_story(
