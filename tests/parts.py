@@ -1,9 +1,12 @@
-"""Pytest plugin of the second, PostgreSQL run: `-p tests.database_only`.
+"""Pytest plugin that runs one part of the suite: `-p tests.parts --part code|browser|database`.
 
-Leaves out what a database cannot change: tests of pure modules ran on SQLite already, and so did
-the pages in the browser. Empties tables between transactional tests by DELETE: TRUNCATE makes new
-files for every table and index, 80 to 900 ms for this schema where DELETE of a test's few rows
-takes 1 to 5 ms.
+bin/test gives each part a process of its own. Playwright leaves an event loop running in the thread
+of its tests, in which Django refuses every later query; and what a database cannot change (pure
+modules, pages in the browser) need not run on PostgreSQL again.
+
+On PostgreSQL, tables are emptied between transactional tests by DELETE: TRUNCATE makes new files
+for every table and index, 80 to 900 ms for this schema where DELETE of a test's few rows takes 1
+to 5.
 """
 
 from __future__ import annotations
@@ -16,19 +19,31 @@ import pytest
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences"}
 
 
+def in_browser(item: pytest.Item) -> bool:
+    return item.get_closest_marker("browser") is not None
+
+
 def uses_database(item: pytest.Item) -> bool:
     return item.get_closest_marker("django_db") is not None or not DATABASE_FIXTURES.isdisjoint(
         getattr(item, "fixturenames", ())
     )
 
 
+PARTS = {
+    "code": lambda item: not in_browser(item),
+    "browser": in_browser,
+    "database": lambda item: uses_database(item) and not in_browser(item),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", choices=sorted(PARTS), required=True)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    kept, left_out = [], []
-    for item in items:
-        wanted = uses_database(item) and not item.get_closest_marker("browser")
-        (kept if wanted else left_out).append(item)
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = kept
+    wanted = PARTS[config.getoption("part")]
+    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
+    items[:] = [item for item in items if wanted(item)]
 
 
 def pytest_configure() -> None:
