@@ -253,6 +253,7 @@ def test_what_is_not_there_is_said_in_a_sentence(nli: Load, command: Any, tmp_pa
         command("export_log", "chess")
 
 
+@pytest.mark.django_db(transaction=True)  # an empty database takes a commit on PostgreSQL
 def test_a_log_exported_imported_and_exported_again_is_the_same(
     task: Task, command: Any, tmp_path: Path
 ) -> None:
