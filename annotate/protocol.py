@@ -13,7 +13,6 @@ from annotate.errors import Refused
 from annotate.strict_json import NotJson, loads
 
 VERSION = 1
-MAX_FRAME = 1024 * 1024  # bytes; a larger frame closes the socket with 1009
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,18 @@ def test_a_guest_submits_into_the_sandbox_once_the_page_has_begun_a_visit(
     assert APIClient().post(explain, {"explanation": "Mine"}).status_code == 401
 
 
+def test_a_task_without_a_sandbox_answers_no_guest(
+    owner: User, annotator: User, guest: APIClient, as_user: AsUser
+) -> None:
+    cast.digits_task(owner, sandbox=False)
+    predict, body = "/api/v1/tasks/digits/predictions/", {"input": cast.drawing(1)}
+
+    refused = guest.post(predict, body)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "sign_in")
+    assert as_user(annotator).post(predict, body).status_code == 200
+
+
 def test_a_visit_of_somebody_signed_in_is_kept_with_the_example(
     task: Task, annotator: User, guest: APIClient
 ) -> None:
