@@ -148,6 +148,8 @@ class Predictions(APIView):
         target = open_target(task.pk)
         if target is None:
             raise Refused("no_open_round", "No round of this task is open right now.", status=409)
+        if user is None:
+            services.require_sandbox(target.config.file)
         prepared = prepare(task.input_kind, body["input"])
         model = target.model_for(key)
         answer = live_model(model).predict_one(prepared)

@@ -101,6 +101,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             target = await live.target_of(self.task.pk)
             if target is None:
                 raise Refused("no_open_round", "No round of this task is open right now.")
+            if self.user is None:
+                services.require_sandbox(target.config.file)
             model = target.model_for(self._draw_key)
             engine = already_open(model)
             if engine is None:

@@ -48,7 +48,8 @@ def prepare(kind: str, input: object) -> Prepared:
     if kind == "image":
         array = read_image(input)
         return Prepared(image_key(array), _stored_image(input, array), array)
-    return Prepared(text_key(input), _checked_text(kind, input))
+    stored = _checked_text(kind, input)
+    return Prepared(text_key(stored), stored)
 
 
 def image_key(array: NDArray[np.float32]) -> str:
@@ -80,4 +81,7 @@ def _checked_text(kind: str, input: object) -> Any:
             raise Refused("bad_input", f"{field} must be a text.", fields={field: "missing"})
         if len(input[field]) > MAX_TEXT:
             raise Refused("too_long", f"{field} has more than {MAX_TEXT} characters.")
-    return input
+    # No more than the contract names: the rest could tell validators what the author says, or make
+    # the same text look like another one.
+    kept = (*fields, "answer") if kind == "passage_qa" else fields
+    return {field: input[field] for field in kept if field in input}

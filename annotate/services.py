@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError
@@ -14,6 +15,7 @@ from accounts.models import User
 from accounts.services import record_event
 from accounts.transactions import durable
 from annotate import inference
+from annotate.config import TaskFile
 from annotate.errors import Conflict, Refused
 from annotate.inputs import Prepared, prepare, text_key
 from annotate.labels import check_label
@@ -38,25 +40,25 @@ def submit(
 ) -> tuple[Example, bool]:
     """Let the target model answer, compare, insert the example; returns it and whether it is new.
 
-    The same client id with the same body returns the example of the first time; with another body
-    it raises Conflict. Refused (with a code and a sentence) when the input, the label or the
-    person's standing does not allow it; nothing is written then.
+    The same client id with the same body returns the example of the first time, whatever became of
+    the round since; with another body it raises Conflict. Refused (with a code and a sentence) when
+    the input, the label or the person's standing does not allow it; nothing is written then.
     """
-    if participant.user is not None and participant.user.banned_at is not None:
-        raise Refused("banned", "This account may not submit any more.", status=403)
+    if participant.user is not None:
+        _require_standing(participant.user)
+    sent = _Sent(participant, task_id, client_id, input, label, context)
+    if earlier := sent.earlier():
+        return earlier, False
     target = open_target(task_id)
     if target is None:
         raise Refused("no_open_round", "No round of this task is open right now.", status=409)
     file = target.config.file
-    if participant.sandbox and not file.sandbox:
-        raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
+    if participant.sandbox:
+        require_sandbox(file)
     prepared = prepare(file.input, input)
     check_label(file, label)
     if len(explanation) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
-
-    if earlier := _replayed(participant, client_id, prepared, label):
-        return earlier, False
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
     model = target.model_for(text_key(context) if context is not None else participant.key)
     answer = inference.live_model(model).predict_one(prepared)
@@ -81,26 +83,59 @@ def submit(
             )
     except IntegrityError:
         # Two requests with one client id: the second finds the first one's row.
-        if earlier := _replayed(participant, client_id, prepared, label):
+        if earlier := sent.earlier():
             return earlier, False
         raise
     return example, True
 
 
-def _replayed(
-    participant: Participant, client_id: uuid.UUID, prepared: Prepared, label: object
-) -> Example | None:
-    earlier = (
-        participant.examples()
-        .select_related("model", "round", "task")
-        .filter(client_id=client_id)
-        .first()
-    )
-    if earlier and (earlier.input_hash != prepared.key or earlier.label != label):
-        raise Conflict(
-            "client_id_reused", "This client_id was already used for another submission."
+@dataclass(frozen=True)
+class _Sent:
+    """What a client sent under its id, to tell a repetition from another submission."""
+
+    participant: Participant
+    task_id: int
+    client_id: uuid.UUID
+    input: object
+    label: object
+    context: object
+
+    def earlier(self) -> Example | None:
+        """The example of the first time; Conflict when that was another submission; one query."""
+        earlier = (
+            self.participant.examples()
+            .select_related("model", "round", "task", "context")
+            .filter(client_id=self.client_id)
+            .first()
         )
-    return earlier
+        if earlier is not None and not self._made(earlier):
+            raise Conflict(
+                "client_id_reused", "This client_id was already used for another submission."
+            )
+        return earlier
+
+    def _made(self, earlier: Example) -> bool:
+        return (
+            earlier.task_id == self.task_id
+            and earlier.label == self.label
+            and (earlier.context.sha256 if earlier.context else None) == _context_key(self.context)
+            and earlier.input_hash == prepare(earlier.task.input_kind, self.input).key
+        )
+
+
+def _context_key(context: object) -> str | None:
+    return None if context is None else text_key(context)
+
+
+def _require_standing(user: User) -> None:
+    if user.banned_at is not None:
+        raise Refused("banned", "This account may not submit any more.", status=403)
+
+
+def require_sandbox(file: TaskFile) -> None:
+    """Refuse a guest where the task has no sandbox."""
+    if not file.sandbox:
+        raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
 
 
 def _insert(
@@ -112,6 +147,7 @@ def _insert(
     client_id: uuid.UUID | None,
     values: dict[str, Any],
 ) -> Example:
+    author = participant.user and _lock_author(participant.user)
     examples = participant.examples().filter(round=target.round)
     same = examples.filter(input_hash=prepared.key, label=values["label"], retracted_at=None)
     # One with the same client id is this very submission: the constraint tells the two apart.
@@ -123,7 +159,7 @@ def _insert(
         task=target.task,
         config=target.config,
         round=target.round,
-        author=participant.user,
+        author=author,
         session=participant.session,
         sandbox=participant.sandbox,
         client_id=client_id,
@@ -139,6 +175,17 @@ def _insert(
         raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")
     announce(example, actor=participant.user, verb="submitted")
     return example
+
+
+def _lock_author(user: User) -> User:
+    """Take a person's submissions one by one; Refused when a ban came first.
+
+    Two of the same drawing at once would both find none before them, and one that overtakes a ban
+    would stay in the queue.
+    """
+    locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    _require_standing(locked)
+    return locked
 
 
 def tries_at_next(examples: QuerySet[Example]) -> int:

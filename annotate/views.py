@@ -20,6 +20,7 @@ from annotate.models import Round, Task
 from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, work_item
 from annotate.queries import Participant, open_target, progress_of, visible_task
 
+LONGEST_ID = 19  # digits; a database compares no more
 DRAWN_KINDS = {"image"}  # kinds of input that have a page here; the others go over REST
 
 
@@ -98,9 +99,8 @@ def my_work(request: HttpRequest) -> HttpResponse:
     user = _person(request)
     filter_form = WorkFilter(request.GET, user=user)
     before = request.GET.get("before", "")
-    items, older = page_of_work(
-        filter_form.apply(own_examples(user)), int(before) if before.isdecimal() else None
-    )
+    last_seen = int(before) if before.isdecimal() and len(before) < LONGEST_ID else None
+    items, older = page_of_work(filter_form.apply(own_examples(user)), last_seen)
     query = request.GET.copy()
     query.pop("before", None)
     filtered = any(query.values())

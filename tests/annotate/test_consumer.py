@@ -192,6 +192,14 @@ async def test_a_guest_plays_in_the_sandbox(task: Task) -> None:
     assert (await Example.objects.aget()).sandbox
 
 
+async def test_a_task_without_a_sandbox_answers_no_guest(owner: User) -> None:
+    closed = await sync_to_async(cast.digits_task)(owner, sandbox=False)
+    async with page(closed, guest=str(uuid.uuid4())) as opened:
+        await opened.receive("ready")
+        await opened.send(type="predict", seq=1, input=cast.drawing(1))
+        assert (await opened.receive("error"))["code"] == "sign_in"
+
+
 async def test_open_pages_learn_of_a_new_round(task: Task, annotator: User) -> None:
     def promote() -> None:
         model = cast.fixed_model(task, seed=1)

@@ -9,6 +9,7 @@ from accounts.models import Event, User
 from accounts.services import guest_session
 from annotate import rounds, services
 from annotate.errors import Conflict, Refused
+from annotate.inputs import prepare
 from annotate.models import Example, Task
 from annotate.queries import Participant, progress_of
 from tests import cast
@@ -41,7 +42,9 @@ def test_the_same_client_id_again_is_the_same_example(task: Task, annotator: Use
     assert Example.objects.count() == 1
 
 
-@pytest.mark.parametrize("change", [{"label": "4"}, {"input": cast.drawing(2)}])
+@pytest.mark.parametrize(
+    "change", [{"label": "4"}, {"input": cast.drawing(2)}, {"context": {"prompt": "a four"}}]
+)
 def test_a_client_id_with_another_body_is_refused(
     task: Task, annotator: User, change: dict[str, object]
 ) -> None:
@@ -53,6 +56,27 @@ def test_a_client_id_with_another_body_is_refused(
 
     assert refused.value.code == "client_id_reused"
     assert Example.objects.count() == 1
+
+
+def test_the_same_client_id_is_answered_when_the_round_has_closed(
+    task: Task, annotator: User
+) -> None:
+    example = cast.submission(task, annotator, client_id=(client_id := uuid.uuid4()))
+    task.rounds.update(status="closed")
+
+    again, new = submit(
+        task, annotator, client_id=client_id, input=cast.drawing(1), label=example.label
+    )
+
+    assert (again, new) == (example, False)
+
+
+def test_a_client_id_of_another_task_is_refused(task: Task, owner: User, annotator: User) -> None:
+    example = cast.submission(task, annotator, client_id=(client_id := uuid.uuid4()))
+    other = cast.digits_task(owner, slug="other")
+
+    with pytest.raises(Conflict):
+        submit(other, annotator, client_id=client_id, input=cast.drawing(1), label=example.label)
 
 
 def test_two_people_may_make_the_same_client_id(
@@ -121,6 +145,21 @@ def test_a_banned_person_cannot_submit(task: Task, annotator: User, owner: User)
     assert refused.value.code == "banned"
 
 
+def test_a_ban_that_comes_while_the_model_answers_is_heeded(
+    task: Task, annotator: User, owner: User
+) -> None:
+    from validate.services import set_banned
+
+    as_it_was = User.objects.get(pk=annotator.pk)
+    set_banned(actor=owner, user=annotator, banned=True, reason="spam")
+
+    with pytest.raises(Refused) as refused:
+        submit(task, as_it_was)
+
+    assert refused.value.code == "banned"
+    assert not Example.objects.exists()
+
+
 def test_tries_count_from_the_last_fooling(task: Task, annotator: User) -> None:
     tries = [
         cast.submission(task, annotator, seed, fooled=fooled).tries
@@ -181,3 +220,17 @@ def test_a_stored_picture_carries_no_metadata(task: Task, annotator: User) -> No
     stored = base64.b64decode(example.input["png"])
     assert b"taken at home" not in stored
     assert stored.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("kind", "input"),
+    [
+        ("text", {"text": "so good"}),
+        ("text_pair", {"context": "It rains.", "hypothesis": "It is wet."}),
+        ("passage_qa", {"context": "Ann left.", "question": "Who?", "answer": {"text": "Ann"}}),
+    ],
+)
+def test_a_text_is_kept_without_what_else_was_sent(kind: str, input: dict[str, object]) -> None:
+    sent = prepare(kind, {**input, "label": "look, it is this one"})
+    assert sent.stored == input
+    assert sent.key == prepare(kind, input).key

@@ -65,6 +65,15 @@ def submission_of(
     )
 
 
+def test_the_same_drawing_twice_at_once_counts_once(task: Task, annotator: User) -> None:
+    for seed in range(ROUNDS):
+        calls = [submission_of(task, annotator, seed, uuid.uuid4()) for _ in range(2)]
+        outcomes = at_once(calls)
+        assert [getattr(outcome, "code", "taken") for outcome in outcomes].count("taken") == 1
+    assert Example.objects.count() == ROUNDS
+    assert_tallies_are_the_facts()
+
+
 def test_first_examples_of_one_author_at_once_are_all_counted(task: Task, annotator: User) -> None:
     at_once([submission_of(task, annotator, seed, uuid.uuid4()) for seed in range(4)])
     assert Tally.objects.get().submitted == 4
