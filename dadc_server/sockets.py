@@ -6,7 +6,8 @@ from typing import Any
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
+from channels.security.websocket import OriginValidator
+from django.conf import settings
 from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.backends import TokenAuthentication
@@ -35,7 +36,16 @@ class TokenUser:
         return await self.inner(scope, receive, send)
 
 
-_pages = URLRouter(websocket_urlpatterns)
-# A browser always sends Origin, so a page of another site is refused; a script sends none or its
-# token, which no browser adds by itself.
-websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(TokenUser(_pages)))
+class OwnPages(OriginValidator):
+    """Refuse pages of other sites: a browser always says where a page is from.
+
+    A script says nothing, and needs its token or a cookie that it was given, which a page of
+    another site cannot make it send.
+    """
+
+    def valid_origin(self, parsed_origin: Any) -> bool:
+        return parsed_origin is None or super().valid_origin(parsed_origin)
+
+
+_pages = AuthMiddlewareStack(TokenUser(URLRouter(websocket_urlpatterns)))
+websocket = OwnPages(_pages, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
