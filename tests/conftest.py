@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,24 @@ from annotate.models import Task
 from tests import cast
 
 torch.set_num_threads(1)
+
+
+def _have_redis_to_itself(process: str) -> None:
+    """Keep what test processes do beside each other apart: groups by prefix, the cache by database.
+
+    Clearing a Redis cache empties its whole database, also of others' keys.
+    """
+    if not django_settings.REDIS_URL:
+        return
+    layer = django_settings.CHANNEL_LAYERS["default"]
+    layer["CONFIG"]["prefix"] = f"test-{process}"
+    number = int(process.removeprefix("gw") or 0) % 8 + 1
+    django_settings.CACHES["default"]["LOCATION"] = (
+        f"{django_settings.REDIS_URL.rpartition('/')[0]}/{number}"
+    )
+
+
+_have_redis_to_itself(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
 
 
 @pytest.hookimpl(trylast=True)
