@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import Count, Q
 
 from accounts.transactions import durable
@@ -16,6 +17,8 @@ from annotate.models import Example
 from scoring.models import Tally
 from scoring.tally import COLUMNS, contribution
 from validate.recount import QueueDifference, queue_differences, repair_queue
+
+ATTEMPTS = 20
 
 Numbers = dict[str, int]
 
@@ -54,14 +57,16 @@ def check() -> Recount:
 
 def repair() -> Recount:
     """Recount everything and correct what differs; submissions and votes wait meanwhile."""
+    for attempt in range(1, ATTEMPTS):
+        with suppress(OperationalError):  # people were in the way: they go first
+            return _repair()
+        time.sleep(0.2 * attempt)
+    return _repair()
+
+
+def _repair() -> Recount:
     with durable():
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                # Whoever has counted is then committed, and whoever has not will add to what is
-                # written here: each change of a fact changes a tally in its own transaction.
-                cursor.execute(
-                    "LOCK TABLE scoring_tally, validate_queueitem IN SHARE ROW EXCLUSIVE MODE"
-                )
+        _keep_others_out()
         found = _recount()
         for tally in found.tally_differences:
             Tally.objects.update_or_create(
@@ -70,6 +75,21 @@ def repair() -> Recount:
         for entry in found.queue_differences:
             repair_queue(entry)
     return found
+
+
+def _keep_others_out() -> None:
+    """Let nobody change tallies or queue until the transaction ends.
+
+    Whoever has counted is then committed, and whoever has not will add to what is written here:
+    each change of a fact changes its tally in the same transaction. SQLite has one writer anyway.
+    """
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        # People take these locks in more than one order. Giving up before PostgreSQL looks for
+        # deadlocks, after a second, makes sure that it is never their request that fails.
+        cursor.execute("SET LOCAL lock_timeout = '500ms'")
+        cursor.execute("LOCK TABLE validate_queueitem, scoring_tally IN EXCLUSIVE MODE")
 
 
 @contextmanager

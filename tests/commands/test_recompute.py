@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from accounts.models import User
 from annotate import services
 from annotate.models import Example, Task
 from annotate.queries import Participant
 from scoring.models import Tally
+from scoring.recount import repair
 from tests import cast
+from tests.races import at_once
 from validate import services as validation
 from validate.models import QueueItem
 
@@ -132,3 +136,35 @@ def test_a_verdict_that_the_votes_reached_but_nobody_wrote_is_written(
     assert check()[1]
     verified.refresh_from_db()
     assert verified.status == "verified"
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="SQLite has one writer, who never meets another"
+)
+@pytest.mark.django_db(transaction=True)
+def test_correcting_waits_for_people_and_people_for_it(
+    task: Task, annotator: User, summary: Any
+) -> None:
+    """People submit while the numbers are corrected: nobody fails and nothing is lost."""
+    drawn = [(seed, str(seed % 10)) for seed in range(12)]
+
+    def submit() -> None:
+        for seed, label in drawn:
+            services.submit(
+                participant=Participant(user=annotator),
+                task_id=task.pk,
+                client_id=uuid.uuid4(),
+                input=cast.drawing(seed),
+                label=label,
+            )
+
+    def correct() -> None:
+        for _ in range(6):
+            Tally.objects.update(verified=77)
+            repair()
+
+    assert at_once([submit, correct]) == [None, None]
+    summary("recompute")
+    assert check()[1]
+    assert Tally.objects.get(author=annotator).submitted == len(drawn)
