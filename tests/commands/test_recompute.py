@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import uuid
+import threading
 from typing import Any
 
 import pytest
@@ -15,8 +15,8 @@ from accounts.models import User
 from annotate import services
 from annotate.models import Example, Task
 from annotate.queries import Participant
+from scoring import recount
 from scoring.models import Tally
-from scoring.recount import repair
 from tests import cast
 from tests.races import at_once
 from validate import services as validation
@@ -143,28 +143,33 @@ def test_a_verdict_that_the_votes_reached_but_nobody_wrote_is_written(
     connection.vendor != "postgresql", reason="SQLite has one writer, who never meets another"
 )
 @pytest.mark.django_db(transaction=True)
-def test_correcting_waits_for_people_and_people_for_it(
-    task: Task, annotator: User, summary: Any
+@pytest.mark.parametrize("locked", [True, False], ids=["locked", "control"])
+def test_correcting_and_submitting_at_once_lose_nothing(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch, locked: bool
 ) -> None:
-    """People submit while the numbers are corrected: nobody fails and nothing is lost."""
-    drawn = [(seed, str(seed % 10)) for seed in range(12)]
+    """Somebody submits between the count and the correction; without the locks it is uncounted."""
+    cast.submission(task, annotator, 1)
+    Tally.objects.update(verified=77)
+    counted, submitted = threading.Event(), threading.Event()
+    count = recount._recount
+
+    def count_and_wait() -> recount.Recount:
+        found = count()
+        counted.set()
+        submitted.wait(0.3)  # with the locks nobody can submit before the correction
+        return found
 
     def submit() -> None:
-        for seed, label in drawn:
-            services.submit(
-                participant=Participant(user=annotator),
-                task_id=task.pk,
-                client_id=uuid.uuid4(),
-                input=cast.drawing(seed),
-                label=label,
-            )
+        counted.wait(10)
+        cast.submission(task, annotator, 2)
+        submitted.set()
 
-    def correct() -> None:
-        for _ in range(6):
-            Tally.objects.update(verified=77)
-            repair()
+    monkeypatch.setattr(recount, "_recount", count_and_wait)
+    if not locked:
+        monkeypatch.setattr(recount, "_keep_others_out", lambda: None)
+    outcomes = at_once([recount.repair, submit])
+    monkeypatch.setattr(recount, "_recount", count)
 
-    assert at_once([submit, correct]) == [None, None]
-    summary("recompute")
-    assert check()[1]
-    assert Tally.objects.get(author=annotator).submitted == len(drawn)
+    assert not any(isinstance(outcome, Exception) for outcome in outcomes)
+    assert submitted.is_set()
+    assert check()[1] == locked
