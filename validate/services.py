@@ -367,13 +367,13 @@ def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:
         user.banned_at = timezone.now() if banned else None
         user.ban_reason = reason if banned else ""
         user.save(update_fields=["banned_at", "ban_reason"])
-        for example_id in list(
-            QueueItem.objects.filter(author=user).order_by("pk").values_list("pk", flat=True)
-        ):
+        waiting = QueueItem.objects.filter(author=user).values_list("example", flat=True)
+        on_screen = Lease.objects.filter(validator=user, ended_at=None)
+        # In one ascending pass: two bans, or a ban and an undo, would else wait for each other.
+        for example_id in sorted({*waiting, *on_screen.values_list("example", flat=True)}):
             sync_withdrawn(lock_example(example_id))
-        for lease in Lease.objects.filter(validator=user, ended_at=None).order_by("example_id"):
-            lock_example(lease.example_id)
-            _end(lease.pk, lease.example_id, Lease.End.SUPERSEDED)
+            for lease in on_screen.filter(example=example_id):
+                _end(lease.pk, example_id, Lease.End.SUPERSEDED)
         record_event(
             actor=actor,
             verb="banned" if banned else "unbanned",

@@ -206,6 +206,33 @@ def test_two_who_hold_what_the_other_answered_take_their_answers_back(
     assert all(isinstance(outcome, Lease) for outcome in outcomes), outcomes
 
 
+def test_two_who_judge_each_other_are_banned_at_once(
+    task: Task,
+    validator: User,
+    other_validator: User,
+    owner: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    people = [validator, other_validator]
+    for seed, author in enumerate(people):
+        cast.submission(task, author, seed)
+    leases_of(people, task)
+    lock_example = services.lock_example
+
+    def lock_example_slowly(pk: int) -> Example:
+        example = lock_example(pk)
+        time.sleep(0.1)
+        return example
+
+    monkeypatch.setattr(services, "lock_example", lock_example_slowly)
+
+    def ban(person: User) -> Callable[[], None]:
+        return lambda: services.set_banned(actor=owner, user=person, banned=True, reason="a pair")
+
+    assert at_once([ban(person) for person in people]) == [None, None]
+    assert set(QueueItem.objects.values_list("withdrawn", "leases_active")) == {(True, 0)}
+
+
 def test_a_ban_during_a_vote_settles_on_one_story(
     task: Task, annotator: User, validator: User, owner: User
 ) -> None:
