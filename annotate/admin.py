@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
-import yaml
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -18,7 +17,7 @@ from django.utils.safestring import SafeString
 from accounts.curation import CuratedAdmin, act, person
 from accounts.errors import Refused
 from accounts.models import Event, User
-from annotate.config import TaskFileError, parse_task_file
+from annotate.config import TaskFileError, read_task_file
 from annotate.models import ModelVersion, Round, Task, TaskConfig
 from annotate.rounds import change_target, load_task
 
@@ -69,14 +68,12 @@ class TaskFileForm(forms.Form):
     )
 
 
-def read_task_file(upload: Any, actor: User) -> str:
+def load_upload(upload: Any, actor: User) -> str:
     """Load an uploaded task file and say what came of it; Refused with a sentence."""
     if upload.size > MAX_TASK_FILE:
         raise Refused("too_long", f"A task file has at most {MAX_TASK_FILE // 1000} kB.")
     try:
-        file = parse_task_file(yaml.safe_load(upload.read()))
-    except yaml.YAMLError as error:
-        raise Refused("bad_yaml", f"This is no YAML: {error}") from error
+        file = read_task_file(upload.read())
     except TaskFileError as error:
         raise Refused("bad_task_file", str(error)) from error
     task, changed = load_task(file=file, actor=actor)
@@ -118,9 +115,7 @@ class TaskAdmin(CuratedAdmin[Task]):
         form = TaskFileForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
             try:
-                messages.success(
-                    request, read_task_file(form.cleaned_data["file"], person(request))
-                )
+                messages.success(request, load_upload(form.cleaned_data["file"], person(request)))
             except Refused as refused:
                 form.add_error("file", refused.message)
             else:

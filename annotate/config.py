@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,9 +21,12 @@ from pydantic import (
 )
 
 from annotate.comparators import Comparator, parse_comparator
+from annotate.strict_json import NotJson, check_storable
 
 INPUT_KINDS = ("image", "text", "text_pair", "passage_qa", "text_multilabel")
 InputKind = Literal["image", "text", "text_pair", "passage_qa", "text_multilabel"]
+# Neither blank nor with spaces around it: a person could not tell two of these apart.
+Word = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$", max_length=100)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -47,9 +51,9 @@ class Section(BaseModel):
 class Label(Section):
     """One answer: the value stored, the name shown, and the key that stands for it."""
 
-    value: str
-    name: str
-    key: str | None = None
+    value: Word
+    name: Word
+    key: Annotated[str, StringConstraints(pattern=r"^\S$")] | None = None
 
 
 class Picture(Section):
@@ -81,7 +85,7 @@ class TaskFile(Section):
     """A whole task file with its defaults filled in."""
 
     slug: Slug
-    name: str = Field(min_length=1, max_length=200)
+    name: Annotated[str, StringConstraints(pattern=r"\S", max_length=200)]
     input: InputKind
     labels: tuple[Label, ...] = ()
     instructions: Instructions = Instructions()
@@ -130,7 +134,7 @@ class TaskFile(Section):
         values = [label.value for label in self.labels]
         if len(set(values)) != len(values):
             raise ValueError("two labels have the same value")
-        keys = [label.key for label in self.labels if label.key]
+        keys = [label.key.lower() for label in self.labels if label.key]
         if len(set(keys)) != len(keys):
             raise ValueError("two labels have the same key")
         if self.input != "passage_qa" and len(values) < 2:
@@ -156,15 +160,32 @@ class TaskFile(Section):
         return _sections[name].model_validate(getattr(self, name))
 
 
+def read_task_file(text: str | bytes) -> TaskFile:
+    """Read a task file's YAML; TaskFileError says what is wrong with it."""
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TaskFileError(f"This is not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise TaskFileError("This is nested too deep for a task file.") from error
+    return parse_task_file(data)
+
+
 def parse_task_file(data: object) -> TaskFile:
     """Check what was read from YAML; TaskFileError names every mistake and where it is."""
     if not isinstance(data, Mapping):
         raise TaskFileError("A task file is a mapping with slug, name, input and labels.")
     try:
-        return TaskFile.model_validate(dict(data))
+        file = TaskFile.model_validate(dict(data))
+        check_storable(file.model_dump(mode="json"))
+        return file
     except ValidationError as error:
         sentences = [
             f"{'.'.join(str(part) for part in mistake['loc']) or 'task file'}: {mistake['msg']}"
             for mistake in error.errors()
         ]
         raise TaskFileError("; ".join(sentences)) from error
+    except NotJson as error:
+        raise TaskFileError(str(error)) from error
+    except RecursionError as error:
+        raise TaskFileError("This is nested too deep for a task file.") from error

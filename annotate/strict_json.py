@@ -37,7 +37,7 @@ def loads(text: str | bytes) -> Any:
         raise NotJson(f"This is not JSON: {error}.") from error
     # Both are rare and cost a walk: look only where the text makes it possible.
     if text.count("[") + text.count("{") > MAX_DEPTH or _SUSPICIOUS_ESCAPE.search(text):
-        _check(value)
+        check_storable(value)
     return value
 
 
@@ -52,7 +52,8 @@ def _refuse_constant(name: str) -> None:
     raise NotJson(f"{name} is no JSON number.")
 
 
-def _check(value: Any) -> None:
+def check_storable(value: Any) -> None:
+    """Raise NotJson when a value's texts or its depth are more than every database keeps."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         below: list[Any] = []

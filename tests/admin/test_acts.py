@@ -193,8 +193,9 @@ def test_loading_a_task_file(ours: Client, owner: User) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("slug: [", "This is no YAML"),
+        ("slug: [", "This is not YAML"),
         ("- a list", "A task file is a mapping"),
+        ("[" * 5_000, "nested too deep"),
         ("slug: x\nname: X\ninput: smell\nlabels: [a, b]", "input"),
         ("x" * 300_000, "at most 200 kB"),
     ],

@@ -87,6 +87,18 @@ def test_open_answers_are_counted_and_not_weighed(load: Any, input: str) -> None
         (MINIMAL + "colour: red\n", "colour: "),
         (MINIMAL + "comparator: {rule: guess}\n", "Unknown rule 'guess'"),
         (MINIMAL + "x: !!python/object/apply:os.system ['true']\n", "is not YAML"),
+        ("[" * 5_000, "nested too deep"),
+        (f"{MINIMAL}comparator: {'{a: ' * 500}1{'}' * 500}\n", "nested too deep"),
+        (MINIMAL.replace("[e, n, c]", "['', n]"), "labels.0.value"),
+        (MINIMAL.replace("[e, n, c]", "[e, 'e ']"), "labels.1.value"),
+        (MINIMAL.replace("[e, n, c]", r'["e\0", n]'), "NUL"),
+        (MINIMAL.replace("My NLI study", "' '"), "name: "),
+        (
+            MINIMAL.replace(
+                "[e, n, c]", "[{value: e, name: e, key: a}, {value: n, name: n, key: A}]"
+            ),
+            "two labels have the same key",
+        ),
     ],
     ids=lambda text: repr(text)[-30:],
 )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import Role, User
 from annotate.command_line import SummaryCommand
-from annotate.config import TaskFileError, parse_task_file
+from annotate.config import TaskFileError, read_task_file
 from annotate.errors import Refused
 from annotate.rounds import load_task
 
@@ -39,11 +38,9 @@ class Command(SummaryCommand):
 
 def _read(file: Path) -> Any:
     try:
-        return parse_task_file(yaml.safe_load(file.read_bytes()))
+        return read_task_file(file.read_bytes())
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} is not YAML: {' '.join(str(error).split())}.") from error
     except TaskFileError as error:
         raise CommandError(f"{file}: {error}.") from error
 
