@@ -123,7 +123,7 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
     if not on_postgres:
         pytest.skip("SQLite has one writer at a time, whatever is locked")
     both_voted = threading.Barrier(2)
-    decide = services._decide
+    decide = services.decide_now
 
     def decide_together(example: Example) -> Any:
         both_voted.wait(10)
@@ -136,7 +136,7 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
     monkeypatch.setattr(services, "lock_example", lambda pk: Example.objects.get(pk=pk))
     monkeypatch.setattr(services, "_end", lambda *_: True)
     monkeypatch.setattr(services, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
-    monkeypatch.setattr(services, "_decide", decide_together)
+    monkeypatch.setattr(services, "decide_now", decide_together)
 
     outcomes = at_once([vote_call(first, example.label), vote_call(second, example.label)])
 
