@@ -1,13 +1,10 @@
 """Writes of the queue: lease, vote, release, undo, adjudicate, ban.
 
-The order in which locks are taken is said in `validate.decisions`. A person's own row (their
-reliability) is locked last when they vote, and first when they ask for an item: asking then waits
-for no row that a voter could hold.
+The order in which locks are taken is said in `validate.decisions`.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import F
@@ -21,9 +18,20 @@ from annotate.labels import check_label
 from annotate.models import Example, Task
 from annotate.services import lock_example, settle
 from validate import queries
-from validate.config import ValidationSettings
 from validate.decisions import decide_now, follow, lock_item, reopen, sync_withdrawn, urgency
-from validate.gold import credit_of, gold_for, in_qualification, is_gold_turn, withdraw_gold
+from validate.gold import credit_of, in_qualification, withdraw_gold
+from validate.leases import (
+    end_lease,
+    extend,
+    grant,
+    next_item,
+    own_lease,
+    release,
+    require_standing,
+    require_validator,
+    settings_of,
+    unskip,
+)
 from validate.models import AuthorShare, Gold, Lease, QueueItem, Reliability, Vote
 from validate.policies import FLAG_REASONS, UNSURE
 from validate.policies.trust import is_fast
@@ -37,169 +45,20 @@ from validate.reliability import (
     weight_of,
 )
 
+__all__ = [
+    "MAX_REASON",
+    "adjudicate",
+    "cast",
+    "extend",
+    "next_item",
+    "release",
+    "set_banned",
+    "undo",
+    "unskip",
+    "vote",
+]
+
 MAX_REASON = 1_000
-MAX_LEASES = 2  # the item on the screen, and the next one
-
-
-# --- leases ---------------------------------------------------------------------------------------
-def next_item(*, validator: User, task: Task, after: UUID | None = None) -> Lease | None:
-    """Lease the next example to this person, or the one they hold; None: nothing waits.
-
-    `after` is a lease they hold: then it is the one that follows, so that a page has it ready.
-    Nobody holds more than these two.
-    """
-    _require_validator(validator, task)
-    with durable():
-        _end_expired_leases(task.pk)
-        row = lock_reliabilities(task.pk, [validator.pk])[validator.pk]
-        held = queries.held_leases(validator, task.pk)
-        for lease in held:
-            if lease.pk != after:
-                return lease
-        _require_standing(row, task)
-        return _lease_next(validator, task, row, held)
-
-
-def _lease_next(validator: User, task: Task, row: Reliability, held: list[Lease]) -> Lease | None:
-    settings = _settings(task)
-    if in_qualification(settings, row):
-        if row.gold_seen + len(held) >= settings.qualification.items:
-            return None  # the last of these answers decides
-        gold = gold_for(row, held)
-        return _grant_gold(gold, validator, task) if gold else None
-    at_cap = queries.authors_at_cap(validator, task.pk, settings.share_cap)
-    free = queries.free_for(validator, task.pk, at_cap).select_related(
-        "example__context", "example__config"
-    )
-    # What somebody else is just leasing is passed over; if nothing else is free, it is waited for.
-    item = (
-        free.select_for_update(skip_locked=True, no_key=True, of=("self",)).first()
-        or free.select_for_update(no_key=True, of=("self",)).first()
-    )
-    if item is None:
-        return None
-    # Gold comes only where an example would have come: an empty queue must look like one.
-    left_over = row.gold_pending_id not in {None, *(lease.example_id for lease in held)}
-    is_turn = left_over or is_gold_turn(settings, row.answered + len(held))
-    if is_turn and (gold := gold_for(row, held)):
-        return _grant_gold(gold, validator, task)
-    QueueItem.objects.filter(pk=item.pk).update(leases_active=F("leases_active") + 1)
-    return _grant(item.example, validator, task)
-
-
-def _grant_gold(gold: Gold, validator: User, task: Task) -> Lease:
-    Reliability.objects.filter(task=task, validator=validator).update(gold_pending=gold.pk)
-    return _grant(gold.example, validator, task, gold=True)
-
-
-def _grant(example: Example, validator: User, task: Task, *, gold: bool = False) -> Lease:
-    return Lease.objects.create(
-        example=example,
-        validator=validator,
-        gold=gold,
-        expires_at=timezone.now() + timedelta(seconds=_settings(task).lease_seconds),
-    )
-
-
-def _settings(task: Task) -> ValidationSettings:
-    assert task.config is not None
-    settings: ValidationSettings = task.config.file.section("validation")
-    return settings
-
-
-def extend(*, validator: User, lease_id: UUID) -> Lease:
-    """Keep a lease for longer, up to the task's limit; Conflict when it is over."""
-    with durable():
-        lease = _own_lease(validator, lease_id)
-        now = timezone.now()
-        settings = _settings(lease.example.task)
-        latest = lease.created_at + timedelta(seconds=settings.lease_limit_seconds)
-        until = max(lease.expires_at, min(latest, now + timedelta(seconds=settings.lease_seconds)))
-        # Compare and set: whoever ends an expired lease at this moment has the last word.
-        kept = Lease.objects.filter(pk=lease.pk, ended_at=None, expires_at__gt=now)
-        if not kept.update(expires_at=until):
-            raise Conflict("lease_lost", "Your time for this item ran out and it went to others.")
-        lease.expires_at = until
-    return lease
-
-
-def _end_expired_leases(task_id: int) -> None:
-    """Free the places of leases that ran out; whoever holds one of these rows does it instead."""
-    now = timezone.now()
-    expired = Lease.objects.filter(example__task_id=task_id, ended_at=None, expires_at__lte=now)
-    for lease in list(expired.order_by("example_id")[:100]):
-        locked = (
-            QueueItem.objects.select_for_update(skip_locked=True, no_key=True)
-            .filter(pk=lease.example_id)
-            .exists()
-        )
-        if locked or not QueueItem.objects.filter(pk=lease.example_id).exists():
-            _end(lease, Lease.End.EXPIRED)
-
-
-def _end(lease: Lease, end: str) -> bool:
-    """End an active lease and free its place; False when it had already ended."""
-    lock_item(lease.example_id)
-    ended = Lease.objects.filter(pk=lease.pk, ended_at=None).update(
-        ended_at=timezone.now(), end=end
-    )
-    if ended:
-        places = 0 if lease.gold else 1
-        QueueItem.objects.filter(pk=lease.example_id).update(
-            leases_active=F("leases_active") - places
-        )
-    return bool(ended)
-
-
-def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:
-    """Give a lease back; `skip` also means: do not ask me about this one again."""
-    with durable():
-        lease = _own_lease(validator, lease_id)
-        lock_example(lease.example_id)
-        _end(lease, Lease.End.SKIPPED if skip else Lease.End.RELEASED)
-        if skip:
-            Reliability.objects.filter(validator=validator, gold_pending=lease.example_id).update(
-                gold_pending=None
-            )
-
-
-def unskip(*, validator: User, task: Task) -> int:
-    """Put what this person skipped back among what they are asked; returns how many."""
-    with durable():
-        return Lease.objects.filter(
-            validator=validator, example__task=task, end=Lease.End.SKIPPED
-        ).update(end=Lease.End.RELEASED)
-
-
-def _own_lease(validator: User, lease_id: UUID) -> Lease:
-    lease = Lease.objects.filter(pk=lease_id, validator=validator).first()
-    if lease is None:
-        raise Conflict("lease_lost", "This item is no longer yours to answer.")
-    return lease
-
-
-def _require_validator(validator: User, task: Task) -> None:
-    if not queries.may_validate(validator, task):
-        raise Refused("not_a_validator", "Only validators may do this.", status=403)
-
-
-def _require_standing(row: Reliability, task: Task) -> None:
-    if row.quarantined_at is not None:
-        raise Refused(
-            "quarantined",
-            "Your answers here often differ from what others see, so you are not asked for now. "
-            "An owner of the task can let you back in.",
-            status=403,
-        )
-    wanted = _settings(task).qualification
-    if row.qualified_at is None and 0 < wanted.items <= row.gold_seen:
-        raise Refused(
-            "not_qualified",
-            f"You answered {row.gold_right} of the {row.gold_seen} test items as expected; it "
-            f"takes {wanted.minimum:.0%} to validate here. An owner of the task can let you try "
-            "again.",
-            status=403,
-        )
 
 
 # --- votes ----------------------------------------------------------------------------------------
@@ -217,7 +76,7 @@ def vote(
     the vote of the first time. A vote on an example settled meanwhile is kept as surplus.
     """
     with durable():
-        lease = _own_lease(validator, lease_id)
+        lease = own_lease(validator, lease_id)
         example = lock_example(lease.example_id)
         lease.refresh_from_db()
         _check_answer(example, label, flag, reason)
@@ -227,13 +86,13 @@ def vote(
             raise Conflict("already_voted", "You have already answered this item.")
         if example.author_id == validator.pk:
             raise Refused("own_example", "Nobody validates their own example.", status=403)
-        _require_validator(validator, example.task)
+        require_validator(validator, example.task)
         row = reliability_of(example.task_id, validator.pk)
-        _require_standing(row, example.task)
+        require_standing(row, example.task)
         now = timezone.now()
         if lease.ended_at is not None or lease.expires_at <= now:
             raise Conflict("lease_lost", "Your time for this item ran out and it went to others.")
-        _end(lease, Lease.End.VOTED)
+        end_lease(lease, Lease.End.VOTED)
         # An item that was fetched ahead could be seen only after the answer before it.
         seconds = (now - max(lease.created_at, row.answered_at or lease.created_at)).total_seconds()
         record = _cast_on_gold if lease.gold else cast
@@ -264,7 +123,7 @@ def _count_answer(made: Vote, task: Task, seconds: float) -> None:
 
 
 def _qualify(row: Reliability, task: Task) -> None:
-    wanted = _settings(task).qualification
+    wanted = settings_of(task).qualification
     if row.qualified_at is not None or not 0 < wanted.items <= row.gold_seen:
         return
     passed = row.gold_right >= wanted.minimum * row.gold_seen
@@ -350,7 +209,7 @@ def _cast_on_gold(
     decide_now(example)
     gold = Gold.objects.get(pk=example.pk)
     accuses = bool(flag) and flag != UNSURE
-    qualifying = in_qualification(_settings(example.task), row)
+    qualifying = in_qualification(settings_of(example.task), row)
     made = Vote.objects.create(
         example=example,
         validator=validator,
@@ -407,7 +266,7 @@ def undo(*, validator: User, task: Task) -> Lease:
         if not open_vote.exists() or (item is None and not on_gold):
             raise Conflict("settled", "That example is already settled: the answer stands.")
         for held in queries.held_leases(validator, task.pk):
-            _end(held, Lease.End.RELEASED)
+            end_lease(held, Lease.End.RELEASED)
         last.delete()
         if on_gold:
             _undo_gold(last)
@@ -420,7 +279,7 @@ def undo(*, validator: User, task: Task) -> Lease:
             scope=task.slug,
             data={"label": last.label, "flag": last.flag},
         )
-        return _grant(example, validator, task, gold=on_gold)
+        return grant(example, validator, task, gold=on_gold)
 
 
 def _undo_gold(last: Vote) -> None:
@@ -488,7 +347,7 @@ def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:
             example = lock_example(example_id)
             sync_withdrawn(example)
             if example_id in leases:
-                _end(leases[example_id], Lease.End.SUPERSEDED)
+                end_lease(leases[example_id], Lease.End.SUPERSEDED)
         record_event(
             actor=actor,
             verb="banned" if banned else "unbanned",

@@ -16,7 +16,7 @@ from accounts.models import Event, User
 from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from tests import cast
-from validate import gold, services
+from validate import gold, leases, services
 from validate.config import ValidationSettings
 from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.queries import progress_of
@@ -32,8 +32,7 @@ def gold_lines(*answers: str) -> list[bytes]:
 @pytest.fixture
 def always_gold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every item but the first is gold's turn."""
-    monkeypatch.setattr(gold, "is_gold_turn", lambda _, answered: answered > 0)
-    monkeypatch.setattr(services, "is_gold_turn", lambda _, answered: answered > 0)
+    monkeypatch.setattr(leases, "is_gold_turn", lambda _, answered: answered > 0)
 
 
 @pytest.fixture
@@ -142,7 +141,7 @@ def test_gold_that_was_given_back_or_ran_out_comes_again(
 ) -> None:  # fmt: skip
     """As any other item does: otherwise giving back would tell the two apart."""
     lease = reach_gold(validator, with_gold, annotator)
-    monkeypatch.setattr(services, "is_gold_turn", lambda *_: False)
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: False)
     services.release(validator=validator, lease_id=lease.pk)
     again = lease_for(validator, with_gold)
     assert again.example_id == lease.example_id
@@ -219,7 +218,7 @@ def test_gold_looks_and_costs_like_any_other_item(
         cast.submission(with_gold, annotator, seed)
     client.force_login(validator)
     turn = {"gold": False}
-    monkeypatch.setattr(services, "is_gold_turn", lambda *_: turn["gold"])
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: turn["gold"])
     first, _ = ask(client, with_gold)
     answer(client, first["lease"])
     services.release(validator=validator, lease_id=Lease.objects.get(ended_at=None).pk)
