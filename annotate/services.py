@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError
@@ -274,6 +275,36 @@ def settle(
         subject=example,
         scope=example.task.slug,
         data={"from": before, "to": status, "label": label, "reason": reason, **(data or {})},
+    )
+
+
+def restore_verdict(
+    example: Example,
+    *,
+    status: str,
+    label: object | None,
+    adjudicated: bool,
+    settled_at: datetime | None,
+    actor: User,
+    reason: str,
+) -> None:
+    """Put a locked example back to an earlier verdict, when an owner takes a later one back."""
+    before = example.status
+    _change(
+        example, status=status, final_label=label, adjudicated=adjudicated, settled_at=settled_at
+    )
+    record_event(
+        actor=actor,
+        verb="restored_verdict",
+        subject=example,
+        scope=example.task.slug,
+        data={
+            "from": before,
+            "to": status,
+            "label": label,
+            "adjudicated": adjudicated,
+            "reason": reason,
+        },
     )
 
 

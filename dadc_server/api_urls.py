@@ -25,6 +25,7 @@ urlpatterns = [
     ),
     path("validations/<uuid:lease>/vote/", validate.CastVote.as_view(), name="api-vote"),
     path("validations/<uuid:lease>/release/", validate.Release.as_view(), name="api-release"),
+    path("validations/<uuid:lease>/heartbeat/", validate.Heartbeat.as_view(), name="api-heartbeat"),
     path("tasks/<slug:slug>/leaderboard/", scoring.Leaderboard.as_view(), name="api-leaderboard"),
     path("tasks/<slug:slug>/rounds/", scoring.Rounds.as_view(), name="api-rounds"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),

@@ -17,7 +17,9 @@ from annotate.admin import OfTask, OfTaskAdmin, pretty
 from annotate.models import Example, Task
 from annotate.services import set_hidden
 from validate import admin_people  # noqa: F401  (registers the page about people)
-from validate.models import Lease, QueueItem, Vote
+from validate.gold import mark_gold, retire_gold
+from validate.models import Gold, Lease, QueueItem, Reliability, Review, Vote
+from validate.quarantine import lift_quarantine
 from validate.services import adjudicate
 
 MATCHES = 200
@@ -88,6 +90,14 @@ class Claim(admin.SimpleListFilter):
                 return queryset
 
 
+def _effect(vote: Vote) -> str:
+    if vote.purpose != Vote.Purpose.VERDICT:
+        return "gold"
+    if vote.surplus:
+        return "surplus"
+    return "lost its weight" if vote.dropped else "counts"
+
+
 def _visible(example: Example) -> bool:
     return example.hidden_at is None
 
@@ -118,7 +128,7 @@ class ExampleAdmin(OfTaskAdmin):
         "By the id or its first characters, the id it had in a log, or the author's user name or "
         "pseudonym, whole or its beginning."
     )
-    actions = ("verify", "reject", "reopen", "hide", "restore")
+    actions = ("verify", "reject", "reopen", "hide", "restore", "make_gold")
     fieldsets = (
         (
             None,
@@ -218,7 +228,7 @@ class ExampleAdmin(OfTaskAdmin):
                 vote.flag.replace("_", " ") if vote.flag else vote.label,
                 vote.reason,
                 f"{vote.seconds:.1f} s" if vote.seconds is not None else "",
-                "surplus" if vote.surplus else "counts",
+                _effect(vote),
             )
             for vote in votes
         ]
@@ -270,6 +280,16 @@ class ExampleAdmin(OfTaskAdmin):
     def restore(self, request: HttpRequest, example: Example, reason: str) -> None:
         set_hidden(actor=person(request), example_id=example.pk, hidden=False, reason=reason)
 
+    @act(
+        "Make gold",
+        warning="Its label is known to be right: the one that was settled on, or the author's. "
+        "Validators are asked about it unseen, to learn how often they are right.",
+        fits=_visible,
+    )
+    def make_gold(self, request: HttpRequest, example: Example, reason: str) -> None:
+        answer = example.label if example.final_label is None else example.final_label
+        mark_gold(actor=person(request), example_id=example.pk, answer=answer, reason=reason)
+
 
 def _by_uid(examples: QuerySet[Example], term: str) -> QuerySet[Example, int]:
     """The examples whose id begins with these hexadecimal digits, found as a range."""
@@ -284,7 +304,8 @@ def _by_uid(examples: QuerySet[Example], term: str) -> QuerySet[Example, int]:
 @admin.register(QueueItem)
 class QueueItemAdmin(OfTaskAdmin):
     list_display = (
-        "example", "task", "author", "priority", "votes_wanted", "leases_active", "withdrawn",
+        "example", "task", "author", "priority", "urgency", "votes_wanted", "leases_active",
+        "withdrawn",
     )  # fmt: skip
     list_select_related = ("example", "task", "author")
 
@@ -315,6 +336,57 @@ class LeaseAdmin(OfExampleAdmin):
 @admin.register(Vote)
 class VoteAdmin(OfExampleAdmin):
     list_display = (
-        "created_at", "example", "validator", "label", "flag", "surplus", "seconds",
+        "created_at", "example", "validator", "label", "flag", "purpose", "surplus", "dropped",
+        "seconds", "fast",
     )  # fmt: skip
     list_select_related = ("example", "validator")
+
+
+@admin.register(Gold)
+class GoldAdmin(OfTaskAdmin):
+    list_display = ("example", "task", "answer", "created_by", "created_at", "retired_at")
+    list_select_related = ("example", "task", "created_by")
+    actions = ("retire",)
+
+    @act(
+        "Retire",
+        warning="Nobody is asked about it any more; what was answered stays scored.",
+        fits=lambda gold: gold.retired_at is None,
+    )
+    def retire(self, request: HttpRequest, gold: Gold, reason: str) -> None:
+        retire_gold(actor=person(request), example_id=gold.pk, reason=reason)
+
+
+def _kept_out(row: Reliability) -> bool:
+    return row.quarantined_at is not None or (row.qualified_at is None and row.gold_seen > 0)
+
+
+@admin.register(Reliability)
+class ReliabilityAdmin(OfTaskAdmin):
+    list_display = (
+        "validator", "task", "right", "scored", "gold_seen", "gold_right", "answered",
+        "quarantined_at", "qualified_at",
+    )  # fmt: skip
+    list_select_related = ("validator", "task")
+    actions = ("lift",)
+
+    @admin.display(description="right")
+    def right(self, row: Reliability) -> str:
+        return f"{row.mean:.1%}"
+
+    @act(
+        "Let back in",
+        warning="Their votes weigh again, and what was learnt about them is forgotten.",
+        fits=_kept_out,
+    )
+    def lift(self, request: HttpRequest, row: Reliability, reason: str) -> None:
+        lift_quarantine(
+            actor=person(request), task=row.task, validator=row.validator, reason=reason
+        )
+
+
+@admin.register(Review)
+class ReviewAdmin(OfTaskAdmin):
+    list_display = ("opened_at", "example", "task", "kind", "closed_at")
+    list_select_related = ("example", "task")
+    ordering = ("-pk",)

@@ -13,11 +13,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.api import LabelSerializer
-from annotate.rest import checked, pass_door, person, task_or_404
+from annotate.errors import Refused
+from annotate.rest import asked, checked, pass_door, person, task_or_404
 from validate import services
 from validate.models import Lease
 from validate.policies import FLAG_REASONS, UNSURE
-from validate.queries import progress_of
+from validate.queries import feedback_on, progress_of
 
 
 class ProgressSerializer(serializers.Serializer[Any]):
@@ -54,9 +55,27 @@ class NextSerializer(ItemSerializer):
     progress = ProgressSerializer()
 
 
+class FeedbackSerializer(serializers.Serializer[Any]):
+    right = serializers.BooleanField(help_text="Whether your answer was the known one.")
+    answer = serializers.JSONField(help_text="The known answer.")
+
+
 class VotedSerializer(serializers.Serializer[Any]):
     next = ItemSerializer(allow_null=True)
     progress = ProgressSerializer()
+    feedback = FeedbackSerializer(
+        required=False, help_text="Only while you qualify, where the task gives it."
+    )
+
+
+class ExtendedSerializer(serializers.Serializer[Any]):
+    expires_at = serializers.DateTimeField()
+
+
+class NextQuery(serializers.Serializer[Any]):
+    after = serializers.UUIDField(
+        required=False, help_text="A lease you hold: give me the item that follows it."
+    )
 
 
 class VoteRequest(serializers.Serializer[Any]):
@@ -82,19 +101,22 @@ class NextItem(APIView):
     @extend_schema(
         summary="Lease the next example",
         description=(
-            "The one you hold, if you hold one. 204: nothing waits for you. Answer before "
-            "`expires_at`."
+            "The one you hold, if you hold one; with `after` the one that follows it, so that it "
+            "is ready in time: nobody holds more than two. 204: nothing waits for you. Answer "
+            "before `expires_at`, or ask for more time with a heartbeat."
         ),
         tags=["validation"],
+        parameters=[NextQuery],
         request=None,
         responses={200: NextSerializer, 204: OpenApiResponse(description="Nothing waits.")},
     )
     def post(self, request: Request, slug: str) -> Response:
         task, validator = task_or_404(request, slug), person(request)
-        lease = services.next_item(validator=validator, task=task)
+        query = asked(NextQuery, request)
+        lease = services.next_item(validator=validator, task=task, after=query.get("after"))
         if lease is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
-        return Response({**_item(lease), "progress": progress_of(validator, task.pk)})
+        return Response({**_item(lease), "progress": progress_of(validator, task)})
 
 
 class Undo(APIView):
@@ -109,14 +131,14 @@ class Undo(APIView):
         task, validator = task_or_404(request, slug), person(request)
         pass_door("vote", f"user-{validator.pk}")
         lease = services.undo(validator=validator, task=task)
-        return Response({**_item(lease), "progress": progress_of(validator, task.pk)})
+        return Response({**_item(lease), "progress": progress_of(validator, task)})
 
 
 class Progress(APIView):
     @extend_schema(summary="How far you are", tags=["validation"], responses=ProgressSerializer)
     def get(self, request: Request, slug: str) -> Response:
         task = task_or_404(request, slug)
-        return Response(progress_of(person(request), task.pk))
+        return Response(progress_of(person(request), task))
 
 
 class CastVote(APIView):
@@ -135,13 +157,28 @@ class CastVote(APIView):
         pass_door("vote", f"user-{validator.pk}")
         vote = services.vote(validator=validator, lease_id=lease, **checked(VoteRequest, request))
         task = vote.example.task
-        following = services.next_item(validator=validator, task=task)
-        return Response(
-            {
-                "next": _item(following) if following else None,
-                "progress": progress_of(validator, task.pk),
-            }
-        )
+        body: dict[str, Any] = {}
+        if feedback := feedback_on(vote):
+            body["feedback"] = feedback
+        try:
+            following = services.next_item(validator=validator, task=task)
+        except Refused:  # this very answer was one too many: asking for the next says why
+            following = None
+        body["next"] = _item(following) if following else None
+        return Response({**body, "progress": progress_of(validator, task)})
+
+
+class Heartbeat(APIView):
+    @extend_schema(
+        summary="Keep an item for longer",
+        description="As long as the task's limit allows. 409: your time was already over.",
+        tags=["validation"],
+        request=None,
+        responses=ExtendedSerializer,
+    )
+    def post(self, request: Request, lease: UUID) -> Response:
+        kept = services.extend(validator=person(request), lease_id=lease)
+        return Response(ExtendedSerializer(kept).data)
 
 
 class Release(APIView):

@@ -14,6 +14,15 @@ from validate.policies import Bayes, Policy, parse_policy
 _OPEN_ANSWERS = ("passage_qa", "text_multilabel")
 
 
+class Qualification(Section):
+    """What somebody must show before they may validate; no items: nothing."""
+
+    items: int = Field(default=0, ge=0, le=200, description="Known answers that come first.")
+    minimum: float = Field(default=0.7, ge=0, le=1, description="Share of them to get right.")
+    feedback: bool = Field(default=True, description="Say after each whether it was right.")
+    paid: bool = Field(default=False, description="Whether these answers are paid for.")
+
+
 class ValidationSettings(Section):
     """How examples are validated: a policy's name and parameters, and the queue's rules."""
 
@@ -23,7 +32,22 @@ class ValidationSettings(Section):
         default=0.10, ge=0, le=1, description="Share of the non-foolings that are validated too."
     )
     lease_seconds: int = Field(default=180, ge=10, le=86_400)
+    lease_limit_seconds: int = Field(
+        default=900, ge=10, le=86_400, description="How long heartbeats can keep an item."
+    )
     open_to: Literal["annotator", "validator"] = "validator"
+    gold_first: float = Field(
+        default=0.10, ge=0, le=0.5, description="Share of gold in a validator's first items."
+    )
+    gold_first_items: int = Field(default=50, ge=0, le=10_000)
+    gold_later: float = Field(default=0.05, ge=0, le=0.5, description="Share of gold after these.")
+    qualification: Qualification = Qualification()
+    share_cap: float = Field(
+        default=0.20,
+        gt=0,
+        le=1,
+        description="The most that one validator gives of an author's votes, from 20 votes on.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -54,3 +78,9 @@ class ValidationSettings(Section):
     @property
     def rule(self) -> Policy:
         return parse_policy({"policy": self.policy, **self.parameters})
+
+    def gold_share(self, answered: int) -> float:
+        """How likely the item after `answered` others is gold: the first one never is."""
+        if answered == 0:
+            return 0.0
+        return self.gold_first if answered < self.gold_first_items else self.gold_later

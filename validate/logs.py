@@ -31,9 +31,10 @@ from annotate.logs import (
 )
 from annotate.models import Example, Task
 from annotate.strict_json import NotJson, loads
+from validate.decisions import queue_for_votes
 from validate.models import Vote
 from validate.policies import FLAG_REASONS, UNSURE
-from validate.services import cast, queue_for_votes
+from validate.services import cast
 
 BATCH = 100  # lines a transaction: on SQLite others wait for its end, about a third of a second
 SHOWN_MISTAKES = 20
@@ -250,11 +251,12 @@ def _check_answer(line: VoteLine, example: Example) -> None:
 
 def _summarise(summary: Summary, pks: Sequence[int]) -> None:
     """Count what these examples have come to."""
-    used = Count("votes", filter=Q(votes__surplus=False))
+    verdict = Q(votes__purpose=Vote.Purpose.VERDICT)
+    used = Count("votes", filter=verdict & Q(votes__surplus=False, votes__dropped=False))
     for start in range(0, len(pks), 500):
         rows = (
             Example.objects.filter(pk__in=pks[start : start + 500])
-            .annotate(all=Count("votes"), used=used)
+            .annotate(all=Count("votes", filter=verdict), used=used)
             .values_list("fooled", "status", "queue_item__votes_wanted", "all", "used")
         )
         for fooled, status, wanted, votes, counted in rows:
@@ -282,7 +284,7 @@ def log_lines(task: Task, chunk: int = 1_000) -> Iterator[str]:
         written.append(pk)
         yield line
     votes = (
-        Vote.objects.filter(example__task=task, id__lte=last_vote)
+        Vote.objects.filter(example__task=task, id__lte=last_vote, purpose=Vote.Purpose.VERDICT)
         .annotate(uid=F("example__uid"), external_id=F("example__external_id"))
         .select_related("validator")
         .order_by("id")

@@ -1,9 +1,10 @@
-"""The queue, the leases on it, and the votes."""
+"""The queue, the leases on it, the votes, and what is known about those who vote."""
 
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from statistics import median
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate.models import Example, Task
+from validate.policies.trust import PRIOR_RIGHT, PRIOR_WRONG
 
 
 class QueueItem(models.Model):
@@ -28,6 +30,9 @@ class QueueItem(models.Model):
     priority = models.PositiveSmallIntegerField(help_text="0: a claimed fooling; 1: not.")
     votes_wanted = models.PositiveSmallIntegerField()
     leases_active = models.PositiveSmallIntegerField(default=0)
+    urgency = models.FloatField(
+        default=0, help_text="1 when one vote away from a verdict; 0 where no posterior is kept."
+    )
     withdrawn = models.BooleanField(
         default=False, help_text="Its author retracted it, or an owner hid it: nobody is asked."
     )
@@ -44,9 +49,9 @@ class QueueItem(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(
-                fields=["task", "priority", "example"],
+                fields=["task", "priority", "-urgency", "example"],
                 condition=Q(withdrawn=False, votes_wanted__gt=F("leases_active")),
-                name="queue_free",
+                name="queue_order",
             ),
         ]
 
@@ -67,6 +72,9 @@ class Lease(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="leases")
     validator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="leases")
+    gold = models.BooleanField(
+        default=False, help_text="On an example with a known answer: it takes no place in a queue."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -93,8 +101,19 @@ class Lease(models.Model):
         return f"lease {self.id}"
 
 
+class VoteQuerySet(models.QuerySet["Vote"]):
+    def counted(self) -> Self:
+        """The votes that decide: on open examples, by people in good standing."""
+        return self.filter(purpose=Vote.Purpose.VERDICT, surplus=False, dropped=False)
+
+
 class Vote(models.Model):
     """A validator's own label, or a flag with a reason ("unsure" when they can't tell)."""
+
+    class Purpose(models.TextChoices):
+        VERDICT = "verdict", "to decide an example"
+        GOLD = "gold", "on a known answer, unseen"
+        QUALIFICATION = "qualification", "to be let in"
 
     example = models.ForeignKey(Example, on_delete=models.PROTECT, related_name="votes")
     validator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="votes")
@@ -108,11 +127,34 @@ class Vote(models.Model):
     label = models.JSONField(null=True, blank=True)
     flag = models.CharField(max_length=20, blank=True)
     reason = models.TextField(blank=True)
+    purpose = models.CharField(
+        max_length=15, choices=Purpose.choices, default=Purpose.VERDICT, editable=False
+    )
     surplus = models.BooleanField(
         default=False, help_text="Came when the example was settled: kept, without effect."
     )
-    seconds = models.FloatField(null=True, blank=True, help_text="From lease to vote.")
+    dropped = models.BooleanField(
+        default=False, help_text="Its validator is quarantined or banned: kept, without effect."
+    )
+    reliability = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="How often its validator was believed right when it was cast: what it weighs.",
+    )
+    credit = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Probability that it is right, by what the others said; empty while unknown.",
+    )
+    seconds = models.FloatField(
+        null=True, blank=True, help_text="From when the item could be seen to the vote."
+    )
+    fast = models.BooleanField(
+        default=False, help_text="Under 3 s, or under a fifth of the person's median."
+    )
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[VoteQuerySet] = VoteQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints: ClassVar = [
@@ -130,3 +172,146 @@ class Vote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.validator_id} on {self.example_id}"
+
+
+class Reliability(models.Model):
+    """A validator in a task: how often they are right, Beta(alpha, beta), and their standing.
+
+    Counts restart when an owner lifts a quarantine (`restarted_at`): older votes are not scored.
+    """
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="reliabilities")
+    validator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="reliabilities")
+    alpha = models.FloatField(default=PRIOR_RIGHT)
+    beta = models.FloatField(default=PRIOR_WRONG)
+    scored = models.PositiveIntegerField(default=0, help_text="Votes with a credit, gold included.")
+    gold_seen = models.PositiveIntegerField(default=0)
+    gold_right = models.PositiveIntegerField(default=0)
+    answered = models.PositiveIntegerField(default=0, help_text="Answers to the queue's questions.")
+    answered_at = models.DateTimeField(null=True, blank=True)
+    recent_seconds = models.JSONField(default=list, blank=True)
+    gold_pending = models.ForeignKey(
+        Example,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Gold that was shown but not answered: it comes again, as any example would.",
+    )
+    qualified_at = models.DateTimeField(null=True, blank=True)
+    quarantined_at = models.DateTimeField(null=True, blank=True)
+    looked_again_at = models.DateTimeField(
+        null=True, blank=True, help_text="When their votes had lost their weight everywhere."
+    )
+    restarted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "reliabilities"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "validator"], name="one_reliability_per_task"),
+            models.CheckConstraint(
+                condition=Q(gold_right__lte=F("gold_seen")), name="gold_right_is_part_of_seen"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["task"],
+                condition=Q(quarantined_at__isnull=False, looked_again_at__isnull=True),
+                name="quarantine_to_follow",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.validator_id} in {self.task_id}"
+
+    @property
+    def mean(self) -> float:
+        return self.alpha / (self.alpha + self.beta)
+
+    @property
+    def median_seconds(self) -> float | None:
+        """Over their last answers, once there are five."""
+        return median(self.recent_seconds) if len(self.recent_seconds) >= 5 else None
+
+
+class Gold(models.Model):
+    """An example whose answer an owner knows; retired ones are asked no more."""
+
+    example = models.OneToOneField(
+        Example, primary_key=True, on_delete=models.CASCADE, related_name="gold"
+    )
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="gold")
+    answer = models.JSONField()
+    created_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "gold"
+        indexes: ClassVar = [
+            models.Index(fields=["task"], condition=Q(retired_at__isnull=True), name="gold_active"),
+        ]
+
+    def __str__(self) -> str:
+        return f"gold {self.example_id}"
+
+
+class Review(models.Model):
+    """A reason for an owner to look at an example; closed by what the owner does about it."""
+
+    class Kind(models.TextChoices):
+        QUARANTINE = "quarantine", "a vote that mattered lost its weight"
+        AUDIT = "audit", "the audit sees it differently"
+        FLAGGED = "flagged", "flagged"
+        AMBIGUOUS = "ambiguous", "ambiguous"
+        RELABELLED = "relabelled", "relabelled"
+
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="reviews")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    reason = models.TextField(blank=True)
+    opened_at = models.DateTimeField(default=timezone.now)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["example", "kind"],
+                condition=Q(closed_at__isnull=True),
+                name="one_open_review_of_a_kind",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["task", "id"], condition=Q(closed_at__isnull=True), name="review_open"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.example_id}"
+
+
+class AuthorShare(models.Model):
+    """How many of the votes that count on an author's examples came from one validator."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+")
+    author = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    validator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    votes = models.PositiveIntegerField(default=0)
+    agreed = models.PositiveIntegerField(default=0, help_text="Of these, for the author's label.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["task", "validator", "author"], name="one_share_per_validator_and_author"
+            ),
+            models.CheckConstraint(
+                condition=Q(agreed__lte=F("votes")), name="agreed_is_part_of_votes"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["task", "author"], include=["votes"], name="share_of_author"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.validator_id} on {self.author_id}: {self.votes}"

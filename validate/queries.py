@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from math import sqrt
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from accounts.models import Role, User
-from annotate.models import Example, Task, Viewer
-from validate.models import Lease, QueueItem, Vote
-from validate.policies import Ballot
+from annotate.models import Task, Viewer
+from validate.config import ValidationSettings
+from validate.models import AuthorShare, Gold, Lease, QueueItem, Reliability, Vote
+
+CAP_FROM_VOTES = 20
+MAX_WAITING = 1_000  # counting further would cost more than the answer itself
 
 
 def may_validate(user: Viewer, task: Task) -> bool:
@@ -46,54 +50,149 @@ def _waiting_anywhere(validator: User) -> QuerySet[QueueItem]:
     )
 
 
-def free_for(validator: User, task_id: int) -> QuerySet[QueueItem]:
-    """The same, with a vote still to give away; claimed foolings first, then the oldest."""
-    return (
-        waiting_for(validator, task_id)
-        .filter(votes_wanted__gt=F("leases_active"))
-        .order_by("priority", "example")
+def free_for(validator: User, task_id: int, authors_at_cap: Iterable[int]) -> QuerySet[QueueItem]:
+    """The same, with a vote still to give away, in the order in which they are asked.
+
+    Claimed foolings first, then what is nearest to a verdict, then the oldest.
+    """
+    free = waiting_for(validator, task_id).filter(votes_wanted__gt=F("leases_active"))
+    if authors := list(authors_at_cap):
+        free = free.exclude(author__in=authors)
+    return free.order_by("priority", "-urgency", "example")
+
+
+def authors_at_cap(validator: User, task_id: int, cap: float) -> list[int]:
+    """The authors of whose votes this person has given as much as one person may (one query).
+
+    It holds from 20 votes on. Where few people validate, each may give twice an even share: a queue
+    with too few validators would otherwise stand still.
+    """
+    if cap >= 1:
+        return []
+    total = (
+        AuthorShare.objects.filter(task=task_id, author=OuterRef("author"))
+        .order_by()
+        .values("author")
+        .annotate(total=Sum("votes"))
+        .values("total")
     )
-
-
-def held_lease(validator: User, task_id: int) -> Lease | None:
-    """The lease this person holds in the task, if it has not run out and a vote is still wanted."""
-    return (
-        Lease.objects.filter(
-            validator=validator,
-            example__task_id=task_id,
-            example__queue_item__withdrawn=False,
-            ended_at=None,
-            expires_at__gt=timezone.now(),
+    people = (
+        Reliability.objects.filter(task=task_id, quarantined_at=None)
+        .order_by()
+        .values("task")
+        .annotate(people=Count("pk"))
+        .values("people")
+    )
+    shares = (
+        AuthorShare.objects.filter(
+            task=task_id, validator=validator, votes__gte=int(cap * CAP_FROM_VOTES)
         )
-        .select_related("example")
-        .order_by("created_at")
-        .first()
+        .annotate(total=Subquery(total), people=Subquery(people))
+        .values_list("author", "votes", "total", "people")
     )
-
-
-def ballots_of(example: Example) -> list[Ballot]:
-    """The votes that count, in the order in which they came."""
     return [
-        Ballot(validator=vote.validator_id, label=vote.label, flag=vote.flag or None)
-        for vote in Vote.objects.filter(example=example, surplus=False).order_by("id")
+        author
+        for author, votes, all_votes, people_now in shares
+        if all_votes >= CAP_FROM_VOTES
+        and votes + 1 > max(cap, 2 / max(people_now or 1, 1)) * (all_votes + 1)
     ]
 
 
-def progress_of(validator: User, task_id: int) -> dict[str, Any]:
-    """This person's own progress in a task, and how many items they could be asked about now."""
-    votes = Vote.objects.filter(validator=validator, example__task_id=task_id)
-    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    totals = votes.aggregate(votes=Count("id"), today=Count("id", filter=Q(created_at__gte=today)))
-    skipped = Lease.objects.filter(
-        validator=validator,
-        end=Lease.End.SKIPPED,
-        example__queue_item__withdrawn=False,
-        example__task_id=task_id,
+def held_leases(validator: User, task_id: int) -> list[Lease]:
+    """The leases this person holds in the task, oldest first.
+
+    Only those that have not run out and whose vote is still wanted, or that are on gold.
+    """
+    return list(
+        Lease.objects.filter(
+            Q(gold=True) | Q(example__queue_item__withdrawn=False),
+            validator=validator,
+            example__task_id=task_id,
+            ended_at=None,
+            expires_at__gt=timezone.now(),
+        )
+        .select_related("example__context", "example__config")
+        .order_by("created_at")
     )
+
+
+def reciprocal_pairs(task_id: int, *, least: int = 10) -> list[dict[str, Any]]:
+    """Two people who confirm each other's examples more than the rest of the task does.
+
+    Each gave the other `least` votes or more; `expected` is how often votes in the task agree with
+    the author, `agreement` how often theirs did. The most suspicious first; two queries.
+    """
+    shares = AuthorShare.objects.filter(task=task_id)
+    all_votes = shares.aggregate(votes=Sum("votes"), agreed=Sum("agreed"))
+    if not all_votes["votes"]:
+        return []
+    expected = all_votes["agreed"] / all_votes["votes"]
+    rows = shares.filter(votes__gte=least).select_related("author", "validator")
+    by_pair = {(row.validator_id, row.author_id): row for row in rows}
+    pairs = []
+    for (validator, author), one in by_pair.items():
+        other = by_pair.get((author, validator))
+        if other is None or validator > author:
+            continue
+        votes, agreed = one.votes + other.votes, one.agreed + other.agreed
+        if agreed / votes > expected:
+            pairs.append(
+                {
+                    "first": one.validator,
+                    "second": one.author,
+                    "votes": votes,
+                    "agreed": agreed,
+                    "agreement": agreed / votes,
+                    "expected": expected,
+                    "excess": (agreed - votes * expected)
+                    / sqrt(max(votes * expected * (1 - expected), 1e-9)),
+                }
+            )
+    return sorted(pairs, key=lambda pair: -pair["excess"])
+
+
+def feedback_on(vote: Vote) -> dict[str, Any] | None:
+    """What a person who qualifies is told about their answer; None where nothing is to be said."""
+    if vote.purpose != Vote.Purpose.QUALIFICATION:
+        return None
+    config = vote.example.task.config
+    if config is None or not config.file.section("validation").qualification.feedback:
+        return None
+    return {"right": vote.credit == 1, "answer": Gold.objects.get(pk=vote.example_id).answer}
+
+
+def progress_of(validator: User, task: Task) -> dict[str, Any]:
+    """This person's own progress in a task, and how many items they could be asked about now.
+
+    At most MAX_WAITING of these are counted. Gold that is expected to come counts as waiting, so
+    that the number goes down by one with each item, whatever the item was.
+    """
+    votes = Vote.objects.filter(validator=validator, example__task=task)
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    is_gold = ~Q(purpose=Vote.Purpose.VERDICT)
+    totals = votes.aggregate(
+        votes=Count("id"),
+        today=Count("id", filter=Q(created_at__gte=today)),
+        gold=Count("id", filter=is_gold),
+    )
+    leases = Lease.objects.filter(validator=validator, example__task=task).filter(
+        Q(ended_at=None) | Q(end=Lease.End.SKIPPED)
+    )
+    skipped = Q(end=Lease.End.SKIPPED) & (Q(gold=True) | Q(example__queue_item__withdrawn=False))
+    claims = leases.aggregate(
+        held=Count("id", filter=Q(ended_at=None)),
+        held_gold=Count("id", filter=Q(ended_at=None, gold=True)),
+        skipped=Count("example", filter=skipped, distinct=True),
+    )
+    waiting = waiting_for(validator, task.pk)[:MAX_WAITING].count()
+    if waiting:
+        asked = totals["votes"] + claims["held"]
+        waiting += _gold_to_come(task, asked, waiting, totals["gold"] + claims["held_gold"])
     return {
-        **totals,
-        "waiting": waiting_for(validator, task_id).count(),
-        "skipped": skipped.values("example").distinct().count(),
+        "votes": totals["votes"],
+        "today": totals["today"],
+        "waiting": waiting,
+        "skipped": claims["skipped"],
     }
 
 
@@ -111,3 +210,14 @@ async def own_votes(validator: User) -> AsyncIterator[dict[str, Any]]:
             "seconds": vote.seconds,
             "created_at": vote.created_at.isoformat(),
         }
+
+
+def _gold_to_come(task: Task, asked: int, waiting: int, seen: int) -> int:
+    """How much gold may be expected among the items that wait."""
+    assert task.config is not None
+    settings: ValidationSettings = task.config.file.section("validation")
+    available = Gold.objects.filter(task=task, retired_at=None).count()
+    items = asked + waiting
+    first = min(items, settings.gold_first_items)
+    expected = settings.gold_first * first + settings.gold_later * (items - first)
+    return max(0, min(available, round(expected)) - seen)

@@ -9,9 +9,17 @@ from django.dispatch import receiver
 
 from annotate.models import Example
 from annotate.signals import example_changed, example_submitted
-from validate.services import enqueue, sync_withdrawn
+from validate.decisions import enqueue, sync_withdrawn
+from validate.models import Review
+from validate.quarantine import close_reviews, follow_later, open_review
+from validate.reliability import score
 
 _draw = random.SystemRandom()
+_FOR_THE_OWNER = {
+    Example.Status.FLAGGED: Review.Kind.FLAGGED,
+    Example.Status.AMBIGUOUS: Review.Kind.AMBIGUOUS,
+    Example.Status.RELABELLED: Review.Kind.RELABELLED,
+}
 
 
 @receiver(example_submitted)
@@ -36,3 +44,24 @@ def follow_withdrawal(before: Example | None, example: Example, **_: Any) -> Non
         example.hidden_at,
     ):
         sync_withdrawn(example)
+        if example.hidden_at is not None:
+            close_reviews(example)
+
+
+@receiver(example_changed)
+def follow_verdict(before: Example | None, example: Example, **_: Any) -> None:
+    """Those who voted are scored by the verdict; an owner is asked about what votes left unclear.
+
+    An owner's own verdict closes whatever they were asked.
+    """
+    if before is None or _verdict(before) == _verdict(example):
+        return
+    follow_later(score(example))
+    if example.adjudicated or example.status == Example.Status.OPEN:
+        close_reviews(example)
+    elif kind := _FOR_THE_OWNER.get(Example.Status(example.status)):
+        open_review(example, kind, "")
+
+
+def _verdict(example: Example) -> tuple[Any, ...]:
+    return example.status, example.final_label, example.adjudicated

@@ -9,9 +9,8 @@ from django.db.models import Count, Q
 
 from annotate.models import Example
 from annotate.services import lock_example
+from validate.decisions import decision_on, is_withdrawn, reopen
 from validate.models import Lease, QueueItem, Vote
-from validate.policies import Ballot, decide
-from validate.services import is_withdrawn, reopen
 
 CHUNK = 500
 
@@ -50,10 +49,10 @@ def queue_differences() -> Iterator[QueueDifference]:
     )
     after = 0
     while found := list(examples.filter(id__gt=after)[:CHUNK]):
-        ballots, leases = _ballots(found), _active_leases(found)
+        votes, leases = _votes(found), _active_leases(found)
         for example in found:
             stored = _stored(example)
-            counted = _counted(example, ballots.get(example.pk, []), leases.get(example.pk, 0))
+            counted = _counted(example, votes.get(example.pk, []), leases.get(example.pk, 0))
             if stored != counted:
                 yield QueueDifference(example.pk, stored, counted)
         after = found[-1].pk
@@ -64,34 +63,26 @@ def _stored(example: Example) -> Entry:
     return Entry(item.votes_wanted, item.leases_active, item.withdrawn) if item else Entry()
 
 
-def _counted(example: Example, ballots: list[Ballot], leases: int) -> Entry:
+def _counted(example: Example, votes: list[Vote], leases: int) -> Entry:
     if not example.queued or example.status != Example.Status.OPEN:
         return Entry()
-    file = example.config.file
-    decision = decide(
-        ballots,
-        file.section("validation").rule,
-        author_label=example.label,
-        labels=file.label_values or None,
-    )
+    decision = decision_on(example, votes)
     if not decision.votes_wanted:
         return Entry(decided=True)
-    return Entry(decision.votes_wanted, leases, is_withdrawn(example))
+    # Votes that lost their weight may leave more leases out than votes are useful.
+    return Entry(max(decision.votes_wanted, leases), leases, is_withdrawn(example))
 
 
-def _ballots(examples: list[Example]) -> dict[int, list[Ballot]]:
+def _votes(examples: list[Example]) -> dict[int, list[Vote]]:
     """The votes that count, by example, in the order in which they came."""
-    ballots: dict[int, list[Ballot]] = {}
-    votes = Vote.objects.filter(example__in=examples, surplus=False).order_by("id")
-    for example, validator, label, flag in votes.values_list(
-        "example", "validator", "label", "flag"
-    ):
-        ballots.setdefault(example, []).append(Ballot(validator, label, flag or None))
-    return ballots
+    by_example: dict[int, list[Vote]] = {}
+    for vote in Vote.objects.counted().filter(example__in=examples).order_by("id"):
+        by_example.setdefault(vote.example_id, []).append(vote)
+    return by_example
 
 
 def _active_leases(examples: list[Example]) -> dict[int, int]:
-    leases = Lease.objects.filter(example__in=examples, ended_at=None).order_by()
+    leases = Lease.objects.filter(example__in=examples, ended_at=None, gold=False).order_by()
     return dict(leases.values_list("example").annotate(Count("id")))
 
 

@@ -1,12 +1,10 @@
 """Writes of the queue: lease, vote, release, undo, adjudicate, ban.
 
-Locks are taken in one order everywhere: example, queue item, lease; whoever comes second waits for
-the first and then sees what it did.
+The order in which locks are taken is said in `validate.decisions`.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import F
@@ -18,155 +16,49 @@ from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
 from annotate.labels import check_label
 from annotate.models import Example, Task
-from annotate.services import lock_example, set_queued, settle
+from annotate.services import lock_example, settle
 from validate import queries
-from validate.models import Lease, QueueItem, Vote
-from validate.policies import FLAG_REASONS, UNSURE, Decision, decide
+from validate.decisions import decide_now, follow, lock_item, reopen, sync_withdrawn, urgency
+from validate.gold import credit_of, in_qualification, withdraw_gold
+from validate.leases import (
+    end_lease,
+    extend,
+    grant,
+    next_item,
+    own_lease,
+    release,
+    require_standing,
+    require_validator,
+    settings_of,
+    unskip,
+)
+from validate.models import AuthorShare, Gold, Lease, QueueItem, Reliability, Vote
+from validate.policies import FLAG_REASONS, UNSURE
+from validate.policies.trust import is_fast
+from validate.quarantine import drop_votes, follow_later, restore_votes
+from validate.reliability import (
+    count_answer,
+    lock_reliabilities,
+    reliability_of,
+    score_gold,
+    unscore_gold,
+    weight_of,
+)
+
+__all__ = [
+    "MAX_REASON",
+    "adjudicate",
+    "cast",
+    "extend",
+    "next_item",
+    "release",
+    "set_banned",
+    "undo",
+    "unskip",
+    "vote",
+]
 
 MAX_REASON = 1_000
-
-
-def enqueue(example: Example, *, priority: int) -> QueueItem:
-    """Put a new or locked example into the queue, wanting the votes that its policy can use."""
-    assert example.author_id is not None  # only guests' sandbox examples have none
-    wanted = _decide(example).votes_wanted
-    return QueueItem.objects.create(
-        example=example,
-        task_id=example.task_id,
-        author_id=example.author_id,
-        priority=priority,
-        votes_wanted=wanted,
-        leases_active=_leases_within(example, wanted),
-        withdrawn=is_withdrawn(example),
-    )
-
-
-def _leases_within(example: Example, wanted: int) -> int:
-    """How many people may go on answering a locked example; leases beyond `wanted` are ended.
-
-    An example that returns to the queue may still be on somebody's screen.
-    """
-    active = list(
-        Lease.objects.filter(example=example, ended_at=None)
-        .order_by("created_at", "id")
-        .values_list("id", flat=True)
-    )
-    Lease.objects.filter(id__in=active[wanted:]).update(
-        ended_at=timezone.now(), end=Lease.End.SUPERSEDED
-    )
-    return min(len(active), wanted)
-
-
-def is_withdrawn(example: Example) -> bool:
-    """Whether nobody should be asked about it: retracted, hidden, or its author is banned."""
-    return (
-        example.retracted_at is not None
-        or example.hidden_at is not None
-        or (example.author is not None and example.author.banned_at is not None)
-    )
-
-
-def _decide(example: Example) -> Decision:
-    file = example.config.file
-    return decide(
-        queries.ballots_of(example),
-        file.section("validation").rule,
-        author_label=example.label,
-        labels=file.label_values or None,
-    )
-
-
-# --- leases ---------------------------------------------------------------------------------------
-def next_item(*, validator: User, task: Task) -> Lease | None:
-    """Lease the next example to this person, or the one they hold; None: nothing waits."""
-    _require_validator(validator, task)
-    with durable():
-        if held := queries.held_lease(validator, task.pk):
-            return held
-        _end_expired_leases(task.pk)
-        return _lease_next(validator, task)
-
-
-def _lease_next(validator: User, task: Task) -> Lease | None:
-    item = (
-        queries.free_for(validator, task.pk)
-        .select_for_update(skip_locked=True, no_key=True, of=("self",))
-        .first()
-    )
-    if item is None:
-        return None
-    QueueItem.objects.filter(pk=item.pk).update(leases_active=F("leases_active") + 1)
-    return _grant(item.example, validator, task)
-
-
-def _grant(example: Example, validator: User, task: Task) -> Lease:
-    assert task.config is not None
-    seconds = task.config.file.section("validation").lease_seconds
-    return Lease.objects.create(
-        example=example,
-        validator=validator,
-        expires_at=timezone.now() + timedelta(seconds=seconds),
-    )
-
-
-def _end_expired_leases(task_id: int) -> None:
-    """Free the places of leases that ran out; whoever holds one of these rows does it instead."""
-    now = timezone.now()
-    expired = Lease.objects.filter(
-        example__task_id=task_id, ended_at=None, expires_at__lte=now
-    ).values_list("id", "example_id")
-    for lease_id, example_id in list(expired[:100]):
-        locked = (
-            QueueItem.objects.select_for_update(skip_locked=True, no_key=True)
-            .filter(pk=example_id)
-            .exists()
-        )
-        if locked or not QueueItem.objects.filter(pk=example_id).exists():
-            _end(lease_id, example_id, Lease.End.EXPIRED)
-
-
-def _end(lease_id: UUID, example_id: int, end: str) -> bool:
-    """End an active lease and free its place; False when it had already ended."""
-    lock_item(example_id)
-    ended = Lease.objects.filter(pk=lease_id, ended_at=None).update(
-        ended_at=timezone.now(), end=end
-    )
-    if ended:
-        QueueItem.objects.filter(pk=example_id).update(leases_active=F("leases_active") - 1)
-    return bool(ended)
-
-
-def lock_item(example_id: int) -> QueueItem | None:
-    """Lock an example's queue entry until the end of the transaction; None when it has none."""
-    return QueueItem.objects.select_for_update(no_key=True).filter(pk=example_id).first()
-
-
-def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:
-    """Give a lease back; `skip` also means: do not ask me about this one again."""
-    with durable():
-        lease = _own_lease(validator, lease_id)
-        lock_example(lease.example_id)
-        _end(lease.pk, lease.example_id, Lease.End.SKIPPED if skip else Lease.End.RELEASED)
-
-
-def unskip(*, validator: User, task: Task) -> int:
-    """Put what this person skipped back among what they are asked; returns how many."""
-    with durable():
-        return Lease.objects.filter(
-            validator=validator, example__task=task, end=Lease.End.SKIPPED
-        ).update(end=Lease.End.RELEASED)
-
-
-def _own_lease(validator: User, lease_id: UUID) -> Lease:
-    lease = Lease.objects.filter(pk=lease_id, validator=validator).first()
-    if lease is None:
-        raise Conflict("lease_lost", "This item is no longer yours to answer.")
-    return lease
-
-
-def _require_validator(validator: User, task: Task) -> None:
-    if not queries.may_validate(validator, task):
-        raise Refused("not_a_validator", "Only validators may do this.", status=403)
 
 
 # --- votes ----------------------------------------------------------------------------------------
@@ -184,7 +76,7 @@ def vote(
     the vote of the first time. A vote on an example settled meanwhile is kept as surplus.
     """
     with durable():
-        lease = _own_lease(validator, lease_id)
+        lease = own_lease(validator, lease_id)
         example = lock_example(lease.example_id)
         lease.refresh_from_db()
         _check_answer(example, label, flag, reason)
@@ -194,20 +86,56 @@ def vote(
             raise Conflict("already_voted", "You have already answered this item.")
         if example.author_id == validator.pk:
             raise Refused("own_example", "Nobody validates their own example.", status=403)
-        _require_validator(validator, example.task)
+        require_validator(validator, example.task)
+        row = reliability_of(example.task_id, validator.pk)
+        require_standing(row, example.task)
         now = timezone.now()
         if lease.ended_at is not None or lease.expires_at <= now:
             raise Conflict("lease_lost", "Your time for this item ran out and it went to others.")
-        _end(lease.pk, example.pk, Lease.End.VOTED)
-        return cast(
+        end_lease(lease, Lease.End.VOTED)
+        # An item that was fetched ahead could be seen only after the answer before it.
+        seconds = (now - max(lease.created_at, row.answered_at or lease.created_at)).total_seconds()
+        record = _cast_on_gold if lease.gold else cast
+        made = record(
             example=example,
             validator=validator,
             label=label,
             flag=flag,
             reason=reason,
             lease=lease,
-            seconds=(now - lease.created_at).total_seconds(),
+            seconds=seconds,
+            row=row,
         )
+        _count_answer(made, example.task, seconds)
+    return made
+
+
+def _count_answer(made: Vote, task: Task, seconds: float) -> None:
+    """Bring the voter's own row up to date, with the score if the vote was on gold."""
+    row = lock_reliabilities(task.pk, [made.validator_id])[made.validator_id]
+    count_answer(row, seconds)
+    if made.purpose != Vote.Purpose.VERDICT:
+        row.gold_pending = None
+        if made.credit is not None and score_gold(row, right=made.credit == 1, task=task):
+            follow_later([row])
+        _qualify(row, task)
+    row.save()
+
+
+def _qualify(row: Reliability, task: Task) -> None:
+    wanted = settings_of(task).qualification
+    if row.qualified_at is not None or not 0 < wanted.items <= row.gold_seen:
+        return
+    passed = row.gold_right >= wanted.minimum * row.gold_seen
+    if passed:
+        row.qualified_at = timezone.now()
+    record_event(
+        actor=None,
+        verb="qualified" if passed else "failed_qualification",
+        subject=row.validator,
+        scope=task.slug,
+        data={"right": row.gold_right, "of": row.gold_seen},
+    )
 
 
 def _check_answer(example: Example, label: object | None, flag: str, reason: str) -> None:
@@ -230,14 +158,19 @@ def cast(
     reason: str = "",
     lease: Lease | None = None,
     seconds: float | None = None,
+    row: Reliability | None = None,
 ) -> Vote:
     """Insert a vote on a locked example and let the policy speak; the queue follows.
 
     A vote that the queue would no longer ask for (settled, withdrawn) is surplus, decides nothing.
+    Neither does one by somebody whose votes lost their weight, which only a log can bring. `row` is
+    the voter's reliability, read when it is not given.
     """
     assert example.author_id is not None  # only guests' sandbox examples have none
     item = lock_item(example.pk)
     surplus = item is None or item.withdrawn
+    row = row or reliability_of(example.task_id, validator.pk)
+    dropped = row.quarantined_at is not None or validator.banned_at is not None
     made = Vote.objects.create(
         example=example,
         validator=validator,
@@ -247,67 +180,106 @@ def cast(
         flag=flag,
         reason=reason,
         seconds=seconds,
+        fast=is_fast(seconds, row.median_seconds),
         surplus=surplus,
+        dropped=dropped and not surplus,
+        reliability=weight_of(example, row),
     )
     if item is not None and not surplus:
-        _follow(example, item, _decide(example))
-    record_event(
-        actor=validator,
-        verb="voted",
-        subject=example,
-        scope=example.task.slug,
-        data={"vote": made.pk, "surplus": surplus, "flag": flag},
-    )
+        _count_share(made, example, 1)
+        if not dropped:
+            follow(example, item, decide_now(example))
+    _record_vote(made, example)
     return made
 
 
-def _follow(example: Example, item: QueueItem, decision: Decision) -> None:
-    """Bring the queue, and when it is decided the example, to what the policy says."""
-    if wanted := decision.votes_wanted:
-        changes = {"votes_wanted": wanted}
-        if item.leases_active > wanted:  # a vote without a lease, from a log, took a place
-            changes["leases_active"] = _leases_within(example, wanted)
-        QueueItem.objects.filter(pk=item.pk).update(**changes)
-        return
-    item.delete()
-    settle(
-        example,
-        status=decision.outcome.value,
-        label=decision.label,
-        data={"votes": decision.used, "posterior": decision.posterior},
+def _cast_on_gold(
+    *,
+    example: Example,
+    validator: User,
+    label: object | None,
+    flag: str,
+    reason: str,
+    lease: Lease,
+    seconds: float,
+    row: Reliability,
+) -> Vote:
+    """Insert a vote on gold: it decides nothing and says something about its validator alone."""
+    assert example.author_id is not None  # gold is an owner's or an author's
+    # What any other vote asks the database, so that the time taken does not tell gold apart.
+    lock_item(example.pk)
+    decide_now(example)
+    gold = Gold.objects.get(pk=example.pk)
+    accuses = bool(flag) and flag != UNSURE
+    qualifying = in_qualification(settings_of(example.task), row)
+    made = Vote.objects.create(
+        example=example,
+        validator=validator,
+        author_id=example.author_id,
+        lease=lease,
+        label=label,
+        flag=flag,
+        reason=reason,
+        seconds=seconds,
+        fast=is_fast(seconds, row.median_seconds),
+        purpose=Vote.Purpose.QUALIFICATION if qualifying else Vote.Purpose.GOLD,
+        credit=credit_of(gold, label, accuses),
     )
+    _record_vote(made, example)
+    return made
+
+
+def _record_vote(made: Vote, example: Example) -> None:
+    record_event(
+        actor=made.validator,
+        verb="voted",
+        subject=example,
+        scope=example.task.slug,
+        data={"vote": made.pk, "surplus": made.surplus, "flag": made.flag},
+    )
+
+
+def _count_share(made: Vote, example: Example, one: int) -> None:
+    """Count a vote that decides into its validator's share of the author's votes, or out of it."""
+    agreed = one if made.label == example.label else 0
+    key = {
+        "task_id": example.task_id,
+        "author_id": example.author_id,
+        "validator_id": made.validator_id,
+    }
+    shares = AuthorShare.objects.filter(**key)
+    if not shares.update(votes=F("votes") + one, agreed=F("agreed") + agreed):
+        AuthorShare.objects.bulk_create([AuthorShare(**key)], ignore_conflicts=True)
+        shares.update(votes=F("votes") + one, agreed=F("agreed") + agreed)
 
 
 def undo(*, validator: User, task: Task) -> Lease:
     """Take one's last vote in a task back while its example is undecided, and lease it again."""
-    _require_validator(validator, task)
+    require_validator(validator, task)
     with durable():
         last = Vote.objects.filter(validator=validator, example__task=task).order_by("-id").first()
         if last is None:
             raise Refused(
                 "nothing_to_undo", "There is no answer of yours to take back.", status=409
             )
-        held = queries.held_lease(validator, task.pk)
+        held = queries.held_leases(validator, task.pk)
         # Two people may each hold what the other answered last: both lock the older one first.
-        both = {last.example_id, held.example_id} if held else {last.example_id}
-        example = {pk: lock_example(pk) for pk in sorted(both)}[last.example_id]
+        touched = {last.example_id, *(lease.example_id for lease in held)}
+        example = {pk: lock_example(pk) for pk in sorted(touched)}[last.example_id]
         item = lock_item(example.pk)
-        if not Vote.objects.filter(pk=last.pk, surplus=False).exists() or item is None:
+        open_vote = Vote.objects.filter(pk=last.pk, surplus=False, dropped=False)
+        on_gold = last.purpose == Vote.Purpose.GOLD
+        if not open_vote.exists() or (item is None and not on_gold):
             raise Conflict("settled", "That example is already settled: the answer stands.")
-        if item.withdrawn:
+        if item is not None and item.withdrawn:
             raise Conflict("withdrawn", "That example was taken out: nobody is asked about it.")
-        if held:
-            _end(held.pk, held.example_id, Lease.End.RELEASED)
+        for lease in held:
+            end_lease(lease, Lease.End.RELEASED)
         last.delete()
-        wanted = _decide(example).votes_wanted
-        if item.leases_active + 1 > wanted:
-            raise Conflict(
-                "asked_on",
-                "Somebody else is already being asked because of that answer: it stands.",
-            )
-        QueueItem.objects.filter(pk=item.pk).update(
-            votes_wanted=wanted, leases_active=F("leases_active") + 1
-        )
+        if on_gold:
+            _undo_gold(last)
+        elif item is not None:
+            _undo_verdict(last, example, item)
         record_event(
             actor=validator,
             verb="undid_vote",
@@ -315,7 +287,34 @@ def undo(*, validator: User, task: Task) -> Lease:
             scope=task.slug,
             data={"label": last.label, "flag": last.flag},
         )
-        return _grant(example, validator, task)
+        return grant(example, validator, task, gold=on_gold)
+
+
+def _undo_gold(last: Vote) -> None:
+    row = lock_reliabilities(last.example.task_id, [last.validator_id])[last.validator_id]
+    if last.credit is not None:
+        unscore_gold(row, right=last.credit == 1)
+    row.answered -= 1
+    row.gold_pending_id = last.example_id
+    row.save()
+
+
+def _undo_verdict(last: Vote, example: Example, item: QueueItem) -> None:
+    _count_share(last, example, -1)
+    decision = decide_now(example)
+    if item.leases_active + 1 > decision.votes_wanted:
+        raise Conflict(
+            "asked_on",
+            "Somebody else is already being asked because of that answer: it stands.",
+        )
+    QueueItem.objects.filter(pk=item.pk).update(
+        votes_wanted=decision.votes_wanted,
+        urgency=urgency(example, decision),
+        leases_active=F("leases_active") + 1,
+    )
+    Reliability.objects.filter(task=example.task_id, validator=last.validator_id).update(
+        answered=F("answered") - 1
+    )
 
 
 # --- owners ---------------------------------------------------------------------------------------
@@ -334,24 +333,9 @@ def adjudicate(
             label = example.label
         settle(example, status=status, label=label, actor=actor, reason=reason)
         if status == Example.Status.OPEN and example.queued:
+            withdraw_gold(example, actor=actor, reason=reason)
             reopen(example)
     return example
-
-
-def reopen(example: Example) -> None:
-    """Queue a locked example again; what its votes already decide takes effect at once."""
-    decision = _decide(example)
-    if decision.votes_wanted:
-        enqueue(example, priority=0 if example.fooled else 1)
-    else:
-        settle(example, status=decision.outcome.value, label=decision.label)
-
-
-def queue_for_votes(example: Example) -> None:
-    """Ask validators about a locked example that was not drawn for the queue."""
-    if not example.queued:
-        set_queued(example)
-        enqueue(example, priority=0 if example.fooled else 1)
 
 
 def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:
@@ -367,21 +351,28 @@ def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:
         user.banned_at = timezone.now() if banned else None
         user.ban_reason = reason if banned else ""
         user.save(update_fields=["banned_at", "ban_reason"])
-        waiting = QueueItem.objects.filter(author=user).values_list("example", flat=True)
-        on_screen = Lease.objects.filter(validator=user, ended_at=None)
-        # In one ascending pass: two bans, or a ban and an undo, would else wait for each other.
-        for example_id in sorted({*waiting, *on_screen.values_list("example", flat=True)}):
-            sync_withdrawn(lock_example(example_id))
-            for lease in on_screen.filter(example=example_id):
-                _end(lease.pk, example_id, Lease.End.SUPERSEDED)
+        waiting = QueueItem.objects.filter(author=user).values_list("pk", flat=True)
+        leases = {
+            lease.example_id: lease for lease in Lease.objects.filter(validator=user, ended_at=None)
+        }
+        for example_id in sorted({*waiting, *leases}):
+            example = lock_example(example_id)
+            sync_withdrawn(example)
+            if example_id in leases:
+                end_lease(leases[example_id], Lease.End.SUPERSEDED)
         record_event(
             actor=actor,
             verb="banned" if banned else "unbanned",
             subject=user,
             data={"reason": reason},
         )
+    votes = Vote.objects.filter(validator=user)
+    if banned:
+        drop_votes(votes)
+    else:
+        restore_votes(votes.exclude(example__task__in=_quarantined_in(user)))
 
 
-def sync_withdrawn(example: Example) -> None:
-    """Let the queue entry of a locked example follow whether anybody should be asked about it."""
-    QueueItem.objects.filter(pk=example.pk).update(withdrawn=is_withdrawn(example))
+def _quarantined_in(user: User) -> list[int]:
+    rows = Reliability.objects.filter(validator=user, quarantined_at__isnull=False)
+    return list(rows.values_list("task", flat=True))

@@ -78,7 +78,7 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
                 for code, words in REASONS.items()
                 if file.input != "image" or code not in _REASONS_FOR_TEXT_ONLY
             ],
-            "progress": progress_of(user, task.pk),
+            "progress": progress_of(user, task),
             "page_data": _page_data(request, user, task, prefix),
         },
     )

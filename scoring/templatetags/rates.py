@@ -6,6 +6,7 @@ from typing import Any
 
 from django import template
 
+from scoring.pair_agreement import Agreement
 from scoring.queries import Rate
 
 register = template.Library()
@@ -35,4 +36,18 @@ def interval(rate: Rate, name: str) -> dict[str, Any]:
         "width": f"{100 * (high - low):.2f}",
         "point": f"{100 * (rate.value or 0):.2f}",
         "text": f"{name} {percent(rate.value)}, from {100 * low:.0f} to {100 * high:.0f} %",
+    }
+
+
+@register.inclusion_tag("components/interval.html")
+def alpha_interval(agreement: Agreement, name: str) -> dict[str, Any]:
+    """The drawing of an alpha on an axis from 0 (chance) to 1; what lies below 0 is cut off."""
+    alpha = agreement.alpha if agreement.alpha is not None else 0.0
+    low, high = agreement.interval or (alpha, alpha)
+    left, right, point = (min(1.0, max(0.0, place)) for place in (low, high, alpha))
+    return {
+        "low": f"{100 * left:.2f}",
+        "width": f"{100 * (right - left):.2f}",
+        "point": f"{100 * point:.2f}",
+        "text": f"{name} {alpha:.2f}, from {low:.2f} to {high:.2f}",
     }

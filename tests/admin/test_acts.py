@@ -46,7 +46,7 @@ def test_an_act_asks_for_a_reason_first(ours: Client, task: Task, annotator: Use
     example = submission(task, annotator)
     page = ours.get(f"{EXAMPLES}{example.pk}/change/")
     names = [name for name, _ in page.context["acts"]]
-    assert names == ["verify", "reject", "hide"]
+    assert names == ["verify", "reject", "hide", "make_gold"]
 
     chosen = {"action": "verify", "_selected_action": example.pk, "index": "0"}
     asked = ours.post(EXAMPLES, chosen)

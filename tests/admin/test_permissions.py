@@ -17,7 +17,8 @@ ADMINS_ONLY = {"worksession"}
 SHOWN = {
     "worksession", "event", "user",
     "task", "taskconfig", "modelversion", "round", "example",
-    "queueitem", "lease", "vote", "tally", "trainingrun", "snapshot",
+    "queueitem", "lease", "vote", "gold", "reliability", "review", "tally", "trainingrun",
+    "snapshot",
 }  # fmt: skip
 
 

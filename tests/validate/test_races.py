@@ -11,9 +11,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
+from django.db.models import Sum
 
 from accounts.models import User
 from annotate import services as annotation
@@ -25,7 +27,8 @@ from scoring.tally import contribution
 from tests import cast
 from tests.races import at_once
 from validate import services
-from validate.models import Lease, QueueItem, Vote
+from validate.models import Lease, QueueItem, Reliability, Vote
+from validate.standing_recount import repair
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = 5
@@ -133,7 +136,7 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
     if not on_postgres:
         pytest.skip("SQLite has one writer at a time, whatever is locked")
     both_voted = threading.Barrier(2)
-    decide = services._decide
+    decide = services.decide_now
 
     def decide_together(example: Example) -> Any:
         both_voted.wait(10)
@@ -144,9 +147,9 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
     # Ending a lease counts down in the queue's row, which would hold the second voter back.
     QueueItem.objects.update(leases_active=0)
     monkeypatch.setattr(services, "lock_example", lambda pk: Example.objects.get(pk=pk))
-    monkeypatch.setattr(services, "_end", lambda *_: True)
+    monkeypatch.setattr(services, "end_lease", lambda *_: True)
     monkeypatch.setattr(services, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
-    monkeypatch.setattr(services, "_decide", decide_together)
+    monkeypatch.setattr(services, "decide_now", decide_together)
 
     outcomes = at_once([vote_call(first, example.label), vote_call(second, example.label)])
 
@@ -272,4 +275,35 @@ def test_a_round_that_closes_takes_no_late_submission(task: Task, annotator: Use
         else:
             example, _ = submitted
             assert example.round.closed_at is None or example.created_at <= closed_at
+    assert_tallies_are_the_facts()
+
+
+def test_one_person_asking_at_once_gets_one_item(
+    task: Task, annotator: User, validator: User
+) -> None:
+    for seed in range(4):
+        cast.submission(task, annotator, seed)
+    for _ in range(ROUNDS):
+        leases = at_once([lease_call(validator, task)] * 3)
+        assert len({lease.pk for lease in leases}) == 1, leases
+        services.release(validator=validator, lease_id=leases[0].pk)
+
+
+def test_what_is_learnt_about_people_adds_up_when_they_vote_at_once(
+    owner: User, annotator: User
+) -> None:
+    task = cast.digits_task(owner, validation={"policy": "bayes", "gold_first": 0})
+    people = [cast.person(f"v{n}", "validator") for n in range(4)]
+    for seed in range(12):
+        cast.submission(task, annotator, seed)
+
+    def work(person: User) -> None:
+        while lease := services.next_item(validator=person, task=task):
+            services.vote(validator=person, lease_id=lease.pk, label=lease.example.label)
+
+    outcomes = at_once([partial(work, person) for person in people])
+    assert outcomes == [None] * 4
+    assert Example.objects.filter(status=Example.Status.VERIFIED).count() == 12
+    assert Reliability.objects.aggregate(scored=Sum("scored"))["scored"] == 24
+    assert repair(task).agrees
     assert_tallies_are_the_facts()

@@ -1,0 +1,306 @@
+"""How far validators agree, and each of them with the rest: what an owner looks at.
+
+Everything is counted by the database; no query brings back a row for each vote.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from django.db import connection
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from accounts.models import User
+from annotate.config import Label
+from annotate.models import Example, Task
+from scoring.pair_agreement import Agreement, agreement, of_one_label
+from scoring.queries import Rate
+from scoring.statistics import Interval, wilson
+from validate.models import QueueItem, Reliability, Vote
+from validate.policies.trust import interval as trust_interval
+
+MAX_LABELS: Final = 20  # a larger matrix cannot be read
+VALIDATORS_SHOWN: Final = 200
+PACE_DAYS: Final = 7
+
+_VOTE, _EXAMPLE, _ROUND = (
+    Vote._meta.db_table,
+    Example._meta.db_table,
+    Example._meta.get_field("round").related_model._meta.db_table,  # type: ignore[union-attr]
+)
+
+# The counting conditions of `Vote.objects.counted()`. Only the first two votes: whether there is a
+# third depends on them, so that all votes together would look like more agreement than there is.
+_FIRST_TWO: Final = f"""
+    WITH placed AS (
+        SELECT v.example_id, v.label, e.round_id,
+               ROW_NUMBER() OVER (PARTITION BY v.example_id ORDER BY v.id) AS place,
+               LEAD(v.label) OVER (PARTITION BY v.example_id ORDER BY v.id) AS second
+        FROM {_VOTE} v JOIN {_EXAMPLE} e ON e.id = v.example_id
+        WHERE e.task_id = %s AND NOT e.sandbox AND v.purpose = %s
+          AND NOT v.surplus AND NOT v.dropped AND v.label IS NOT NULL
+    )
+    SELECT r.number, p.label, p.second, COUNT(*)
+    FROM placed p JOIN {_ROUND} r ON r.id = p.round_id
+    WHERE p.place = 1 AND p.second IS NOT NULL
+    GROUP BY r.number, p.label, p.second
+"""  # noqa: S608  (names of tables, from the models)
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The agreement about one label, or in one round."""
+
+    name: str
+    agreement: Agreement
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementBoard:
+    """Alpha of all pairs of first two votes, and of parts of them."""
+
+    overall: Agreement
+    labels: tuple[Named, ...]
+    rounds: tuple[Named, ...]
+
+
+def agreement_board(task: Task) -> AgreementBoard:
+    """One query, and a few milliseconds of resampling for each alpha that is new."""
+    by_round: dict[int, Counter[Pair]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_FIRST_TWO, [task.pk, Vote.Purpose.VERDICT.value])
+        for number, first, second, count in cursor.fetchall():
+            by_round.setdefault(number, Counter())[_text(first), _text(second)] += count
+    everything = sum(by_round.values(), Counter[Pair]())
+    labels = _labels(task)
+    return AgreementBoard(
+        overall=_alpha(everything),
+        labels=tuple(
+            Named(label.name, _alpha(of_one_label(everything, json.dumps(label.value))))
+            for label in labels
+        )
+        if everything
+        else (),
+        rounds=tuple(
+            Named(f"Round {number}", _alpha(by_round[number]))
+            for number in sorted(by_round, reverse=True)
+        ),
+    )
+
+
+def _labels(task: Task) -> Sequence[Label]:
+    """The labels of a task of which one is right; none where answers are open or several."""
+    assert task.config is not None
+    file = task.config.file
+    few = len(file.labels) <= MAX_LABELS and file.input != "text_multilabel"
+    return file.labels if few else ()
+
+
+def _text(label: Any) -> str:
+    """The same text for the same JSON, whichever database wrote it."""
+    return json.dumps(json.loads(label) if isinstance(label, str) else label)
+
+
+def _alpha(pairs: Mapping[Any, int]) -> Agreement:
+    return _remembered_alpha(tuple(sorted(pairs.items())))
+
+
+@lru_cache(maxsize=512)
+def _remembered_alpha(pairs: tuple[tuple[Any, int], ...]) -> Agreement:
+    """Resampling takes milliseconds a part; pages that look again mostly ask for the same."""
+    return agreement(dict(pairs))
+
+
+# --- author against validators --------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """How often validators said one label of what the author called another."""
+
+    count: int
+    share: float | None
+    said: str
+    agrees: bool
+
+    @property
+    def heat(self) -> int:
+        """0 to 9, for the shade."""
+        return min(9, round(9 * (self.share or 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusionRow:
+    """What validators said of the examples that authors gave one label; shares add up to 1."""
+
+    label: str
+    votes: int
+    cells: tuple[Cell, ...]
+
+
+def confusion_rows(task: Task) -> tuple[ConfusionRow, ...]:
+    """Authors' labels by validators' labels, over the votes that count; one query."""
+    labels = _labels(task)
+    votes = Vote.objects.counted().filter(
+        example__task=task, example__sandbox=False, label__isnull=False
+    )
+    grouped = votes.order_by().values_list("example__label", "label").annotate(votes=Count("id"))
+    counts = {(json.dumps(author), json.dumps(said)): n for author, said, n in grouped}
+    if not counts:
+        return ()
+    keys = [json.dumps(label.value) for label in labels]
+    rows = []
+    for label, key in zip(labels, keys, strict=True):
+        row = [counts.get((key, said), 0) for said in keys]
+        total = sum(row)
+        cells = tuple(
+            Cell(n, n / total if total else None, other.name, other is label)
+            for other, n in zip(labels, row, strict=True)
+        )
+        rows.append(ConfusionRow(label.name, total, cells))
+    return tuple(rows)
+
+
+# --- validators -----------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class ValidatorRow:
+    """One validator in a task."""
+
+    name: str
+    votes: int
+    unsure: int
+    flags: int
+    fast_share: float
+    gold: Rate | None
+    reliability: Rate | None
+    median_seconds: float | None
+    quarantined_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorBoard:
+    """The validators with the most votes, the quarantined ones first."""
+
+    rows: tuple[ValidatorRow, ...]
+    left_out: int
+
+
+def validator_board(task: Task) -> ValidatorBoard:
+    """Three queries, whatever the number of votes."""
+    votes = Vote.objects.filter(example__task=task, purpose=Vote.Purpose.VERDICT)
+    totals = list(
+        votes.order_by()
+        .values("validator")
+        .annotate(
+            votes=Count("id"),
+            fast=Count("id", filter=Q(fast=True)),
+            unsure=Count("id", filter=Q(flag="unsure")),
+            flagged=Count("id", filter=Q(label__isnull=True) & ~Q(flag="unsure")),
+        )
+    )
+    standings = {row.validator_id: row for row in Reliability.objects.filter(task=task)}
+
+    def place(total: dict[str, Any]) -> tuple[bool, int, int]:
+        standing = standings.get(total["validator"])
+        trusted = standing is None or standing.quarantined_at is None
+        return trusted, -total["votes"], total["validator"]
+
+    totals.sort(key=place)
+    shown = totals[:VALIDATORS_SHOWN]
+    people = User.objects.in_bulk([total["validator"] for total in shown])
+    rows = tuple(
+        _validator_row(people[total["validator"]], total, standings.get(total["validator"]))
+        for total in shown
+    )
+    return ValidatorBoard(rows, len(totals) - len(shown))
+
+
+def _validator_row(
+    person: User, total: Mapping[str, int], standing: Reliability | None
+) -> ValidatorRow:
+    gold = reliability = None
+    if standing is not None and standing.gold_seen:
+        right, seen = standing.gold_right, standing.gold_seen
+        gold = Rate(right, seen, wilson(right, seen))
+    if standing is not None and standing.scored:
+        low, high = trust_interval(standing.alpha, standing.beta)
+        # Per mille keeps three digits of the mean: a Rate counts whole things.
+        reliability = Rate(round(1000 * standing.mean), 1000, Interval(low, high))
+    return ValidatorRow(
+        name=person.public_name,
+        votes=total["votes"],
+        unsure=total["unsure"],
+        flags=total["flagged"],
+        fast_share=total["fast"] / total["votes"],
+        gold=gold,
+        reliability=reliability,
+        median_seconds=standing.median_seconds if standing else None,
+        quarantined_at=standing.quarantined_at if standing else None,
+    )
+
+
+# --- backlog --------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits, and how long it takes at the pace of the last days.
+
+    `days` is None when nothing was settled lately: there is no pace to go by.
+    """
+
+    waiting: int
+    votes_wanted: int
+    settled: int
+    votes_each: float | None
+    days: float | None
+
+    @property
+    def words(self) -> str:
+        """The estimated finish, as one says it."""
+        if not self.waiting:
+            return "nothing waits"
+        if self.days is None:
+            return "nobody is at it"
+        if self.days < 1 / 24:
+            return "within the hour"
+        if self.days < 1:
+            hours = max(1, round(24 * self.days))
+            return f"in about {hours} hour{'s' if hours > 1 else ''}"
+        whole = round(self.days)
+        return f"in about {whole} day{'s' if whole > 1 else ''}"
+
+
+def backlog(task: Task, now: datetime | None = None) -> Backlog:
+    """Waiting items and the pace at which votes settle them; three queries."""
+    now = now or timezone.now()
+    since = now - timedelta(days=PACE_DAYS)
+    waiting = QueueItem.objects.filter(task=task, withdrawn=False).aggregate(
+        items=Count("pk"), votes=Sum("votes_wanted")
+    )
+    settled = (
+        Example.objects.filter(task=task, queued=True, adjudicated=False, settled_at__gte=since)
+        .order_by("settled_at")
+        .values_list("settled_at", flat=True)
+    )
+    count, first = settled.count(), settled.first()
+    votes = Vote.objects.counted().filter(
+        example__task=task, example__settled_at__gte=since, example__adjudicated=False
+    )
+    days = None
+    if count and first is not None:
+        # A task that began an hour ago has an hour's pace.
+        span = max((now - first).total_seconds() / 86_400, 1 / 1440)
+        days = waiting["items"] * span / count
+    return Backlog(
+        waiting=waiting["items"],
+        votes_wanted=waiting["votes"] or 0,
+        settled=count,
+        votes_each=votes.count() / count if count else None,
+        days=days,
+    )

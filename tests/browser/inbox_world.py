@@ -1,0 +1,51 @@
+"""Cases for the owner of the browser's server: `python -m tests.browser.inbox_world`.
+
+A task for each test, so that none meets what another has decided.
+"""
+
+from __future__ import annotations
+
+import django
+
+ITEMS = {"inbox-keys": 4, "inbox-bulk": 3, "inbox-looks": 4}
+
+
+def main() -> None:
+    from accounts.models import User
+    from annotate.models import Example
+    from tests import cast
+    from validate.models import Review
+
+    anna, bert, olive, vera, wim = (
+        User.objects.get(username=name) for name in ("anna", "bert", "olive", "vera", "wim")
+    )
+    xena = cast.person("xena", "validator")
+    for slug, items in ITEMS.items():
+        task = cast.digits_task(olive, slug=slug, name=slug.replace("-", " ").capitalize())
+        for seed in range(6):  # what is settled, to be compared with
+            label = cast.DIGITS[seed % 2]
+            if label != cast.prediction(task, cast.drawing(100 + seed)):
+                cast.submission(task, bert, 100 + seed, label=label)
+                cast.answer(vera, task)
+                cast.answer(wim, task)
+        for seed in range(items):
+            example = cast.submission(
+                task, anna, seed, explanation="A long tail looks like a nine." * (seed == 0)
+            )
+            others = [digit for digit in cast.DIGITS if digit != example.label]
+            if seed == 1:
+                cast.answer(vera, task, flag="spam")
+                cast.answer(wim, task, flag="unreadable")
+                continue
+            cast.answer(vera, task, example.label)
+            cast.answer(wim, task, others[0])
+            cast.answer(xena, task, others[1])
+    looks = Example.objects.filter(task__slug="inbox-looks", status="verified").first()
+    if looks is not None:
+        reason = "Weighing who mixes up which labels, it is 4 with 93%; the verdict has 6%."
+        Review.objects.create(example=looks, task=looks.task, kind="audit", reason=reason)
+
+
+if __name__ == "__main__":
+    django.setup()
+    main()

@@ -1,0 +1,284 @@
+"""Gold: drawn at random places, treated as any other item, and never decides anything."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import Event, User
+from annotate.errors import Conflict, Refused
+from annotate.models import Example, Task
+from tests import cast
+from validate import gold, leases, services
+from validate.config import ValidationSettings
+from validate.models import Gold, Lease, QueueItem, Reliability, Vote
+from validate.queries import progress_of
+
+
+def gold_lines(*answers: str) -> list[bytes]:
+    return [
+        json.dumps({"input": cast.drawing(1_000 + seed), "answer": answer}).encode()
+        for seed, answer in enumerate(answers)
+    ]
+
+
+@pytest.fixture
+def always_gold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every item but the first is gold's turn."""
+    monkeypatch.setattr(leases, "is_gold_turn", lambda _, answered: answered > 0)
+
+
+@pytest.fixture
+def with_gold(task: Task, owner: User) -> Task:
+    gold.load_gold(actor=owner, task=task, lines=gold_lines("1", "2", "3"))
+    return task
+
+
+def lease_for(person: User, task: Task) -> Lease:
+    lease = services.next_item(validator=person, task=task)
+    assert lease is not None
+    return lease
+
+
+def reach_gold(person: User, task: Task, author: User) -> Lease:
+    """Answer one item, so that gold comes next."""
+    for seed in (1, 2, 3):
+        cast.submission(task, author, seed)
+    cast.answer(person, task)
+    lease = lease_for(person, task)
+    assert lease.gold
+    return lease
+
+
+def test_uploaded_gold_counts_nowhere(with_gold: Task, owner: User) -> None:
+    assert Gold.objects.count() == 3
+    assert Example.objects.counted().count() == 0
+    assert not QueueItem.objects.exists()
+    again = gold.load_gold(actor=owner, task=with_gold, lines=gold_lines("1", "2", "4"))
+    assert (again.new, again.known) == (0, 3)
+    assert sorted(Gold.objects.values_list("answer", flat=True)) == ["1", "2", "4"]
+
+
+def test_lines_that_are_no_gold_are_refused_with_their_number(task: Task, owner: User) -> None:
+    lines = [b"{", b"", *gold_lines("eleven"), *gold_lines("3")]
+    outcome = gold.load_gold(actor=owner, task=task, lines=lines)
+    assert (outcome.new, outcome.refused_lines) == (1, 2)
+    assert outcome.mistakes[1].startswith("line 3: ")
+
+
+def test_only_owners_make_gold(task: Task, annotator: User, validator: User) -> None:
+    example = cast.submission(task, annotator)
+    with pytest.raises(Refused):
+        gold.mark_gold(actor=validator, example_id=example.pk, answer="1")
+    with pytest.raises(Refused):
+        gold.load_gold(actor=validator, task=task, lines=gold_lines("1"))
+
+
+def test_an_open_example_made_gold_is_settled_and_reopening_it_retires_the_gold(
+    task: Task, annotator: User, owner: User
+) -> None:
+    example = cast.submission(task, annotator)
+    gold.mark_gold(actor=owner, example_id=example.pk, answer=example.label)
+    example.refresh_from_db()
+    assert (example.status, example.adjudicated) == (Example.Status.VERIFIED, True)
+    assert not QueueItem.objects.exists()
+
+    services.adjudicate(
+        actor=owner, example_id=example.pk, status="open", reason="unsure after all"
+    )
+    assert Gold.objects.get().retired_at is not None
+    assert QueueItem.objects.get().leases_active == 0
+
+
+def test_gold_is_never_first_and_its_vote_moves_reliability_alone(
+    with_gold: Task, annotator: User, validator: User, always_gold: None
+) -> None:
+    lease = reach_gold(validator, with_gold, annotator)
+    answer = Gold.objects.get(pk=lease.example_id).answer
+
+    vote = services.vote(validator=validator, lease_id=lease.pk, label=answer)
+
+    assert (vote.purpose, vote.credit, vote.surplus) == (Vote.Purpose.GOLD, 1, False)
+    row = Reliability.objects.get(validator=validator)
+    assert (row.alpha, row.beta, row.scored) == (9, 2, 1)
+    assert (row.gold_seen, row.gold_right, row.answered) == (1, 1, 2)
+    lease.example.refresh_from_db()
+    assert lease.example.status == Example.Status.OPEN
+
+
+def test_no_gold_twice_and_none_of_ones_own(
+    with_gold: Task, annotator: User, validator: User, owner: User, always_gold: None
+) -> None:
+    seen = [reach_gold(validator, with_gold, annotator)]
+    for _ in range(2):
+        services.vote(validator=validator, lease_id=seen[-1].pk, label="1")
+        seen.append(lease_for(validator, with_gold))
+    assert len({lease.example_id for lease in seen}) == 3
+    services.vote(validator=validator, lease_id=seen[-1].pk, label="1")
+    assert not lease_for(validator, with_gold).gold
+    cast.answer(owner, with_gold)
+    assert not lease_for(owner, with_gold).gold
+
+
+def test_an_empty_queue_stays_empty_with_gold_left(
+    with_gold: Task, annotator: User, validator: User, always_gold: None
+) -> None:
+    cast.submission(with_gold, annotator)
+    cast.answer(validator, with_gold)
+    assert services.next_item(validator=validator, task=with_gold) is None
+
+
+def test_gold_that_was_given_back_or_ran_out_comes_again(
+    with_gold: Task, annotator: User, validator: User, always_gold: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As any other item does: otherwise giving back would tell the two apart."""
+    lease = reach_gold(validator, with_gold, annotator)
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: False)
+    services.release(validator=validator, lease_id=lease.pk)
+    again = lease_for(validator, with_gold)
+    assert again.example_id == lease.example_id
+    with time_machine.travel(timezone.now() + timedelta(minutes=5), tick=False):
+        with pytest.raises(Conflict):
+            services.vote(validator=validator, lease_id=again.pk, label="1")
+        assert lease_for(validator, with_gold).example_id == lease.example_id
+
+
+def test_skipped_gold_is_counted_and_comes_back_as_any_item(
+    with_gold: Task, annotator: User, validator: User, always_gold: None
+) -> None:
+    lease = reach_gold(validator, with_gold, annotator)
+    services.release(validator=validator, lease_id=lease.pk, skip=True)
+    assert progress_of(validator, with_gold)["skipped"] == 1
+    assert lease_for(validator, with_gold).example_id != lease.example_id
+    assert services.unskip(validator=validator, task=with_gold) == 1
+
+
+def test_an_answer_to_gold_can_be_taken_back(
+    with_gold: Task, annotator: User, validator: User, always_gold: None
+) -> None:
+    lease = reach_gold(validator, with_gold, annotator)
+    services.vote(validator=validator, lease_id=lease.pk, label="9")
+
+    again = services.undo(validator=validator, task=with_gold)
+
+    assert (again.example_id, again.gold) == (lease.example_id, True)
+    row = Reliability.objects.get(validator=validator)
+    assert (row.alpha, row.beta, row.scored, row.gold_seen, row.answered) == (8, 2, 0, 0, 1)
+
+
+@pytest.mark.parametrize(("flag", "scored"), [("unsure", 0), ("spam", 1)])
+def test_accusing_gold_is_wrong_and_being_unsure_is_not(
+    with_gold: Task, annotator: User, validator: User, always_gold: None, flag: str, scored: int
+) -> None:
+    lease = reach_gold(validator, with_gold, annotator)
+    services.vote(validator=validator, lease_id=lease.pk, flag=flag)
+    row = Reliability.objects.get(validator=validator)
+    assert (row.scored, row.gold_right) == (scored, 0)
+
+
+def test_shares_are_ten_percent_of_the_first_fifty_and_then_five() -> None:
+    settings = ValidationSettings()
+    assert [settings.gold_share(n) for n in (0, 1, 49, 50, 5_000)] == [0, 0.1, 0.1, 0.05, 0.05]
+    turns = Counter(gold.is_gold_turn(settings, 10) for _ in range(5_000))
+    assert 0.08 < turns[True] / 5_000 < 0.12
+
+
+# --- invisible ------------------------------------------------------------------------------------
+def ask(client: Client, task: Task) -> tuple[dict[str, Any], int]:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        response = client.post(f"/api/v1/tasks/{task.slug}/validations/next/")
+    assert response.status_code == 200
+    return response.json(), len(queries)
+
+
+def answer(client: Client, lease: str) -> tuple[dict[str, Any], int]:
+    with CaptureQueriesContext(connection) as queries:
+        response = client.post(
+            f"/api/v1/validations/{lease}/vote/", {"label": "1"}, content_type="application/json"
+        )
+    assert response.status_code == 200, response.content
+    return response.json(), len(queries)
+
+
+def test_gold_looks_and_costs_like_any_other_item(
+    with_gold: Task, annotator: User, validator: User, client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for seed in range(8):
+        cast.submission(with_gold, annotator, seed)
+    client.force_login(validator)
+    turn = {"gold": False}
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: turn["gold"])
+    first, _ = ask(client, with_gold)
+    answer(client, first["lease"])
+    services.release(validator=validator, lease_id=Lease.objects.get(ended_at=None).pk)
+
+    plain, plain_queries = ask(client, with_gold)
+    services.release(validator=validator, lease_id=plain["lease"])
+    turn["gold"] = True
+    golden, gold_queries = ask(client, with_gold)
+
+    assert Lease.objects.get(pk=golden["lease"]).gold
+    assert golden.keys() == plain.keys()
+    assert golden["progress"] == plain["progress"]
+    assert golden["choices"] == plain["choices"]
+    assert abs(gold_queries - plain_queries) <= 1, (gold_queries, plain_queries)
+
+    turn["gold"] = False
+    after_gold, gold_cost = answer(client, golden["lease"])
+    after_plain, plain_cost = answer(client, after_gold["next"]["lease"])
+    assert after_gold.keys() == after_plain.keys()
+    assert after_gold["progress"]["waiting"] - after_plain["progress"]["waiting"] == 1
+    assert abs(gold_cost - plain_cost) <= 1, (gold_cost, plain_cost)
+
+
+# --- qualification --------------------------------------------------------------------------------
+@pytest.fixture
+def qualifying_task(owner: User, annotator: User) -> Task:
+    task = cast.digits_task(
+        owner,
+        validation={"policy": "two_plus_one", "gold_first": 0, "qualification": {"items": 2}},
+    )
+    gold.load_gold(actor=owner, task=task, lines=gold_lines("1", "1", "1"))
+    cast.submission(task, annotator)
+    return task
+
+
+def test_first_items_qualify_with_feedback(
+    qualifying_task: Task, validator: User, client: Client
+) -> None:
+    client.force_login(validator)
+    item, _ = ask(client, qualifying_task)
+    body, _ = answer(client, item["lease"])
+    assert body["feedback"] == {"right": True, "answer": "1"}
+    with pytest.raises(Conflict):
+        services.undo(validator=validator, task=qualifying_task)
+    body, _ = answer(client, body["next"]["lease"])
+    assert Reliability.objects.get(validator=validator).qualified_at is not None
+    assert not Lease.objects.get(pk=body["next"]["lease"]).gold
+    assert Event.objects.filter(verb="qualified").count() == 1
+    assert "feedback" not in answer(client, body["next"]["lease"])[0]
+
+
+def test_below_the_minimum_nobody_validates(
+    qualifying_task: Task, validator: User, client: Client
+) -> None:
+    client.force_login(validator)
+    for _ in range(2):
+        lease = lease_for(validator, qualifying_task)
+        vote = services.vote(validator=validator, lease_id=lease.pk, label="2")
+        assert vote.purpose == Vote.Purpose.QUALIFICATION
+    with pytest.raises(Refused) as refused:
+        services.next_item(validator=validator, task=qualifying_task)
+    assert refused.value.code == "not_qualified"
+    assert "0 of the 2" in refused.value.message

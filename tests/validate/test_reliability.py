@@ -1,0 +1,257 @@
+"""What is learnt about validators: credits, the rule for quarantine, and what follows from it."""
+
+import math
+
+import pytest
+import scipy.stats
+
+from accounts.models import Event, User
+from annotate.errors import Refused
+from annotate.models import Example, Task
+from tests import cast
+from validate import services
+from validate.models import AuthorShare, Reliability, Review, Vote
+from validate.policies import Ballot, Bayes, posterior
+from validate.policies.trust import interval, is_fast, is_untrustworthy, probability_below
+from validate.quarantine import follow_quarantine, follow_quarantines, lift_quarantine
+from validate.standing_recount import recount, repair
+
+
+def row_of(person: User, task: Task) -> Reliability:
+    return Reliability.objects.get(validator=person, task=task)
+
+
+@pytest.fixture
+def bayes_task(owner: User) -> Task:
+    return cast.digits_task(owner, validation={"policy": "bayes", "sample": 0, "gold_first": 0})
+
+
+# --- pure -----------------------------------------------------------------------------------------
+def test_tail_and_interval_are_those_of_the_beta_distribution() -> None:
+    belief = scipy.stats.beta(38, 32)
+    assert math.isclose(probability_below(38, 32, 0.65), belief.cdf(0.65))
+    assert interval(38, 32) == pytest.approx(belief.interval(0.95))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "labels", "untrustworthy"),
+    [
+        (3, 16, 2, False),  # 19 answers are too few
+        (4, 30, 2, True),
+        (30, 30, 2, True),
+        (45, 15, 2, False),
+        (2, 58, 10, True),
+        (12, 48, 10, False),  # 10 labels: twice as good as chance
+        (0, 80, 0, True),  # open answers
+    ],
+)
+def test_quarantine_rule(right: int, wrong: int, labels: int, untrustworthy: bool) -> None:
+    said = is_untrustworthy(8 + right, 2 + wrong, scored=right + wrong, labels=labels)
+    assert said == untrustworthy
+
+
+def test_the_rule_never_skips_a_tail_that_is_heavy_enough() -> None:
+    for right in range(0, 80, 3):
+        for wrong in range(20, 80, 3):
+            for labels in (0, 2, 3, 10):
+                bound = (1 / labels if labels else 0) + 0.15
+                surely = scipy.stats.beta.cdf(bound, 8 + right, 2 + wrong) > 0.95
+                said = is_untrustworthy(8 + right, 2 + wrong, scored=right + wrong, labels=labels)
+                assert said == surely
+
+
+def test_fast_answers() -> None:
+    assert is_fast(2.9, None)
+    assert not is_fast(4, None)
+    assert is_fast(4, 30)
+    assert not is_fast(7, 30)
+    assert not is_fast(None, 30)
+
+
+# --- credits --------------------------------------------------------------------------------------
+def test_each_voter_earns_what_the_others_make_of_their_label(
+    bayes_task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    example = cast.submission(bayes_task, annotator)
+    cast.answer(validator, bayes_task)
+    assert cast.answer(other_validator, bayes_task).status == Example.Status.VERIFIED
+
+    alone = posterior([Ballot(1, example.label)], Bayes(), example.label, cast.DIGITS, {1: 0.8})
+    credit = alone[example.label]
+    for person in (validator, other_validator):
+        row = row_of(person, bayes_task)
+        assert (row.alpha, row.beta) == pytest.approx((8 + credit, 3 - credit))
+        assert row.scored == 1
+    assert list(Vote.objects.values_list("reliability", flat=True)) == [0.8, 0.8]
+
+
+def test_an_owner_s_word_replaces_the_credits_by_the_difference(
+    bayes_task: Task, annotator: User, validator: User, other_validator: User, owner: User
+) -> None:
+    example = cast.submission(bayes_task, annotator)
+    cast.answer(validator, bayes_task)
+    cast.answer(other_validator, bayes_task)
+
+    services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="a 7")
+    row = row_of(validator, bayes_task)
+    assert (row.alpha, row.beta, row.scored) == pytest.approx((8, 3, 1))
+
+    services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="no, a 3")
+    row.refresh_from_db()
+    assert (row.alpha, row.beta, row.scored) == pytest.approx((9, 2, 1))
+    assert recount(bayes_task)[validator.pk] == pytest.approx((9, 2, 1))
+
+
+def test_votes_on_flagged_examples_say_nothing(
+    bayes_task: Task,
+    annotator: User,
+    validator: User,
+    other_validator: User,
+    third_validator: User,
+) -> None:
+    cast.submission(bayes_task, annotator)
+    cast.answer(validator, bayes_task)
+    cast.answer(other_validator, bayes_task, flag="spam")
+    assert cast.answer(third_validator, bayes_task, flag="spam").status == Example.Status.FLAGGED
+    assert Reliability.objects.filter(scored__gt=0).count() == 0
+    assert Review.objects.get(closed_at=None).kind == Review.Kind.FLAGGED
+
+
+def test_what_votes_weigh_is_kept_with_them(
+    bayes_task: Task, annotator: User, validator: User
+) -> None:
+    """A verdict follows from its votes alone, whatever is learnt about people later."""
+    Reliability.objects.create(task=bayes_task, validator=validator, alpha=95, beta=5)
+    cast.submission(bayes_task, annotator)
+    cast.answer(validator, bayes_task)
+    assert Vote.objects.get().reliability == pytest.approx(0.95)
+
+
+# --- quarantine -----------------------------------------------------------------------------------
+@pytest.fixture
+def suspect(bayes_task: Task, validator: User) -> Reliability:
+    """A validator whose next wrong answer is one too many."""
+    return Reliability.objects.create(
+        task=bayes_task, validator=validator, alpha=8, beta=60, scored=58
+    )
+
+
+def test_a_wrong_answer_too_many_puts_into_quarantine(
+    bayes_task: Task,
+    annotator: User,
+    validator: User,
+    other_validator: User,
+    third_validator: User,
+    owner: User,
+    suspect: Reliability,
+) -> None:
+    example = cast.submission(bayes_task, annotator, 1)
+    cast.answer(validator, bayes_task, label=example.prediction)
+    waiting = cast.submission(bayes_task, annotator, 2)
+    cast.answer(validator, bayes_task, label=waiting.prediction)
+
+    services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="clear")
+    suspect.refresh_from_db()
+    assert suspect.quarantined_at is not None
+    assert follow_quarantines(bayes_task) == 1
+    assert follow_quarantines(bayes_task) == 0
+
+    assert Vote.objects.get(example=waiting).dropped
+    with pytest.raises(Refused) as refused:
+        services.next_item(validator=validator, task=bayes_task)
+    assert refused.value.code == "quarantined"
+    assert Event.objects.filter(verb="quarantined", object_id=validator.pk).count() == 1
+    # The others decide without that vote.
+    cast.answer(other_validator, bayes_task)
+    assert cast.answer(third_validator, bayes_task).status == Example.Status.VERIFIED
+
+
+def test_a_verdict_that_rested_on_a_dropped_vote_stands_and_is_listed(
+    bayes_task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    rested = cast.submission(bayes_task, annotator, 1)
+    cast.answer(validator, bayes_task)
+    cast.answer(other_validator, bayes_task)
+    quarantine(bayes_task, validator)
+
+    rested.refresh_from_db()
+    assert rested.status == Example.Status.VERIFIED
+    assert Review.objects.get().kind == Review.Kind.QUARANTINE
+
+
+def quarantine(task: Task, person: User) -> None:
+    Reliability.objects.filter(task=task, validator=person).update(quarantined_at="2026-01-01T00Z")
+    follow_quarantine(task.pk, person.pk)
+
+
+def test_a_verdict_that_did_not_need_the_vote_is_not_listed(
+    owner: User, annotator: User, validator: User, other_validator: User, third_validator: User
+) -> None:
+    task = cast.digits_task(owner)
+    example = cast.submission(task, annotator)
+    cast.answer(validator, task, label=example.prediction)
+    cast.answer(other_validator, task)
+    cast.answer(third_validator, task)
+    quarantine(task, validator)
+    assert not Review.objects.exists()
+
+
+def test_a_lifted_quarantine_gives_votes_their_weight_and_a_fresh_start(
+    bayes_task: Task, annotator: User, validator: User, other_validator: User, owner: User
+) -> None:
+    cast.submission(bayes_task, annotator, 1)
+    cast.answer(validator, bayes_task)
+    quarantine(bayes_task, validator)
+
+    with pytest.raises(Refused):
+        lift_quarantine(actor=other_validator, task=bayes_task, validator=validator, reason="x")
+    lift_quarantine(actor=owner, task=bayes_task, validator=validator, reason="was a bad day")
+
+    row = row_of(validator, bayes_task)
+    assert (row.alpha, row.beta, row.scored, row.quarantined_at) == (8, 2, 0, None)
+    assert not Vote.objects.get().dropped
+    assert cast.answer(other_validator, bayes_task).status == Example.Status.VERIFIED
+    row.refresh_from_db()
+    assert row.scored == 0  # that vote was cast before the fresh start
+    assert recount(bayes_task)[validator.pk] == (8, 2, 0)
+
+
+def test_a_ban_takes_the_weight_from_votes_and_lifting_it_gives_it_back(
+    bayes_task: Task, annotator: User, validator: User, owner: User
+) -> None:
+    cast.submission(bayes_task, annotator)
+    cast.answer(validator, bayes_task)
+
+    services.set_banned(actor=owner, user=validator, banned=True, reason="spam")
+    assert Vote.objects.get().dropped
+    services.set_banned(actor=owner, user=validator, banned=False, reason="a mistake")
+    assert not Vote.objects.get().dropped
+
+
+def test_two_accusations_settle_under_any_policy(
+    owner: User, annotator: User, validator: User, other_validator: User
+) -> None:
+    task = cast.digits_task(owner, validation={"policy": "k_matching"})
+    cast.submission(task, annotator)
+    cast.answer(validator, task, flag="offensive")
+    assert cast.answer(other_validator, task, flag="spam").status == Example.Status.FLAGGED
+
+
+def test_a_recount_finds_and_corrects_what_is_wrong(
+    bayes_task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    cast.submission(bayes_task, annotator, 1)
+    cast.answer(validator, bayes_task)
+    cast.answer(other_validator, bayes_task)
+    assert repair(bayes_task).agrees
+    before = list(Reliability.objects.order_by("pk").values_list("alpha", "beta", "scored"))
+
+    Vote.objects.filter(validator=validator).update(credit=None)
+    Reliability.objects.update(alpha=50)
+    AuthorShare.objects.filter(validator=validator).update(votes=7)
+    found = repair(bayes_task)
+
+    assert (found.credits, found.reliabilities, found.shares) == (1, 2, 1)
+    after = list(Reliability.objects.order_by("pk").values_list("alpha", "beta", "scored"))
+    assert after == [pytest.approx(row) for row in before]
+    assert repair(bayes_task).agrees

@@ -1,0 +1,238 @@
+"""Gold: examples with a known answer, mixed unseen among what validators are asked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services import record_event
+from accounts.transactions import durable
+from annotate.errors import Refused
+from annotate.inputs import Prepared, prepare
+from annotate.labels import check_label
+from annotate.models import Example, Round, Task
+from annotate.services import context_of, lock_example, settle
+from annotate.strict_json import NotJson, loads
+from validate.config import ValidationSettings
+from validate.models import Gold, Lease, QueueItem, Reliability, Vote
+
+_draw = random.SystemRandom()
+SHOWN_MISTAKES = 20
+_SHOWN = ("example__context", "example__config")
+
+
+# --- drawing --------------------------------------------------------------------------------------
+def is_gold_turn(settings: ValidationSettings, answered: int) -> bool:
+    """Draw whether the item after `answered` others is gold: each place is as likely as another."""
+    return _draw.random() < settings.gold_share(answered)
+
+
+def in_qualification(settings: ValidationSettings, row: Reliability) -> bool:
+    """Whether this person still has to show what they can."""
+    return settings.qualification.items > 0 and row.qualified_at is None
+
+
+def gold_for(row: Reliability, held: Iterable[Lease]) -> Gold | None:
+    """Gold to ask this person about: what they left unanswered first, else any they never saw."""
+    if row.gold_pending_id and row.gold_pending_id not in {lease.example_id for lease in held}:
+        again = unseen(row.validator_id, row.task_id).filter(pk=row.gold_pending_id)
+        if gold := again.select_related(*_SHOWN).first():
+            return gold
+    return unseen(row.validator_id, row.task_id).select_related(*_SHOWN).order_by("?").first()
+
+
+def unseen(validator_id: int, task_id: int) -> QuerySet[Gold]:
+    """The task's gold that is not this person's own, and that they neither answered nor skipped.
+
+    An owner has tens to thousands of these: drawing one reads them all.
+    """
+    theirs = Q(validator=validator_id)
+    answered = Vote.objects.filter(theirs, example=OuterRef("example"))
+    claimed = Lease.objects.filter(theirs, example=OuterRef("example")).filter(
+        Q(ended_at=None) | Q(end=Lease.End.SKIPPED)
+    )
+    return Gold.objects.filter(
+        ~Exists(answered),
+        ~Exists(claimed),
+        task=task_id,
+        retired_at=None,
+        example__hidden_at=None,
+    ).exclude(example__author=validator_id)
+
+
+def credit_of(gold: Gold, label: object, accuses: bool) -> float | None:
+    """1 for the known answer, 0 for another or an accusation, None for "can't tell"."""
+    if label is None:
+        return 0.0 if accuses else None
+    return float(label == gold.answer)
+
+
+# --- owners ---------------------------------------------------------------------------------------
+def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "") -> Gold:
+    """Make an example gold; one that waits for votes is settled by this answer first."""
+    with durable():
+        example = lock_example(example_id)
+        if not example.task.is_owned_by(actor):
+            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+        if example.hidden_at is not None or example.retracted_at is not None:
+            raise Refused("withdrawn", "A hidden or retracted example cannot be gold.", status=409)
+        check_label(example.config.file, answer, "answer")
+        if example.status == Example.Status.OPEN and not example.sandbox:
+            QueueItem.objects.filter(pk=example.pk).delete()
+            right = answer == example.label
+            settle(
+                example,
+                status=Example.Status.VERIFIED if right else Example.Status.REJECTED,
+                label=answer,
+                actor=actor,
+                reason=reason or "An owner knows the answer and made it gold.",
+            )
+        gold, _ = Gold.objects.update_or_create(
+            example=example,
+            defaults={
+                "task_id": example.task_id,
+                "answer": answer,
+                "created_by": actor,
+                "retired_at": None,
+            },
+        )
+        record_event(
+            actor=actor,
+            verb="made_gold",
+            subject=example,
+            scope=example.task.slug,
+            data={"answer": answer, "reason": reason},
+        )
+    return gold
+
+
+def retire_gold(*, actor: User, example_id: int, reason: str = "") -> None:
+    """Ask nobody about this gold any more; what was answered stays scored."""
+    with durable():
+        example = lock_example(example_id)
+        if not example.task.is_owned_by(actor):
+            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+        withdraw_gold(example, actor=actor, reason=reason)
+
+
+def withdraw_gold(example: Example, *, actor: User | None, reason: str) -> None:
+    """The same for a locked example; leases that are out on it end."""
+    if not Gold.objects.filter(pk=example.pk, retired_at=None).update(retired_at=timezone.now()):
+        return
+    Lease.objects.filter(example=example, gold=True, ended_at=None).update(
+        ended_at=timezone.now(), end=Lease.End.SUPERSEDED
+    )
+    record_event(
+        actor=actor,
+        verb="retired_gold",
+        subject=example,
+        scope=example.task.slug,
+        data={"reason": reason},
+    )
+
+
+@dataclass
+class Upload:
+    """What an upload of gold came to."""
+
+    new: int = 0
+    known: int = 0
+    refused_lines: int = 0
+    mistakes: list[str] = field(default_factory=list)
+
+    def refuse(self, number: int, message: str) -> None:
+        self.refused_lines += 1
+        if len(self.mistakes) < SHOWN_MISTAKES:
+            self.mistakes.append(f"line {number}: {message}")
+
+
+def load_gold(*, actor: User, task: Task, lines: Iterable[bytes]) -> Upload:
+    """Bring in `{"input", "answer", "context"?}` lines as gold.
+
+    They become sandbox examples of the owner: they count nowhere and are data for nothing. The same
+    input again changes its answer. A line is taken whole or refused with its number.
+    """
+    if not task.is_owned_by(actor):
+        raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+    round_ = task.rounds.order_by("-number").first()
+    model = round_.targets.order_by("number").first() if round_ else None
+    if round_ is None or model is None:
+        raise Refused("no_round", "Open a round of the task first.", status=409)
+    outcome = Upload()
+    for number, line in enumerate(lines, start=1):
+        if not (text := line.strip()):
+            continue
+        try:
+            prepared, answer, context = _read(task, text)
+        except (NotJson, Refused) as error:
+            outcome.refuse(number, getattr(error, "message", str(error)))
+            continue
+        with durable():
+            new = _load_one(actor, task, round_, model.pk, prepared, answer, context)
+        outcome.new += new
+        outcome.known += not new
+    return outcome
+
+
+def _read(task: Task, text: bytes) -> tuple[Prepared, Any, Any]:
+    assert task.config is not None
+    data = loads(text)
+    if not isinstance(data, dict) or not {"input", "answer"} <= set(data):
+        raise Refused("bad_line", 'A line is an object with "input" and "answer".')
+    if unknown := set(data) - {"input", "answer", "context"}:
+        raise Refused("bad_line", f"A line has no {', '.join(sorted(unknown))}.")
+    file = task.config.file
+    prepared = prepare(file.input, data["input"])
+    check_label(file, data["answer"], "answer")
+    return prepared, data["answer"], data.get("context")
+
+
+def _load_one(
+    actor: User,
+    task: Task,
+    round_: Round,
+    model_id: int,
+    prepared: Prepared,
+    answer: Any,
+    context: Any,
+) -> bool:
+    assert task.config is not None
+    known = Gold.objects.filter(
+        task=task, example__input_hash=prepared.key, example__sandbox=True
+    ).first()
+    if known is not None:
+        Gold.objects.filter(pk=known.pk).update(answer=answer, retired_at=None)
+        if known.answer != answer:
+            record_event(
+                actor=actor,
+                verb="changed_gold",
+                subject=known.example,
+                scope=task.slug,
+                data={"from": known.answer, "to": answer},
+            )
+        return False
+    example = Example.objects.create(
+        task=task,
+        config=task.config,
+        round=round_,
+        model_id=model_id,
+        author=actor,
+        sandbox=True,
+        context=context_of(task.pk, context) if context is not None else None,
+        input=prepared.stored,
+        input_hash=prepared.key,
+        label=answer,
+        prediction=answer,  # no model was asked; nothing reads it
+        fooled=False,
+    )
+    Gold.objects.create(example=example, task=task, answer=answer, created_by=actor)
+    record_event(
+        actor=actor, verb="made_gold", subject=example, scope=task.slug, data={"answer": answer}
+    )
+    return True

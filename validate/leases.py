@@ -1,0 +1,186 @@
+"""Leases: one person's short claims on examples, taken, kept, given back and run out.
+
+The order in which locks are taken is said in `validate.decisions`. A person's own row (their
+reliability) is locked last when they vote, and first when they ask for an item: asking then waits
+for no row that a voter could hold.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.transactions import durable
+from annotate.errors import Conflict, Refused
+from annotate.models import Example, Task
+from annotate.services import lock_example
+from validate import queries
+from validate.config import ValidationSettings
+from validate.decisions import lock_item
+from validate.gold import gold_for, in_qualification, is_gold_turn
+from validate.models import Gold, Lease, QueueItem, Reliability
+from validate.reliability import lock_reliabilities
+
+
+def next_item(*, validator: User, task: Task, after: UUID | None = None) -> Lease | None:
+    """Lease the next example to this person, or the one they hold; None: nothing waits.
+
+    `after` is a lease they hold: then it is the one that follows, so that a page has it ready.
+    Nobody holds more than these two.
+    """
+    require_validator(validator, task)
+    with durable():
+        _end_expired_leases(task.pk)
+        row = lock_reliabilities(task.pk, [validator.pk])[validator.pk]
+        held = queries.held_leases(validator, task.pk)
+        for lease in held:
+            if lease.pk != after:
+                return lease
+        require_standing(row, task)
+        return _lease_next(validator, task, row, held)
+
+
+def _lease_next(validator: User, task: Task, row: Reliability, held: list[Lease]) -> Lease | None:
+    settings = settings_of(task)
+    if in_qualification(settings, row):
+        if row.gold_seen + len(held) >= settings.qualification.items:
+            return None  # the last of these answers decides
+        gold = gold_for(row, held)
+        return _grant_gold(gold, validator, task) if gold else None
+    at_cap = queries.authors_at_cap(validator, task.pk, settings.share_cap)
+    free = queries.free_for(validator, task.pk, at_cap).select_related(
+        "example__context", "example__config"
+    )
+    # What somebody else is just leasing is passed over; if nothing else is free, it is waited for.
+    item = (
+        free.select_for_update(skip_locked=True, no_key=True, of=("self",)).first()
+        or free.select_for_update(no_key=True, of=("self",)).first()
+    )
+    if item is None:
+        return None
+    # Gold comes only where an example would have come: an empty queue must look like one.
+    left_over = row.gold_pending_id not in {None, *(lease.example_id for lease in held)}
+    is_turn = left_over or is_gold_turn(settings, row.answered + len(held))
+    if is_turn and (gold := gold_for(row, held)):
+        return _grant_gold(gold, validator, task)
+    QueueItem.objects.filter(pk=item.pk).update(leases_active=F("leases_active") + 1)
+    return grant(item.example, validator, task)
+
+
+def _grant_gold(gold: Gold, validator: User, task: Task) -> Lease:
+    Reliability.objects.filter(task=task, validator=validator).update(gold_pending=gold.pk)
+    return grant(gold.example, validator, task, gold=True)
+
+
+def grant(example: Example, validator: User, task: Task, *, gold: bool = False) -> Lease:
+    return Lease.objects.create(
+        example=example,
+        validator=validator,
+        gold=gold,
+        expires_at=timezone.now() + timedelta(seconds=settings_of(task).lease_seconds),
+    )
+
+
+def settings_of(task: Task) -> ValidationSettings:
+    assert task.config is not None
+    settings: ValidationSettings = task.config.file.section("validation")
+    return settings
+
+
+def extend(*, validator: User, lease_id: UUID) -> Lease:
+    """Keep a lease for longer, up to the task's limit; Conflict when it is over."""
+    with durable():
+        lease = own_lease(validator, lease_id)
+        now = timezone.now()
+        settings = settings_of(lease.example.task)
+        latest = lease.created_at + timedelta(seconds=settings.lease_limit_seconds)
+        until = max(lease.expires_at, min(latest, now + timedelta(seconds=settings.lease_seconds)))
+        # Compare and set: whoever ends an expired lease at this moment has the last word.
+        kept = Lease.objects.filter(pk=lease.pk, ended_at=None, expires_at__gt=now)
+        if not kept.update(expires_at=until):
+            raise Conflict("lease_lost", "Your time for this item ran out and it went to others.")
+        lease.expires_at = until
+    return lease
+
+
+def _end_expired_leases(task_id: int) -> None:
+    """Free the places of leases that ran out; whoever holds one of these rows does it instead."""
+    now = timezone.now()
+    expired = Lease.objects.filter(example__task_id=task_id, ended_at=None, expires_at__lte=now)
+    for lease in list(expired.order_by("example_id")[:100]):
+        locked = (
+            QueueItem.objects.select_for_update(skip_locked=True, no_key=True)
+            .filter(pk=lease.example_id)
+            .exists()
+        )
+        if locked or not QueueItem.objects.filter(pk=lease.example_id).exists():
+            end_lease(lease, Lease.End.EXPIRED)
+
+
+def end_lease(lease: Lease, end: str) -> bool:
+    """End an active lease and free its place; False when it had already ended."""
+    lock_item(lease.example_id)
+    ended = Lease.objects.filter(pk=lease.pk, ended_at=None).update(
+        ended_at=timezone.now(), end=end
+    )
+    if ended:
+        places = 0 if lease.gold else 1
+        QueueItem.objects.filter(pk=lease.example_id).update(
+            leases_active=F("leases_active") - places
+        )
+    return bool(ended)
+
+
+def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:
+    """Give a lease back; `skip` also means: do not ask me about this one again."""
+    with durable():
+        lease = own_lease(validator, lease_id)
+        lock_example(lease.example_id)
+        end_lease(lease, Lease.End.SKIPPED if skip else Lease.End.RELEASED)
+        if skip:
+            Reliability.objects.filter(validator=validator, gold_pending=lease.example_id).update(
+                gold_pending=None
+            )
+
+
+def unskip(*, validator: User, task: Task) -> int:
+    """Put what this person skipped back among what they are asked; returns how many."""
+    with durable():
+        return Lease.objects.filter(
+            validator=validator, example__task=task, end=Lease.End.SKIPPED
+        ).update(end=Lease.End.RELEASED)
+
+
+def own_lease(validator: User, lease_id: UUID) -> Lease:
+    lease = Lease.objects.filter(pk=lease_id, validator=validator).first()
+    if lease is None:
+        raise Conflict("lease_lost", "This item is no longer yours to answer.")
+    return lease
+
+
+def require_validator(validator: User, task: Task) -> None:
+    if not queries.may_validate(validator, task):
+        raise Refused("not_a_validator", "Only validators may do this.", status=403)
+
+
+def require_standing(row: Reliability, task: Task) -> None:
+    if row.quarantined_at is not None:
+        raise Refused(
+            "quarantined",
+            "Your answers here often differ from what others see, so you are not asked for now. "
+            "An owner of the task can let you back in.",
+            status=403,
+        )
+    wanted = settings_of(task).qualification
+    if row.qualified_at is None and 0 < wanted.items <= row.gold_seen:
+        raise Refused(
+            "not_qualified",
+            f"You answered {row.gold_right} of the {row.gold_seen} test items as expected; it "
+            f"takes {wanted.minimum:.0%} to validate here. An owner of the task can let you try "
+            "again.",
+            status=403,
+        )

@@ -1,0 +1,179 @@
+"""How often each validator is right in a task, learnt from settled examples and from gold.
+
+Each vote on a settled example earns a credit: the probability of its label by what the others said
+(its own vote left out), or 1 and 0 where an owner knows the answer. A reliability is
+Beta(8 + credits, 2 + what they lack of 1), and is moved by the difference in the transaction of the
+decision, so that it is always the sum of the credits that are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from django.utils import timezone
+
+from accounts.services import record_event
+from annotate.models import Example, Task
+from validate.decisions import ballot_of, weights
+from validate.models import Reliability, Vote
+from validate.policies import Bayes, posterior
+from validate.policies.trust import is_untrustworthy
+
+RECENT_ANSWERS = 25
+
+
+def lock_reliabilities(task_id: int, validators: Iterable[int]) -> dict[int, Reliability]:
+    """Lock these people's rows in the order of their ids, making those that are missing."""
+    wanted = sorted(set(validators))
+    rows = Reliability.objects.select_for_update(no_key=True).filter(
+        task_id=task_id, validator_id__in=wanted
+    )
+    found = {row.validator_id: row for row in rows.order_by("validator_id")}
+    if len(found) < len(wanted):
+        Reliability.objects.bulk_create(
+            [Reliability(task_id=task_id, validator_id=person) for person in wanted],
+            ignore_conflicts=True,
+        )
+        found = {row.validator_id: row for row in rows.all().order_by("validator_id")}
+    return found
+
+
+def reliability_of(task_id: int, validator_id: int) -> Reliability:
+    """A person's row, not locked; a new one, not saved, for somebody new."""
+    row = Reliability.objects.filter(task_id=task_id, validator_id=validator_id).first()
+    return row or Reliability(task_id=task_id, validator_id=validator_id)
+
+
+def weight_of(example: Example, row: Reliability) -> float | None:
+    """What this person's vote on an example weighs now; None where votes are only counted."""
+    rule = example.config.file.section("validation").rule
+    fixed = isinstance(rule, Bayes) and rule.fixed_reliability is not None
+    return None if fixed or not _single_label(example) else row.mean
+
+
+# --- credits --------------------------------------------------------------------------------------
+def score(example: Example) -> list[Reliability]:
+    """Give the votes on a locked example the credits that its verdict stands for, or take them.
+
+    Returns the rows of people whom this put into quarantine. Four queries, or one when no credit
+    changes.
+    """
+    votes = list(
+        Vote.objects.filter(example=example, purpose=Vote.Purpose.VERDICT, surplus=False)
+        .exclude(label=None)
+        .order_by("id")
+    )
+    credits = credits_of(example, votes)
+    changed = [vote for vote in votes if vote.credit != credits[vote.pk]]
+    if not changed:
+        return []
+    rows = lock_reliabilities(example.task_id, [vote.validator_id for vote in changed])
+    for vote in changed:
+        row = rows[vote.validator_id]
+        if is_scored(vote, row.restarted_at):
+            move(row, vote.credit, credits[vote.pk])
+        vote.credit = credits[vote.pk]
+    Vote.objects.bulk_update(changed, ["credit"])
+    quarantined = [row for row in rows.values() if _quarantine(row, example.task)]
+    Reliability.objects.bulk_update(
+        list(rows.values()), ["alpha", "beta", "scored", "quarantined_at", "looked_again_at"]
+    )
+    return quarantined
+
+
+def is_scored(vote: Vote, restarted_at: datetime | None) -> bool:
+    """Whether a vote says something about its validator: cast since their counts restarted."""
+    return restarted_at is None or vote.created_at > restarted_at
+
+
+def credits_of(
+    example: Example, votes: Sequence[Vote], reliabilities: Mapping[int, float] | None = None
+) -> dict[int, float | None]:
+    """The credit of each labelled vote on an example, by the vote's id.
+
+    `reliabilities` (by validator) replace those that the votes were cast with. None while the
+    example is open or flagged, and where answers are not one of a few labels.
+    """
+    if example.status in (Example.Status.OPEN, Example.Status.FLAGGED):
+        return {vote.pk: None for vote in votes}
+    if example.adjudicated:
+        return {vote.pk: _known_credit(example, vote) for vote in votes}
+    if not _single_label(example):
+        return {vote.pk: None for vote in votes}
+    file = example.config.file
+    rule = file.section("validation").rule
+    policy = rule if isinstance(rule, Bayes) else Bayes()
+    counted = [vote for vote in votes if not vote.dropped]
+    known = weights(counted) if reliabilities is None else reliabilities
+    credits: dict[int, float | None] = {}
+    for vote in votes:
+        others = [ballot_of(other) for other in counted if other.pk != vote.pk]
+        beliefs = posterior(others, policy, example.label, file.label_values, known)
+        credits[vote.pk] = beliefs[vote.label]
+    return credits
+
+
+def _single_label(example: Example) -> bool:
+    file = example.config.file
+    return bool(file.label_values) and file.input != "text_multilabel"
+
+
+def _known_credit(example: Example, vote: Vote) -> float | None:
+    """An owner's word is the truth; a rejection without a label only says what is wrong."""
+    if example.status == Example.Status.AMBIGUOUS:
+        return None
+    if example.final_label is not None:
+        return float(vote.label == example.final_label)
+    return 0.0 if vote.label == example.label else None
+
+
+def move(row: Reliability, before: float | None, after: float | None) -> None:
+    """Replace one vote's credit in a row that is not saved yet; None: it had or gets none."""
+    for credit, sign in ((before, -1), (after, 1)):
+        if credit is not None:
+            row.alpha += sign * credit
+            row.beta += sign * (1 - credit)
+            row.scored += sign
+
+
+def _quarantine(row: Reliability, task: Task) -> bool:
+    """Put somebody into quarantine whom the rule calls for; the caller saves the row."""
+    labels = len(task.config.file.label_values) if task.config else 0
+    if row.quarantined_at is not None or not is_untrustworthy(
+        row.alpha, row.beta, scored=row.scored, labels=labels
+    ):
+        return False
+    row.quarantined_at = timezone.now()
+    row.looked_again_at = None
+    record_event(
+        actor=None,
+        verb="quarantined",
+        subject=row.validator,
+        scope=task.slug,
+        data={"reliability": round(row.mean, 4), "scored": row.scored},
+    )
+    return True
+
+
+# --- answers --------------------------------------------------------------------------------------
+def score_gold(row: Reliability, *, right: bool, task: Task) -> bool:
+    """Count a gold answer in a locked row; True when it put the person into quarantine."""
+    move(row, None, float(right))
+    row.gold_seen += 1
+    row.gold_right += right
+    return _quarantine(row, task)
+
+
+def unscore_gold(row: Reliability, *, right: bool) -> None:
+    """Take a gold answer out of a locked row again."""
+    move(row, float(right), None)
+    row.gold_seen -= 1
+    row.gold_right -= right
+
+
+def count_answer(row: Reliability, seconds: float) -> None:
+    """Count one more answer of a locked row, and how long it took."""
+    row.answered += 1
+    row.answered_at = timezone.now()
+    row.recent_seconds = [*row.recent_seconds, round(seconds, 2)][-RECENT_ANSWERS:]
