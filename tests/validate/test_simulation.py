@@ -1,0 +1,47 @@
+"""The simulation of policies: the recipe's people, what is learnt about them, and the command."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotate.models import Task
+from validate.policies import Bayes, KOfN, TwoPlusOne
+from validate.simulation import Pool, simulate
+
+NOISY = Pool(items=600, spammers=0.2)
+
+
+def test_the_same_seed_gives_the_same_result() -> None:
+    pool = Pool(items=50)
+    assert simulate(TwoPlusOne(), pool, seed=3) == simulate(TwoPlusOne(), pool, seed=3)
+    assert simulate(TwoPlusOne(), pool, seed=3) != simulate(TwoPlusOne(), pool, seed=4)
+
+
+def test_two_plus_one_costs_what_the_formula_says() -> None:
+    """2 + 2pq votes; Beta(8, 2) cut at one half has mean .81 and E[2pq] .29."""
+    found = simulate(TwoPlusOne(), Pool(items=2_000, gold_first=0, gold_later=0), seed=1)
+    assert found.votes_per_item == pytest.approx(2.29, abs=0.06)
+
+
+def test_weighed_votes_are_as_precise_as_five_for_two_thirds_of_the_cost() -> None:
+    weighed, counted = (simulate(policy, NOISY, seed=0) for policy in (Bayes(), KOfN()))
+    assert weighed.votes_per_item <= 0.65 * counted.votes_per_item
+    assert weighed.precision >= counted.precision - 0.01
+
+
+def test_who_guesses_is_found_out() -> None:
+    found = simulate(Bayes(), Pool(items=1_500, spammers=0.2), seed=0)
+    assert found.spammers_caught == 1
+    assert found.honest_caught < 0.15  # some of them are no better than the rule asks for
+
+
+def test_the_command_prints_a_summary(task: Task) -> None:
+    out = StringIO()
+    call_command("simulate", task.slug, "--items=20", "--repetitions=1", "--json", stdout=out)
+    summary = json.loads(out.getvalue().splitlines()[-1])
+    assert summary.keys() == {"two_plus_one", "three_of_five"}
+    assert summary["three_of_five"]["votes_per_item"] == 5
+    with pytest.raises(CommandError):
+        call_command("simulate", task.slug, "--spammers=2")
