@@ -33,24 +33,29 @@ PACE_DAYS: Final = 7
 _VOTE, _EXAMPLE, _ROUND = (
     Vote._meta.db_table,
     Example._meta.db_table,
-    Example._meta.get_field("round").related_model._meta.db_table,  # type: ignore[union-attr]
+    Example._meta.get_field("round").related_model._meta.db_table,
 )
 
-# The counting conditions of `Vote.objects.counted()`. Only the first two votes: whether there is a
-# third depends on them, so that all votes together would look like more agreement than there is.
-_FIRST_TWO: Final = f"""
+# One pass for both boards, with the counting conditions of `Vote.objects.counted()`. `second` is
+# the label after the first one, and null for votes that are not the first: whether there is a third
+# vote depends on the first two, so that all together would look like more agreement than there is.
+_VOTES_BY_LABELS: Final = f"""
     WITH placed AS (
-        SELECT v.example_id, v.label, e.round_id,
-               ROW_NUMBER() OVER (PARTITION BY v.example_id ORDER BY v.id) AS place,
-               LEAD(v.label) OVER (PARTITION BY v.example_id ORDER BY v.id) AS second
+        SELECT e.round_id, e.label AS author, v.label AS said,
+               ROW_NUMBER() OVER of_example AS place,
+               LEAD(v.label) OVER of_example AS following
         FROM {_VOTE} v JOIN {_EXAMPLE} e ON e.id = v.example_id
         WHERE e.task_id = %s AND NOT e.sandbox AND v.purpose = %s
           AND NOT v.surplus AND NOT v.dropped AND v.label IS NOT NULL
+        WINDOW of_example AS (PARTITION BY v.example_id ORDER BY v.id)
+    ), counts AS (
+        SELECT round_id, author, said,
+               CASE WHEN place = 1 THEN following END AS second, COUNT(*) AS votes
+        FROM placed
+        GROUP BY round_id, author, said, CASE WHEN place = 1 THEN following END
     )
-    SELECT r.number, p.label, p.second, COUNT(*)
-    FROM placed p JOIN {_ROUND} r ON r.id = p.round_id
-    WHERE p.place = 1 AND p.second IS NOT NULL
-    GROUP BY r.number, p.label, p.second
+    SELECT r.number, c.author, c.said, c.second, c.votes
+    FROM counts c JOIN {_ROUND} r ON r.id = c.round_id
 """  # noqa: S608  (names of tables, from the models)
 
 Pair = tuple[str, str]
@@ -73,26 +78,47 @@ class AgreementBoard:
     rounds: tuple[Named, ...]
 
 
-def agreement_board(task: Task) -> AgreementBoard:
-    """One query, and a few milliseconds of resampling for each alpha that is new."""
-    by_round: dict[int, Counter[Pair]] = {}
+@dataclass(frozen=True, slots=True)
+class VoteCounts:
+    """Votes that count, by labels as JSON text.
+
+    `pairs[round number]` counts the first two labels of examples, `answers` every vote by the
+    author's label and its own.
+    """
+
+    pairs: Mapping[int, Counter[Pair]]
+    answers: Counter[Pair]
+
+
+def vote_counts(task: Task) -> VoteCounts:
+    """Count a task's votes in one query, which reads each of them once."""
+    pairs: dict[int, Counter[Pair]] = {}
+    answers = Counter[Pair]()
     with connection.cursor() as cursor:
-        cursor.execute(_FIRST_TWO, [task.pk, Vote.Purpose.VERDICT.value])
-        for number, first, second, count in cursor.fetchall():
-            by_round.setdefault(number, Counter())[_text(first), _text(second)] += count
-    everything = sum(by_round.values(), Counter[Pair]())
-    labels = _labels(task)
+        cursor.execute(_VOTES_BY_LABELS, [task.pk, Vote.Purpose.VERDICT.value])
+        for number, author, said, second, votes in cursor.fetchall():
+            answers[_text(author), _text(said)] += votes
+            if second is not None:
+                pairs.setdefault(number, Counter())[_text(said), _text(second)] += votes
+    return VoteCounts(pairs, answers)
+
+
+def agreement_board(task: Task, counts: VoteCounts) -> AgreementBoard:
+    """The alphas of counted votes; a few milliseconds of resampling for each that is new.
+
+    Labels of which nothing can be said yet are left out.
+    """
+    everything = sum(counts.pairs.values(), Counter[Pair]())
+    labels = [
+        Named(label.name, _alpha(of_one_label(everything, json.dumps(label.value))))
+        for label in _labels(task)
+    ]
     return AgreementBoard(
         overall=_alpha(everything),
-        labels=tuple(
-            Named(label.name, _alpha(of_one_label(everything, json.dumps(label.value))))
-            for label in labels
-        )
-        if everything
-        else (),
+        labels=tuple(row for row in labels if row.agreement.alpha is not None),
         rounds=tuple(
-            Named(f"Round {number}", _alpha(by_round[number]))
-            for number in sorted(by_round, reverse=True)
+            Named(f"Round {number}", _alpha(counts.pairs[number]))
+            for number in sorted(counts.pairs, reverse=True)
         ),
     )
 
@@ -145,20 +171,15 @@ class ConfusionRow:
     cells: tuple[Cell, ...]
 
 
-def confusion_rows(task: Task) -> tuple[ConfusionRow, ...]:
-    """Authors' labels by validators' labels, over the votes that count; one query."""
+def confusion_rows(task: Task, counts: VoteCounts) -> tuple[ConfusionRow, ...]:
+    """Authors' labels by validators' labels, over the votes that count."""
     labels = _labels(task)
-    votes = Vote.objects.counted().filter(
-        example__task=task, example__sandbox=False, label__isnull=False
-    )
-    grouped = votes.order_by().values_list("example__label", "label").annotate(votes=Count("id"))
-    counts = {(json.dumps(author), json.dumps(said)): n for author, said, n in grouped}
-    if not counts:
+    if not counts.answers:
         return ()
     keys = [json.dumps(label.value) for label in labels]
     rows = []
     for label, key in zip(labels, keys, strict=True):
-        row = [counts.get((key, said), 0) for said in keys]
+        row = [counts.answers[key, said] for said in keys]
         total = sum(row)
         cells = tuple(
             Cell(n, n / total if total else None, other.name, other is label)
@@ -207,7 +228,7 @@ def validator_board(task: Task) -> ValidatorBoard:
     )
     standings = {row.validator_id: row for row in Reliability.objects.filter(task=task)}
 
-    def place(total: dict[str, Any]) -> tuple[bool, int, int]:
+    def place(total: Mapping[str, Any]) -> tuple[bool, int, int]:
         standing = standings.get(total["validator"])
         trusted = standing is None or standing.quarantined_at is None
         return trusted, -total["votes"], total["validator"]
@@ -223,7 +244,7 @@ def validator_board(task: Task) -> ValidatorBoard:
 
 
 def _validator_row(
-    person: User, total: Mapping[str, int], standing: Reliability | None
+    person: User, total: Mapping[str, Any], standing: Reliability | None
 ) -> ValidatorRow:
     gold = reliability = None
     if standing is not None and standing.gold_seen:

@@ -19,13 +19,14 @@ PAIRS_SHOWN = 20
 def agreement(request: HttpRequest, slug: str) -> HttpResponse:
     """The whole page."""
     task = owned_task_or_404(request, slug)
+    counts = queries.vote_counts(task)
     return render(
         request,
         "scoring/agreement.html",
         {
             "task": task,
-            "board": queries.agreement_board(task),
-            "confusion": queries.confusion_rows(task),
+            "board": queries.agreement_board(task, counts),
+            "confusion": queries.confusion_rows(task, counts),
             "validators": queries.validator_board(task),
             "pairs": reciprocal_pairs(task.pk)[:PAIRS_SHOWN],
             "backlog": queries.backlog(task),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ TENTATIVE: Final = 0.667
 RESAMPLES: Final = 2000
 MIN_PAIRS: Final = 2
 
-PairCounts = Mapping[tuple[Hashable, Hashable], int]
+L = TypeVar("L", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Agreement:
         )
 
 
-def agreement(pairs: PairCounts, *, seed: int = 0) -> Agreement:
+def agreement(pairs: Mapping[tuple[L, L], int], *, seed: int = 0) -> Agreement:
     """Alpha (nominal) with its percentile interval, of items with exactly two labels each."""
     n = sum(pairs.values())
     cells = [cell for cell, count in pairs.items() if count]
@@ -67,18 +67,16 @@ def agreement(pairs: PairCounts, *, seed: int = 0) -> Agreement:
     return Agreement(n, alpha, Interval(float(low), float(high)))
 
 
-def of_one_label(pairs: PairCounts, label: Hashable) -> dict[tuple[Hashable, Hashable], int]:
+def of_one_label(pairs: Mapping[tuple[L, L], int], label: L) -> dict[tuple[bool, bool], int]:
     """The same pairs as answers to "is it this label?"."""
-    halved: dict[tuple[Hashable, Hashable], int] = {}
+    halved: dict[tuple[bool, bool], int] = {}
     for (first, second), count in pairs.items():
         cell = (first == label, second == label)
         halved[cell] = halved.get(cell, 0) + count
     return halved
 
 
-def _alphas(
-    counts: NDArray[np.int64], cells: Sequence[tuple[Hashable, Hashable]]
-) -> NDArray[np.float64]:
+def _alphas(counts: NDArray[np.int64], cells: Sequence[tuple[L, L]]) -> NDArray[np.float64]:
     """Alpha of each row of counts; NaN where one label is all there is."""
     labels = {label: place for place, label in enumerate({each for cell in cells for each in cell})}
     given = np.zeros((len(cells), len(labels)), dtype=np.int64)

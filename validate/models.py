@@ -144,7 +144,10 @@ class Vote(models.Model):
     credit = models.FloatField(
         null=True,
         blank=True,
-        help_text="Probability that it is right, by what the others said; empty while unknown.",
+        help_text="Probability that it is right, by all that is known; empty while unknown.",
+    )
+    agreement = models.FloatField(
+        null=True, blank=True, help_text="The same by what the others said, itself left out."
     )
     seconds = models.FloatField(
         null=True, blank=True, help_text="From when the item could be seen to the vote."
@@ -185,6 +188,9 @@ class Reliability(models.Model):
     alpha = models.FloatField(default=PRIOR_RIGHT)
     beta = models.FloatField(default=PRIOR_WRONG)
     scored = models.PositiveIntegerField(default=0, help_text="Votes with a credit, gold included.")
+    agreement = models.FloatField(
+        default=0, help_text="How many of these the others, or the known answers, bear out."
+    )
     gold_seen = models.PositiveIntegerField(default=0)
     gold_right = models.PositiveIntegerField(default=0)
     answered = models.PositiveIntegerField(default=0, help_text="Answers to the queue's questions.")

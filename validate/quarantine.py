@@ -67,6 +67,7 @@ def lift_quarantine(*, actor: User, task: Task, validator: User, reason: str) ->
     with durable():
         row = lock_reliabilities(task.pk, [validator.pk])[validator.pk]
         row.alpha, row.beta, row.scored = PRIOR_RIGHT, PRIOR_WRONG, 0
+        row.agreement = 0
         row.gold_seen = row.gold_right = 0
         row.quarantined_at = row.looked_again_at = row.qualified_at = None
         row.restarted_at = timezone.now()

@@ -1,15 +1,20 @@
 """How often each validator is right in a task, learnt from settled examples and from gold.
 
-Each vote on a settled example earns a credit: the probability of its label by what the others said
-(its own vote left out), or 1 and 0 where an owner knows the answer. A reliability is
-Beta(8 + credits, 2 + what they lack of 1), and is moved by the difference in the transaction of the
-decision, so that it is always the sum of the credits that are stored.
+Each vote on a settled example earns a credit: the probability of its label, or 1 and 0 where an
+owner knows the answer. A reliability is Beta(8 + credits, 2 + what they lack of 1), and is moved by
+the difference in the transaction of the decision, so that it is always the sum of what is stored.
+
+People are weighed by credits and judged by agreement, the probability of their label with their own
+vote left out. Nobody may confirm themselves where it is about their standing; as a weight, though,
+agreement is too low: two people who are always right would credit each other with .8 at most, and
+everybody's weight would sink towards chance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from django.utils import timezone
 
@@ -21,6 +26,20 @@ from validate.policies import Bayes, posterior
 from validate.policies.trust import is_untrustworthy
 
 RECENT_ANSWERS = 25
+
+
+class Credit(NamedTuple):
+    """How probable a vote's label is: by all that is known, and with the vote itself left out."""
+
+    credit: float
+    agreement: float
+
+
+def stored_credit(vote: Vote) -> Credit | None:
+    """What a vote was credited with, None while nothing is known."""
+    if vote.credit is None or vote.agreement is None:
+        return None
+    return Credit(vote.credit, vote.agreement)
 
 
 def lock_reliabilities(task_id: int, validators: Iterable[int]) -> dict[int, Reliability]:
@@ -65,19 +84,20 @@ def score(example: Example) -> list[Reliability]:
         .order_by("id")
     )
     credits = credits_of(example, votes)
-    changed = [vote for vote in votes if vote.credit != credits[vote.pk]]
+    changed = [vote for vote in votes if stored_credit(vote) != credits[vote.pk]]
     if not changed:
         return []
     rows = lock_reliabilities(example.task_id, [vote.validator_id for vote in changed])
     for vote in changed:
         row = rows[vote.validator_id]
         if is_scored(vote, row.restarted_at):
-            move(row, vote.credit, credits[vote.pk])
-        vote.credit = credits[vote.pk]
-    Vote.objects.bulk_update(changed, ["credit"])
+            move(row, stored_credit(vote), credits[vote.pk])
+        vote.credit, vote.agreement = credits[vote.pk] or (None, None)
+    Vote.objects.bulk_update(changed, ["credit", "agreement"])
     quarantined = [row for row in rows.values() if _quarantine(row, example.task)]
     Reliability.objects.bulk_update(
-        list(rows.values()), ["alpha", "beta", "scored", "quarantined_at", "looked_again_at"]
+        list(rows.values()),
+        ["alpha", "beta", "scored", "agreement", "quarantined_at", "looked_again_at"],
     )
     return quarantined
 
@@ -89,7 +109,7 @@ def is_scored(vote: Vote, restarted_at: datetime | None) -> bool:
 
 def credits_of(
     example: Example, votes: Sequence[Vote], reliabilities: Mapping[int, float] | None = None
-) -> dict[int, float | None]:
+) -> dict[int, Credit | None]:
     """The credit of each labelled vote on an example, by the vote's id.
 
     `reliabilities` (by validator) replace those that the votes were cast with. None while the
@@ -105,12 +125,14 @@ def credits_of(
     rule = file.section("validation").rule
     policy = rule if isinstance(rule, Bayes) else Bayes()
     counted = [vote for vote in votes if not vote.dropped]
-    known = weights(counted) if reliabilities is None else reliabilities
-    credits: dict[int, float | None] = {}
+    trusted = weights(counted) if reliabilities is None else reliabilities
+    said = [ballot_of(vote) for vote in counted]
+    by_all = posterior(said, policy, example.label, file.label_values, trusted)
+    credits: dict[int, Credit | None] = {}
     for vote in votes:
         others = [ballot_of(other) for other in counted if other.pk != vote.pk]
-        beliefs = posterior(others, policy, example.label, file.label_values, known)
-        credits[vote.pk] = beliefs[vote.label]
+        by_others = posterior(others, policy, example.label, file.label_values, trusted)
+        credits[vote.pk] = Credit(by_all[vote.label], by_others[vote.label])
     return credits
 
 
@@ -119,21 +141,27 @@ def _single_label(example: Example) -> bool:
     return bool(file.label_values) and file.input != "text_multilabel"
 
 
-def _known_credit(example: Example, vote: Vote) -> float | None:
+def _known_credit(example: Example, vote: Vote) -> Credit | None:
     """An owner's word is the truth; a rejection without a label only says what is wrong."""
     if example.status == Example.Status.AMBIGUOUS:
         return None
     if example.final_label is not None:
-        return float(vote.label == example.final_label)
-    return 0.0 if vote.label == example.label else None
+        return known(vote.label == example.final_label)
+    return known(False) if vote.label == example.label else None
 
 
-def move(row: Reliability, before: float | None, after: float | None) -> None:
+def known(right: bool) -> Credit:
+    """The credit of a vote on an answer that is known."""
+    return Credit(float(right), float(right))
+
+
+def move(row: Reliability, before: Credit | None, after: Credit | None) -> None:
     """Replace one vote's credit in a row that is not saved yet; None: it had or gets none."""
     for credit, sign in ((before, -1), (after, 1)):
         if credit is not None:
-            row.alpha += sign * credit
-            row.beta += sign * (1 - credit)
+            row.alpha += sign * credit.credit
+            row.beta += sign * (1 - credit.credit)
+            row.agreement += sign * credit.agreement
             row.scored += sign
 
 
@@ -141,7 +169,7 @@ def _quarantine(row: Reliability, task: Task) -> bool:
     """Put somebody into quarantine whom the rule calls for; the caller saves the row."""
     labels = len(task.config.file.label_values) if task.config else 0
     if row.quarantined_at is not None or not is_untrustworthy(
-        row.alpha, row.beta, scored=row.scored, labels=labels
+        row.agreement, scored=row.scored, labels=labels
     ):
         return False
     row.quarantined_at = timezone.now()
@@ -151,7 +179,7 @@ def _quarantine(row: Reliability, task: Task) -> bool:
         verb="quarantined",
         subject=row.validator,
         scope=task.slug,
-        data={"reliability": round(row.mean, 4), "scored": row.scored},
+        data={"agreement": round(row.agreement, 2), "scored": row.scored},
     )
     return True
 
@@ -159,7 +187,7 @@ def _quarantine(row: Reliability, task: Task) -> bool:
 # --- answers --------------------------------------------------------------------------------------
 def score_gold(row: Reliability, *, right: bool, task: Task) -> bool:
     """Count a gold answer in a locked row; True when it put the person into quarantine."""
-    move(row, None, float(right))
+    move(row, None, known(right))
     row.gold_seen += 1
     row.gold_right += right
     return _quarantine(row, task)
@@ -167,7 +195,7 @@ def score_gold(row: Reliability, *, right: bool, task: Task) -> bool:
 
 def unscore_gold(row: Reliability, *, right: bool) -> None:
     """Take a gold answer out of a locked row again."""
-    move(row, float(right), None)
+    move(row, known(right), None)
     row.gold_seen -= 1
     row.gold_right -= right
 

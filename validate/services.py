@@ -210,7 +210,7 @@ def _cast_on_gold(
     lock_item(example.pk)
     decide_now(example)
     gold = Gold.objects.get(pk=example.pk)
-    accuses = bool(flag) and flag != UNSURE
+    credit = credit_of(gold, label, accuses=bool(flag) and flag != UNSURE)
     qualifying = in_qualification(settings_of(example.task), row)
     made = Vote.objects.create(
         example=example,
@@ -223,7 +223,8 @@ def _cast_on_gold(
         seconds=seconds,
         fast=is_fast(seconds, row.median_seconds),
         purpose=Vote.Purpose.QUALIFICATION if qualifying else Vote.Purpose.GOLD,
-        credit=credit_of(gold, label, accuses),
+        credit=credit,
+        agreement=credit,
     )
     _record_vote(made, example)
     return made

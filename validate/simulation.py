@@ -1,179 +1,195 @@
-"""What a verdict policy costs and how often it errs, by simulation; imports no Django.
+"""What a policy costs and how often it is right with simulated people; imports no Django.
 
-The recipe: validators answer right with probability p ~ Beta(8, 2), never below chance, apart from
-a share of spammers who guess. An author is right with probability `author_right`. Each item has
-nine validators in random order, of whom the policy asks as many as it wants, one item after the
-other.
+The recipe: validators whose accuracy is drawn from Beta(8, 2) cut off below at chance, and a share
+of spammers who guess; an author is right with probability `author_right`, else the truth is mostly
+what the model said. Items come in random order, votes are drawn from people at random, and what is
+known about each of them is learnt as the server learns it: credits of settled items and gold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
-from annotate.rule_spec import check_integer, check_number
-from validate.policies import (
-    DEFAULT_RELIABILITY,
-    Ballot,
-    Bayes,
-    Outcome,
-    Policy,
-    decide,
-    posterior,
-)
+from validate.policies import Ballot, Bayes, Outcome, Policy, decide, posterior
+from validate.policies.trust import PRIOR_RIGHT, PRIOR_WRONG, is_untrustworthy
 
-VOTES_AVAILABLE = 9
-PRIOR_ANSWERS = 10  # Beta(8, 2): the evidence about a validator before any
+QUARANTINE_WITHIN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The people and items of a simulation; ValueError is a sentence."""
+    """The people and the items of one simulation."""
 
-    labels: int = 2
     validators: int = 40
-    items: int = 3_000
     spammers: float = 0.0
-    author_right: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_integer("labels", self.labels, least=2, most=1_000)
-        check_integer("validators", self.validators, least=VOTES_AVAILABLE, most=100_000)
-        check_integer("items", self.items, least=1, most=1_000_000)
-        check_number("spammers", self.spammers, least=0, most=1)
-        check_number("author_right", self.author_right, least=0, most=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Votes an item; precision and recall of "verified" for "the author is right"; shares.
-
-    `precision` is NaN when nothing was verified, `recall` when no author was right.
-    """
-
-    votes: float
-    precision: float
-    recall: float
-    ambiguous: float
+    items: int = 3_000
+    labels: int = 2
+    author_right: float = 0.55
+    model_else: float = 0.8
+    gold_first: float = 0.10
+    gold_first_items: int = 50
+    gold_later: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The mean over the repetitions, and the standard deviation between them."""
+    """What came of one simulation; shares of spammers and honest people within their first items.
 
-    mean: Figures
-    deviation: Figures
-
-    def as_json(self) -> dict[str, dict[str, float | None]]:
-        return {"mean": _without_nan(self.mean), "deviation": _without_nan(self.deviation)}
-
-
-def _without_nan(figures: Figures) -> dict[str, float | None]:
-    return {name: None if value != value else value for name, value in asdict(figures).items()}
-
-
-def simulate(
-    policy: Policy,
-    pool: Pool,
-    *,
-    repeats: int = 4,
-    seed: int = 0,
-    progress: Callable[[], object] = lambda: None,
-) -> Result:
-    """Run the recipe `repeats` times, with other people and items each; `progress` after an item.
-
-    The same seed gives the same people and items whatever the policy.
+    `precision`: of the verified, how many were right; `recall`: of those whose author was right,
+    how many were verified.
     """
-    check_integer("repeats", repeats, least=1, most=1_000)
-    runs = [
-        _run(policy, pool, np.random.default_rng([seed, repeat]), progress)
-        for repeat in range(repeats)
-    ]
-    table = np.array([[getattr(run, field.name) for field in fields(Figures)] for run in runs])
-    spread = table.std(axis=0, ddof=1) if repeats > 1 else np.full(table.shape[1], np.nan)
-    return Result(Figures(*table.mean(axis=0).tolist()), Figures(*spread.tolist()))
+
+    votes_per_item: float
+    precision: float
+    recall: float
+    ambiguous: float
+    spammers_caught: float | None
+    spammers_caught_in_time: float | None
+    honest_caught: float
 
 
-def _run(
-    policy: Policy, pool: Pool, rng: np.random.Generator, progress: Callable[[], object]
-) -> Figures:
-    skills = _skills(pool, rng)
-    right = rng.random(pool.items) < pool.author_right
+@dataclass(slots=True)
+class _Person:
+    accuracy: float
+    spammer: bool
+    alpha: float = PRIOR_RIGHT
+    beta: float = PRIOR_WRONG
+    agreement: float = 0
+    scored: int = 0
+    answered: int = 0
+    quarantined_after: int | None = None
+
+    @property
+    def is_out(self) -> bool:
+        return self.quarantined_after is not None
+
+    def learn(self, credit: float, agreement: float, labels: int) -> None:
+        self.alpha += credit
+        self.beta += 1 - credit
+        self.agreement += agreement
+        self.scored += 1
+        if self.quarantined_after is None and is_untrustworthy(
+            self.agreement, scored=self.scored, labels=labels
+        ):
+            self.quarantined_after = self.answered
+
+
+@dataclass(slots=True)
+class _Item:
+    truth: int
+    said: int
+    ballots: list[Ballot] = field(default_factory=list)
+    weights: dict[int, float] = field(default_factory=dict)
+
+
+def simulate(policy: Policy, pool: Pool, *, seed: int) -> Result:
+    """Run one pool through a policy; the same seed gives the same result."""
+    rng = np.random.default_rng(seed)
+    people = _people(pool, rng)
+    outcomes: list[tuple[_Item, Outcome]] = []
+    votes = 0
+    for _ in range(pool.items):
+        item = _item(pool, rng)
+        outcome, used = _ask(item, policy, pool, people, rng)
+        outcomes.append((item, outcome))
+        votes += used
+    return _result(people, outcomes, votes)
+
+
+def _people(pool: Pool, rng: Generator) -> list[_Person]:
+    spammers = round(pool.validators * pool.spammers)
+    people = [_Person(1 / pool.labels, spammer=True) for _ in range(spammers)]
+    while len(people) < pool.validators:
+        accuracy = rng.beta(PRIOR_RIGHT, PRIOR_WRONG)
+        if accuracy > 1 / pool.labels:
+            people.append(_Person(accuracy, spammer=False))
+    return people
+
+
+def _item(pool: Pool, rng: Generator) -> _Item:
+    """The author says 0, the model 1: who is right, if not another label is."""
+    draw = rng.random()
+    if draw < pool.author_right:
+        return _Item(truth=0, said=0)
+    if pool.labels == 2 or rng.random() < pool.model_else:
+        return _Item(truth=1, said=0)
+    return _Item(truth=int(rng.integers(2, pool.labels)), said=0)
+
+
+def _ask(
+    item: _Item, policy: Policy, pool: Pool, people: Sequence[_Person], rng: Generator
+) -> tuple[Outcome, int]:
+    """Ask people about an item until the policy decides; returns the outcome and votes spent."""
     labels = list(range(pool.labels))
-    learned = _Reliabilities()
-    used = verified = verified_right = ambiguous = 0
-    for author_is_right in right.tolist():
-        truth = int(rng.integers(pool.labels))
-        author = truth if author_is_right else _other(truth, pool.labels, rng)
-        ballots = _ballots(truth, skills, pool.labels, rng)
+    spent = 0
+    for place in rng.permutation(len(people)):
+        person = people[place]
+        if person.is_out:
+            continue
+        while _gold_turn(person, pool, rng):
+            person.answered += 1
+            right = float(rng.random() < person.accuracy)
+            person.learn(right, right, pool.labels)
+        if person.is_out:
+            continue
+        person.answered += 1
+        spent += 1
+        item.ballots.append(Ballot(int(place), _answer(person, item.truth, pool.labels, rng)))
+        item.weights[int(place)] = person.alpha / (person.alpha + person.beta)
         decision = decide(
-            ballots, policy, author_label=author, labels=labels, reliabilities=learned.means
+            item.ballots, policy, author_label=item.said, labels=labels, reliabilities=item.weights
         )
-        used += decision.used
-        ambiguous += decision.outcome is Outcome.AMBIGUOUS
-        if decision.outcome is Outcome.VERIFIED:
-            verified += 1
-            verified_right += author_is_right
-        settled = decision.outcome not in (Outcome.AMBIGUOUS, Outcome.PENDING)
-        if settled and isinstance(policy, Bayes) and policy.fixed_reliability is None:
-            learned.settle(ballots[: decision.used], policy, author, labels)
-        progress()
-    authors_right = int(right.sum())
-    return Figures(
-        votes=used / pool.items,
-        precision=verified_right / verified if verified else float("nan"),
-        recall=verified_right / authors_right if authors_right else float("nan"),
-        ambiguous=ambiguous / pool.items,
+        if decision.outcome is not Outcome.PENDING:
+            _learn(item, policy, pool, people)
+            return decision.outcome, spent
+    return Outcome.PENDING, spent
+
+
+def _gold_turn(person: _Person, pool: Pool, rng: Generator) -> bool:
+    early = person.answered < pool.gold_first_items
+    share = pool.gold_first if early else pool.gold_later
+    return person.answered > 0 and rng.random() < share
+
+
+def _answer(person: _Person, truth: int, labels: int, rng: Generator) -> int:
+    if rng.random() < person.accuracy:
+        return truth
+    return (truth + int(rng.integers(1, labels))) % labels
+
+
+def _learn(item: _Item, policy: Policy, pool: Pool, people: Sequence[_Person]) -> None:
+    """Give each voter the probability of their label, and the same by what the others said."""
+    rule = policy if isinstance(policy, Bayes) else Bayes()
+    labels = list(range(pool.labels))
+    by_all = posterior(item.ballots, rule, item.said, labels, item.weights)
+    for ballot in item.ballots:
+        others = [other for other in item.ballots if other is not ballot]
+        by_others = posterior(others, rule, item.said, labels, item.weights)
+        person = people[int(str(ballot.validator))]
+        person.learn(by_all[ballot.label], by_others[ballot.label], pool.labels)
+
+
+def _result(
+    people: Sequence[_Person], outcomes: Sequence[tuple[_Item, Outcome]], votes: int
+) -> Result:
+    verified = [item for item, outcome in outcomes if outcome is Outcome.VERIFIED]
+    right = sum(item.truth == item.said for item in verified)
+    all_right = sum(item.truth == item.said for item, _ in outcomes)
+    spammers = [person for person in people if person.spammer]
+    honest = [person for person in people if not person.spammer]
+    caught = [person for person in spammers if person.quarantined_after is not None]
+    in_time = [p for p in caught if (p.quarantined_after or 0) <= QUARANTINE_WITHIN]
+    honest_caught = sum(person.quarantined_after is not None for person in honest)
+    return Result(
+        votes_per_item=votes / len(outcomes),
+        precision=right / max(1, len(verified)),
+        recall=right / max(1, all_right),
+        ambiguous=sum(o is Outcome.AMBIGUOUS for _, o in outcomes) / len(outcomes),
+        spammers_caught=len(caught) / len(spammers) if spammers else None,
+        spammers_caught_in_time=len(in_time) / len(spammers) if spammers else None,
+        honest_caught=honest_caught / max(1, len(honest)),
     )
-
-
-def _skills(pool: Pool, rng: np.random.Generator) -> NDArray[np.float64]:
-    """How often each validator is right: Beta(8, 2) truncated at chance, spammers at chance."""
-    chance = 1 / pool.labels
-    skills = rng.beta(8, 2, pool.validators)
-    while (low := skills < chance).any():
-        skills[low] = rng.beta(8, 2, int(low.sum()))
-    skills[: round(pool.spammers * pool.validators)] = chance
-    return skills
-
-
-def _other(label: int, labels: int, rng: np.random.Generator) -> int:
-    """Another label, each equally likely."""
-    return (label + 1 + int(rng.integers(labels - 1))) % labels
-
-
-def _ballots(
-    truth: int, skills: NDArray[np.float64], labels: int, rng: np.random.Generator
-) -> list[Ballot]:
-    voters = rng.permutation(len(skills))[:VOTES_AVAILABLE]
-    hits = rng.random(VOTES_AVAILABLE) < skills[voters]
-    return [
-        Ballot(int(voter), truth if hit else _other(truth, labels, rng))
-        for voter, hit in zip(voters, hits, strict=True)
-    ]
-
-
-class _Reliabilities:
-    """What is learned about each validator, item by item.
-
-    Beta(8, 2) to begin with; an item that is settled adds the probability of the label they gave.
-    Their own vote is in it: without it the few that remain are so unsure that, item by item,
-    everybody would seem worse than they are. Ambiguous items teach nothing.
-    """
-
-    def __init__(self) -> None:
-        self.means: dict[Hashable, float] = {}
-        self._answers: dict[Hashable, int] = {}
-
-    def settle(self, ballots: list[Ballot], policy: Bayes, author: int, labels: list[int]) -> None:
-        beliefs = posterior(ballots, policy, author, labels, self.means)
-        for ballot in ballots:
-            assert isinstance(ballot.label, int)
-            before = self._answers.get(ballot.validator, PRIOR_ANSWERS)
-            mean = self.means.get(ballot.validator, DEFAULT_RELIABILITY)
-            added = (mean * before + beliefs[ballot.label]) / (before + 1)
-            self.means[ballot.validator] = added
-            self._answers[ballot.validator] = before + 1

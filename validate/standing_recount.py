@@ -15,10 +15,18 @@ from annotate.models import Example, Task
 from annotate.services import lock_example
 from validate.models import AuthorShare, Reliability, Vote
 from validate.quarantine import follow_later
-from validate.reliability import credits_of, is_scored, lock_reliabilities, move, score
+from validate.reliability import (
+    Credit,
+    credits_of,
+    is_scored,
+    lock_reliabilities,
+    move,
+    score,
+    stored_credit,
+)
 
 CHUNK = 500
-Numbers = tuple[float, float, int]
+Numbers = tuple[float, float, float, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class StandingRecount:
 
 
 def recount(task: Task) -> dict[int, Numbers]:
-    """Alpha, beta and scored votes of everybody with a row, as the stored credits make them."""
+    """Alpha, beta, agreement and scored votes of everybody with a row, by what votes hold."""
     rows = list(Reliability.objects.filter(task=task))
     restarted = {row.validator_id: row.restarted_at for row in rows}
     counted = {
@@ -45,11 +53,15 @@ def recount(task: Task) -> dict[int, Numbers]:
     }
     votes = Vote.objects.filter(
         example__task=task, credit__isnull=False, surplus=False, validator__in=list(counted)
-    ).only("validator_id", "credit", "created_at")
+    ).only("validator_id", "credit", "agreement", "created_at")
     for vote in votes.order_by("id").iterator(chunk_size=2_000):
         if is_scored(vote, restarted[vote.validator_id]):
-            move(counted[vote.validator_id], None, vote.credit)
-    return {person: (row.alpha, row.beta, row.scored) for person, row in counted.items()}
+            move(counted[vote.validator_id], None, stored_credit(vote))
+    return {person: _numbers(row) for person, row in counted.items()}
+
+
+def _numbers(row: Reliability) -> Numbers:
+    return row.alpha, row.beta, row.agreement, row.scored
 
 
 def repair(task: Task) -> StandingRecount:
@@ -64,10 +76,10 @@ def repair(task: Task) -> StandingRecount:
         wrong = []
         for person, numbers in recount(task).items():
             row = rows[person]
-            if not _same((row.alpha, row.beta, row.scored), numbers):
-                row.alpha, row.beta, row.scored = numbers
+            if not _same(_numbers(row), numbers):
+                row.alpha, row.beta, row.agreement, row.scored = numbers
                 wrong.append(row)
-        Reliability.objects.bulk_update(wrong, ["alpha", "beta", "scored"])
+        Reliability.objects.bulk_update(wrong, ["alpha", "beta", "agreement", "scored"])
     return StandingRecount(len(people), len(stale), len(wrong), _repair_shares(task))
 
 
@@ -95,16 +107,20 @@ def _stale(task: Task) -> list[int]:
             votes[vote.example_id].append(vote)
         for example in found:
             credits = credits_of(example, votes[example.pk])
-            if any(not _same_credit(vote.credit, credits[vote.pk]) for vote in votes[example.pk]):
+            if any(
+                not _same_credit(stored_credit(vote), credits[vote.pk])
+                for vote in votes[example.pk]
+            ):
                 stale.append(example.pk)
         after = found[-1].pk
     return stale
 
 
-def _same_credit(stored: float | None, counted: float | None) -> bool:
+def _same_credit(stored: Credit | None, counted: Credit | None) -> bool:
     if stored is None or counted is None:
         return stored is counted
-    return isclose(stored, counted, abs_tol=1e-9)
+    pairs = zip(stored, counted, strict=True)
+    return all(isclose(one, other, abs_tol=1e-9) for one, other in pairs)
 
 
 def _repair_shares(task: Task) -> int:

@@ -95,24 +95,25 @@ def voted(
 
 
 def test_only_the_first_two_votes_are_looked_at(task: Task, voted: list[Example]) -> None:
-    board = queries.agreement_board(task)
+    board = queries.agreement_board(task, queries.vote_counts(task))
     units = [(example.label, example.label) for example in voted[:3]]
     units.append((voted[3].label, Vote.objects.filter(example=voted[3]).order_by("id")[1].label))
     assert board.overall.pairs == 4
     assert board.overall.alpha == pytest.approx(krippendorff_alpha_nominal(units))
     assert [(row.name, row.agreement) for row in board.rounds] == [("Round 1", board.overall)]
-    assert [row.name for row in board.labels] == cast.DIGITS
+    given = {label for unit in units for label in unit}
+    assert {row.name for row in board.labels} == given
 
 
 def test_votes_that_do_not_count_are_left_out(task: Task, voted: list[Example]) -> None:
     Vote.objects.filter(example=voted[0]).update(dropped=True)
     Vote.objects.filter(example=voted[1]).update(surplus=True)
     Vote.objects.filter(example=voted[2]).update(purpose="gold")
-    assert queries.agreement_board(task).overall.pairs == 1
+    assert queries.agreement_board(task, queries.vote_counts(task)).overall.pairs == 1
 
 
 def test_authors_against_validators(task: Task, voted: list[Example]) -> None:
-    rows = queries.confusion_rows(task)
+    rows = queries.confusion_rows(task, queries.vote_counts(task))
     assert sum(row.votes for row in rows) == 9
     assert sum(cell.count for row in rows for cell in row.cells if cell.agrees) == 8
     for row in rows:
@@ -206,5 +207,5 @@ def test_it_costs_the_same_for_any_number_of_votes(
     client: Client, owner: User, voted: list[Example], django_assert_num_queries: Any
 ) -> None:
     client.force_login(owner)
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(14):
         client.get("/tasks/digits/agreement/")

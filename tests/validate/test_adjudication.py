@@ -134,10 +134,12 @@ def test_an_audit_is_asked_again_when_its_answer_is_taken_back(
     cast.answer(validator, task)
     example = cast.answer(other_validator, task)
     settled_at = example.settled_at
+    assert settled_at is not None
     Review.objects.create(example=example, task=task, kind="audit", reason="Probably a 4.")
     assert decide(owner, example, "reject").status == "rejected"
     take_back(owner, example)
     assert (example.status, example.final_label) == ("verified", example.label)
+    assert example.settled_at is not None
     assert abs((example.settled_at - settled_at).total_seconds()) < 1
     (review,) = Review.objects.filter(example=example, closed_at=None)
     assert (review.kind, review.reason) == ("audit", "Probably a 4.")

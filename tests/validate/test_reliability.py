@@ -36,7 +36,7 @@ def test_tail_and_interval_are_those_of_the_beta_distribution() -> None:
 @pytest.mark.parametrize(
     ("right", "wrong", "labels", "untrustworthy"),
     [
-        (3, 16, 2, False),  # 19 answers are too few
+        (0, 19, 2, False),  # 19 answers are too few
         (4, 30, 2, True),
         (30, 30, 2, True),
         (45, 15, 2, False),
@@ -46,8 +46,7 @@ def test_tail_and_interval_are_those_of_the_beta_distribution() -> None:
     ],
 )
 def test_quarantine_rule(right: int, wrong: int, labels: int, untrustworthy: bool) -> None:
-    said = is_untrustworthy(8 + right, 2 + wrong, scored=right + wrong, labels=labels)
-    assert said == untrustworthy
+    assert is_untrustworthy(right, scored=right + wrong, labels=labels) == untrustworthy
 
 
 def test_the_rule_never_skips_a_tail_that_is_heavy_enough() -> None:
@@ -55,8 +54,8 @@ def test_the_rule_never_skips_a_tail_that_is_heavy_enough() -> None:
         for wrong in range(20, 80, 3):
             for labels in (0, 2, 3, 10):
                 bound = (1 / labels if labels else 0) + 0.15
-                surely = scipy.stats.beta.cdf(bound, 8 + right, 2 + wrong) > 0.95
-                said = is_untrustworthy(8 + right, 2 + wrong, scored=right + wrong, labels=labels)
+                surely = scipy.stats.beta.cdf(bound, 4 + right, 1 + wrong) > 0.95
+                said = is_untrustworthy(right, scored=right + wrong, labels=labels)
                 assert said == surely
 
 
@@ -69,18 +68,21 @@ def test_fast_answers() -> None:
 
 
 # --- credits --------------------------------------------------------------------------------------
-def test_each_voter_earns_what_the_others_make_of_their_label(
+def test_each_voter_earns_the_probability_of_their_label(
     bayes_task: Task, annotator: User, validator: User, other_validator: User
 ) -> None:
     example = cast.submission(bayes_task, annotator)
     cast.answer(validator, bayes_task)
     assert cast.answer(other_validator, bayes_task).status == Example.Status.VERIFIED
 
-    alone = posterior([Ballot(1, example.label)], Bayes(), example.label, cast.DIGITS, {1: 0.8})
-    credit = alone[example.label]
+    one, two = Ballot(1, example.label), Ballot(2, example.label)
+    trusted = {1: 0.8, 2: 0.8}
+    alone = posterior([one], Bayes(), example.label, cast.DIGITS, trusted)
+    credit = posterior([one, two], Bayes(), example.label, cast.DIGITS, trusted)[example.label]
     for person in (validator, other_validator):
         row = row_of(person, bayes_task)
         assert (row.alpha, row.beta) == pytest.approx((8 + credit, 3 - credit))
+        assert row.agreement == pytest.approx(alone[example.label])
         assert row.scored == 1
     assert list(Vote.objects.values_list("reliability", flat=True)) == [0.8, 0.8]
 
@@ -99,7 +101,7 @@ def test_an_owner_s_word_replaces_the_credits_by_the_difference(
     services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="no, a 3")
     row.refresh_from_db()
     assert (row.alpha, row.beta, row.scored) == pytest.approx((9, 2, 1))
-    assert recount(bayes_task)[validator.pk] == pytest.approx((9, 2, 1))
+    assert recount(bayes_task)[validator.pk] == pytest.approx((9, 2, 1, 1))
 
 
 def test_votes_on_flagged_examples_say_nothing(
@@ -213,7 +215,7 @@ def test_a_lifted_quarantine_gives_votes_their_weight_and_a_fresh_start(
     assert cast.answer(other_validator, bayes_task).status == Example.Status.VERIFIED
     row.refresh_from_db()
     assert row.scored == 0  # that vote was cast before the fresh start
-    assert recount(bayes_task)[validator.pk] == (8, 2, 0)
+    assert recount(bayes_task)[validator.pk] == (8, 2, 0, 0)
 
 
 def test_a_ban_takes_the_weight_from_votes_and_lifting_it_gives_it_back(
@@ -246,7 +248,7 @@ def test_a_recount_finds_and_corrects_what_is_wrong(
     assert repair(bayes_task).agrees
     before = list(Reliability.objects.order_by("pk").values_list("alpha", "beta", "scored"))
 
-    Vote.objects.filter(validator=validator).update(credit=None)
+    Vote.objects.filter(validator=validator).update(credit=None, agreement=None)
     Reliability.objects.update(alpha=50)
     AuthorShare.objects.filter(validator=validator).update(votes=7)
     found = repair(bayes_task)

@@ -9,6 +9,10 @@ from typing import Final
 PRIOR_RIGHT: Final = 8.0
 PRIOR_WRONG: Final = 2.0
 
+# Who is judged rather than weighed starts with half of that: Beta(4, 1).
+_FAIR_RIGHT: Final = 4.0
+_FAIR_WRONG: Final = 1.0
+
 QUARANTINE_SCORED: Final = 20
 _ABOVE_CHANCE: Final = 0.15
 _SURE: Final = 0.95
@@ -32,13 +36,15 @@ def interval(alpha: float, beta: float, mass: float = 0.95) -> tuple[float, floa
     return float(betaincinv(alpha, beta, tail)), float(betaincinv(alpha, beta, 1 - tail))
 
 
-def is_untrustworthy(alpha: float, beta: float, *, scored: int, labels: int) -> bool:
+def is_untrustworthy(agreement: float, *, scored: int, labels: int) -> bool:
     """Whether somebody is surely hardly better than chance: P(p < 1/K + .15) > .95.
 
-    Asked from 20 scored answers on. `labels` is K; 0 stands for open answers, where chance is nil.
+    `agreement` is how many of the `scored` answers others bear out, a sum of probabilities; asked
+    from 20 on. `labels` is K; 0 stands for open answers, where chance is nil.
     """
     if scored < QUARANTINE_SCORED:
         return False
+    alpha, beta = _FAIR_RIGHT + agreement, _FAIR_WRONG + scored - agreement
     bound = (1 / labels if labels else 0) + _ABOVE_CHANCE
     if alpha / (alpha + beta) > bound + 0.05:
         return False  # the mean lies too far above for the tail to be that thin

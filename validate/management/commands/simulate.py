@@ -1,87 +1,77 @@
-"""`manage.py simulate TASK`: what the task's verdict policy costs, and how often it errs."""
+"""`manage.py simulate TASK`: what the task's validation policy would cost and give."""
 
 from __future__ import annotations
 
+from dataclasses import fields
+from statistics import fmean
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from annotate.command_line import SummaryCommand, task_named
-from annotate.models import Task
-from validate.policies import KOfN, Policy, TwoPlusOne
-from validate.simulation import Figures, Pool, Result, simulate
+from validate.policies import KOfN
+from validate.simulation import Pool, Result, simulate
 
 
 class Command(SummaryCommand):
-    help = "Simulate validators under a task's policy, beside two-plus-one and three-of-five."
+    help = "Simulate validators on the task's labels and policy, beside five votes on each item."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        usual = Pool()
         parser.add_argument("task", help="the task's slug")
-        parser.add_argument("--items", type=int, default=usual.items)
-        parser.add_argument("--validators", type=int, default=usual.validators)
-        parser.add_argument(
-            "--spammers", type=float, default=usual.spammers, help="share who guess (default 0)"
-        )
-        parser.add_argument(
-            "--author-right",
-            type=float,
-            default=usual.author_right,
-            help="how often the author is right (default 0.5)",
-        )
-        parser.add_argument("--repeats", type=int, default=4)
+        parser.add_argument("--items", type=int, default=1_000)
+        parser.add_argument("--validators", type=int, default=40)
+        parser.add_argument("--spammers", type=float, default=0.2, help="share who only guess")
+        parser.add_argument("--author-right", type=float, default=0.55)
+        parser.add_argument("--repetitions", type=int, default=4)
         parser.add_argument("--seed", type=int, default=0)
         super().add_arguments(parser)
 
-    def handle(self, *_: Any, task: str, json: bool, **options: Any) -> None:
+    def handle(self, *_: Any, task: str, json: bool, **given: Any) -> None:
         found = task_named(task)
-        repeats, seed = options["repeats"], options["seed"]
-        try:
-            pool = Pool(
-                labels=_weighable_labels(found),
-                **{name: options[name] for name in ("items", "validators", "spammers")},
-                author_right=options["author_right"],
-            )
-            results = {}
-            for name, policy in _policies(found).items():
-                with tqdm(total=pool.items * repeats, desc=name, leave=False, disable=None) as bar:
-                    results[name] = simulate(
-                        policy, pool, repeats=repeats, seed=seed, progress=bar.update
-                    )
-        except ValueError as error:
-            raise CommandError(str(error)) from error
-        for line in _table(results):
-            self.stdout.write(line)
-        self.conclude(
-            f"Means of {repeats} repetitions of {pool.items} items, ± between repetitions.",
-            {name: result.as_json() for name, result in results.items()},
-            as_json=json,
+        assert found.config is not None
+        file = found.config.file
+        labels = len(file.label_values)
+        if labels < 2 or file.input == "text_multilabel":
+            raise CommandError("Only tasks whose answer is one of a few labels can be simulated.")
+        if given["items"] < 1 or given["validators"] < 5 or given["repetitions"] < 1:
+            raise CommandError("Give at least one item, five validators and one repetition.")
+        if not (0 <= given["spammers"] <= 1 and 0 <= given["author_right"] <= 1):
+            raise CommandError("--spammers and --author-right are shares from 0 to 1.")
+        settings = file.section("validation")
+        pool = Pool(
+            validators=given["validators"],
+            spammers=given["spammers"],
+            items=given["items"],
+            labels=labels,
+            author_right=given["author_right"],
+            gold_first=settings.gold_first,
+            gold_first_items=settings.gold_first_items,
+            gold_later=settings.gold_later,
         )
+        summary: dict[str, dict[str, float | None]] = {}
+        policies = {settings.policy: settings.rule, "three_of_five": KOfN(n=5, k=3)}
+        runs = range(given["repetitions"])
+        with tqdm(total=len(policies) * len(runs), disable=None) as bar:
+            for name, policy in policies.items():
+                results = []
+                for run in runs:
+                    results.append(simulate(policy, pool, seed=given["seed"] + run))
+                    bar.update()
+                summary[name] = _mean(results)
+        sentences = [
+            f"{name}: {numbers['votes_per_item']:.2f} votes an item, precision "
+            f"{numbers['precision']:.3f}, recall {numbers['recall']:.3f}, "
+            f"{numbers['ambiguous']:.1%} ambiguous"
+            for name, numbers in summary.items()
+        ]
+        self.conclude("\n".join(sentences), summary, as_json=json)
 
 
-def _weighable_labels(task: Task) -> int:
-    assert task.config is not None
-    return max(2, len(task.config.file.labels))
-
-
-def _policies(task: Task) -> dict[str, Policy]:
-    """The task's own policy first, then what it is usually compared with."""
-    assert task.config is not None
-    settings = task.config.file.section("validation")
-    usual: dict[str, Policy] = {"two_plus_one": TwoPlusOne(), "k_of_n 3 of 5": KOfN(n=5, k=3)}
-    own = {f"{task.slug}: {settings.policy}": settings.rule}
-    return own | {name: policy for name, policy in usual.items() if policy != settings.rule}
-
-
-def _table(results: dict[str, Result]) -> list[str]:
-    names = tuple(Figures.__dataclass_fields__)
-    width = max(len(name) for name in results)
-    lines = [f"{'policy':<{width}}" + "".join(f"{name:>18}" for name in names)]
-    for policy, result in results.items():
-        cells = (
-            f"{getattr(result.mean, name):.3f} ± {getattr(result.deviation, name):.3f}"
-            for name in names
-        )
-        lines.append(f"{policy:<{width}}" + "".join(f"{cell:>18}" for cell in cells))
-    return lines
+def _mean(results: list[Result]) -> dict[str, float | None]:
+    means: dict[str, float | None] = {}
+    for field in fields(Result):
+        values = [getattr(result, field.name) for result in results]
+        known = [value for value in values if value is not None]
+        means[field.name] = round(fmean(known), 4) if known else None
+    return means
