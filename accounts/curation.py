@@ -88,6 +88,15 @@ class CuratedAdmin(admin.ModelAdmin[M]):
     def _may_view(self, request: HttpRequest) -> bool:
         return isinstance(request.user, User) and request.user.has_role(self.viewer_role)
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> M | None:
+        """The thing with this id; None also for what no database takes as an id."""
+        try:
+            return super().get_object(request, object_id, from_field)
+        except (OverflowError, ValueError):  # a number too long for SQLite, a NUL for PostgreSQL
+            return None
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self._may_view(request)
 

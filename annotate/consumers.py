@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -200,6 +201,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             labels=task.config.file.label_values,
             round=self._round,
             model=target.models[0].name if target else None,
+            person=self._draw_key if self.user or self.guest else None,
             sandbox=self.user is None,
             session=await in_database_thread(self._progress, task.pk),
         )
@@ -215,4 +217,6 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         await self._send("error", **refused.as_json(), **reply_to)
 
     async def _send(self, kind: str, /, **body: Any) -> None:
-        await self.send(json.dumps({"type": kind, **body}))
+        # The page may have gone meanwhile: it asks again under the same UUID when it is back.
+        with suppress(OSError):
+            await self.send(json.dumps({"type": kind, **body}))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.contrib.staticfiles import finders
+from django.core.exceptions import SuspiciousFileOperation
 from django.db.models import Max
 from django.utils import timezone
 
@@ -23,6 +25,7 @@ def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]
     Returns the task and whether anything changed. The input kind of a task with examples is fixed.
     """
     data = file.model_dump(mode="json")
+    _require_pictures(file)
     with durable():
         task, created = Task.objects.select_for_update(no_key=True).get_or_create(
             slug=file.slug, defaults={"name": file.name, "input_kind": file.input}
@@ -53,6 +56,19 @@ def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]
             data={"version": latest + 1},
         )
     return task, True
+
+
+def _require_pictures(file: TaskFile) -> None:
+    """Refuse pictures that are no static files: the task's page could not be shown."""
+    for picture in file.instructions.pictures:
+        try:
+            found = finders.find(picture.image)
+        except SuspiciousFileOperation:  # a path out of the static folders
+            found = None
+        if found is None:
+            raise Refused(
+                "no_picture", f"instructions.pictures: there is no static file {picture.image}."
+            )
 
 
 def register_model(

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import get_script_prefix
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User, WorkSession
 from annotate import services
@@ -24,7 +24,7 @@ LONGEST_ID = 19  # digits; a database compares no more
 DRAWN_KINDS = {"image"}  # kinds of input that have a page here; the others go over REST
 
 
-@require_GET
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Every task that this person may see."""
     tasks = list(Task.objects.visible_to(request.user).select_related("config").order_by("id"))
@@ -42,7 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "home.html", {"entries": entries})
 
 
-@require_GET
+@require_safe
 def task_page(request: HttpRequest, slug: str) -> HttpResponse:
     """Draw and submit; a guest gets the same page as practice."""
     task = visible_task(request.user, slug)
@@ -92,7 +92,7 @@ def _participant(request: HttpRequest) -> Participant:
     return Participant(session=WorkSession(id=uuid.UUID(guest), kind=WorkSession.Kind.GUEST))
 
 
-@require_GET
+@require_safe
 @login_required
 def my_work(request: HttpRequest) -> HttpResponse:
     """One's own examples with what became of each."""
@@ -120,7 +120,7 @@ def my_work(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_GET
+@require_safe
 @login_required
 async def my_data(request: HttpRequest) -> StreamingHttpResponse:
     """Download everything stored about one's own examples, as JSON lines."""

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from annotate.models import Round, Task
 from annotate.queries import visible_task
@@ -16,7 +16,7 @@ from scoring import queries
 SHOWN_PEOPLE = 100  # of the ranked and of the unranked each; the API has everybody
 
 
-@require_GET
+@require_safe
 @never_cache
 def leaderboard(request: HttpRequest, slug: str) -> HttpResponse:
     """The whole page; for htmx only the boards, or 204 when the page has these already."""

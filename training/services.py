@@ -60,11 +60,23 @@ def start_if_due(task: Task) -> TrainingRun | None:
         return None
     if waiting_foolings(task.pk)[: settings.trigger].count() < settings.trigger:
         return None
+    if _would_fail_again(task):
+        return None
     target = open_target(task.pk)
     parent = trainable_model(target)
     if target is None or parent is None:
         return None
     return _begin(target, parent, Origin.TRIGGER)
+
+
+def _would_fail_again(task: Task) -> bool:
+    """Whether an error stopped the newest run and nothing was verified since: an owner decides."""
+    newest = TrainingRun.objects.filter(task=task).order_by("-id").first()
+    return (
+        newest is not None
+        and newest.status == Status.FAILED
+        and not waiting_foolings(task.pk).filter(settled_at__gt=newest.created_at).exists()
+    )
 
 
 def start_all_due() -> list[TrainingRun]:

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
 from annotate.errors import Refused
@@ -33,7 +33,7 @@ def _owned_task(request: HttpRequest, slug: str) -> Task:
     return task
 
 
-@require_GET
+@require_safe
 @never_cache
 def training_page(request: HttpRequest, slug: str) -> HttpResponse:
     """The whole page."""
@@ -43,7 +43,7 @@ def training_page(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "training/training.html", context)
 
 
-@require_GET
+@require_safe
 @never_cache
 def live_part(request: HttpRequest, slug: str) -> HttpResponse:
     """What changes while the page is open; 204 when it is what the page shows already.

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import get_script_prefix
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
 from annotate.models import Task
@@ -30,7 +30,7 @@ REASONS: Final = {
 _REASONS_FOR_TEXT_ONLY: Final = {"not_in_language"}
 
 
-@require_GET
+@require_safe
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """The tasks whose queue is open to this person, with how much waits for them."""
@@ -53,7 +53,7 @@ def home(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_GET
+@require_safe
 @login_required
 @never_cache
 def validate(request: HttpRequest, slug: str) -> HttpResponse:

@@ -70,6 +70,7 @@ const verdict = new Verdict(part("verdict", HTMLElement), {
 });
 const channel = new TaskChannel({
   slug: page.slug,
+  person: page.person,
   socketUrl: socketUrl(page.socket),
   rest,
   outbox,
@@ -333,6 +334,7 @@ const CONNECTION_WORDS = {
   live: "",
   rest: "Live connection not possible here: the bars move a little later, all else works.",
   waiting: "Connection lost. Go on drawing: what you submit is kept here and sent when it is back.",
+  stranger: "You are not signed in as before: reload this page. Your drawing stays on this device.",
   gone: "This task is not open to you any more. Your drawing stays on this device.",
 };
 

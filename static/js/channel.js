@@ -14,7 +14,7 @@ const LONGEST_RETRY_MS = 30_000;
  * Nothing that was submitted is given up: it is sent again, under its UUID, until it is answered.
  *
  * Events, each with a `detail`:
- * - "state" `"connecting" | "live" | "rest" | "waiting" | "gone"`
+ * - "state" `"connecting" | "live" | "rest" | "waiting" | "stranger" | "gone"`
  * - "ready" the frame
  * - "prediction" the answer to the newest drawing
  * - "unreadable" `{ message }`: the newest drawing could not be read
@@ -26,10 +26,11 @@ const LONGEST_RETRY_MS = 30_000;
  * - "problem" `{ message }`: anything else that the server complains about
  */
 export class TaskChannel extends EventTarget {
-  /** @type {"connecting" | "live" | "rest" | "waiting" | "gone"} */
+  /** @type {"connecting" | "live" | "rest" | "waiting" | "stranger" | "gone"} */
   state = "connecting";
 
   #slug;
+  #person;
   #rest;
   #socket;
   #outbox;
@@ -51,13 +52,15 @@ export class TaskChannel extends EventTarget {
   /**
    * @param {object} options
    * @param {string} options.slug
+   * @param {string} options.person whose submissions these are
    * @param {string} options.socketUrl
    * @param {import("./rest.js").Rest} options.rest
    * @param {import("./outbox.js").Outbox} options.outbox
    */
-  constructor({ slug, socketUrl, rest, outbox }) {
+  constructor({ slug, person, socketUrl, rest, outbox }) {
     super();
     this.#slug = slug;
+    this.#person = person;
     this.#rest = rest;
     this.#outbox = outbox;
     this.#socket = new ReconnectingSocket(socketUrl);
@@ -223,8 +226,13 @@ export class TaskChannel extends EventTarget {
   #receive(frame) {
     switch (frame.type) {
       case "ready":
-        this.#tell("ready", frame);
-        this.#enter("live");
+        // Somebody else has signed in meanwhile, or nobody: what is here is not theirs to submit.
+        if (frame.person && frame.person !== this.#person) this.#enter("stranger");
+        else if (!frame.person && !this.#person.startsWith("guest-")) this.#enter("stranger");
+        else {
+          this.#tell("ready", frame);
+          this.#enter("live");
+        }
         break;
       case "prediction":
         this.#answered(frame);

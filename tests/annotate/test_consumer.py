@@ -71,6 +71,7 @@ async def test_a_page_learns_what_it_faces(task: Task, annotator: User) -> None:
         ready = await opened.receive("ready")
     assert ready["labels"] == cast.DIGITS
     assert (ready["round"], ready["model"], ready["sandbox"]) == (1, "digits-1", False)
+    assert ready["person"] == f"user-{annotator.pk}"
     assert ready["session"] == {"tries": 0, "fooled": 0, "verified": 0, "streak": 0}
 
 
@@ -239,6 +240,26 @@ async def test_a_hidden_task_is_not_there(owner: User, annotator: User) -> None:
     async with page(task, annotator) as opened:
         error = await opened.receive("error")
     assert error["code"] == "not_found"
+
+
+async def test_a_page_that_left_before_the_answer_is_no_error(
+    task: Task,
+    annotator: User,
+    count: Callable[[], Awaitable[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def send_to_nobody(*_: Any, **__: Any) -> None:
+        raise OSError("the client has gone")
+
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        monkeypatch.setattr(AnnotateConsumer, "send", send_to_nobody)
+        await opened.send(
+            type="submit", client_id=str(uuid.uuid4()), input=cast.drawing(1), label="3"
+        )
+    assert await count() == 1
+    assert not caplog.records
 
 
 async def test_a_closed_account_cannot_submit_on_an_open_page(

@@ -272,3 +272,8 @@ def test_nobody_takes_back_what_is_not_theirs(
     assert signed_in.post(address).status_code == 404
     example.refresh_from_db()
     assert example.retracted_at is None
+
+
+@pytest.mark.parametrize("address", ["/", "/tasks/digits/", "/tasks/digits/leaderboard/"])
+def test_a_monitor_may_ask_for_the_head_alone(client: Client, task: Task, address: str) -> None:
+    assert client.head(address).status_code == 200

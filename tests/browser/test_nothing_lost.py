@@ -73,6 +73,24 @@ def test_a_submission_waits_for_the_server_and_is_sent_once(visit: Visits, serve
     visit.forgive("ERR_CONNECTION_REFUSED")
 
 
+def test_a_submission_is_not_sent_as_somebody_else_s(visit: Visits, server: Server) -> None:
+    other = visit("bert")
+    before = shown_in_own_work(other)
+    page = visit("anna")
+    open_task(page)
+    draw_strokes(page, *four())
+    choose(page, other_than(reading(page)))
+    server.stop()
+    expect(page.get_by_text("Connection lost.")).to_be_visible()
+    submit(page)
+    verdict(page, "Kept on this device")
+    page.context.add_cookies(other.context.cookies())  # bert signs in, in another tab
+    server.start()
+    expect(page.get_by_text("You are not signed in as before")).to_be_visible()
+    assert shown_in_own_work(other) == before
+    visit.forgive("ERR_CONNECTION_REFUSED")
+
+
 def test_an_unanswered_submission_is_sent_again_under_its_uuid(visit: Visits) -> None:
     page = visit("bert")
     before = shown_in_own_work(page)

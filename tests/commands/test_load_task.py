@@ -19,6 +19,7 @@ input: text_pair            # image | text | text_pair | passage_qa | text_multi
 labels: [e, n, c]           # or a list of {value, name, key}
 validation: {policy: two_plus_one}
 """
+PICTURE = "instructions: {{pictures: [{{image: {}, caption: A four, good: true}}]}}\n"
 
 
 @pytest.fixture
@@ -93,6 +94,8 @@ def test_open_answers_are_counted_and_not_weighed(load: Any, input: str) -> None
         (MINIMAL.replace("[e, n, c]", "[e, 'e ']"), "labels.1.value"),
         (MINIMAL.replace("[e, n, c]", r'["e\0", n]'), "NUL"),
         (MINIMAL.replace("My NLI study", "' '"), "name: "),
+        (MINIMAL + PICTURE.format("nowhere.png"), "no static file nowhere.png"),
+        (MINIMAL + PICTURE.format("../../../etc/passwd"), "no static file"),
         (
             MINIMAL.replace(
                 "[e, n, c]", "[{value: e, name: e, key: a}, {value: n, name: n, key: A}]"

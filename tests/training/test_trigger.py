@@ -164,6 +164,18 @@ def test_two_triggers_at_once_begin_one_run(owner: User, annotator: User) -> Non
     assert DBTaskResult.objects.count() == 1
 
 
+def test_what_an_error_stopped_is_not_tried_for_ever(owner: User, annotator: User) -> None:
+    task = trained_task(owner, trigger=1)
+    verified_fooling(task, annotator, owner, 1)
+    claimed = services.claim_run(TrainingRun.objects.get().uid)
+    assert claimed is not None
+    services.fail(*claimed, reason="The disk is full.")
+
+    assert services.start_all_due() == []
+    verified_fooling(task, annotator, owner, 2)
+    assert TrainingRun.objects.filter(status="queued").count() == 1
+
+
 def test_what_a_race_left_undone_is_caught_up_with(
     owner: User, annotator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
