@@ -65,6 +65,10 @@ class _Person:
     answered: int = 0
     quarantined_after: int | None = None
 
+    @property
+    def is_out(self) -> bool:
+        return self.quarantined_after is not None
+
     def learn(self, credit: float, agreement: float, labels: int) -> None:
         self.alpha += credit
         self.beta += 1 - credit
@@ -126,13 +130,13 @@ def _ask(
     spent = 0
     for place in rng.permutation(len(people)):
         person = people[place]
-        if person.quarantined_after is not None:
+        if person.is_out:
             continue
         while _gold_turn(person, pool, rng):
             person.answered += 1
             right = float(rng.random() < person.accuracy)
             person.learn(right, right, pool.labels)
-        if person.quarantined_after is not None:
+        if person.is_out:
             continue
         person.answered += 1
         spent += 1
