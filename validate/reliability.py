@@ -123,7 +123,8 @@ def credits_of(
         return {vote.pk: None for vote in votes}
     file = example.config.file
     rule = file.section("validation").rule
-    policy = rule if isinstance(rule, Bayes) else Bayes()
+    # A policy that only counts votes holds no belief about authors.
+    policy = rule if isinstance(rule, Bayes) else Bayes(prior_author=1 / len(file.label_values))
     counted = [vote for vote in votes if not vote.dropped]
     trusted = weights(counted) if reliabilities is None else reliabilities
     said = [ballot_of(vote) for vote in counted]
@@ -172,6 +173,8 @@ def _quarantine(row: Reliability, task: Task) -> bool:
         row.agreement, scored=row.scored, labels=labels
     ):
         return False
+    if row.validator.imported:
+        return False  # nobody asks them anything, and a log keeps the verdicts that it stands for
     row.quarantined_at = timezone.now()
     row.looked_again_at = None
     record_event(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 
 from validate.policies import Ballot, Bayes, Outcome, Policy, decide, posterior
-from validate.policies.trust import PRIOR_RIGHT, PRIOR_WRONG, is_untrustworthy
+from validate.policies.trust import ABOVE_CHANCE, PRIOR_RIGHT, PRIOR_WRONG, is_untrustworthy
 
 QUARANTINE_WITHIN = 60
 
@@ -40,7 +40,8 @@ class Result:
     """What came of one simulation; shares of spammers and honest people within their first items.
 
     `precision`: of the verified, how many were right; `recall`: of those whose author was right,
-    how many were verified.
+    how many were verified. `capable_caught`: of the honest people who are better than the line
+    that the rule draws, how many it put into quarantine all the same.
     """
 
     votes_per_item: float
@@ -50,6 +51,7 @@ class Result:
     spammers_caught: float | None
     spammers_caught_in_time: float | None
     honest_caught: float
+    capable_caught: float
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ def simulate(policy: Policy, pool: Pool, *, seed: int) -> Result:
         outcome, used = _ask(item, policy, pool, people, rng)
         outcomes.append((item, outcome))
         votes += used
-    return _result(people, outcomes, votes)
+    return _result(pool, people, outcomes, votes)
 
 
 def _people(pool: Pool, rng: Generator) -> list[_Person]:
@@ -174,7 +176,7 @@ def _learn(item: _Item, policy: Policy, pool: Pool, people: Sequence[_Person]) -
 
 
 def _result(
-    people: Sequence[_Person], outcomes: Sequence[tuple[_Item, Outcome]], votes: int
+    pool: Pool, people: Sequence[_Person], outcomes: Sequence[tuple[_Item, Outcome]], votes: int
 ) -> Result:
     verified = [item for item, outcome in outcomes if outcome is Outcome.VERIFIED]
     right = sum(item.truth == item.said for item in verified)
@@ -183,7 +185,7 @@ def _result(
     honest = [person for person in people if not person.spammer]
     caught = [person for person in spammers if person.quarantined_after is not None]
     in_time = [p for p in caught if (p.quarantined_after or 0) <= QUARANTINE_WITHIN]
-    honest_caught = sum(person.quarantined_after is not None for person in honest)
+    capable = [person for person in honest if person.accuracy > 1 / pool.labels + ABOVE_CHANCE]
     return Result(
         votes_per_item=votes / len(outcomes),
         precision=right / max(1, len(verified)),
@@ -191,5 +193,11 @@ def _result(
         ambiguous=sum(o is Outcome.AMBIGUOUS for _, o in outcomes) / len(outcomes),
         spammers_caught=len(caught) / len(spammers) if spammers else None,
         spammers_caught_in_time=len(in_time) / len(spammers) if spammers else None,
-        honest_caught=honest_caught / max(1, len(honest)),
+        honest_caught=_share_caught(honest),
+        capable_caught=_share_caught(capable),
     )
+
+
+def _share_caught(people: Sequence[_Person]) -> float:
+    caught = sum(person.quarantined_after is not None for person in people)
+    return caught / max(1, len(people))

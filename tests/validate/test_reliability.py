@@ -257,3 +257,14 @@ def test_a_recount_finds_and_corrects_what_is_wrong(
     after = list(Reliability.objects.order_by("pk").values_list("alpha", "beta", "scored"))
     assert after == [pytest.approx(row) for row in before]
     assert repair(bayes_task).agrees
+
+
+def test_people_of_a_log_are_never_put_into_quarantine(
+    bayes_task: Task, annotator: User, validator: User, owner: User, suspect: Reliability
+) -> None:
+    User.objects.filter(pk=validator.pk).update(imported=True)
+    example = cast.submission(bayes_task, annotator, 1)
+    cast.answer(validator, bayes_task, label=example.prediction)
+    services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="clear")
+    suspect.refresh_from_db()
+    assert (suspect.scored, suspect.quarantined_at) == (59, None)

@@ -14,7 +14,7 @@ _FAIR_RIGHT: Final = 4.0
 _FAIR_WRONG: Final = 1.0
 
 QUARANTINE_SCORED: Final = 20
-_ABOVE_CHANCE: Final = 0.15
+ABOVE_CHANCE: Final = 0.15
 _SURE: Final = 0.95
 
 FAST_SECONDS: Final = 3.0
@@ -45,7 +45,7 @@ def is_untrustworthy(agreement: float, *, scored: int, labels: int) -> bool:
     if scored < QUARANTINE_SCORED:
         return False
     alpha, beta = _FAIR_RIGHT + agreement, _FAIR_WRONG + scored - agreement
-    bound = (1 / labels if labels else 0) + _ABOVE_CHANCE
+    bound = (1 / labels if labels else 0) + ABOVE_CHANCE
     if alpha / (alpha + beta) > bound + 0.05:
         return False  # the mean lies too far above for the tail to be that thin
     return probability_below(alpha, beta, bound) > _SURE
