@@ -48,6 +48,7 @@ def test_the_schema_names_every_call_of_the_contract(db: None, guest: APIClient)
         ("get", f"{task}validations/progress/"),
         ("post", "/api/v1/validations/{lease}/vote/"),
         ("post", "/api/v1/validations/{lease}/release/"),
+        ("post", "/api/v1/validations/{lease}/heartbeat/"),
         ("get", f"{task}leaderboard/"),
         ("get", f"{task}rounds/"),
         ("get", f"{task}models/"),
