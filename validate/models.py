@@ -316,7 +316,7 @@ class AuthorShare(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["task", "author"], include=["votes"], name="share_of_author"),
+            models.Index(fields=["task", "author"], name="share_of_author"),
         ]
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ from tests.browser.conftest import PHONE, PROJECT, Server, Visits
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _queues(server: Server) -> None:
     subprocess.run(
         [sys.executable, "-m", "tests.browser.judging_world"],

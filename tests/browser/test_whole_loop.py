@@ -53,20 +53,22 @@ def test_a_fooling_is_drawn_confirmed_by_two_and_shown_as_verified(visit: Visits
 def answer_all_that_waits(validator: Page, key: str) -> None:
     """Give one answer to everything: blind, nobody can tell whose drawing it is."""
     validator.goto("/validate/digits/")
-    item = validator.locator("[data-part=input]")
     nothing_left = validator.locator("[data-part=empty]")
-    before = ""
+    counted = validator.locator("[data-progress=today]")
+    answered = ""
     for _ in range(60):
+        # Two people may send in the same picture: the count tells that the next item is there.
         validator.wait_for_function(
-            """before => {
-              const part = (name) => document.querySelector(`[data-part=${name}]`);
-              const busy = part("desk").getAttribute("aria-busy") === "true";
-              return !part("empty").hidden || (!busy && part("input").innerHTML !== before);
+            """answered => {
+              const find = (selector) => document.querySelector(selector);
+              const busy = find("[data-part=desk]").getAttribute("aria-busy") === "true";
+              const counted = find("[data-progress=today]").innerText;
+              return !find("[data-part=empty]").hidden || (!busy && counted !== answered);
             }""",
-            arg=before,
+            arg=answered,
         )
         if nothing_left.is_visible():
             return
-        before = item.inner_html()
+        answered = counted.inner_text()
         validator.keyboard.press(key)
     raise AssertionError("The queue does not end.")

@@ -171,7 +171,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='authorshare',
-            index=models.Index(fields=['task', 'author'], include=('votes',), name='share_of_author'),
+            index=models.Index(fields=['task', 'author'], name='share_of_author'),
         ),
         migrations.AddConstraint(
             model_name='authorshare',
