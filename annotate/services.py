@@ -58,6 +58,9 @@ def submit(
         require_sandbox(file)
     prepared = prepare(file.input, input)
     check_label(file, label)
+    if file.input == "image" and context is not None:
+        # It is free text that validators are shown: an author could tell them the label.
+        raise Refused("no_context", "A drawing has no context.", fields={"context": "not taken"})
     if len(explanation) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.

@@ -234,3 +234,10 @@ def test_a_text_is_kept_without_what_else_was_sent(kind: str, input: dict[str, o
     sent = prepare(kind, {**input, "label": "look, it is this one"})
     assert sent.stored == input
     assert sent.key == prepare(kind, input).key
+
+
+def test_a_drawing_brings_no_context_along(task: Task, annotator: User) -> None:
+    with pytest.raises(Refused) as refused:
+        submit(task, annotator, context="psst: it is a 3")
+    assert refused.value.code == "no_context"
+    assert not Example.objects.exists()
