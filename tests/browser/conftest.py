@@ -36,7 +36,7 @@ PHONE: dict[str, Any] = {
     "is_mobile": True,
 }
 
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=30_000)  # a busy machine may take its time
 
 
 @dataclass
