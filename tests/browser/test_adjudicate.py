@@ -15,7 +15,8 @@ from tests.browser.test_looks import violations
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module", autouse=True)
+# Once a server, not once a module: work that is stolen brings a worker back to a module it has left.
+@pytest.fixture(scope="session", autouse=True)
 def _cases(server: Server) -> None:
     subprocess.run(
         [sys.executable, "-m", "tests.browser.inbox_world"],
