@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.addresses import address_of
 from annotate import services
 from annotate.body import answer_body, example_body
 from annotate.errors import Refused
@@ -23,7 +24,6 @@ from annotate.inputs import prepare
 from annotate.models import Example, Round, Task
 from annotate.queries import open_target
 from annotate.rest import (
-    address_of,
     asked,
     checked,
     participant_of,

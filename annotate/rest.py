@@ -43,11 +43,6 @@ def person(request: Request) -> User:
     return request.user
 
 
-def address_of(request: Request) -> str:
-    """Where a guest calls from; behind a proxy the web server has put the client's address here."""
-    return str(request.META.get("REMOTE_ADDR", ""))
-
-
 def participant_of(request: Request) -> Participant:
     """Who submits: the account, or the guest whose visit the task's page began."""
     user = signed_in(request)

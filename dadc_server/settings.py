@@ -10,7 +10,7 @@
 | DADC_ALLOWED_HOSTS | localhost,127.0.0.1,[::1] | host names the server answers to |
 | DADC_ORIGINS | (empty) | further trusted origins, https://… |
 | DADC_HTTPS | 0 | behind TLS: secure cookies, HSTS, redirect to https |
-| DADC_PROXY | 0 | trust X-Forwarded-Proto and X-Forwarded-For of the proxy in front |
+| DADC_PROXY | 0 | whose X-Forwarded-Proto and -For are believed: 1 this machine, or addresses |
 | DADC_EMAIL_URL | (empty) | smtp://…; empty: no mail is sent and no address need be proven |
 | DADC_EMAIL_FROM | DADC Server <noreply@localhost> | sender of mail |
 | DADC_DATABASE_THREADS | 8 | threads of a web process that each keep one database connection |
@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -56,11 +57,25 @@ def _secret_key() -> str:
     return key
 
 
+def _trusted_proxies(text: str) -> list[str]:
+    """The addresses and networks that may speak for a client; 1 is a proxy on this machine."""
+    if text.lower() in env.BOOLEAN_TRUE_STRINGS:
+        return ["127.0.0.1", "::1"]
+    if text.lower() in {"", "0", "false", "off", "no"}:
+        return []
+    try:
+        return [str(ipaddress.ip_network(part.strip())) for part in text.split(",")]
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"DADC_PROXY: {error}. Give 0, 1, or addresses and networks with commas between them."
+        ) from None
+
+
 SECRET_KEY = _secret_key()
 DEBUG = env.bool("DADC_DEBUG", default=False)
 ALLOWED_HOSTS = env.list("DADC_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 HTTPS = env.bool("DADC_HTTPS", default=False)
-BEHIND_PROXY = env.bool("DADC_PROXY", default=False)
+TRUSTED_PROXIES = _trusted_proxies(env("DADC_PROXY", default="0"))
 CSRF_TRUSTED_ORIGINS = env.list("DADC_ORIGINS", default=[])
 
 INSTALLED_APPS = [
@@ -275,9 +290,8 @@ if HTTPS:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https"
-if BEHIND_PROXY:
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # sign-in limits are by the address that the proxy saw
+# What a proxy forwards is read in one place, the web process (dadc_server/worker.py): what Django,
+# allauth and the websockets see as address and scheme is already the client's.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],

@@ -20,6 +20,7 @@ class Worker(UvicornWorker):
         # Frames are a few hundred bytes; compressing each costs more than it saves.
         "ws_per_message_deflate": False,
         "server_header": False,
-        "proxy_headers": settings.BEHIND_PROXY,
+        "proxy_headers": bool(settings.TRUSTED_PROXIES),
+        "forwarded_allow_ips": settings.TRUSTED_PROXIES,
         "timeout_graceful_shutdown": 8,
     }

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-# Answers a frame with its length and a page with the scheme it believes in.
+# Answers a frame with its length and a page with the scheme and the client it believes in.
 ECHO = """
 async def application(scope, receive, send):
     if scope["type"] == "websocket":
@@ -29,10 +29,14 @@ async def application(scope, receive, send):
             await send({"type": "websocket.send", "text": str(len(message["text"]))})
     elif scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": scope["scheme"].encode()})
+        seen = scope["scheme"] + " " + scope["client"][0]
+        await send({"type": "http.response.body", "body": seen.encode()})
     else:
         raise ValueError(scope["type"])
 """
+
+
+DIRECT = "http 127.0.0.1"
 
 
 class WebProcess:
@@ -98,21 +102,34 @@ def test_a_ten_megabyte_frame_closes_its_socket_with_1009(web: WebProcess) -> No
             client.recv(timeout=20)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
-    assert web.page()[0] == "http", "others are still served"
+    assert web.page()[0] == DIRECT, "others are still served"
 
 
 def test_the_server_does_not_tell_what_it_runs(web: WebProcess) -> None:
     assert "server" not in web.page()[1]
 
 
-def test_forwarded_headers_are_believed_only_behind_a_proxy(
-    web: WebProcess, tmp_path: Path
+FORWARDED = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+
+
+def test_forwarded_headers_are_not_believed_without_a_proxy(web: WebProcess) -> None:
+    assert web.page(**FORWARDED)[0] == DIRECT
+
+
+@pytest.mark.parametrize(
+    ("proxy", "seen"),
+    [
+        ("1", "https 192.0.2.7"),
+        ("10.0.0.0/8, 127.0.0.1", "https 192.0.2.7"),
+        ("198.51.100.1", DIRECT),
+    ],
+)
+def test_forwarded_headers_are_believed_from_the_proxy_alone(
+    proxy: str, seen: str, tmp_path: Path
 ) -> None:
-    forwarded = {"X-Forwarded-Proto": "https"}
-    assert web.page(**forwarded)[0] == "http"
-    behind_proxy = WebProcess(tmp_path, DADC_PROXY="1")
+    behind_proxy = WebProcess(tmp_path, DADC_PROXY=proxy)
     try:
-        assert behind_proxy.page(**forwarded)[0] == "https"
+        assert behind_proxy.page(**FORWARDED)[0] == seen
     finally:
         behind_proxy.end()
 
