@@ -140,7 +140,9 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
 
     def decide_together(example: Example) -> Any:
         both_voted.wait(10)
-        return decide(example)
+        settled = decide(example)
+        both_voted.wait(10)  # neither commits before the other has counted
+        return settled
 
     example = cast.submission(task, annotator)
     first, second = leases_of([validator, other_validator], task)
