@@ -23,7 +23,7 @@ from annotate.models import Example, Task
 from validate.decisions import ballot_of, weights
 from validate.models import Reliability, Vote
 from validate.policies import Bayes, posterior
-from validate.policies.trust import is_untrustworthy
+from validate.policies.trust import JUDGED_ANSWERS, is_untrustworthy, may_be_untrustworthy
 
 RECENT_ANSWERS = 25
 
@@ -169,12 +169,14 @@ def move(row: Reliability, before: Credit | None, after: Credit | None) -> None:
 def _quarantine(row: Reliability, task: Task) -> bool:
     """Put somebody into quarantine whom the rule calls for; the caller saves the row."""
     labels = len(task.config.file.label_values) if task.config else 0
-    if row.quarantined_at is not None or not is_untrustworthy(
+    if row.quarantined_at is not None or not may_be_untrustworthy(
         row.agreement, scored=row.scored, labels=labels
     ):
         return False
     if row.validator.imported:
         return False  # nobody asks them anything, and a log keeps the verdicts that it stands for
+    if not is_untrustworthy(_agreements(row), labels=labels):
+        return False
     row.quarantined_at = timezone.now()
     row.looked_again_at = None
     record_event(
@@ -185,6 +187,20 @@ def _quarantine(row: Reliability, task: Task) -> bool:
         data={"agreement": round(row.agreement, 2), "scored": row.scored},
     )
     return True
+
+
+def _agreements(row: Reliability) -> list[float]:
+    """How probable a person's latest scored answers are by what others say."""
+    votes = Vote.objects.filter(
+        validator_id=row.validator_id,
+        example__task_id=row.task_id,
+        agreement__isnull=False,
+        surplus=False,
+    )
+    if row.restarted_at is not None:
+        votes = votes.filter(created_at__gt=row.restarted_at)
+    agreements = votes.order_by("-id").values_list("agreement", flat=True)[:JUDGED_ANSWERS]
+    return [agreement for agreement in agreements if agreement is not None]
 
 
 # --- answers --------------------------------------------------------------------------------------

@@ -10,12 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 from numpy.random import Generator
 
 from validate.policies import Ballot, Bayes, Outcome, Policy, decide, posterior
-from validate.policies.trust import ABOVE_CHANCE, PRIOR_RIGHT, PRIOR_WRONG, is_untrustworthy
+from validate.policies.trust import (
+    ABOVE_CHANCE,
+    JUDGED_ANSWERS,
+    PRIOR_RIGHT,
+    PRIOR_WRONG,
+    is_untrustworthy,
+)
 
 QUARANTINE_WITHIN = 60
 
@@ -40,8 +47,9 @@ class Result:
     """What came of one simulation; shares of spammers and honest people within their first items.
 
     `precision`: of the verified, how many were right; `recall`: of those whose author was right,
-    how many were verified. `capable_caught`: of the honest people who are better than the line
-    that the rule draws, how many it put into quarantine all the same.
+    how many were verified. "In time" is within somebody's first 60 answers. `capable_caught`: of
+    the honest people who are better than the line that the rule draws, how many it put into
+    quarantine all the same.
     """
 
     votes_per_item: float
@@ -51,7 +59,9 @@ class Result:
     spammers_caught: float | None
     spammers_caught_in_time: float | None
     honest_caught: float
+    honest_caught_in_time: float
     capable_caught: float
+    capable_caught_in_time: float
 
 
 @dataclass(slots=True)
@@ -60,8 +70,7 @@ class _Person:
     spammer: bool
     alpha: float = PRIOR_RIGHT
     beta: float = PRIOR_WRONG
-    agreement: float = 0
-    scored: int = 0
+    agreements: list[float] = field(default_factory=list)
     answered: int = 0
     quarantined_after: int | None = None
 
@@ -72,10 +81,9 @@ class _Person:
     def learn(self, credit: float, agreement: float, labels: int) -> None:
         self.alpha += credit
         self.beta += 1 - credit
-        self.agreement += agreement
-        self.scored += 1
+        self.agreements.append(agreement)
         if self.quarantined_after is None and is_untrustworthy(
-            self.agreement, scored=self.scored, labels=labels
+            self.agreements[-JUDGED_ANSWERS:], labels=labels
         ):
             self.quarantined_after = self.answered
 
@@ -183,21 +191,22 @@ def _result(
     all_right = sum(item.truth == item.said for item, _ in outcomes)
     spammers = [person for person in people if person.spammer]
     honest = [person for person in people if not person.spammer]
-    caught = [person for person in spammers if person.quarantined_after is not None]
-    in_time = [p for p in caught if (p.quarantined_after or 0) <= QUARANTINE_WITHIN]
     capable = [person for person in honest if person.accuracy > 1 / pool.labels + ABOVE_CHANCE]
     return Result(
         votes_per_item=votes / len(outcomes),
         precision=right / max(1, len(verified)),
         recall=right / max(1, all_right),
         ambiguous=sum(o is Outcome.AMBIGUOUS for _, o in outcomes) / len(outcomes),
-        spammers_caught=len(caught) / len(spammers) if spammers else None,
-        spammers_caught_in_time=len(in_time) / len(spammers) if spammers else None,
+        spammers_caught=_share_caught(spammers) if spammers else None,
+        spammers_caught_in_time=_share_caught(spammers, QUARANTINE_WITHIN) if spammers else None,
         honest_caught=_share_caught(honest),
+        honest_caught_in_time=_share_caught(honest, QUARANTINE_WITHIN),
         capable_caught=_share_caught(capable),
+        capable_caught_in_time=_share_caught(capable, QUARANTINE_WITHIN),
     )
 
 
-def _share_caught(people: Sequence[_Person]) -> float:
-    caught = sum(person.quarantined_after is not None for person in people)
-    return caught / max(1, len(people))
+def _share_caught(people: Sequence[_Person], within: float = inf) -> float:
+    """Share of these people who were put into quarantine within so many of their answers."""
+    caught = [p for p in people if p.is_out and (p.quarantined_after or 0) <= within]
+    return len(caught) / max(1, len(people))

@@ -15,7 +15,7 @@ from tests.browser.test_looks import violations
 pytestmark = pytest.mark.browser
 
 
-# Once a server, not once a module: work that is stolen brings a worker back to a module it has left.
+# Once a server, not once a module: stolen work brings a worker back to a module it has left.
 @pytest.fixture(scope="session", autouse=True)
 def _cases(server: Server) -> None:
     subprocess.run(

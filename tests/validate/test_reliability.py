@@ -1,8 +1,10 @@
 """What is learnt about validators: credits, the rule for quarantine, and what follows from it."""
 
-import math
+import uuid
+from copy import copy
 
 import pytest
+import scipy.integrate
 import scipy.stats
 
 from accounts.models import Event, User
@@ -12,7 +14,14 @@ from tests import cast
 from validate import services
 from validate.models import AuthorShare, Reliability, Review, Vote
 from validate.policies import Ballot, Bayes, posterior
-from validate.policies.trust import interval, is_fast, is_untrustworthy, probability_below
+from validate.policies.trust import (
+    QUARANTINE_SCORED,
+    doubt,
+    interval,
+    is_fast,
+    is_untrustworthy,
+    may_be_untrustworthy,
+)
 from validate.quarantine import follow_quarantine, follow_quarantines, lift_quarantine
 from validate.standing_recount import recount, repair
 
@@ -27,10 +36,8 @@ def bayes_task(owner: User) -> Task:
 
 
 # --- pure -----------------------------------------------------------------------------------------
-def test_tail_and_interval_are_those_of_the_beta_distribution() -> None:
-    belief = scipy.stats.beta(38, 32)
-    assert math.isclose(probability_below(38, 32, 0.65), belief.cdf(0.65))
-    assert interval(38, 32) == pytest.approx(belief.interval(0.95))
+def test_the_interval_is_that_of_the_beta_distribution() -> None:
+    assert interval(38, 32) == pytest.approx(scipy.stats.beta(38, 32).interval(0.95))
 
 
 @pytest.mark.parametrize(
@@ -41,22 +48,37 @@ def test_tail_and_interval_are_those_of_the_beta_distribution() -> None:
         (30, 30, 2, True),
         (45, 15, 2, False),
         (2, 58, 10, True),
-        (12, 48, 10, False),  # 10 labels: twice as good as chance
+        (20, 40, 10, False),  # 10 labels: three times as good as chance
         (0, 80, 0, True),  # open answers
     ],
 )
 def test_quarantine_rule(right: int, wrong: int, labels: int, untrustworthy: bool) -> None:
-    assert is_untrustworthy(right, scored=right + wrong, labels=labels) == untrustworthy
+    assert is_untrustworthy([1] * right + [0] * wrong, labels=labels) == untrustworthy
 
 
-def test_the_rule_never_skips_a_tail_that_is_heavy_enough() -> None:
-    for right in range(0, 80, 3):
-        for wrong in range(20, 80, 3):
-            for labels in (0, 2, 3, 10):
-                bound = (1 / labels if labels else 0) + 0.15
-                surely = scipy.stats.beta.cdf(bound, 4 + right, 1 + wrong) > 0.95
-                said = is_untrustworthy(right, scored=right + wrong, labels=labels)
-                assert said == surely
+def test_doubt_is_bayes_rule_over_guessers_and_others() -> None:
+    """Two labels, 12 of 20 known answers right, integrated finely: a fifth guess at one half."""
+    above = scipy.stats.beta(8, 2)
+    among_others = scipy.integrate.quad(lambda p: above.pdf(p) * p**12 * (1 - p) ** 8, 0.5, 1)[0]
+    below_line = scipy.integrate.quad(lambda p: above.pdf(p) * p**12 * (1 - p) ** 8, 0.5, 0.65)[0]
+    guesses, scale = 0.2 * 0.5**20, 0.8 / above.sf(0.5)
+    exact = (guesses + scale * below_line) / (guesses + scale * among_others)
+    assert doubt([1] * 12 + [0] * 8, labels=2) == pytest.approx(exact, abs=0.02)
+
+
+def test_answers_nobody_can_check_say_nothing() -> None:
+    assert doubt([0.5] * 100, labels=2) == pytest.approx(doubt([], labels=2))
+    assert not is_untrustworthy([0.1] * 100, labels=10)
+
+
+def test_nobody_is_passed_over_who_is_doubted_enough() -> None:
+    for labels in (0, 2, 3, 10):
+        for n in (20, 40, 80, 200):
+            for right in range(n + 1):
+                for sure in (1, 0.9, 0.7) if labels else (1,):
+                    agreements = [sure] * right + [(1 - sure) / 9] * (n - right)
+                    if doubt(agreements, labels=labels) > 0.95:
+                        assert may_be_untrustworthy(sum(agreements), scored=n, labels=labels)
 
 
 def test_fast_answers() -> None:
@@ -131,10 +153,26 @@ def test_what_votes_weigh_is_kept_with_them(
 
 # --- quarantine -----------------------------------------------------------------------------------
 @pytest.fixture
-def suspect(bayes_task: Task, validator: User) -> Reliability:
+def suspect(bayes_task: Task, annotator: User, validator: User) -> Reliability:
     """A validator whose next wrong answer is one too many."""
+    wrong = QUARANTINE_SCORED - 1
+    example = cast.submission(bayes_task, annotator, 0, fooled=False)  # nobody is asked about it
+    examples = [copy(example) for _ in range(wrong)]
+    for each in examples:
+        each.pk, each.uid, each.client_id = None, uuid.uuid4(), uuid.uuid4()
+    Vote.objects.bulk_create(
+        Vote(
+            example=each,
+            validator=validator,
+            author=annotator,
+            label=example.label,
+            credit=0,
+            agreement=0,
+        )
+        for each in Example.objects.bulk_create(examples)
+    )
     return Reliability.objects.create(
-        task=bayes_task, validator=validator, alpha=8, beta=60, scored=58
+        task=bayes_task, validator=validator, alpha=8, beta=2 + wrong, scored=wrong
     )
 
 
@@ -267,4 +305,4 @@ def test_people_of_a_log_are_never_put_into_quarantine(
     cast.answer(validator, bayes_task, label=example.prediction)
     services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="clear")
     suspect.refresh_from_db()
-    assert (suspect.scored, suspect.quarantined_at) == (59, None)
+    assert (suspect.scored, suspect.quarantined_at) == (QUARANTINE_SCORED, None)
