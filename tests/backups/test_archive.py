@@ -1,0 +1,149 @@
+"""An archive is believed in nothing: neither its names nor its bytes nor that it is whole."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dadc_server.backups import archive
+from dadc_server.backups.archive import Manifest
+from dadc_server.backups.errors import BackupError
+
+DATABASE = b"every row" * 1000
+
+
+def silently(_: int) -> None:
+    pass
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A whole backup of a database and a model."""
+    files = {"database": tmp_path / "a", "artifacts/abc.model": tmp_path / "b"}
+    files["database"].write_bytes(DATABASE)
+    files["artifacts/abc.model"].write_bytes(b"weights")
+    manifest = Manifest(
+        made_at=datetime(2024, 1, 1, tzinfo=UTC),
+        code={},
+        engine="sqlite",
+        migrations=[],
+        rows={},
+        missing_artifacts=[],
+        members={name: archive.describe(path) for name, path in files.items()},
+    )
+    archive.write(tmp_path / "backup.tar.gz", manifest, files, silently)
+    return tmp_path / "backup.tar.gz"
+
+
+def rewritten(sound: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]) -> Path:
+    """The archive with its members changed by hand."""
+    with tarfile.open(sound) as tar:
+        members = [(entry, tar.extractfile(entry).read()) for entry in tar]
+    change(members)
+    file = sound.with_name("rewritten.tar")
+    with tarfile.open(file, "w") as tar:
+        for entry, content in members:
+            tar.addfile(entry, io.BytesIO(content))
+    return file
+
+
+def entry(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.size, made.type, made.linkname = size, kind, "/etc/passwd"
+    return made
+
+
+def test_what_goes_in_comes_out(sound: Path, tmp_path: Path) -> None:
+    counted: list[int] = []
+    manifest = archive.unpack(sound, tmp_path / "out", counted.append)
+    assert (tmp_path / "out" / "database").read_bytes() == DATABASE
+    assert (tmp_path / "out" / "artifacts" / "abc.model").read_bytes() == b"weights"
+    assert sum(counted) == manifest.total_size == len(DATABASE) + len(b"weights")
+    assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        entry("../../outside"),
+        entry("/etc/cron.d/job"),
+        entry("artifacts/../../outside"),
+        entry("artifacts/unlisted.model"),
+        entry("artifacts/abc.model"),
+        entry("artifacts/link", kind=tarfile.SYMTYPE),
+        entry("secret_key", kind=tarfile.FIFOTYPE),
+    ],
+    ids=lambda added: f"{added.name} {added.type!r}",
+)
+def test_nothing_but_what_the_manifest_names_is_unpacked(
+    sound: Path, tmp_path: Path, added: tarfile.TarInfo
+) -> None:
+    file = rewritten(sound, lambda members: members.append((added, b"")))
+    with pytest.raises(BackupError, match="which its list does not name"):
+        archive.unpack(file, tmp_path / "deep" / "out", silently)
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("name", ["../outside", "artifacts/../x", "/etc/passwd", "artifacts/.x"])
+def test_a_manifest_cannot_name_a_place_outside(sound: Path, tmp_path: Path, name: str) -> None:
+    def rename(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        text = members[0][1].replace(b"artifacts/abc.model", name.encode())
+        members[0] = (entry(archive.MANIFEST, len(text)), text)
+
+    with pytest.raises(BackupError, match="is no name of a backup's member"):
+        archive.unpack(rewritten(sound, rename), tmp_path / "out", silently)
+
+
+def test_a_changed_byte_is_noticed(sound: Path, tmp_path: Path) -> None:
+    def change(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        members[1] = (members[1][0], b"E" + members[1][1][1:])
+
+    with pytest.raises(BackupError, match="database is damaged"):
+        archive.unpack(rewritten(sound, change), tmp_path / "out", silently)
+
+
+def test_a_lost_member_is_noticed(sound: Path, tmp_path: Path) -> None:
+    file = rewritten(sound, lambda members: members.pop())
+    with pytest.raises(BackupError, match=r"artifacts/abc\.model is missing"):
+        archive.unpack(file, tmp_path / "out", silently)
+
+
+def test_half_a_file_is_no_backup(sound: Path, tmp_path: Path) -> None:
+    whole = sound.read_bytes()
+    for length in (0, 10, len(whole) // 3, len(whole) // 2):
+        sound.write_bytes(whole[:length])
+        with pytest.raises(BackupError, match=r"damaged|does not begin"):
+            archive.unpack(sound, tmp_path / f"out {length}", silently)
+
+
+def test_another_file_is_no_backup(tmp_path: Path) -> None:
+    other = tmp_path / "other.tar"
+    other.write_text("something else")
+    with pytest.raises(BackupError, match="damaged"):
+        archive.read_manifest(other)
+    with pytest.raises(BackupError, match="No such file"):
+        archive.read_manifest(tmp_path / "none.tar")
+    with tarfile.open(other, "w") as tar:
+        tar.addfile(entry("readme"))
+    with pytest.raises(BackupError, match="does not begin with a manifest"):
+        archive.read_manifest(other)
+
+
+def test_a_file_that_changes_while_it_is_read_fails_the_backup(sound: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    manifest = archive.unpack(sound, folder, silently)
+    (folder / "database").write_bytes(b"E" * len(DATABASE))
+    with pytest.raises(BackupError, match="database is damaged"):
+        archive.write(
+            tmp_path / "new.tar",
+            manifest,
+            {name: folder / name for name in manifest.members},
+            silently,
+        )
+    assert not (tmp_path / "new.tar").exists()
+    assert not list(tmp_path.glob(".*.part"))
