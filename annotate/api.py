@@ -143,7 +143,7 @@ class Predictions(APIView):
         task = task_or_404(request, slug)
         user = signed_in(request)
         key = f"user-{user.pk}" if user else f"address-{address_of(request)}"
-        pass_door("predict" if user else "sandbox-predict", key)
+        pass_door("predict" if user else "sandbox-predict", request, key)
         body = checked(PredictionRequest, request)
         target = open_target(task.pk)
         if target is None:
@@ -192,7 +192,8 @@ class Submissions(APIView):
     def post(self, request: Request, slug: str) -> Response:
         task = task_or_404(request, slug)
         participant = participant_of(request)
-        pass_door("sandbox-submit" if participant.sandbox else "submit", participant.key)
+        door = "sandbox-submit" if participant.sandbox else "submit"
+        pass_door(door, request, participant.key)
         body = checked(SubmissionRequest, request)
         example, new = services.submit(participant=participant, task_id=task.pk, **body)
         return Response(
@@ -296,7 +297,7 @@ class Retraction(APIView):
     )
     def post(self, request: Request, uid: UUID) -> Response:
         participant = participant_of(request)
-        pass_door("submit", participant.key)
+        pass_door("write", request, participant.key)
         return Response(ExampleSerializer(services.retract(participant=participant, uid=uid)).data)
 
 
@@ -316,7 +317,7 @@ class Explanation(APIView):
     )
     def post(self, request: Request, uid: UUID) -> Response:
         participant = participant_of(request)
-        pass_door("submit", participant.key)
+        pass_door("write", request, participant.key)
         body = checked(ExplanationRequest, request)
         example = services.explain(participant=participant, uid=uid, **body)
         return Response(ExampleSerializer(example).data)

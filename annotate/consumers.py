@@ -11,9 +11,12 @@ from uuid import UUID
 
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 
+from accounts.addresses import address_of
 from accounts.bridge import in_database_thread
-from accounts.limits import wait_for
+from accounts.buckets import Meter
+from accounts.limits import Passage, wait_for
 from accounts.models import User, WorkSession
 from accounts.receivers import SESSION_KEY
 from accounts.services import guest_session
@@ -27,6 +30,7 @@ from annotate.queries import Participant, participant_key, progress_of, visible_
 log = structlog.get_logger(__name__)
 
 NOT_FOUND = 4404
+MOST_SUBMISSIONS = 32  # of one socket under way at once; it is read no further meanwhile
 LONGEST_THOUGHT = 3600.0  # seconds between two submissions that still count as time spent
 
 
@@ -48,6 +52,14 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         visit = self.scope["session"].get(SESSION_KEY)
         self._visit = WorkSession(pk=UUID(visit)) if self.user and visit else None
         self._draw_key = participant_key(self.user, self.guest)
+        self._address = address_of(self.scope)
+        self._to_predict = Passage(
+            "predict" if self.user else "sandbox-predict",
+            # A script without a cookie has nothing but its address.
+            person=self._draw_key if self.user or self.guest else f"address-{self._address}",
+            address=self._address,
+        )
+        self._frames = Meter(settings.LIMITS["frame"].person)
         self.task = await in_database_thread(visible_task, user, slug)
         await self.accept()
         if self.task is None:
@@ -69,6 +81,11 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             await asyncio.wait(self._submissions, timeout=10)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        # While this waits nothing more is read from the connection: a flood slows itself down.
+        if pause := self._frames.count():
+            await asyncio.sleep(pause)
+        if len(self._submissions) >= MOST_SUBMISSIONS:
+            await asyncio.wait(self._submissions, return_when=asyncio.FIRST_COMPLETED)
         try:
             if text_data is None:
                 raise protocol.BadFrame("Frames are texts.")
@@ -104,6 +121,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 raise Refused("no_open_round", "No round of this task is open right now.")
             if self.user is None:
                 services.require_sandbox(target.config.file)
+            if wait := await self._to_predict.wait():
+                raise TooBusy(int(wait * 1000) + 1)
             model = target.model_for(self._draw_key)
             engine = already_open(model)
             if engine is None:
@@ -154,7 +173,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
     ) -> tuple[Example, dict[str, Any]]:
         participant = self._participant()
         door = "sandbox-submit" if participant.sandbox else "submit"
-        if wait := wait_for(door, participant.key):
+        if wait := wait_for(door, person=participant.key, address=self._address):
             raise TooBusy(int(wait * 1000) + 1)
         example, _ = services.submit(
             participant=participant,

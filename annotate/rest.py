@@ -9,6 +9,7 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
+from accounts.addresses import address_of
 from accounts.limits import wait_for
 from accounts.models import User, WorkSession
 from accounts.receivers import SESSION_KEY
@@ -26,9 +27,10 @@ class TooManyRequests(Refused):
         self.retry_ms = int(seconds * 1000) + 1
 
 
-def pass_door(door: str, key: str) -> None:
-    """Count one passage; TooManyRequests when the bucket is empty."""
-    if wait := wait_for(door, key):
+def pass_door(door: str, request: Request, person: str = "") -> None:
+    """Count one passage of this person and of their address; TooManyRequests when one has had its
+    share."""
+    if wait := wait_for(door, person=person, address=address_of(request)):
         raise TooManyRequests(wait)
 
 

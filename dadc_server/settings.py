@@ -13,6 +13,7 @@
 | DADC_PROXY | 0 | whose X-Forwarded-Proto and -For are believed: 1 this machine, or addresses |
 | DADC_EMAIL_URL | (empty) | smtp://…; empty: no mail is sent and no address need be proven |
 | DADC_EMAIL_FROM | DADC Server <noreply@localhost> | sender of mail |
+| DADC_LIMITS | (empty) | doors that open more or less often: `submit=20/1 vote@address=400/40` |
 | DADC_DATABASE_THREADS | 8 | threads of a web process that each keep one database connection |
 | DADC_LOG_LEVEL | INFO | |
 """
@@ -27,6 +28,8 @@ from pathlib import Path
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+
+from accounts.doors import parse_doors
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -175,9 +178,10 @@ if REDIS_URL:
     }
     CACHES = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "dadc_server.cache.RedisOrMemory",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": "dadc",
+            "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
         }
     }
 else:
@@ -239,6 +243,18 @@ else:
     ACCOUNT_LOGIN_METHODS = {"username"}
     ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 DEFAULT_FROM_EMAIL = env("DADC_EMAIL_FROM", default="DADC Server <noreply@localhost>")
+
+# --- limits -------------------------------------------------------------------------------------
+try:
+    LIMITS = parse_doors(env("DADC_LIMITS", default=""))
+except ValueError as error:
+    raise ImproperlyConfigured(f"DADC_LIMITS: {error}") from error
+# Sign-in has limits of its own (allauth). A class behind one address signs in within a minute.
+ACCOUNT_RATE_LIMITS = {
+    "login": "120/m/ip",
+    "login_failed": "60/m/ip,5/5m/key",
+    "signup": "60/m/ip",
+}
 
 # --- scripts ------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

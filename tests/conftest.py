@@ -14,6 +14,7 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.db import connections
 
+from accounts.limits import forget_limits
 from accounts.models import User
 from annotate import inference, live
 from annotate.models import Task
@@ -70,6 +71,7 @@ def own_world(settings: Any, tmp_path: Path) -> Iterator[None]:
     yield
     inference.forget_models()
     live.forget_targets()
+    forget_limits()
     cache.clear()
 
 

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from annotate.api import LabelSerializer
 from annotate.errors import Refused
+from annotate.queries import participant_key
 from annotate.rest import asked, checked, pass_door, person, task_or_404
 from validate import services
 from validate.models import Lease
@@ -112,6 +113,7 @@ class NextItem(APIView):
     )
     def post(self, request: Request, slug: str) -> Response:
         task, validator = task_or_404(request, slug), person(request)
+        pass_door("next", request, participant_key(validator, None))
         query = asked(NextQuery, request)
         lease = services.next_item(validator=validator, task=task, after=query.get("after"))
         if lease is None:
@@ -129,7 +131,7 @@ class Undo(APIView):
     )
     def post(self, request: Request, slug: str) -> Response:
         task, validator = task_or_404(request, slug), person(request)
-        pass_door("vote", f"user-{validator.pk}")
+        pass_door("write", request, participant_key(validator, None))
         lease = services.undo(validator=validator, task=task)
         return Response({**_item(lease), "progress": progress_of(validator, task)})
 
@@ -154,7 +156,7 @@ class CastVote(APIView):
     )
     def post(self, request: Request, lease: UUID) -> Response:
         validator = person(request)
-        pass_door("vote", f"user-{validator.pk}")
+        pass_door("vote", request, participant_key(validator, None))
         vote = services.vote(validator=validator, lease_id=lease, **checked(VoteRequest, request))
         task = vote.example.task
         body: dict[str, Any] = {}
@@ -177,7 +179,9 @@ class Heartbeat(APIView):
         responses=ExtendedSerializer,
     )
     def post(self, request: Request, lease: UUID) -> Response:
-        kept = services.extend(validator=person(request), lease_id=lease)
+        validator = person(request)
+        pass_door("write", request, participant_key(validator, None))
+        kept = services.extend(validator=validator, lease_id=lease)
         return Response(ExtendedSerializer(kept).data)
 
 
@@ -189,6 +193,8 @@ class Release(APIView):
         responses={204: OpenApiResponse(description="Given back.")},
     )
     def post(self, request: Request, lease: UUID) -> Response:
+        validator = person(request)
+        pass_door("write", request, participant_key(validator, None))
         body = checked(ReleaseRequest, request)
-        services.release(validator=person(request), lease_id=lease, skip=body["skip"])
+        services.release(validator=validator, lease_id=lease, skip=body["skip"])
         return Response(status=status.HTTP_204_NO_CONTENT)

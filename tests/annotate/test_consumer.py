@@ -1,6 +1,8 @@
 """The annotator's websocket, spoken as a page speaks it."""
 
+import asyncio
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +13,7 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import AnonymousUser
 
+from accounts.doors import Door, Rate
 from accounts.models import User
 from accounts.transactions import durable
 from annotate import live, rounds
@@ -43,12 +46,13 @@ class Page:
 
 @asynccontextmanager
 async def page(
-    task: Task, user: User | None = None, guest: str | None = None
+    task: Task, user: User | None = None, guest: str | None = None, address: str = "127.0.0.1"
 ) -> AsyncIterator[Page]:
     scope = {
         "type": "websocket",
         "path": f"/ws/tasks/{task.slug}/",
         "headers": [],
+        "client": (address, 4711),
         "url_route": {"kwargs": {"slug": task.slug}},
         "user": user or AnonymousUser(),
         "session": {"guest": guest} if guest else {},
@@ -115,6 +119,53 @@ async def test_a_submission_is_accepted_once(
     example = await Example.objects.aget()
     assert example.probes == 1
     assert example.seconds is not None
+
+
+async def test_a_stroke_too_many_is_told_to_come_again(
+    task: Task, annotator: User, settings: Any
+) -> None:
+    slow = Door(person=Rate(1, 4), address=Rate(100, 100))
+    settings.LIMITS = {**settings.LIMITS, "predict": slow}
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        await opened.send(type="predict", seq=1, input=cast.drawing(1))
+        await opened.receive("prediction")
+        await opened.send(type="predict", seq=2, input=cast.drawing(2))
+        busy = await opened.receive("busy")
+        assert busy["seq"] == 2
+        assert 0 < busy["retry_ms"] <= 251
+        await asyncio.sleep(busy["retry_ms"] / 1000)
+        await opened.send(type="predict", seq=3, input=cast.drawing(2))
+        assert (await opened.receive("prediction"))["seq"] == 3
+
+
+async def test_guests_with_fresh_cookies_share_their_address(task: Task, settings: Any) -> None:
+    door = Door(person=Rate(1, 0.01), address=Rate(2, 0.01))
+    settings.LIMITS = {**settings.LIMITS, "sandbox-submit": door}
+    answers = []
+    for seed in range(3):
+        async with page(task, guest=str(uuid.uuid4()), address="10.1.2.3") as opened:
+            await opened.receive("ready")
+            await opened.send(
+                type="submit", client_id=str(uuid.uuid4()), input=cast.drawing(seed), label="3"
+            )
+            answers.append(json.loads((await opened.socket.receive_output(5))["text"])["type"])
+    assert answers == ["accepted", "accepted", "busy"]
+
+
+async def test_a_flood_of_frames_is_read_more_slowly(
+    task: Task, annotator: User, settings: Any
+) -> None:
+    rate = Rate(5, 50)
+    settings.LIMITS = {**settings.LIMITS, "frame": Door(person=rate, address=rate)}
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        began = time.monotonic()
+        for _ in range(25):
+            await opened.send_text("{")
+        for _ in range(25):
+            await opened.receive("error")
+        assert time.monotonic() - began > 0.35
 
 
 async def test_only_the_newest_waiting_prediction_is_answered(task: Task, annotator: User) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from rest_framework.test import APIClient
 
-from accounts import limits
+from accounts.doors import Door, Rate
 from accounts.models import User
 from accounts.services import create_token
 from annotate import queries
@@ -135,7 +136,8 @@ def test_a_query_that_makes_no_sense_is_refused(
 def test_who_is_too_fast_is_told_how_long_to_wait(
     task: Task, guest: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(limits.DOORS, "sandbox-predict", (1, 0.1))
+    slow = Door(person=Rate(1, 0.1), address=Rate(100, 100))
+    monkeypatch.setitem(django_settings.LIMITS, "sandbox-predict", slow)
     call = "/api/v1/tasks/digits/predictions/"
     assert guest.post(call, {"input": cast.drawing(1)}).status_code == 200
 

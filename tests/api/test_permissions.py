@@ -8,13 +8,14 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from accounts import limits
+from accounts import doors
 from annotate.models import Task
 from tests import cast
 from validate import services as validation
@@ -180,8 +181,7 @@ def clients(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[dict[str, Client], dict[str, str]]:
     """A signed-in client for each role, and the ids of the example and the lease."""
-    for door in limits.DOORS:
-        monkeypatch.setitem(limits.DOORS, door, (10**6, 1e6))
+    monkeypatch.setattr(settings, "LIMITS", doors.OFF)
     olive = get_user_model().objects.get(username="olive")
     cast.digits_task(olive, slug="secret", public=False)
     cast.fixed_model(task, seed=1)

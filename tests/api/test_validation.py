@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts.doors import Door, Rate
 from accounts.models import User
 from annotate import rounds
 from annotate.config import parse_task_file
@@ -227,3 +228,19 @@ def test_a_question_comes_without_the_answer_that_was_given(
     item = as_user(validator).post("/api/v1/tasks/qa/validations/next/").json()
 
     assert item["input"] == asked
+
+
+def test_asking_too_fast_has_a_limit_of_its_own(
+    example: Example, validator: User, as_user: AsUser, settings: Any
+) -> None:
+    door = Door(person=Rate(1, 0.1), address=Rate(100, 100))
+    settings.LIMITS = {**settings.LIMITS, "next": door}
+    client = as_user(validator)
+    lease = client.post(NEXT).json()["lease"]
+
+    refused = client.post(NEXT)
+
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "too_many_requests"
+    assert 8 <= int(refused["Retry-After"]) <= 10
+    assert client.post(vote_on(lease), {"label": "3"}).status_code == 200
