@@ -101,8 +101,11 @@ def running(
 
 
 @contextlib.contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """A new cluster under `folder`, quick to write and lost on a crash; yields its address."""
+def postgresql(folder: Path, *, durable: bool = False) -> Iterator[str]:
+    """A new cluster under `folder`, quick to write and lost on a crash; yields its address.
+
+    With `durable` it writes as an operator's does: a commit is on the disk before it is told.
+    """
     user = unprivileged_user()
     how = identity(user)
     home = folder / "postgresql"
@@ -134,13 +137,16 @@ def postgresql(folder: Path) -> Iterator[str]:
         "max_connections": 200,
         "shared_buffers": "128MB",
         "dynamic_shared_memory_type": "mmap",  # nothing is left behind outside the folder
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
-        "wal_level": "minimal",
-        "max_wal_senders": 0,
-        "autovacuum_naptime": "5min",
     }
+    if not durable:
+        settings |= {
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "wal_level": "minimal",
+            "max_wal_senders": 0,
+            "autovacuum_naptime": "5min",
+        }
     command = [find_program("postgres"), "-D", str(data)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
@@ -189,6 +195,16 @@ def private_services() -> Iterator[dict[str, str]]:
         folder = Path(name)
         folder.chmod(0o711)  # the user who runs PostgreSQL must reach its own folder below
         with postgresql(folder) as database, redis(folder) as channel_layer:
+            yield {"TEST_DATABASE_URL": database, "TEST_REDIS_URL": channel_layer}
+
+
+@contextlib.contextmanager
+def durable_services() -> Iterator[dict[str, str]]:
+    """The same two, for measurements and crashes: PostgreSQL's files are on a disk."""
+    with tempfile.TemporaryDirectory(prefix="dadc-durable-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        with postgresql(folder, durable=True) as database, redis(folder) as channel_layer:
             yield {"TEST_DATABASE_URL": database, "TEST_REDIS_URL": channel_layer}
 
 

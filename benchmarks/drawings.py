@@ -1,0 +1,75 @@
+"""Distinct drawings, as the page sends them: made once, kept in the cache folder.
+
+Every one is a real digit (scikit-learn's) redrawn by another hand, 112 pixels a side, RGBA like
+any canvas. There are more of them than a process remembers answers to, and a run takes them in
+turn, so that the prediction cache never answers.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+# More than annotate.inference.CACHED_PREDICTIONS, which forgets the least recently used.
+COUNT = 56_000
+SIDE = 112
+SEED = 7
+
+
+def cache_folder() -> Path:
+    """Where what is costly to make is kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "dadc-benchmarks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def pool() -> Path:
+    """The file of drawings, a label and a base64 PNG a line; made when it is missing."""
+    path = cache_folder() / f"drawings-{COUNT}-{SEED}.txt"
+    if not path.exists():
+        print(f"Making {COUNT} drawings (once; about a minute)", flush=True)
+        making = path.with_suffix(f".{os.getpid()}")
+        with making.open("w") as file:
+            file.writelines(f"{label} {png}\n" for label, png in islice(_redrawn(), COUNT))
+        making.replace(path)
+    return path
+
+
+def take(first: int, count: int) -> list[tuple[str, str]]:
+    """That many drawings from the pool's `first` on, round and round: label and base64 PNG."""
+    first %= COUNT
+    with pool().open() as file:
+        lines = list(islice(file, first, first + count))
+    if len(lines) < count:
+        with pool().open() as file:
+            lines += list(islice(file, count - len(lines)))
+    return [(label, png) for label, _, png in (line.rstrip().partition(" ") for line in lines)]
+
+
+def _redrawn() -> Iterator[tuple[str, str]]:
+    from ml.digits import load_sklearn
+    from ml.warps import augment
+
+    rng = np.random.default_rng(SEED)
+    digits = load_sklearn()
+    while True:
+        for rows in np.array_split(rng.permutation(len(digits)), 14):
+            for drawn, label in zip(augment(digits.x[rows], rng), digits.y[rows], strict=True):
+                if drawn.max() > 0.5:  # the thinnest pens leave nothing to read
+                    yield str(label), base64.b64encode(_canvas_png(drawn)).decode()
+
+
+def _canvas_png(drawn: np.ndarray) -> bytes:
+    large = Image.fromarray(drawn).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    pen = np.clip((np.asarray(large) - 0.5) * 4 + 0.5, 0, 1)  # a pen's edge is a pixel or two wide
+    stream = BytesIO()
+    Image.fromarray(np.rint(pen * 255).astype(np.uint8)).convert("RGBA").save(stream, "PNG")
+    return stream.getvalue()

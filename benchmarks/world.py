@@ -1,0 +1,153 @@
+"""What a measured server knows, made by a process of its own: `python -m benchmarks.world SPEC`.
+
+SPEC is JSON: how many annotators and validators, how many examples wait for votes, and what the
+task file changes. Prints JSON: the cookies of a real session of each of these people, and the true
+labels of what waits. The model is trained for a few seconds: its net, and so its cost, is the one
+that `manage.py bootstrap` trains for a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+AUTHORS = 100
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    spec = json.loads(sys.argv[1])
+    call_command("migrate", verbosity=0, interactive=False)
+    task = _task(spec.get("task", {}))
+    sessions = {
+        role: [_session(f"{role}-{n}", role) for n in range(spec.get(f"{role}s", 0))]
+        for role in ("annotator", "validator")
+    }
+    truth = _fill_queue(task, spec.get("waiting", 0))
+    if truth:
+        call_command("recompute", verbosity=0)  # rows that came past the services are counted too
+    print(json.dumps({"sessions": sessions, "truth": truth}))
+
+
+def _task(changes: dict[str, Any]) -> Any:
+    """The library's digits task, its round open with a model of the usual net."""
+    from django.conf import settings
+
+    from accounts.transactions import durable
+    from annotate.config import parse_task_file
+    from annotate.rounds import load_task, open_next_round, register_model
+    from dadc_server.bootstrap import LIBRARY
+
+    file = {**yaml.safe_load((LIBRARY / "digits.yaml").read_text()), **changes}
+    task, is_new = load_task(file=parse_task_file(file))
+    if is_new:
+        folder = _trained_model()
+        shutil.copytree(folder, settings.ARTIFACT_DIR, dirs_exist_ok=True)
+        made = json.loads((folder / "model.json").read_text())
+        with durable():
+            open_next_round(task=task, models=[register_model(task=task, **made)])
+    return task
+
+
+def _trained_model() -> Path:
+    """A folder with the artifact of a model, kept in the cache folder with its base data."""
+    from benchmarks.drawings import cache_folder
+    from dadc_server.bootstrap import DIGITS
+    from ml import artifacts, digits
+    from ml.training import train_base
+    from training.base_data import BaseData, store
+
+    folder = cache_folder() / "model"
+    if not (folder / "model.json").exists():
+        labels = [str(digit) for digit in range(10)]
+        train, held_out = digits.split_clean(digits.load_sklearn(), 0)
+        result = train_base(train, seed=0, epochs=2)
+        folder.mkdir(exist_ok=True)
+        saved = artifacts.save(result.net, net_name=DIGITS, folder=folder, labels=labels)
+        base = store(BaseData(train, held_out), folder)
+        config = {**result.config, "labels": labels, "base": base}
+        made = {"artifact": saved.path.name, "sha256": saved.sha256, "config": config}
+        (folder / "model.json").write_text(json.dumps(made))
+    return folder
+
+
+def _session(name: str, role: str) -> str:
+    """The Cookie header of somebody who has signed in, except for the password's half second."""
+    from django.conf import settings
+    from django.contrib.auth import login
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.http import HttpRequest
+
+    from accounts.services import create_user
+
+    request = HttpRequest()
+    request.session = SessionStore()
+    user = create_user(username=name, role=role)
+    login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+    request.session.save()
+    csrf = secrets.token_hex(16)
+    return f"{settings.SESSION_COOKIE_NAME}={request.session.session_key}; csrftoken={csrf}"
+
+
+def _fill_queue(task: Any, waiting: int) -> dict[str, str]:
+    """Examples that claim to have fooled the model, of many authors, all waiting for votes."""
+    from accounts.services import create_user
+    from annotate.inputs import prepare
+    from annotate.models import Example
+    from benchmarks.drawings import take
+    from validate.models import QueueItem
+
+    if not waiting:
+        return {}
+    authors = [create_user(username=f"author-{n}") for n in range(AUTHORS)]
+    round_ = task.rounds.get(status="open")
+    model = round_.targets.get()
+    examples = []
+    for n, (label, png) in enumerate(take(0, waiting)):
+        prepared = prepare("image", {"png": png})
+        examples.append(
+            Example(
+                task=task,
+                config=task.config,
+                round=round_,
+                model=model,
+                author=authors[n % AUTHORS],
+                input=prepared.stored,
+                input_hash=prepared.key,
+                label=label,
+                prediction=str((int(label) + 1) % 10),
+                fooled=True,
+                queued=True,
+            )
+        )
+    Example.objects.bulk_create(examples, batch_size=500)
+    QueueItem.objects.bulk_create(
+        (
+            QueueItem(
+                example=example,
+                task=task,
+                author_id=example.author_id,
+                priority=0,
+                votes_wanted=2,
+            )
+            for example in examples
+        ),
+        batch_size=500,
+    )
+    return {str(example.uid): example.label for example in examples}
+
+
+if __name__ == "__main__":
+    main()
