@@ -6,6 +6,7 @@ the new round, while requests that are under way finish on the old one.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from annotate.errors import Refused
 from annotate.inputs import Prepared, image_key, read_image
 from annotate.models import ModelVersion
 from ml.backends import Backend, open_backend
-from ml.batcher import Batcher, Busy, Late, PredictionCache
+from ml.batcher import Busy, Late, PredictionCache
+from ml.breaker import Breaker, Unavailable
 
 DEADLINE = 5.0
 CACHED_PREDICTIONS = 50_000
@@ -40,22 +42,32 @@ class LiveModel:
     def __init__(self, backend: Backend, sha256: str) -> None:
         self.backend = backend
         self.sha256 = sha256
-        self._batcher: Batcher[object, Answer] = Batcher(self._answer_batch, name=sha256[:8])
+        self._breaker: Breaker[object, Answer] = Breaker(
+            self._answer_batch, hang_after=DEADLINE, name=sha256[:8]
+        )
 
     def predict_one(self, prepared: Prepared) -> Answer:
-        """The model's answer to one input; no pass when it has just been asked the same."""
+        """The model's answer to one input, for a thread without an event loop; as `predict`.
+
+        No pass when it has just been asked the same. Otherwise it joins the batches: a model that
+        hangs must not hold the threads that speak with the database.
+        """
         assert prepared.array is not None
-        return self._predict([prepared.array])[0]
+        row = _cache.get(self.sha256, image_key(prepared.array))
+        return self._answer(row) if row is not None else asyncio.run(self.predict(prepared.array))
 
     async def predict(self, input: object) -> Answer:
-        """Answer a raw input in a batch with everybody else's; decoding is off the event loop too.
+        """Answer a raw or decoded input in a batch with everybody else's, off the event loop.
 
-        Refused with code "busy" (and `retry_ms`) when too many wait, "late" past the deadline.
+        Refused with code "busy" (and `retry_ms`) when too many wait, "late" past the deadline,
+        "model_unavailable" (and `retry_ms`) at once while the model hangs.
         """
         try:
-            return await self._batcher.submit(input, timeout=DEADLINE)
+            return await self._breaker.submit(input, timeout=DEADLINE)
         except Busy as busy:
             raise TooBusy(busy.retry_ms) from busy
+        except Unavailable as unavailable:
+            raise ModelUnavailable(unavailable.retry_ms) from unavailable
         except Late as late:
             raise Refused(
                 "late", "The model did not answer in time: try again.", status=503
@@ -66,7 +78,7 @@ class LiveModel:
         read: list[NDArray[np.float32] | Exception] = []
         for input in inputs:
             try:
-                read.append(read_image(input))
+                read.append(input if isinstance(input, np.ndarray) else read_image(input))
             except Refused as refused:
                 read.append(refused)
         answers = iter(self._predict([item for item in read if isinstance(item, np.ndarray)]))
@@ -96,6 +108,18 @@ class TooBusy(Refused):
 
     def __init__(self, retry_ms: int) -> None:
         super().__init__("busy", "Many people are drawing right now: trying again.", status=503)
+        self.retry_ms = retry_ms
+
+
+class ModelUnavailable(Refused):
+    """The model hangs; it is tried again in `retry_ms`."""
+
+    def __init__(self, retry_ms: int) -> None:
+        super().__init__(
+            "model_unavailable",
+            "The model does not answer at the moment. Your work is kept, and it is asked again.",
+            status=503,
+        )
         self.retry_ms = retry_ms
 
 

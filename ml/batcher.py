@@ -150,13 +150,22 @@ class Batcher(Generic[T, R]):
             worker.join(wait)
         return worker is None or not worker.is_alive()
 
+    @property
+    def running_for(self) -> float:
+        """For how many seconds the present batch has been running; 0 while none does."""
+        return time.monotonic() - self._running_since if self._running else 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not (self._waiting or self._running)
+
     def stats(self) -> BatcherStats:
         """The counters now, read without a lock: neighbours may be one item apart."""
-        running = self._running
         return BatcherStats(
             waiting=len(self._waiting),
-            running=running,
-            running_for=time.monotonic() - self._running_since if running else 0.0,
+            running=self._running,
+            running_for=self.running_for,
             submitted=self._submitted,
             **self._ended,
             refused=self._refused,
@@ -189,9 +198,8 @@ class Batcher(Generic[T, R]):
 
     def _retry_ms(self) -> int:
         """About how long the queue takes to be worked off, judged by the batches so far."""
-        now_running = time.monotonic() - self._running_since if self._running else 0.0
         rounds = len(self._waiting) / self.max_batch
-        seconds = rounds * max(self._batch_seconds, now_running)
+        seconds = rounds * max(self._batch_seconds, self.running_for)
         return round(min(max(seconds * 1000, MIN_RETRY_MS), MAX_RETRY_MS))
 
     def _work(self) -> None:

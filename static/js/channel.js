@@ -4,7 +4,14 @@ import { ReconnectingSocket } from "./socket.js";
 const PREDICT_EVERY_MS = 50; // at most 20 a second over the websocket
 const PREDICT_EVERY_REST_MS = 300;
 const FAILURES_BEFORE_REST = 2;
-const TRANSIENT = new Set(["busy", "late", "submission_failed", "too_many_requests"]);
+const TRANSIENT = new Set([
+  "busy",
+  "late",
+  "model_unavailable",
+  "prediction_failed",
+  "submission_failed",
+  "too_many_requests",
+]);
 const FIRST_RETRY_MS = 2_000;
 const LONGEST_RETRY_MS = 30_000;
 
@@ -162,7 +169,10 @@ export class TaskChannel extends EventTarget {
   #predictRefused(refusal) {
     if (refusal.code === "busy") this.#wait(refusal.retry_ms ?? FIRST_RETRY_MS);
     else if (refusal.seq < this.#seq || refusal.seq <= this.#forgotten) return;
-    else this.#tell("unreadable", refusal);
+    else {
+      this.#tell("unreadable", refusal);
+      if (TRANSIENT.has(refusal.code)) this.#wait(refusal.retry_ms ?? FIRST_RETRY_MS);
+    }
   }
 
   // --- submissions ------------------------------------------------------------------------------

@@ -1,0 +1,116 @@
+"""A circuit breaker around a batcher: a run that hangs is left behind, not waited for by everybody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from ml.batcher import Batcher, BatcherStats, Late
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+FIRST_PAUSE: Final = 2.0
+LONGEST_PAUSE: Final = 60.0
+# A thread that hangs cannot be ended: so many may, before no further one is risked.
+MOST_HANGING: Final = 4
+TRIAL_RETRY_MS: Final = 1_000
+
+
+class Unavailable(Exception):
+    """The run hangs; the next trial is in `retry_ms` milliseconds."""
+
+    def __init__(self, retry_ms: int) -> None:
+        super().__init__(f"the run hangs; try again in {retry_ms} ms")
+        self.retry_ms = retry_ms
+
+
+class Breaker(Generic[T, R]):
+    """A batcher whose run may hang: then callers are refused at once, and a new thread is tried.
+
+    A run that takes longer than `hang_after` seconds opens the circuit. After a pause, doubled each
+    time up to a minute, one item is tried on a new thread; its end, also by an error, closes the
+    circuit. May be used from any number of event loops and threads.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[T]], Sequence[R | Exception]],
+        *,
+        hang_after: float,
+        name: str = "batcher",
+        first_pause: float = FIRST_PAUSE,
+    ) -> None:
+        self.name = name
+        self._run = run
+        self._hang_after = hang_after
+        self._first_pause = first_pause
+        self._lock = threading.Lock()
+        self._batcher: Batcher[T, R] = Batcher(run, name=name)
+        self._hanging: list[Batcher[T, R]] = []
+        self._pause = first_pause
+        self._retry_at: float | None = None  # while the circuit is open
+        self._on_trial = False
+
+    async def submit(self, item: T, *, timeout: float) -> R:  # noqa: ASYNC109 (the item's deadline)
+        """The item's output, as `Batcher.submit`; raises Unavailable while the circuit is open."""
+        batcher = self._closed_circuit()
+        try:
+            output = await batcher.submit(item, timeout=timeout)
+        except Late:
+            raise
+        except Exception:
+            self._ended(batcher)
+            raise
+        self._ended(batcher)
+        return output
+
+    def stats(self) -> BatcherStats:
+        """The counters of the batcher in use."""
+        return self._batcher.stats()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last run that was tried hangs, as far as anybody has noticed."""
+        return self._retry_at is not None or self._batcher.running_for > self._hang_after
+
+    def _closed_circuit(self) -> Batcher[T, R]:
+        """The batcher to ask, a new one if its turn has come; raises Unavailable otherwise."""
+        with self._lock:
+            now = time.monotonic()
+            if self._retry_at is None and self._batcher.running_for > self._hang_after:
+                self._open(now)
+            if self._retry_at is not None:
+                self._try_anew(now)
+            elif self._on_trial and not self._batcher.is_idle:  # idle: its caller went away
+                raise Unavailable(TRIAL_RETRY_MS)
+            return self._batcher
+
+    def _ended(self, batcher: Batcher[T, R]) -> None:
+        """Close the circuit when it was the trial that ended."""
+        if self._on_trial:
+            with self._lock:
+                if batcher is self._batcher:
+                    self._on_trial, self._pause = False, self._first_pause
+
+    def _open(self, now: float) -> None:
+        self._batcher.close()
+        self._hanging.append(self._batcher)
+        self._on_trial = False
+        self._retry_at = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _try_anew(self, now: float) -> None:
+        """Replace the batcher that hangs; the caller's item is the trial."""
+        assert self._retry_at is not None
+        if now < self._retry_at:
+            raise Unavailable(round((self._retry_at - now) * 1000) + 1)
+        self._hanging = [batcher for batcher in self._hanging if batcher.running_for]
+        if len(self._hanging) >= MOST_HANGING:
+            self._retry_at = now + self._pause
+            raise Unavailable(round(self._pause * 1000))
+        self._batcher = Batcher(self._run, name=self.name)
+        self._retry_at = None
+        self._on_trial = True
