@@ -37,6 +37,10 @@ LONGEST_THOUGHT = 3600.0  # seconds between two submissions that still count as 
 class AnnotateConsumer(AsyncWebsocketConsumer):
     """One open page: at most one prediction is under way, and only the newest one waits."""
 
+    # Hints reach the process, which tells its pages (annotate.live): a subscription for each socket
+    # would cost a round trip at every opening, and refuse it while Redis is away.
+    channel_layer_alias = "none"
+
     async def connect(self) -> None:
         self.task: Task | None = None
         self._waiting: protocol.Predict | None = None
@@ -66,16 +70,14 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             await self._error(Refused("not_found", "There is no such task."))
             await self.close(NOT_FOUND)
             return
-        await self.channel_layer.group_add(live.group_of(slug), self.channel_name)
         await self._ready(self.task)
-        live.page_opened(self.task)
+        live.page_opened(self.task, self)
 
     async def disconnect(self, code: int) -> None:
         if self._predictor is not None:
             self._predictor.cancel()
         if self.task is not None:
-            live.page_closed(self.task)
-            await self.channel_layer.group_discard(live.group_of(self.task.slug), self.channel_name)
+            live.page_closed(self.task, self)
         # What was submitted is finished: the client asks again under the same UUID.
         if self._submissions:
             await asyncio.wait(self._submissions, timeout=10)
@@ -200,14 +202,11 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         return Participant(session=guest_session(UUID(self.guest)))
 
     # --- news -------------------------------------------------------------------------------------
-    async def round_changed(self, event: dict[str, Any]) -> None:
-        """From the channel layer: a round was opened, which the page may have been told already."""
-        assert self.task is not None
-        if event["round"] == self._round:
-            return
-        self._round = event["round"]
-        live.forget_target(self.task.pk)
-        await self._send("round_changed", round=event["round"], model=event["model"])
+    async def round_changed(self, round: int, model: str) -> None:
+        """A round is open: told once, and not to a page that began with it or knows a later one."""
+        if round > (self._round or 0):
+            self._round = round
+            await self._send("round_changed", round=round, model=model)
 
     async def _ready(self, task: Task) -> None:
         assert task.config is not None
@@ -233,6 +232,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         return progress_of(Participant(session=guest_session(UUID(str(self.guest)))), task_id)
 
     async def _error(self, refused: Refused, **reply_to: Any) -> None:
+        if retry_ms := getattr(refused, "retry_ms", None):
+            reply_to["retry_ms"] = retry_ms
         await self._send("error", **refused.as_json(), **reply_to)
 
     async def _send(self, kind: str, /, **body: Any) -> None:

@@ -1,16 +1,17 @@
 """Which round and model a task's submissions meet, known to this process without a query each time.
 
 Open pages learn of a new round in two ways: by a hint over the channel layer, at once, and by a
-look at the database every two seconds, which also works when the hint is lost or when the worker
-that opened the round cannot reach this process's memory (the embedded default).
+look at the database every two seconds, which also works when the hint is lost, when Redis is away,
+or when the worker that opened the round cannot reach this process's memory (the embedded default).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 from asgiref.sync import async_to_sync
@@ -35,15 +36,22 @@ class _Known:
 
 
 _known: dict[int, _Known] = {}
-_open_pages: Counter[tuple[int, str]] = Counter()
-_watcher: asyncio.Task[None] | None = None
 
 
 async def target_of(task_id: int) -> Target | None:
-    """The open target of a task, at most two seconds old; None when no round is open."""
+    """The open target of a task, at most two seconds old; None when no round is open.
+
+    While the database is away it is the last one known: the model can answer without it.
+    """
     known = _known.get(task_id)
-    if known is None or time.monotonic() - known.read_at > MAX_AGE:
+    if known is None:
         known = await _read(task_id)
+    elif time.monotonic() - known.read_at > MAX_AGE:
+        try:
+            known = await _read(task_id)
+        except DatabaseError:
+            log.warning("round_not_read", exc_info=True)
+            known = _known[task_id] = _Known(known.target, time.monotonic())
     return known.target
 
 
@@ -63,52 +71,93 @@ def forget_targets() -> None:
     _known.clear()
 
 
-def group_of(slug: str) -> str:
-    """The channel group of everybody who has a task's page open."""
-    return f"task-{slug}"
-
-
 # --- news for open pages --------------------------------------------------------------------------
+GROUP = "rounds"
+LISTEN_AGAIN = 5.0
+
+
+class Page(Protocol):
+    """An open page of this process."""
+
+    async def round_changed(self, round: int, model: str) -> None:
+        """Tell the page, which may have been told already."""
+
+
+_open_pages: dict[tuple[int, str], set[Page]] = {}
+_watcher: asyncio.Task[None] | None = None
+_telling: set[asyncio.Task[None]] = set()
+
+
 @receiver(round_opened)
 def tell_open_pages(task: str, round: int, model: str, **_: object) -> None:
     """Send the hint; called after the commit from a thread without an event loop."""
     layer = get_channel_layer()
     if layer is not None:
-        async_to_sync(layer.group_send)(group_of(task), _news(round, model))
+        hint = {"type": "round.opened", "task": task, "round": round, "model": model}
+        async_to_sync(layer.group_send)(GROUP, hint)
 
 
-def _news(round: int, model: str) -> dict[str, object]:
-    return {"type": "round.changed", "round": round, "model": model}
-
-
-def page_opened(task: Task) -> None:
-    """Watch a task's round while somebody of this process has its page open."""
+def page_opened(task: Task, page: Page) -> None:
+    """Tell a page of its task's rounds from now on."""
     global _watcher
-    _open_pages[task.pk, task.slug] += 1
+    _open_pages.setdefault((task.pk, task.slug), set()).add(page)
     loop = asyncio.get_running_loop()
     if _watcher is None or _watcher.done() or _watcher.get_loop() is not loop:
         _watcher = loop.create_task(_watch())
 
 
-def page_closed(task: Task) -> None:
+def page_closed(task: Task, page: Page) -> None:
     """The reverse of `page_opened`."""
-    _open_pages[task.pk, task.slug] -= 1
-    if not _open_pages[task.pk, task.slug]:
-        del _open_pages[task.pk, task.slug]
+    pages = _open_pages.get((task.pk, task.slug), set())
+    pages.discard(page)
+    if not pages:
+        _open_pages.pop((task.pk, task.slug), None)
 
 
 async def _watch() -> None:
+    """Look at the rounds of the tasks with open pages, and listen for hints, while there are any."""
+    listener = asyncio.create_task(_listen())
+    try:
+        while _open_pages:
+            for task_id, slug in list(_open_pages):
+                try:
+                    target = (await _read(task_id)).target
+                except DatabaseError:
+                    log.warning("round_not_read", task=slug, exc_info=True)
+                    continue
+                if target is not None:
+                    _tell((task_id, slug), target.round.number, target.models[0].name)
+            await asyncio.sleep(MAX_AGE)
+    finally:
+        listener.cancel()
+
+
+async def _listen() -> None:
+    """Hear hints over the channel layer: one subscription for all pages of this process."""
     layer = get_channel_layer()
-    while _open_pages:
-        for task_id, slug in list(_open_pages):
-            before = _known.get(task_id)
+    while layer is not None:
+        try:
+            channel = await layer.new_channel()
+            await layer.group_add(GROUP, channel)
             try:
-                now = (await _read(task_id)).target
-            except DatabaseError:
-                log.warning("round_not_read", task=slug, exc_info=True)
-                continue
-            was = before.target if before else None
-            if now is not None and (was is None or now.round.pk != was.round.pk):
-                # A page that has been told already keeps quiet about the same round.
-                await layer.group_send(group_of(slug), _news(now.round.number, now.models[0].name))
-        await asyncio.sleep(MAX_AGE)
+                while True:
+                    hint = await layer.receive(channel)
+                    for task_id, slug in list(_open_pages):
+                        if slug == hint["task"]:
+                            forget_target(task_id)
+                            _tell((task_id, slug), hint["round"], hint["model"])
+            finally:
+                with suppress(Exception):
+                    await layer.group_discard(GROUP, channel)
+        except Exception:
+            # Redis is away: what pages would hear of they are told by the look at the database.
+            log.warning("hints_not_heard", exc_info=True)
+            await asyncio.sleep(LISTEN_AGAIN)
+
+
+def _tell(task: tuple[int, str], round: int, model: str) -> None:
+    """Tell all pages of a task, and wait for none: one may be slow to read."""
+    for page in _open_pages.get(task, ()):
+        telling = asyncio.create_task(page.round_changed(round, model))
+        _telling.add(telling)
+        telling.add_done_callback(_telling.discard)
