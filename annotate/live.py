@@ -115,7 +115,7 @@ def page_closed(task: Task, page: Page) -> None:
 
 
 async def _watch() -> None:
-    """Look at the rounds of the tasks with open pages, and listen for hints, while there are any."""
+    """Look at the rounds of the tasks that have open pages, and listen for hints meanwhile."""
     listener = asyncio.create_task(_listen())
     try:
         while _open_pages:

@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 from annotate.errors import Refused
+from dadc_server.outages import BODY, RETRY_SECONDS, is_outage
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +101,8 @@ def _unexpected(context: dict[str, Any]) -> Response | None:
     request = context.get("request")
     got_request_exception.send(sender=None, request=getattr(request, "_request", request))
     log.error("request_failed", path=getattr(request, "path", ""), exc_info=sys.exc_info())
+    if is_outage(sys.exc_info()[1]):
+        return Response({"error": BODY}, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
     body = {"code": "server_error", "message": "The server made a mistake: please try again."}
     return Response({"error": body}, status=500)
 

@@ -6,6 +6,8 @@ from django.urls import include, path, re_path
 from dadc_server import health
 from dadc_server.api import NoSuchCall
 
+handler500 = "dadc_server.outages.failed"
+
 urlpatterns = [
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),

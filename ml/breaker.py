@@ -1,4 +1,4 @@
-"""A circuit breaker around a batcher: a run that hangs is left behind, not waited for by everybody."""
+"""A circuit breaker around a batcher: a run that hangs is left behind, and tried anew later."""
 
 from __future__ import annotations
 

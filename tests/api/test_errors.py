@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import OperationalError
+from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts.doors import Door, Rate
@@ -162,6 +164,39 @@ def test_a_mistake_of_the_server_is_told_without_its_details(
     assert error_of(response, 500)["code"] == "server_error"
     assert b"secret" not in response.content
     assert not Example.objects.exists()
+
+
+def test_while_the_database_is_away_scripts_are_told_when_to_come_back(
+    task: Task, annotator: User, as_user: AsUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotate.api.open_target", away)
+    client = as_user(annotator)
+    client.raise_request_exception = False
+
+    response = client.post("/api/v1/tasks/digits/predictions/", {"input": cast.drawing(1)})
+
+    assert error_of(response, 503)["code"] == "unavailable"
+    assert response["Retry-After"] == "2"
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/tasks/"])
+def test_while_the_database_is_away_everybody_is_told_in_their_way(
+    path: str, annotator: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it fails before the view: here while the session is read."""
+    client.force_login(annotator)
+    monkeypatch.setattr("django.contrib.sessions.backends.db.SessionStore.load", away)
+    client.raise_request_exception = False
+
+    response = client.get(path)
+
+    assert response.status_code == 503
+    assert response["Retry-After"] == "2"
+    assert b"does not answer" in response.content
+
+
+def away(*_: object) -> None:
+    raise OperationalError("the connection was closed")
 
 
 def test_a_task_that_is_not_public_is_not_there(owner: User, guest: APIClient) -> None:
