@@ -33,7 +33,7 @@ class CurationSite(AdminSite):
         """Send to the site's sign-in: it knows the second factor and counts attempts."""
         if request.user.is_authenticated:
             return HttpResponseRedirect(
-                reverse("admin:index") if self.has_permission(request) else "/"
+                reverse("admin:index") if self.has_permission(request) else reverse("home")
             )
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 

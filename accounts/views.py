@@ -90,7 +90,7 @@ def close_account(request: HttpRequest) -> HttpResponse:
         else:
             logout(request)
             messages.success(request, "Your account is closed. Thank you for what you gave.")
-            return redirect("/")
+            return redirect("home")
     return render(request, "accounts/close.html", {"form": form})
 
 

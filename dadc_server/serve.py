@@ -50,6 +50,7 @@ class Options:
     host: str
     port: int
     data: Path
+    path: str = "/"
     check_only: bool = False
 
     @property
@@ -65,7 +66,7 @@ class Options:
     @property
     def url(self) -> str:
         host = f"[{self.local_host}]" if ":" in self.local_host else self.local_host
-        return f"http://{host}:{self.port}/"
+        return f"http://{host}:{self.port}{self.path}"
 
 
 def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -88,6 +89,7 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> O
         host=given.host or environment.get("DADC_HOST") or "127.0.0.1",
         port=given.port,
         data=Path(data).expanduser().absolute(),
+        path=(environment.get("DADC_PATH") or "").rstrip("/") + "/",
         check_only=given.check_only,
     )
 

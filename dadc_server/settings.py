@@ -10,6 +10,7 @@
 | DADC_ALLOWED_HOSTS | localhost,127.0.0.1,[::1] | host names the server answers to |
 | DADC_ORIGINS | (empty) | further trusted origins, https://… |
 | DADC_HTTPS | 0 | behind TLS: secure cookies, HSTS, redirect to https |
+| DADC_PATH | (empty) | what all addresses begin with, /dadc, on a host that others share |
 | DADC_PROXY | 0 | whose X-Forwarded-Proto and -For are believed: 1 this machine, or addresses |
 | DADC_EMAIL_URL | (empty) | smtp://…; empty: no mail is sent and no address need be proven |
 | DADC_EMAIL_FROM | DADC Server <noreply@localhost> | sender of mail |
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -74,8 +76,17 @@ def _trusted_proxies(text: str) -> list[str]:
         ) from None
 
 
+def _base_path(text: str) -> str:
+    """Where the server lives on its host: nothing, or a path with a slash before each part."""
+    if not re.fullmatch(r"(/[\w.~-]+)*/?", text, re.ASCII):
+        raise ImproperlyConfigured(f"DADC_PATH: {text!r} is no path: give one such as /dadc.")
+    return text.rstrip("/")
+
+
 SECRET_KEY = _secret_key()
 DEBUG = env.bool("DADC_DEBUG", default=False)
+BASE_PATH = _base_path(env("DADC_PATH", default=""))
+FORCE_SCRIPT_NAME = BASE_PATH or None
 ALLOWED_HOSTS = env.list("DADC_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 HTTPS = env.bool("DADC_HTTPS", default=False)
 TRUSTED_PROXIES = _trusted_proxies(env("DADC_PROXY", default="0"))
@@ -204,7 +215,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "/"
+LOGIN_REDIRECT_URL = "home"
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_FORMS = {
     "login": "accounts.forms.SignInForm",
@@ -276,6 +287,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "DADC Server",
     "DESCRIPTION": "Dynamic adversarial data collection: predict, submit, validate, score.",
     "VERSION": "1",
+    "SERVERS": [{"url": BASE_PATH}] if BASE_PATH else [],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "ENUM_NAME_OVERRIDES": {
@@ -293,6 +305,11 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 CSRF_COOKIE_SAMESITE = "Lax"
+if BASE_PATH:
+    # Of two cookies of one name Django reads the one with the shorter path: a site at the root of
+    # this host would sign people out here.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "dadc_sessionid", "dadc_csrftoken"
+    SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{BASE_PATH}/"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -301,8 +318,8 @@ if HTTPS:
     SECURE_SSL_REDIRECT = True
     SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
     SECURE_HSTS_SECONDS = 31_536_000
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    SECURE_HSTS_PRELOAD = True
+    # On a shared host only its owner can speak for its subdomains.
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not BASE_PATH
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https"
@@ -325,7 +342,7 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 
 # --- static files, language, time ---------------------------------------------------------------
-STATIC_URL = "static/"
+STATIC_URL = f"{BASE_PATH}/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {

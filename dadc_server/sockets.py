@@ -47,5 +47,17 @@ class OwnPages(OriginValidator):
         return parsed_origin is None or super().valid_origin(parsed_origin)
 
 
-_pages = AuthMiddlewareStack(TokenUser(URLRouter(websocket_urlpatterns)))
+class BelowPath:
+    """Take DADC_PATH off an address that begins with it, as Django does for pages."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        if scope["path"].startswith(f"{settings.BASE_PATH}/"):
+            scope = {**scope, "root_path": settings.BASE_PATH}
+        return await self.inner(scope, receive, send)
+
+
+_pages = AuthMiddlewareStack(TokenUser(BelowPath(URLRouter(websocket_urlpatterns))))
 websocket = OwnPages(_pages, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
