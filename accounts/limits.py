@@ -19,7 +19,7 @@ from django.conf import settings
 from accounts.buckets import Buckets, Got, MemoryBuckets, SharedBuckets, Want
 from accounts.doors import Rate
 
-FROM_PURSES = {"predict", "sandbox-predict"}
+FROM_PURSES = {"predict", "sandbox-predict", "connect"}
 LONGEST_HOLD = 1.0  # seconds after which tokens in a purse are worth nothing
 LEAST_ASKED = 4  # tokens a purse asks for at once; more when those did not last
 ATTEMPTS = 3
@@ -78,14 +78,14 @@ def _hold(rate: Rate) -> float:
 class Passage:
     """One websocket's way through a door that opens often; for the event loop."""
 
-    def __init__(self, door: str, *, person: str, address: str) -> None:
+    def __init__(self, door: str, *, person: str = "", address: str = "") -> None:
         self._wants = list(_wants(door, person, address))
         self._purses = [_purse(want) for want in self._wants] if settings.REDIS_URL else []
 
     async def wait(self) -> float:
         """Seconds until both may pass; 0 when they may now, and then it is counted."""
         if not self._purses:
-            return max(got.wait for got in _local.take(self._wants))
+            return max((got.wait for got in _local.take(self._wants)), default=0.0)
         for _ in range(ATTEMPTS):
             now = time.monotonic()
             empty = [purse for purse in self._purses if not purse.has_one(now)]

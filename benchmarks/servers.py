@@ -136,6 +136,10 @@ def ours(
             **{key: value for key, value in os.environ.items() if not key.startswith("DADC_")},
             "DADC_DATA": folder,
             "WEB_CONCURRENCY": str(workers),
+            # All load comes from one address, as fast as it can.
+            "DADC_LIMITS": "off",
+            "DADC_SOCKETS": "5000",
+            "DADC_SOCKETS_PER_ADDRESS": "5000",
             **addresses,
             **settings,
         }

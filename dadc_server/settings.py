@@ -15,6 +15,8 @@
 | DADC_EMAIL_URL | (empty) | smtp://…; empty: no mail is sent and no address need be proven |
 | DADC_EMAIL_FROM | DADC Server <noreply@localhost> | sender of mail |
 | DADC_LIMITS | (empty) | doors that open more or less often: `submit=20/1 vote@address=400/40` |
+| DADC_SOCKETS | 1000 | websockets that one web process holds |
+| DADC_SOCKETS_PER_ADDRESS | 300 | of these, from one address |
 | DADC_DATABASE_THREADS | 8 | threads of a web process that each keep one database connection |
 | DADC_LOG_LEVEL | INFO | |
 """
@@ -260,6 +262,8 @@ try:
     LIMITS = parse_doors(env("DADC_LIMITS", default=""))
 except ValueError as error:
     raise ImproperlyConfigured(f"DADC_LIMITS: {error}") from error
+SOCKETS = env.int("DADC_SOCKETS", default=1_000)
+SOCKETS_PER_ADDRESS = env.int("DADC_SOCKETS_PER_ADDRESS", default=300)
 # Sign-in has limits of its own (allauth). A class behind one address signs in within a minute.
 ACCOUNT_RATE_LIMITS = {
     "login": "120/m/ip",

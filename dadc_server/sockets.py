@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from io import BytesIO
 from typing import Any
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
-from channels.security.websocket import OriginValidator
+from channels.security.websocket import WebsocketDenier
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
+from django.utils.http import is_same_domain
 from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.backends import TokenAuthentication
 from accounts.bridge import in_database_thread
 from annotate.routing import websocket_urlpatterns
+from dadc_server.doorkeeper import Doorkeeper
+from dadc_server.sign_outs import EndWithSignOut
 
 
 class TokenUser:
@@ -26,25 +33,49 @@ class TokenUser:
         kind, _, token = header.partition(b" ")
         if kind.lower() == b"token" and token:
             try:
-                user, _ = await in_database_thread(
+                user, found = await in_database_thread(
                     TokenAuthentication().authenticate_credentials, token.strip()
                 )
             except AuthenticationFailed:
                 await send({"type": "websocket.close", "code": 4401})
                 return None
-            scope = {**scope, "user": user}
+            scope = {**scope, "user": user, "token": found.digest}
         return await self.inner(scope, receive, send)
 
 
-class OwnPages(OriginValidator):
+class OwnPages:
     """Refuse pages of other sites: a browser always says where a page is from.
 
     A script says nothing, and needs its token or a cookie that it was given, which a page of
-    another site cannot make it send.
+    another site cannot make it send. As for a form (CSRF), scheme, host and port must be this
+    server's own, or a trusted origin's.
     """
 
-    def valid_origin(self, parsed_origin: Any) -> bool:
-        return parsed_origin is None or super().valid_origin(parsed_origin)
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        origin = dict(scope["headers"]).get(b"origin")
+        if origin is None or _is_own(origin.decode("latin1"), scope):
+            return await self.inner(scope, receive, send)
+        return await WebsocketDenier()(scope, receive, send)
+
+
+def _is_own(origin: str, scope: dict[str, Any]) -> bool:
+    scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "ws"), "")
+    request = ASGIRequest({**scope, "method": "GET", "scheme": scheme}, BytesIO())
+    with suppress(DisallowedHost):
+        if origin == f"{request.scheme}://{request.get_host()}":
+            return True
+    return any(_is_trusted(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS)
+
+
+def _is_trusted(origin: str, trusted: str) -> bool:
+    if "*" not in trusted:
+        return origin == trusted
+    scheme, _, host = origin.partition("://")
+    wanted_scheme, _, pattern = trusted.partition("://")
+    return scheme == wanted_scheme and is_same_domain(host, pattern.lstrip("*"))
 
 
 class BelowPath:
@@ -59,5 +90,5 @@ class BelowPath:
         return await self.inner(scope, receive, send)
 
 
-_pages = AuthMiddlewareStack(TokenUser(BelowPath(URLRouter(websocket_urlpatterns))))
-websocket = OwnPages(_pages, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
+_addresses = BelowPath(URLRouter(websocket_urlpatterns))
+websocket = OwnPages(Doorkeeper(AuthMiddlewareStack(TokenUser(EndWithSignOut(_addresses)))))

@@ -21,11 +21,25 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # Answers a frame with its length and a page with the scheme and the client it believes in.
 ECHO = """
+import pathlib
+from dadc_server import slow_readers
+
+slow_readers.PATIENCE = 0.5
+
 async def application(scope, receive, send):
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
+            if message["text"] == "flood":
+                notes = pathlib.Path(__file__).with_name("flood")
+                notes.write_text("begun")
+                try:
+                    for _ in range(1000):
+                        await send({"type": "websocket.send", "text": "x" * 65536})
+                except OSError:
+                    notes.write_text("cut off")
+                    raise
             await send({"type": "websocket.send", "text": str(len(message["text"]))})
     elif scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -41,6 +55,7 @@ DIRECT = "http 127.0.0.1"
 
 class WebProcess:
     def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
         (folder / "echo.py").write_text(ECHO)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -102,6 +117,23 @@ def test_a_ten_megabyte_frame_closes_its_socket_with_1009(web: WebProcess) -> No
             client.recv(timeout=20)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
+    assert web.page()[0] == DIRECT, "others are still served"
+
+
+def test_a_client_that_does_not_read_is_cut_off(web: WebProcess) -> None:
+    host, port = web.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as client:
+        client.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        )
+        assert client.recv(9) == b"HTTP/1.1 "
+        client.sendall(struct.pack("!BB4s", 0x81, 0x85, b"\0\0\0\0") + b"flood")
+        notes = web.folder / "flood"
+        deadline = time.monotonic() + 20
+        while not notes.exists() or notes.read_text() != "cut off":
+            assert time.monotonic() < deadline, "the server still waits for its reader"
+            time.sleep(0.05)
     assert web.page()[0] == DIRECT, "others are still served"
 
 

@@ -51,8 +51,10 @@ export class ReconnectingSocket extends EventTarget {
     socket.addEventListener("message", (event) => {
       clearTimeout(this.#silenceTimer);
       this.#silenceTimer = 0;
-      this.#failures = 0;
-      this.dispatchEvent(new CustomEvent("frame", { detail: JSON.parse(event.data) }));
+      const frame = JSON.parse(event.data);
+      // Whom the server turns away at the door it tells why; that is no success.
+      if (frame.type !== "error") this.#failures = 0;
+      this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
     });
     socket.addEventListener("close", (event) => {
       if (this.#socket === socket) this.#lost(event.code);

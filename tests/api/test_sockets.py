@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 
+from accounts.doors import Door, Rate
 from accounts.models import User
-from accounts.services import create_token
+from accounts.services import create_token, end_sessions, new_password, revoke_token
 from annotate.models import Task
 from dadc_server.sockets import websocket
+
+Event = dict[str, Any]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-async def first_answer(**headers: str) -> dict[str, Any]:
-    """The `ready` frame, or the event that refused the handshake."""
+async def opened(scheme: str = "ws", **headers: str) -> tuple[ApplicationCommunicator, Event]:
+    """A socket and its `ready` frame, or the event that refused the handshake."""
+    headers = {"host": "localhost:8000", **headers}
     scope = {
         "type": "websocket",
+        "scheme": scheme,
         "path": "/ws/tasks/digits/",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "query_string": b"",
+        "client": ("10.9.8.7", 4711),
     }
     socket = ApplicationCommunicator(websocket, scope)
     await socket.send_input({"type": "websocket.connect"})
     event = await socket.receive_output(timeout=5)
     if event["type"] != "websocket.accept":
-        return dict(event)
-    frame = json.loads((await socket.receive_output(timeout=5))["text"])
+        return socket, dict(event)
+    return socket, json.loads((await socket.receive_output(timeout=5))["text"])
+
+
+async def leave(socket: ApplicationCommunicator) -> None:
     await socket.send_input({"type": "websocket.disconnect", "code": 1000})
     await socket.wait()
-    return dict(frame)
+
+
+async def first_answer(scheme: str = "ws", **headers: str) -> Event:
+    socket, answer = await opened(scheme, **headers)
+    if answer["type"] != "websocket.close":
+        await leave(socket)
+    return answer
+
+
+@sync_to_async
+def cookie_of(person: User) -> str:
+    client = Client()
+    client.force_login(person)
+    return f"sessionid={client.cookies['sessionid'].value}"
 
 
 async def test_a_script_opens_it_with_its_token(task: Task, annotator: User) -> None:
@@ -50,9 +76,7 @@ async def test_a_wrong_token_is_refused(task: Task) -> None:
 
 
 async def test_a_page_of_this_site_opens_it_with_its_session(task: Task, annotator: User) -> None:
-    client = Client()
-    await sync_to_async(client.force_login)(annotator)
-    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    cookie = await cookie_of(annotator)
 
     ready = await first_answer(cookie=cookie, origin="http://localhost:8000")
 
@@ -62,10 +86,111 @@ async def test_a_page_of_this_site_opens_it_with_its_session(task: Task, annotat
 async def test_a_page_of_another_site_is_refused(task: Task, annotator: User) -> None:
     token = await sync_to_async(create_token)(user=annotator)
 
-    for origin in ("https://evil.example", "null"):
+    others = ("https://evil.example", "null", "http://localhost:9000", "https://localhost:8000")
+    for origin in others:
         refused = await first_answer(authorization=f"Token {token}", origin=origin)
         assert refused["type"] == "websocket.close"
 
 
+async def test_behind_tls_the_origin_is_https(task: Task) -> None:
+    own = await first_answer("wss", host="localhost", origin="https://localhost")
+    other = await first_answer("wss", host="localhost", origin="http://localhost")
+
+    assert (own["type"], other["type"]) == ("ready", "websocket.close")
+
+
+async def test_trusted_origins_are_let_in(task: Task, settings: Any) -> None:
+    settings.CSRF_TRUSTED_ORIGINS = ["https://dadc.example", "https://*.school.example"]
+
+    for origin in ("https://dadc.example", "https://a.school.example"):
+        assert (await first_answer(origin=origin))["type"] == "ready"
+    for origin in ("https://dadc.example:444", "http://a.school.example"):
+        assert (await first_answer(origin=origin))["type"] == "websocket.close"
+
+
 async def test_a_guest_opens_it_for_practice(task: Task) -> None:
     assert (await first_answer())["sandbox"] is True
+
+
+# --- how many -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("SOCKETS", "Too many people"), ("SOCKETS_PER_ADDRESS", "Too many pages")],
+)
+async def test_one_socket_too_many_is_told_why(
+    task: Task, settings: Any, setting: str, words: str
+) -> None:
+    setattr(settings, setting, 1)
+    first, ready = await opened()
+    assert ready["type"] == "ready"
+
+    second, told = await opened()
+    end = await second.receive_output(timeout=5)
+
+    assert (told["type"], told["code"]) == ("error", "too_many_connections")
+    assert told["message"].startswith(words)
+    assert end == {"type": "websocket.close", "code": 4429}
+    await leave(first)
+    assert (await first_answer())["type"] == "ready", "the place is free again"
+
+
+async def test_opening_too_fast_is_told_too(task: Task, settings: Any) -> None:
+    slow = Door(person=Rate(1, 0.1), address=Rate(1, 0.1))
+    settings.LIMITS = {**settings.LIMITS, "connect": slow}
+    assert (await first_answer())["type"] == "ready"
+
+    _, told = await opened()
+
+    assert told["code"] == "too_many_connections"
+
+
+# --- for how long ---------------------------------------------------------------------------------
+def ban(person: User) -> None:
+    User.objects.filter(pk=person.pk).update(banned_at=timezone.now())
+
+
+def sign_out_here(person: User) -> None:
+    Session.objects.all().delete()
+
+
+def new_password_for(person: User) -> None:
+    new_password(user=person, actor=person)
+
+
+def end_all_sessions(person: User) -> None:
+    end_sessions(user=person)
+
+
+@pytest.mark.parametrize("act", [ban, sign_out_here, new_password_for, end_all_sessions])
+async def test_an_open_socket_ends_with_the_session(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch, act: Callable[[User], None]
+) -> None:
+    monkeypatch.setattr("dadc_server.sign_outs.LOOK_EVERY", 0.05)
+    socket, _ = await opened(cookie=await cookie_of(annotator))
+    guest, _ = await opened()
+    await asyncio.sleep(0.2)
+    assert await socket.receive_nothing(0.1), "nothing happens to who is signed in"
+
+    await sync_to_async(act)(annotator)
+
+    told = json.loads((await socket.receive_output(timeout=5))["text"])
+    assert (told["type"], told["code"]) == ("error", "signed_out")
+    assert (await socket.receive_output(timeout=5))["code"] == 4401
+    assert await guest.receive_nothing(0.1)
+    await leave(socket)
+    await leave(guest)
+
+
+async def test_a_script_s_socket_ends_with_its_token_alone(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dadc_server.sign_outs.LOOK_EVERY", 0.05)
+    token = await sync_to_async(create_token)(user=annotator)
+    socket, _ = await opened(authorization=f"Token {token}")
+    await sync_to_async(end_all_sessions)(annotator)
+    assert await socket.receive_nothing(0.3), "tokens stay"
+
+    await sync_to_async(revoke_token)(user=annotator, token_key=token[:15])
+
+    assert json.loads((await socket.receive_output(timeout=5))["text"])["code"] == "signed_out"
+    await leave(socket)

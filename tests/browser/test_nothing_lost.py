@@ -171,3 +171,26 @@ def test_a_new_round_is_told_without_a_reload(visit: Visits, server: Server) -> 
     expect(page.locator("[data-part=news]")).to_contain_text(f"Round {number + 1} has begun")
     expect(page.locator("[data-part=round]")).to_have_text(f"Round {number + 1}")
     assert ink(page) == before
+
+
+def test_a_page_that_is_turned_away_works_on_and_comes_back(visit: Visits) -> None:
+    """Where too many are connected: told why, drawing over HTTP, back when there is a place."""
+    page = visit("bert")
+    turned_away: list[int] = []
+
+    def turn_away(socket: WebSocketRoute) -> None:
+        if len(turned_away) >= 3:
+            socket.connect_to_server()
+            return
+        turned_away.append(1)
+        told = {"type": "error", "code": "too_many_connections", "message": "Too many people."}
+        socket.send(json.dumps(told))
+        socket.close(code=4429)
+
+    page.route_web_socket("**/ws/tasks/digits/", turn_away)
+    page.goto(TASK)
+    expect(page.get_by_text("Too many people.").first).to_be_visible()
+    connected(page, "rest")
+    draw_strokes(page, *four())
+    assert reading(page) in "0123456789"
+    connected(page)
