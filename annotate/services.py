@@ -221,15 +221,15 @@ def context_of(task_id: int, data: object, source: str = "") -> Context:
     return context
 
 
-def lock_example(pk: int) -> Example:
-    """Lock one example's row until the end of the caller's transaction.
+def lock_example(pk: int | QuerySet[Any, Any]) -> Example:
+    """Lock one example's row, named by its key or a query for it, until the transaction ends.
 
     NO KEY: rows that point to it (a lease, a vote) can still be inserted by others meanwhile.
     """
     return (
         Example.objects.select_for_update(no_key=True, of=("self",))
         .select_related("task", "config", "round", "model")
-        .get(pk=pk)
+        .get(pk=pk)  # type: ignore[misc]  # the stubs know no query for a key
     )
 
 

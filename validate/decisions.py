@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from annotate.models import Example
 from annotate.services import set_queued, settle
+from validate.hearing import Hearing, hear, votes_on
 from validate.models import Lease, QueueItem, Vote
 from validate.policies import Ballot, Bayes, Decision, Outcome, decide
 
@@ -54,8 +55,8 @@ def weights(votes: Sequence[Vote]) -> dict[int, float]:
 
 
 def decide_now(example: Example) -> Decision:
-    """What the example's votes say at this moment (one query)."""
-    return decision_on(example, list(Vote.objects.counted().filter(example=example).order_by("id")))
+    """What the example's votes say at this moment (one query, unless they are at hand)."""
+    return decision_on(example, [vote for vote in votes_on(example) if not vote.dropped])
 
 
 def urgency(example: Example, decision: Decision) -> float:
@@ -68,20 +69,30 @@ def urgency(example: Example, decision: Decision) -> float:
     )
 
 
-def enqueue(example: Example, *, priority: int) -> QueueItem:
+def enqueue_new(example: Example) -> QueueItem:
+    """Put an example that was just inserted into the queue: nobody can have seen it before."""
+    return _enqueue(example, decision_on(example, []), leases=0)
+
+
+def _enqueue(example: Example, decision: Decision, *, leases: int) -> QueueItem:
     """Put a new or locked example into the queue, wanting the votes that its policy can use."""
     assert example.author_id is not None  # only guests' sandbox examples have none
-    decision = decide_now(example)
     return QueueItem.objects.create(
         example=example,
         task_id=example.task_id,
         author_id=example.author_id,
-        priority=priority,
+        priority=0 if example.fooled else 1,
         votes_wanted=decision.votes_wanted,
-        leases_active=_leases_within(example, decision.votes_wanted),
+        leases_active=leases,
         urgency=urgency(example, decision),
         withdrawn=is_withdrawn(example),
     )
+
+
+def _enqueue_again(example: Example, decision: Decision) -> QueueItem:
+    """The same for one that people may have seen."""
+    wanted = decision.votes_wanted
+    return _enqueue(example, decision, leases=_leases_within(example, wanted))
 
 
 def _leases_within(example: Example, wanted: int) -> int:
@@ -120,13 +131,21 @@ def lock_item(example_id: int) -> QueueItem | None:
     return QueueItem.objects.select_for_update(no_key=True).filter(pk=example_id).first()
 
 
+def open_hearing(example: Example) -> Hearing:
+    """Lock the queue entry of a locked example and read its votes, for a vote to come."""
+    return hear(example, Hearing(item=lock_item(example.pk), votes=votes_on(example)))
+
+
 def follow(example: Example, item: QueueItem, decision: Decision) -> None:
-    """Bring a locked queue entry, and when it is decided the example, to what the policy says."""
+    """Bring a locked queue entry, and when it is decided the example, to what the policy says.
+
+    `item.leases_active` may have been counted down without being saved: it is written here.
+    """
     if wanted := decision.votes_wanted:
-        changes = {"votes_wanted": wanted, "urgency": urgency(example, decision)}
+        item.votes_wanted, item.urgency = wanted, urgency(example, decision)
         if item.leases_active > wanted:
-            changes["leases_active"] = _leases_within(example, wanted)
-        QueueItem.objects.filter(pk=item.pk).update(**changes)
+            item.leases_active = _leases_within(example, wanted)
+        item.save(update_fields=["votes_wanted", "urgency", "leases_active"])
         return
     item.delete()
     settle(
@@ -147,13 +166,12 @@ def reopen(example: Example) -> None:
     """Queue a locked example again; what its votes already decide takes effect at once."""
     decision = decide_now(example)
     if decision.votes_wanted:
-        enqueue(example, priority=0 if example.fooled else 1)
+        _enqueue_again(example, decision)
     else:
         settle(example, status=decision.outcome.value, label=decision.label)
 
 
-def queue_for_votes(example: Example) -> None:
+def queue_for_votes(example: Example) -> QueueItem:
     """Ask validators about a locked example that was not drawn for the queue."""
-    if not example.queued:
-        set_queued(example)
-        enqueue(example, priority=0 if example.fooled else 1)
+    set_queued(example)
+    return _enqueue_again(example, decide_now(example))

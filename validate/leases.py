@@ -1,8 +1,7 @@
 """Leases: one person's short claims on examples, taken, kept, given back and run out.
 
-The order in which locks are taken is said in `validate.decisions`. A person's own row (their
-reliability) is locked last when they vote, and first when they ask for an item: asking then waits
-for no row that a voter could hold.
+The order in which locks are taken is said in `validate.decisions`: a person's own row (their
+reliability) comes after every queue entry that has to be waited for.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -35,33 +34,55 @@ def next_item(*, validator: User, task: Task, after: UUID | None = None) -> Leas
     require_validator(validator, task)
     with durable():
         _end_expired_leases(task.pk)
-        row = lock_reliabilities(task.pk, [validator.pk])[validator.pk]
-        held = queries.held_leases(validator, task.pk)
-        for lease in held:
-            if lease.pk != after:
-                return lease
-        require_standing(row, task)
-        return _lease_next(validator, task, row, held)
+        lease, all_taken = _ask(validator, task, after, None)
+    if all_taken:
+        # Nothing is free but what others are just leasing or settling. It is waited for with empty
+        # hands: they may need this person's own row, or that of somebody who waits for theirs.
+        with durable():
+            item = _free_for(validator, task).select_for_update(no_key=True, of=("self",)).first()
+            if item is not None:
+                lease, _ = _ask(validator, task, after, item)
+    return lease
 
 
-def _lease_next(validator: User, task: Task, row: Reliability, held: list[Lease]) -> Lease | None:
+def _ask(
+    validator: User, task: Task, after: UUID | None, item: QueueItem | None
+) -> tuple[Lease | None, bool]:
+    """The lease that this person holds or now gets, and whether all that is free is locked.
+
+    With `item`, a free entry that is locked already, it is that one if it is none they hold.
+    """
+    row = lock_reliabilities(task.pk, [validator.pk])[validator.pk]
+    held = queries.held_leases(validator, task.pk)
+    for lease in held:
+        if lease.pk != after:
+            return lease, False
+    require_standing(row, task)
     settings = settings_of(task)
     if in_qualification(settings, row):
         if row.gold_seen + len(held) >= settings.qualification.items:
-            return None  # the last of these answers decides
+            return None, False  # the last of these answers decides
         gold = gold_for(row, held)
-        return _grant_gold(gold, validator, task) if gold else None
-    at_cap = queries.authors_at_cap(validator, task.pk, settings.share_cap)
-    free = queries.free_for(validator, task.pk, at_cap).select_related(
-        "example__context", "example__config"
-    )
-    # What somebody else is just leasing is passed over; if nothing else is free, it is waited for.
-    item = (
-        free.select_for_update(skip_locked=True, no_key=True, of=("self",)).first()
-        or free.select_for_update(no_key=True, of=("self",)).first()
-    )
+        return (_grant_gold(gold, validator, task) if gold else None), False
     if item is None:
-        return None
+        free = _free_for(validator, task)
+        item = free.select_for_update(skip_locked=True, no_key=True, of=("self",)).first()
+        if item is None:
+            return None, free.exists()
+    return _lease(item, validator, task, row, held), False
+
+
+def _free_for(validator: User, task: Task) -> QuerySet[QueueItem]:
+    at_cap = queries.authors_at_cap(validator, task.pk, settings_of(task).share_cap)
+    free = queries.free_for(validator, task.pk, at_cap)
+    return free.select_related("example__context", "example__config")
+
+
+def _lease(
+    item: QueueItem, validator: User, task: Task, row: Reliability, held: list[Lease]
+) -> Lease:
+    """Lease a locked entry, or gold in its place."""
+    settings = settings_of(task)
     # Gold comes only where an example would have come: an empty queue must look like one.
     left_over = row.gold_pending_id not in {None, *(lease.example_id for lease in held)}
     is_turn = left_over or is_gold_turn(settings, row.answered + len(held))
@@ -123,16 +144,19 @@ def _end_expired_leases(task_id: int) -> None:
 
 def end_lease(lease: Lease, end: str) -> bool:
     """End an active lease and free its place; False when it had already ended."""
-    lock_item(lease.example_id)
-    ended = Lease.objects.filter(pk=lease.pk, ended_at=None).update(
-        ended_at=timezone.now(), end=end
+    item = lock_item(lease.example_id)
+    ended = close_lease(lease, end)
+    if ended and item is not None and not lease.gold:
+        item.leases_active -= 1
+        item.save(update_fields=["leases_active"])
+    return ended
+
+
+def close_lease(lease: Lease, end: str) -> bool:
+    """The same without its place, which the caller frees in the queue entry that it has locked."""
+    return bool(
+        Lease.objects.filter(pk=lease.pk, ended_at=None).update(ended_at=timezone.now(), end=end)
     )
-    if ended:
-        places = 0 if lease.gold else 1
-        QueueItem.objects.filter(pk=lease.example_id).update(
-            leases_active=F("leases_active") - places
-        )
-    return bool(ended)
 
 
 def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:
@@ -158,8 +182,12 @@ def unskip(*, validator: User, task: Task) -> int:
 def own_lease(validator: User, lease_id: UUID) -> Lease:
     lease = Lease.objects.filter(pk=lease_id, validator=validator).first()
     if lease is None:
-        raise Conflict("lease_lost", "This item is no longer yours to answer.")
+        raise not_yours()
     return lease
+
+
+def not_yours() -> Conflict:
+    return Conflict("lease_lost", "This item is no longer yours to answer.")
 
 
 def require_validator(validator: User, task: Task) -> None:

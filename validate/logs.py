@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -32,7 +33,8 @@ from annotate.logs import (
 from annotate.models import Example, Task
 from annotate.strict_json import NotJson, loads
 from validate.decisions import queue_for_votes
-from validate.models import Vote
+from validate.hearing import Hearing, hear, hearing_of
+from validate.models import QueueItem, Reliability, Vote
 from validate.policies import FLAG_REASONS, UNSURE
 from validate.services import cast
 
@@ -156,6 +158,7 @@ def _import_examples(
     named: set[int] = set()
     for batch in _in_batches(ExampleLine, lines, outcome):
         with durable():
+            _take_turns(recorder.task)
             known = recorder.find(line.id for _, line in batch)
             for number, line in batch:
                 try:
@@ -174,9 +177,10 @@ def _import_votes(
 ) -> None:
     for batch in _in_batches(VoteLine, lines, outcome):
         with durable():
+            _take_turns(recorder.task)
             known = recorder.find(line.example for _, line in batch)
             examples = _locked(recorder, [example.pk for example in known.values()])
-            votes = _votes_on(examples)
+            votes = _open_hearings(recorder.task, examples, {line.validator for _, line in batch})
             for number, line in batch:
                 there = known.get(line.example)
                 try:
@@ -205,14 +209,48 @@ def _locked(recorder: ExampleRecorder, pks: Sequence[int]) -> dict[int, Example]
     return found
 
 
+def _take_turns(task: Task) -> None:
+    """Let two imports into one task go batch by batch.
+
+    A batch holds the rows of many people at once, the tallies of its authors among them, and takes
+    these as its lines come: two batches would wait for each other.
+    """
+    Task.objects.select_for_update(no_key=True).filter(pk=task.pk).first()
+
+
 _Answer = tuple[Any, str]
 
 
-def _votes_on(examples: Iterable[int]) -> dict[tuple[int, str], _Answer]:
-    """The votes that are there, by example and validator's name."""
-    votes = Vote.objects.filter(example__in=list(examples))
-    rows = votes.values_list("example", "validator__pseudonym", "label", "flag")
-    return {(example, name): (label, flag) for example, name, label, flag in rows}
+def _lock_entries(examples: Iterable[int]) -> dict[int, QueueItem]:
+    items = QueueItem.objects.select_for_update(no_key=True).filter(pk__in=list(examples))
+    return {item.pk: item for item in items.order_by("pk")}
+
+
+def _open_hearings(
+    task: Task, examples: dict[int, Example], names: set[str]
+) -> dict[tuple[int, str], _Answer]:
+    """Read and lock what the batch's votes touch; returns the votes there are by who gave them.
+
+    Queue entries come before the rows of voters, as everybody locks them, and each in the order of
+    its keys. Rows that are missing are made when somebody first needs one.
+    """
+    entries = _lock_entries(examples)
+    votes = list(
+        Vote.objects.filter(example__in=examples).select_related("validator").order_by("id")
+    )
+    heard: dict[int, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        if vote.purpose == Vote.Purpose.VERDICT and not vote.surplus:
+            heard[vote.example_id].append(vote)
+    rows = Reliability.objects.select_for_update(no_key=True, of=("self",)).filter(
+        Q(validator__in={vote.validator_id for vote in votes})
+        | Q(validator__imported=True, validator__pseudonym__in=names),
+        task=task,
+    )
+    standings = {row.validator_id: row for row in rows.order_by("validator_id")}
+    for pk, example in examples.items():
+        hear(example, Hearing(entries.get(pk), heard[pk], standings))
+    return {(vote.example_id, vote.validator.pseudonym): (vote.label, vote.flag) for vote in votes}
 
 
 def _cast(
@@ -230,9 +268,14 @@ def _cast(
         raise Refused("other_vote", f"{line.validator} answered {line.example} differently.")
     _check_answer(line, example)
     validator = recorder.person(line.validator)  # the last thing that can be refused
-    if example.status == Example.Status.OPEN:
-        queue_for_votes(example)
-    cast(example=example, validator=validator, label=line.label, flag=line.flag or "")
+    hearing = hearing_of(example)
+    assert hearing is not None
+    if example.status == Example.Status.OPEN and not example.queued:
+        hearing.item = queue_for_votes(example)
+    row = hearing.standings.get(validator.pk) or Reliability(
+        task=recorder.task, validator=validator
+    )
+    cast(example=example, validator=validator, label=line.label, flag=line.flag or "", row=row)
     votes[example.pk, line.validator] = answer
     return True
 

@@ -102,9 +102,13 @@ class Lease(models.Model):
 
 
 class VoteQuerySet(models.QuerySet["Vote"]):
+    def to_decide(self) -> Self:
+        """The votes that came while their example was open; some may have lost their weight."""
+        return self.filter(purpose=Vote.Purpose.VERDICT, surplus=False)
+
     def counted(self) -> Self:
         """The votes that decide: on open examples, by people in good standing."""
-        return self.filter(purpose=Vote.Purpose.VERDICT, surplus=False, dropped=False)
+        return self.to_decide().filter(dropped=False)
 
 
 class Vote(models.Model):

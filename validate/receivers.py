@@ -9,7 +9,7 @@ from django.dispatch import receiver
 
 from annotate.models import Example
 from annotate.signals import example_changed, example_submitted
-from validate.decisions import enqueue, sync_withdrawn
+from validate.decisions import enqueue_new, sync_withdrawn
 from validate.models import Review
 from validate.quarantine import close_reviews, follow_later, open_review
 from validate.reliability import score
@@ -33,7 +33,7 @@ def queue_submission(example: Example, **_: Any) -> None:
         sample = example.config.file.section("validation").sample
         example.queued = _draw.random() < sample
     if example.queued:
-        enqueue(example, priority=0 if example.fooled else 1)
+        enqueue_new(example)
 
 
 @receiver(example_changed)

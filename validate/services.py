@@ -18,14 +18,24 @@ from annotate.labels import check_label
 from annotate.models import Example, Task
 from annotate.services import lock_example, settle
 from validate import queries
-from validate.decisions import decide_now, follow, lock_item, reopen, sync_withdrawn, urgency
+from validate.decisions import (
+    decide_now,
+    follow,
+    lock_item,
+    open_hearing,
+    reopen,
+    sync_withdrawn,
+    urgency,
+)
 from validate.gold import credit_of, in_qualification, withdraw_gold
+from validate.hearing import hearing_of
 from validate.leases import (
+    close_lease,
     end_lease,
     extend,
     grant,
     next_item,
-    own_lease,
+    not_yours,
     release,
     require_standing,
     require_validator,
@@ -76,11 +86,11 @@ def vote(
     the vote of the first time. A vote on an example settled meanwhile is kept as surplus.
     """
     with durable():
-        lease = own_lease(validator, lease_id)
-        example = lock_example(lease.example_id)
-        lease.refresh_from_db()
+        example = _lock_leased(validator, lease_id)
+        hearing = open_hearing(example)
+        lease = Lease.objects.select_related("vote").get(pk=lease_id)
         _check_answer(example, label, flag, reason)
-        if earlier := Vote.objects.filter(lease=lease).first():
+        if earlier := getattr(lease, "vote", None):
             if (earlier.label, earlier.flag) == (label, flag):
                 return earlier
             raise Conflict("already_voted", "You have already answered this item.")
@@ -90,9 +100,10 @@ def vote(
         row = reliability_of(example.task_id, validator.pk)
         require_standing(row, example.task)
         now = timezone.now()
-        if lease.ended_at is not None or lease.expires_at <= now:
+        if lease.expires_at <= now or not close_lease(lease, Lease.End.VOTED):
             raise Conflict("lease_lost", "Your time for this item ran out and it went to others.")
-        end_lease(lease, Lease.End.VOTED)
+        if hearing.item is not None and not lease.gold:
+            hearing.item.leases_active -= 1  # saved with what the vote makes of the entry
         # An item that was fetched ahead could be seen only after the answer before it.
         seconds = (now - max(lease.created_at, row.answered_at or lease.created_at)).total_seconds()
         record = _cast_on_gold if lease.gold else cast
@@ -106,13 +117,24 @@ def vote(
             seconds=seconds,
             row=row,
         )
-        _count_answer(made, example.task, seconds)
+        _count_answer(made, example, seconds)
     return made
 
 
-def _count_answer(made: Vote, task: Task, seconds: float) -> None:
+def _lock_leased(validator: User, lease_id: UUID) -> Example:
+    """Lock the example that this person has, or had, a lease on."""
+    leased = Lease.objects.filter(pk=lease_id, validator=validator)
+    try:
+        return lock_example(leased.values("example")[:1])
+    except Example.DoesNotExist as nothing:
+        raise not_yours() from nothing
+
+
+def _count_answer(made: Vote, example: Example, seconds: float) -> None:
     """Bring the voter's own row up to date, with the score if the vote was on gold."""
-    row = lock_reliabilities(task.pk, [made.validator_id])[made.validator_id]
+    task, hearing = example.task, hearing_of(example)
+    row = hearing.standings.get(made.validator_id) if hearing else None
+    row = row or lock_reliabilities(task.pk, [made.validator_id])[made.validator_id]
     count_answer(row, seconds)
     if made.purpose != Vote.Purpose.VERDICT:
         row.gold_pending = None
@@ -156,20 +178,21 @@ def cast(
     label: object | None,
     flag: str = "",
     reason: str = "",
+    row: Reliability,
     lease: Lease | None = None,
     seconds: float | None = None,
-    row: Reliability | None = None,
 ) -> Vote:
-    """Insert a vote on a locked example and let the policy speak; the queue follows.
+    """Insert a vote on an example that is being heard and let the policy speak; the queue follows.
 
     A vote that the queue would no longer ask for (settled, withdrawn) is surplus, decides nothing.
     Neither does one by somebody whose votes lost their weight, which only a log can bring. `row` is
-    the voter's reliability, read when it is not given.
+    the voter's reliability.
     """
     assert example.author_id is not None  # only guests' sandbox examples have none
-    item = lock_item(example.pk)
+    hearing = hearing_of(example)
+    assert hearing is not None
+    item = hearing.item
     surplus = item is None or item.withdrawn
-    row = row or reliability_of(example.task_id, validator.pk)
     dropped = row.quarantined_at is not None or validator.banned_at is not None
     made = Vote.objects.create(
         example=example,
@@ -185,11 +208,16 @@ def cast(
         dropped=dropped and not surplus,
         reliability=weight_of(example, row),
     )
-    if item is not None and not surplus:
+    if not surplus:
         _count_share(made, example, 1)
-        if not dropped:
-            follow(example, item, decide_now(example))
+        hearing.votes.append(made)
     _record_vote(made, example)
+    if item is not None and not made.surplus and not made.dropped:
+        follow(example, item, decide_now(example))
+        if example.status != Example.Status.OPEN:
+            hearing.item = None
+    elif item is not None:
+        item.save(update_fields=["leases_active"])
     return made
 
 
@@ -206,9 +234,6 @@ def _cast_on_gold(
 ) -> Vote:
     """Insert a vote on gold: it decides nothing and says something about its validator alone."""
     assert example.author_id is not None  # gold is an owner's or an author's
-    # What any other vote asks the database, so that the time taken does not tell gold apart.
-    lock_item(example.pk)
-    decide_now(example)
     gold = Gold.objects.get(pk=example.pk)
     credit = credit_of(gold, label, accuses=bool(flag) and flag != UNSURE)
     qualifying = in_qualification(settings_of(example.task), row)

@@ -24,7 +24,7 @@ from validate.logs import import_log
 from validate.models import AuthorShare, Lease, QueueItem, Reliability, Vote
 from validate.queries import reciprocal_pairs
 
-QUERIES = {"next": 9, "vote": 19, "settling vote": 28}
+QUERIES = {"next": 9, "vote": 15, "settling vote": 22}
 
 
 def test_two_agreeing_validators_verify(

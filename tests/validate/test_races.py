@@ -26,7 +26,7 @@ from scoring.models import Tally
 from scoring.tally import contribution
 from tests import cast
 from tests.races import at_once
-from validate import services
+from validate import decisions, services
 from validate.models import Lease, QueueItem, Reliability, Vote
 from validate.standing_recount import repair
 
@@ -146,11 +146,8 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
 
     example = cast.submission(task, annotator)
     first, second = leases_of([validator, other_validator], task)
-    # Ending a lease counts down in the queue's row, which would hold the second voter back.
-    QueueItem.objects.update(leases_active=0)
     monkeypatch.setattr(services, "lock_example", lambda pk: Example.objects.get(pk=pk))
-    monkeypatch.setattr(services, "end_lease", lambda *_: True)
-    monkeypatch.setattr(services, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
+    monkeypatch.setattr(decisions, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
     monkeypatch.setattr(services, "decide_now", decide_together)
 
     outcomes = at_once([vote_call(first, example.label), vote_call(second, example.label)])
