@@ -28,7 +28,7 @@ def loads(text: str | bytes) -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode()
-        value = json.loads(text, parse_float=_number, parse_constant=_refuse_constant)
+        value = _decoder.decode(text)
     except UnicodeDecodeError as error:
         raise NotJson("JSON must be UTF-8.") from error
     except NotJson:
@@ -50,6 +50,10 @@ def _number(digits: str) -> float:
 
 def _refuse_constant(name: str) -> None:
     raise NotJson(f"{name} is no JSON number.")
+
+
+# json.loads would make one for each text.
+_decoder = json.JSONDecoder(parse_float=_number, parse_constant=_refuse_constant)
 
 
 def check_storable(value: Any) -> None:

@@ -57,12 +57,13 @@ def normalise(gray: Gray, ink: int = 1) -> Gray:
     """
     drawn = gray if ink else 1.0 - gray
     # The finer the image, the less a faint pixel is worth, and a JPEG has faint ones all around.
-    inked = drawn > _INK_EDGE * min(max(max(drawn.shape) / SIDE, 1.0), 6.0)
-    rows = np.flatnonzero(inked.any(axis=1))
-    peak = float(drawn.max())
+    edge = _INK_EDGE * min(max(max(drawn.shape) / SIDE, 1.0), 6.0)
+    strongest = drawn.max(axis=1)
+    rows = np.flatnonzero(strongest > edge)
+    peak = float(strongest.max())
     if rows.size == 0 or peak < _FAINTEST_INK:
         raise InputError("empty_drawing", "There is nothing to read: draw something first.")
-    columns = np.flatnonzero(inked.any(axis=0))
+    columns = np.flatnonzero(drawn.max(axis=0) > edge)
     top, bottom = int(rows[0]), int(rows[-1]) + 1
     left, right = int(columns[0]), int(columns[-1]) + 1
 
@@ -130,19 +131,27 @@ def _pixels(numbers: object) -> Gray:
 
 
 def _read_gray(image: Image.Image) -> Gray:
-    image = image.reduce(max(1, max(image.size) // WORKING_SIDE))
+    if (times := max(image.size) // WORKING_SIDE) > 1:
+        image = image.reduce(times)
     return normalise(_ink(np.asarray(image, dtype=np.float32) / np.float32(255)))
 
 
 def _ink(gray: Gray) -> Gray:
     """Turn a drawing of either polarity into ink 1 on paper 0, taking the border for the paper."""
     border = np.concatenate((gray[0], gray[-1], gray[:, 0], gray[:, -1]))
-    paper = float(np.median(border))
-    grain = 3 * float(np.median(np.abs(border - paper)))  # 0 on a canvas; a photo has some
+    paper = _median(border)
+    grain = 3 * _median(np.abs(border - paper))  # 0 on a canvas; a photo has some
     ink = gray - paper if paper < 0.5 else paper - gray
     room = max(paper, 1 - paper)
     scaled: Gray = np.clip((ink - grain) / max(room - grain, _FAINTEST_INK), 0.0, 1.0)
     return scaled
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """The median of an even number of values: np.median takes ten times as long for 448."""
+    ordered = np.sort(values)
+    middle = len(ordered) // 2
+    return float((ordered[middle - 1] + ordered[middle]) / 2)
 
 
 def _gray_image(data: bytes, size: int = STORED_SIDE) -> Image.Image:
@@ -180,6 +189,8 @@ def _flatten(image: Image.Image) -> Image.Image:
         return image.convert("L")
     layered = image if image.mode in {"RGBA", "LA"} else image.convert("RGBA")
     gray, alpha = layered.convert("L"), layered.getchannel("A")
+    if alpha.getextrema()[0] == _OPAQUE:  # what a canvas with a background sends
+        return gray
     shades = np.array(gray.histogram(mask=alpha))  # of whatever is not entirely clear
     light = float(shades @ np.arange(shades.size)) / max(int(shades.sum()), 1)
     # A clear canvas has no colour of its own: give it the one against which its ink shows.
