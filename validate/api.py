@@ -19,7 +19,8 @@ from annotate.rest import asked, checked, pass_door, person, task_or_404
 from validate import services
 from validate.models import Lease
 from validate.policies import FLAG_REASONS, UNSURE
-from validate.queries import feedback_on, progress_of
+from validate.queries import progress_of
+from validate.standing import feedback_on, gold_score
 
 
 class ProgressSerializer(serializers.Serializer[Any]):
@@ -56,9 +57,30 @@ class NextSerializer(ItemSerializer):
     progress = ProgressSerializer()
 
 
+class ScoreSerializer(serializers.Serializer[Any]):
+    answers = serializers.IntegerField(help_text="Over how many of your first answers it goes.")
+    seen = serializers.IntegerField(help_text="Known answers that were hidden among them.")
+    right = serializers.IntegerField(help_text="Of these, what you answered as expected.")
+
+
+class OwnProgressSerializer(ProgressSerializer):
+    score = ScoreSerializer(
+        allow_null=True, help_text="How you did on known answers; null while these are too few."
+    )
+
+
+class QualificationSerializer(serializers.Serializer[Any]):
+    seen = serializers.IntegerField(help_text="Known answers that you have given an answer to.")
+    right = serializers.IntegerField(help_text="Of these, as expected.")
+    items = serializers.IntegerField(help_text="How many there are in all.")
+    needed = serializers.IntegerField(help_text="How many it takes to be let in.")
+    passed = serializers.BooleanField()
+
+
 class FeedbackSerializer(serializers.Serializer[Any]):
     right = serializers.BooleanField(help_text="Whether your answer was the known one.")
     answer = serializers.JSONField(help_text="The known answer.")
+    qualification = QualificationSerializer()
 
 
 class VotedSerializer(serializers.Serializer[Any]):
@@ -137,25 +159,37 @@ class Undo(APIView):
 
 
 class Progress(APIView):
-    @extend_schema(summary="How far you are", tags=["validation"], responses=ProgressSerializer)
+    @extend_schema(
+        summary="How far you are",
+        description=(
+            "`score` is brought up to date after every 25 answers and leaves out the last five, "
+            "so that nobody learns which items had a known answer."
+        ),
+        tags=["validation"],
+        responses=OwnProgressSerializer,
+    )
     def get(self, request: Request, slug: str) -> Response:
-        task = task_or_404(request, slug)
-        return Response(progress_of(person(request), task))
+        task, validator = task_or_404(request, slug), person(request)
+        score = gold_score(validator, task)
+        return Response({**progress_of(validator, task), "score": score})
 
 
 class CastVote(APIView):
     @extend_schema(
         summary="Answer the example you hold",
         description=(
-            "With a label, or with a flag and a reason. The answer brings the next example. The "
-            "same answer under the same lease again is accepted and counts once."
+            "With a label, or with a flag and a reason. The answer brings the next example; with "
+            "`after` the one that follows it. The same answer under the same lease again is "
+            "accepted and counts once."
         ),
         tags=["validation"],
+        parameters=[NextQuery],
         request=VoteRequest,
         responses=VotedSerializer,
     )
     def post(self, request: Request, lease: UUID) -> Response:
         validator = person(request)
+        query = asked(NextQuery, request)
         pass_door("vote", request, participant_key(validator, None))
         vote = services.vote(validator=validator, lease_id=lease, **checked(VoteRequest, request))
         task = vote.example.task
@@ -163,7 +197,7 @@ class CastVote(APIView):
         if feedback := feedback_on(vote):
             body["feedback"] = feedback
         try:
-            following = services.next_item(validator=validator, task=task)
+            following = services.next_item(validator=validator, task=task, after=query.get("after"))
         except Refused:  # this very answer was one too many: asking for the next says why
             following = None
         body["next"] = _item(following) if following else None

@@ -151,16 +151,6 @@ def reciprocal_pairs(task_id: int, *, least: int = 10) -> list[dict[str, Any]]:
     return sorted(pairs, key=lambda pair: -pair["excess"])
 
 
-def feedback_on(vote: Vote) -> dict[str, Any] | None:
-    """What a person who qualifies is told about their answer; None where nothing is to be said."""
-    if vote.purpose != Vote.Purpose.QUALIFICATION:
-        return None
-    config = vote.example.task.config
-    if config is None or not config.file.section("validation").qualification.feedback:
-        return None
-    return {"right": vote.credit == 1, "answer": Gold.objects.get(pk=vote.example_id).answer}
-
-
 def progress_of(validator: User, task: Task) -> dict[str, Any]:
     """This person's own progress in a task, and how many items they could be asked about now.
 

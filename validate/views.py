@@ -18,6 +18,7 @@ from annotate.models import Task
 from annotate.queries import participant_key, visible_task
 from validate import services
 from validate.queries import may_validate, progress_of, waiting_by_task
+from validate.standing import gold_score, qualification_now
 
 REASONS: Final = {
     "offensive": "Offensive or hurtful",
@@ -28,6 +29,7 @@ REASONS: Final = {
     "other": "Something else",
 }
 _REASONS_FOR_TEXT_ONLY: Final = {"not_in_language"}
+REST_AFTER_MINUTES: Final = 20
 
 
 @require_safe
@@ -65,6 +67,7 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
     assert task.config is not None
     file = task.config.file
     prefix = get_script_prefix()
+    content_warning = getattr(file, "content_warning", None) or ""
     return render(
         request,
         "validate/validate.html",
@@ -79,7 +82,12 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
                 if file.input != "image" or code not in _REASONS_FOR_TEXT_ONLY
             ],
             "progress": progress_of(user, task),
-            "page_data": _page_data(request, user, task, prefix),
+            "score": gold_score(user, task),
+            "content_warning": content_warning,
+            "page_data": {
+                **_page_data(request, user, task, prefix),
+                "restMinutes": REST_AFTER_MINUTES if content_warning else None,
+            },
         },
     )
 
@@ -94,6 +102,7 @@ def _page_data(request: HttpRequest, user: User, task: Task, prefix: str) -> dic
         "csrfToken": get_token(request),
         "leaseSeconds": task.config.file.section("validation").lease_seconds,
         "now": timezone.now().isoformat(),
+        "qualification": qualification_now(user, task),
     }
 
 

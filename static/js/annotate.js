@@ -3,6 +3,7 @@ import { DrawingSurface } from "./canvas.js";
 import { TaskChannel } from "./channel.js";
 import { Labels } from "./labels.js";
 import { newUuid, Outbox } from "./outbox.js";
+import { part } from "./page_parts.js";
 import { Reading } from "./reading.js";
 import { createRest } from "./rest.js";
 import { SessionStrip } from "./session.js";
@@ -25,18 +26,6 @@ const PATIENCE_MS = 3_000;
  */
 /** @type {Page} */
 const page = JSON.parse(document.getElementById("page-data")?.textContent ?? "{}");
-
-/**
- * @template {HTMLElement} T
- * @param {string} name
- * @param {new () => T} type
- * @returns {T}
- */
-function part(name, type) {
-  const element = document.querySelector(`[data-part="${name}"]`);
-  if (!(element instanceof type)) throw new Error(`The page has no ${name}.`);
-  return element;
-}
 
 const canvas = part("canvas", HTMLCanvasElement);
 const form = part("form", HTMLFormElement);

@@ -21,19 +21,37 @@ const READING_ORDER = ["title", "context", "premise", "passage", "text", "hypoth
 /** An answer inside an input is the author's own, which a validator must not see. */
 const HIDDEN = new Set(["answer"]);
 
+/** Pictures that are ready to be shown. @type {WeakMap<object, HTMLImageElement>} */
+const ready = new WeakMap();
+
+/** @param {Pick<Item, "input">} item to be shown next: its picture is decoded now, and not then */
+export function prepareInput(item) {
+  if (typeof item.input?.png !== "string") return;
+  const picture = pictureOf(item.input.png);
+  ready.set(item, picture);
+  void picture.decode().catch(() => {});
+}
+
+/** @param {string} png */
+function pictureOf(png) {
+  const picture = document.createElement("img");
+  picture.className = "drawing";
+  picture.decoding = "sync";
+  picture.src = `data:image/png;base64,${png}`;
+  picture.alt = "The drawing to judge";
+  return picture;
+}
+
 /**
  * @param {HTMLElement} frame
  * @param {Pick<Item, "input" | "context">} item
  */
-export function showInput(frame, { input, context }) {
+export function showInput(frame, item) {
+  const { input, context } = item;
   const png = input?.png;
   frame.classList.toggle("judged__frame--texts", typeof png !== "string");
   if (typeof png === "string") {
-    const picture = document.createElement("img");
-    picture.className = "drawing";
-    picture.src = `data:image/png;base64,${png}`;
-    picture.alt = "The drawing to judge";
-    frame.replaceChildren(...texts(context, "context"), picture);
+    frame.replaceChildren(...texts(context, "context"), ready.get(item) ?? pictureOf(png));
   } else {
     frame.replaceChildren(...texts(context, "context"), ...texts(input, "text"));
   }

@@ -11,7 +11,7 @@ export class LeaseClock extends EventTarget {
   #words;
   #leaseSeconds;
   #skewMs;
-  #endsAt = 0;
+  #until = 0;
   #timer = 0;
 
   /**
@@ -27,12 +27,20 @@ export class LeaseClock extends EventTarget {
     this.#skewMs = Date.parse(serverNow) - Date.now();
   }
 
-  /** @param {string} expiresAt by the server's clock */
-  start(expiresAt) {
-    this.stop();
-    this.#endsAt = Date.parse(expiresAt) - this.#skewMs;
+  /**
+   * @param {string} expiresAt by the server's clock, of a lease that it granted just now
+   * @returns {number} the same instant by this device's clock
+   */
+  localTime(expiresAt) {
+    const until = Date.parse(expiresAt) - this.#skewMs;
     // What was leased just now has not run out: this device's clock was set, or it slept.
-    if (this.#endsAt <= Date.now()) this.#endsAt = Date.now() + this.#leaseSeconds * 1000;
+    return until > Date.now() ? until : Date.now() + this.#leaseSeconds * 1000;
+  }
+
+  /** @param {number} until by this device's clock */
+  start(until) {
+    this.stop();
+    this.#until = until;
     this.#timer = setInterval(() => this.#tick(), 1000);
     this.#tick();
   }
@@ -43,7 +51,7 @@ export class LeaseClock extends EventTarget {
   }
 
   #tick() {
-    const left = Math.max(0, (this.#endsAt - Date.now()) / 1000);
+    const left = Math.max(0, (this.#until - Date.now()) / 1000);
     this.#bar.value = Math.min(1, left / this.#leaseSeconds);
     this.#words.textContent = left <= LAST_MINUTE_S ? `${Math.ceil(left)} s left` : "";
     if (left > 0) return;

@@ -32,10 +32,11 @@ export function createRest({ root, csrfToken, timeoutMs = 15_000 }) {
    * @param {string} method
    * @param {string} path relative to the root
    * @param {unknown} [body]
+   * @param {{ outlive?: boolean }} [options] outlive: it goes out though the page is being left
    * @returns {Promise<any>} the answer's JSON, null when it has none
    * @throws {RestError | Unreachable}
    */
-  async function call(method, path, body) {
+  async function call(method, path, body, { outlive = false } = {}) {
     let response;
     try {
       response = await fetch(root + path, {
@@ -47,6 +48,7 @@ export function createRest({ root, csrfToken, timeoutMs = 15_000 }) {
           ...(method === "GET" ? {} : { "X-CSRFToken": csrfToken }),
         },
         body: body === undefined ? undefined : JSON.stringify(body),
+        keepalive: outlive,
         signal: AbortSignal.timeout(timeoutMs),
       });
     } catch {
@@ -64,8 +66,9 @@ export function createRest({ root, csrfToken, timeoutMs = 15_000 }) {
     /**
      * @param {string} path
      * @param {unknown} [body]
+     * @param {{ outlive?: boolean }} [options]
      */
-    post: (path, body) => call("POST", path, body ?? {}),
+    post: (path, body, options) => call("POST", path, body ?? {}, options),
   };
 }
 

@@ -79,6 +79,22 @@ def test_a_vote_brings_the_next_item_and_no_secrets(
     assert Vote.objects.filter(example=first).count() == 2
 
 
+def test_a_vote_brings_the_item_after_one_that_is_held(
+    task: Task, annotator: User, validator: User, as_user: AsUser
+) -> None:
+    for seed in (1, 2, 3):
+        cast.submission(task, annotator, seed)
+    client = as_user(validator)
+    first = client.post(NEXT).json()["lease"]
+    second = client.post(f"{NEXT}?after={first}").json()["lease"]
+
+    third = client.post(f"{vote_on(first)}?after={second}", {"label": "5"}).json()["next"]
+
+    assert third["lease"] not in (first, second)
+    assert Lease.objects.filter(ended_at=None).count() == 2
+    assert client.post(vote_on(third["lease"]), {"label": "5"}).json()["next"]["lease"] == second
+
+
 def test_the_same_answer_again_counts_once_and_another_is_refused(
     example: Example, validator: User, as_user: AsUser
 ) -> None:

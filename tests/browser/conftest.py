@@ -64,8 +64,11 @@ class Server:
 
     def world(self, *arguments: str) -> None:
         """Run tests/browser/world.py against this server's data."""
+        self.run("world", *arguments)
+
+    def run(self, module: str, *arguments: str) -> None:
         subprocess.run(
-            [sys.executable, "-m", "tests.browser.world", *arguments],
+            [sys.executable, "-m", f"tests.browser.{module}", *arguments],
             cwd=PROJECT,
             env=self.environment(),
             check=True,
@@ -111,6 +114,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def queues(server: Server) -> None:
+    """A queue for each test of validation, by tests/browser/judging_world.py."""
+    server.run("judging_world")
 
 
 @pytest.fixture(scope="session")

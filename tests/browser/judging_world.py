@@ -19,6 +19,19 @@ ITEMS = {
     "judge-leave": 2,
     "judge-phone": 2,
     "judge-board": 1,
+    "judge-frame": 4,
+    "judge-busy": 3,
+    "judge-alone": 3,
+    "judge-work": 2,
+    "judge-journey": 0,
+    "judge-thirty": 26,
+    "judge-test": 2,
+}
+GOLD = {"judge-thirty": 4, "judge-test": 3}
+VALIDATION: dict[str, dict[str, Any]] = {
+    "judge-thirty": {"gold_first": 0.5, "gold_later": 0.5},
+    "judge-test": {"qualification": {"items": 3, "minimum": 0.6}},
+    "judge-work": {"lease_seconds": 60},
 }
 TEXTS: dict[str, dict[str, Any]] = {
     "judge-pairs": {
@@ -59,12 +72,17 @@ TEXTS: dict[str, dict[str, Any]] = {
 def main() -> None:
     from accounts.models import User
     from tests import cast
+    from validate.gold import load_gold
 
-    anna = User.objects.get(username="anna")
+    anna, olive = (User.objects.get(username=name) for name in ("anna", "olive"))
     for slug, items in ITEMS.items():
-        task = cast.digits_task(slug=slug, name=slug)
+        rules = {"policy": "two_plus_one", "sample": 0, **VALIDATION.get(slug, {})}
+        task = cast.digits_task(olive, slug=slug, name=slug, validation=rules)
         for seed in range(items):
             cast.submission(task, anna, seed)
+        known = range(900, 900 + GOLD.get(slug, 0))
+        lines = [{"input": cast.drawing(seed), "answer": "4"} for seed in known]
+        load_gold(actor=olive, task=task, lines=[json.dumps(line).encode() for line in lines])
     for slug, text in TEXTS.items():
         add_text(slug, text["file"], text["line"])
 

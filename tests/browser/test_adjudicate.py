@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import PHONE, PROJECT, WIDE, Server, Visits
+from tests.browser.conftest import PHONE, WIDE, Server, Visits
 from tests.browser.test_looks import violations
 
 pytestmark = pytest.mark.browser
@@ -18,12 +16,7 @@ pytestmark = pytest.mark.browser
 # Once a server, not once a module: stolen work brings a worker back to a module it has left.
 @pytest.fixture(scope="session", autouse=True)
 def _cases(server: Server) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "tests.browser.inbox_world"],
-        cwd=PROJECT,
-        env=server.environment(),
-        check=True,
-    )
+    server.run("inbox_world")
 
 
 def cases(page: Page) -> Locator:

@@ -3,91 +3,56 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Response, expect
 
-from tests.browser.conftest import PHONE, PROJECT, Server, Visits
+from tests.browser.conftest import PHONE, Visits
+from tests.browser.judging import (
+    Leases,
+    count,
+    open_queue,
+    post,
+    press_and_see_the_next,
+    progress,
+    said,
+    shown,
+)
 
-pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="session")
-def _queues(server: Server) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "tests.browser.judging_world"],
-        cwd=PROJECT,
-        env=server.environment(),
-        check=True,
-    )
-
-
-@pytest.fixture(autouse=True)
-def _use_queues(_queues: None) -> None:
-    pass
-
-
-def open_queue(page: Page, slug: str) -> None:
-    page.goto(f"/validate/{slug}/")
-    shown(page)
-
-
-def shown(page: Page) -> str:
-    """What is to be judged, once it is there."""
-    expect(page.locator("[data-part=desk]:not([aria-busy]) [data-part=judged]")).to_be_visible()
-    return page.locator("[data-part=input]").inner_html()
-
-
-def press_and_see_the_next(page: Page, key: str) -> None:
-    before = shown(page)
-    page.keyboard.press(key)
-    page.wait_for_function(
-        "before => document.querySelector('[data-part=input]').innerHTML !== before", arg=before
-    )
-
-
-def progress(page: Page, slug: str) -> dict[str, int]:
-    answer = page.request.get(f"/api/v1/tasks/{slug}/validations/progress/")
-    counts: dict[str, int] = answer.json()
-    return counts
-
-
-def count(page: Page, name: str) -> Any:
-    return page.locator(f"[data-progress={name}]")
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("queues")]
 
 
 def test_by_keys_alone(visit: Visits) -> None:
     page = visit("vera")
     open_queue(page, "judge-keys")
-    said = page.locator("[data-part=said]")
 
     press_and_see_the_next(page, "7")
-    expect(said).to_have_text("You said 7.")
+    expect(said(page)).to_have_text("You said 7.")
     press_and_see_the_next(page, "u")
-    expect(said).to_have_text("You could not tell.")
+    expect(said(page)).to_have_text("You could not tell.")
     press_and_see_the_next(page, "s")
-    expect(said).to_have_text("You skipped one.")
+    expect(said(page)).to_have_text("You skipped one.")
 
     page.keyboard.press("f")
     page.get_by_label("Unreadable, or nothing to see").focus()
     page.keyboard.press("Space")
     page.keyboard.press("Enter")
-    expect(said).to_have_text("You flagged it.")
+    expect(said(page)).to_have_text("You flagged it.")
     expect(count(page, "today")).to_have_text("3")
 
     press_and_see_the_next(page, "Backspace")
-    expect(said).to_have_text("Taken back: here it is again.")
+    expect(said(page)).to_have_text("Taken back: here it is again.")
     expect(page.locator("[data-part=flag]")).to_have_attribute("aria-pressed", "true")
     press_and_see_the_next(page, "3")
     press_and_see_the_next(page, "4")
     page.keyboard.press("5")
 
     expect(page.get_by_role("heading", name="Only skipped ones are left")).to_be_visible()
-    assert progress(page, "judge-keys") == {"votes": 5, "today": 5, "waiting": 0, "skipped": 1}
+    assert progress(page, "judge-keys") == {
+        "votes": 5, "today": 5, "waiting": 0, "skipped": 1, "score": None,
+    }  # fmt: skip
     page.get_by_role("button", name="Look at the skipped ones again").press("Enter")
     shown(page)
     page.keyboard.press("9")
@@ -118,16 +83,10 @@ def test_nothing_tells_what_others_said(visit: Visits) -> None:
 
 def test_a_lost_lease_keeps_the_answer_on_the_screen(visit: Visits) -> None:
     page = visit("vera")
-    with page.expect_response("**/validations/next/") as leased:
-        open_queue(page, "judge-lost")
+    leases = Leases(page)
+    open_queue(page, "judge-lost")
     before = shown(page)
-    token = page.evaluate("JSON.parse(document.getElementById('page-data').textContent).csrfToken")
-    given_up = page.request.post(
-        f"/api/v1/validations/{leased.value.json()['lease']}/release/",
-        headers={"X-CSRFToken": token, "Referer": page.url},
-        data={},
-    )
-    assert given_up.status == 204
+    assert post(page, f"validations/{leases.of_the_shown()}/release/") == 204
 
     page.keyboard.press("7")
 
@@ -171,7 +130,7 @@ def test_an_answer_given_without_a_connection_arrives_once(visit: Visits) -> Non
     assert shown(page) == before
     page.keyboard.press("3")  # changes nothing: the first answer is on its way
     page.context.set_offline(False)
-    expect(page.locator("[data-part=said]")).to_have_text("You said 2.")
+    expect(said(page)).to_have_text("You said 2.")
     expect(page.locator("[data-part=connection]")).to_be_hidden()
     assert progress(page, "judge-offline")["votes"] == 1
 
@@ -183,15 +142,16 @@ def test_an_answer_given_without_a_connection_arrives_once(visit: Visits) -> Non
     context.set_offline(False)
     page = context.new_page()
     open_queue(page, "judge-offline")
-    expect(page.locator("[data-part=said]")).to_have_text("You said 5.")
+    expect(said(page)).to_have_text("You said 5.")
     assert progress(page, "judge-offline")["votes"] == 2
     visit.forgive("ERR_INTERNET_DISCONNECTED")
 
 
 def test_leaving_gives_the_item_back(visit: Visits) -> None:
     page = visit("wim")
-    open_queue(page, "judge-leave")
-    assert progress(page, "judge-leave")["waiting"] == 1
+    with page.expect_response("**/next/?after=*"):
+        open_queue(page, "judge-leave")
+    assert progress(page, "judge-leave")["waiting"] == 0
 
     page.goto("/")
 
@@ -206,18 +166,18 @@ def test_texts_can_be_judged(visit: Visits) -> None:
     expect(frame).to_contain_text("It has rained since the morning.")
     expect(frame).to_contain_text("The street is wet.")
     page.keyboard.press("1")
-    expect(page.locator("[data-part=said]")).to_have_text("You said follows.")
+    expect(said(page)).to_have_text("You said follows.")
 
     open_queue(page, "judge-topics")
     for key in ("3", "1", "3", "2"):
         page.keyboard.press(key)
     page.keyboard.press("Enter")
-    expect(page.locator("[data-part=said]")).to_have_text("You said food, money.")
+    expect(said(page)).to_have_text("You said food, money.")
 
     open_queue(page, "judge-questions")
     page.get_by_label("Your answer").last.fill("1953")
     page.keyboard.press("Enter")
-    expect(page.locator("[data-part=said]")).to_have_text("You said 1953.")
+    expect(said(page)).to_have_text("You said 1953.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -264,7 +224,7 @@ def test_the_leaderboard_follows_without_a_reload(visit: Visits) -> None:
         page = visit(name)
         open_queue(page, "judge-board")
         page.keyboard.press("3")
-        expect(page.locator("[data-part=said]")).to_have_text("You said 3.")
+        expect(said(page)).to_have_text("You said 3.")
 
     expect(row.locator("[data-label=Pending]")).to_have_text("0 %", timeout=15_000)
     assert board.evaluate("window.unchanged")

@@ -260,7 +260,11 @@ def test_first_items_qualify_with_feedback(
     client.force_login(validator)
     item, _ = ask(client, qualifying_task)
     body, _ = answer(client, item["lease"])
-    assert body["feedback"] == {"right": True, "answer": "1"}
+    assert body["feedback"] == {
+        "right": True,
+        "answer": "1",
+        "qualification": {"seen": 1, "right": 1, "items": 2, "needed": 2, "passed": False},
+    }
     with pytest.raises(Conflict):
         services.undo(validator=validator, task=qualifying_task)
     body, _ = answer(client, body["next"]["lease"])

@@ -94,6 +94,8 @@ def test_looking_at_the_page_takes_no_lease_and_tells_nothing(
         "csrfToken",
         "leaseSeconds",
         "now",
+        "qualification",
+        "restMinutes",
     }
     assert str(example.uid) not in response.content.decode()
 

@@ -1,0 +1,223 @@
+import { prepareInput, showChoices, showInput } from "./item.js";
+import { emptyInWords, feedbackInWords, scoreInWords, trainingInWords } from "./judging_words.js";
+import { part } from "./page_parts.js";
+
+/** @typedef {import("./turns.js").Held} Held */
+/** @typedef {import("./turns.js").Answer} Answer */
+/** @typedef {import("./judging_words.js").Progress} Progress */
+
+/** What a validator sees: the item, the answers, and what is said about them. */
+export class Desk {
+  #frame = part("input", HTMLElement);
+  #desk = part("desk", HTMLElement);
+  #judged = part("judged", HTMLElement);
+  #answers = part("answers", HTMLElement);
+  #choices = part("choices", HTMLElement);
+  #written = part("written", HTMLFormElement);
+  #flagForm = part("flag-form", HTMLFormElement);
+  #lost = part("lost", HTMLElement);
+  #empty = part("empty", HTMLElement);
+  #resting = part("resting", HTMLElement);
+  #training = part("training", HTMLElement);
+  #said = part("said", HTMLElement);
+  #severalLabels;
+  #undoable = true;
+  /** @type {Held | null} */
+  #item = null;
+
+  /** @param {{ severalLabels: boolean }} options */
+  constructor({ severalLabels }) {
+    this.#severalLabels = severalLabels;
+  }
+
+  /** @param {Held} item */
+  prepare(item) {
+    prepareInput(item);
+  }
+
+  /**
+   * @param {Held} item
+   * @param {{ answer: Answer | null, open: boolean }} how
+   */
+  show(item, { answer, open }) {
+    if (this.#item?.example !== item.example) {
+      showInput(this.#frame, item);
+      this.#offer(item);
+      this.#desk.classList.remove("judging__desk--new");
+      void this.#desk.offsetWidth; // restarts the animation
+      this.#desk.classList.add("judging__desk--new");
+    }
+    const back = !this.#empty.hidden;
+    this.#item = item;
+    this.#lost.hidden = this.#empty.hidden = this.#resting.hidden = true;
+    this.#judged.hidden = this.#answers.hidden = false;
+    this.#desk.removeAttribute("aria-busy");
+    this.#judged.classList.remove("judged--lost");
+    this.#answers.inert = false;
+    this.#answers.setAttribute("aria-busy", String(!open));
+    this.mark(answer);
+    if (back) this.say("Here is another one.");
+  }
+
+  /** @param {Held} item whose answers are put up */
+  #offer({ choices }) {
+    const keys = showChoices(this.#choices, choices);
+    part("first-key", HTMLElement).textContent = keys[0] ?? "";
+    part("last-key", HTMLElement).textContent = keys.at(-1) ?? "";
+    part("label-keys", HTMLElement).hidden = keys.length === 0;
+    this.#written.hidden = !this.#severalLabels && choices.length > 0;
+    this.#written.reset();
+    this.#flagForm.reset();
+  }
+
+  /** @param {Answer | null} answer marked as the one that was chosen */
+  mark(answer) {
+    for (const button of document.querySelectorAll(".verdict-desk button[type=button]")) {
+      if (!(button instanceof HTMLElement)) continue;
+      const chosen = answer !== null && isFor(answer, button);
+      button.classList.toggle("is-chosen", chosen);
+      button.classList.remove("is-known");
+      button.setAttribute("aria-pressed", String(chosen));
+    }
+    const field = this.#written.elements.namedItem("answer");
+    if (field instanceof HTMLInputElement && answer && "label" in answer && !field.value) {
+      field.value = String(answer.label);
+    }
+  }
+
+  /** @returns {Set<string>} the labels that are marked */
+  get chosen() {
+    const marked = this.#choices.querySelectorAll(".is-chosen");
+    return new Set([...marked].map((button) => /** @type {HTMLElement} */ (button).dataset.label ?? ""));
+  }
+
+  /** @param {string} sentence */
+  say(sentence) {
+    this.#said.textContent = sentence;
+  }
+
+  /** @param {string} sentence why the item on the screen is no longer ours to answer */
+  lose(sentence) {
+    this.#judged.classList.add("judged--lost");
+    this.#answers.inert = true;
+    this.say("");
+    part("lost-words", HTMLElement).textContent = sentence;
+    this.#lost.hidden = false;
+    part("lost-next", HTMLButtonElement).focus();
+  }
+
+  /** @param {Progress} progress of somebody for whom nothing waits */
+  showEmpty(progress) {
+    const { title, words } = emptyInWords(progress);
+    this.#stop(title, words, progress.skipped > 0);
+  }
+
+  /** @param {string} sentence why this person is not asked */
+  showShut(sentence) {
+    this.#stop("You are not asked for now", sentence, false);
+    part("looks-again", HTMLElement).hidden = true;
+  }
+
+  showResting() {
+    this.clear();
+    this.#resting.hidden = false;
+    part("rest-over", HTMLButtonElement).focus();
+  }
+
+  /** Take the item away; what is said instead comes with `showEmpty` and its like. */
+  clear() {
+    this.#item = null;
+    this.#frame.replaceChildren(); // what is left may upset, or be somebody else's by now
+    this.#judged.hidden = this.#answers.hidden = this.#lost.hidden = true;
+    this.#desk.removeAttribute("aria-busy");
+  }
+
+  /**
+   * @param {string} title
+   * @param {string} words
+   * @param {boolean} skipped whether there is something to look at again
+   */
+  #stop(title, words, skipped) {
+    this.clear();
+    part("empty-title", HTMLElement).textContent = title;
+    part("empty-words", HTMLElement).textContent = words;
+    part("look-again", HTMLFormElement).hidden = !skipped;
+    if (!this.#empty.hidden) return;
+    this.#empty.hidden = false;
+    if (document.activeElement === document.body) part("empty-title", HTMLElement).focus();
+  }
+
+  // --- how far one is -----------------------------------------------------------------------------
+  /** @param {Progress & { score?: import("./judging_words.js").Score | null }} progress */
+  showProgress(progress) {
+    for (const name of /** @type {const} */ (["today", "waiting", "skipped"])) {
+      this.#count(name, progress[name]);
+    }
+    part("undo", HTMLButtonElement).hidden = progress.votes === 0 || !this.#undoable;
+    if (progress.score) part("score", HTMLElement).textContent = scoreInWords(progress.score);
+  }
+
+  /** @param {number} answers given since the page was opened */
+  showVisit(answers) {
+    this.#count("visit", answers);
+  }
+
+  /**
+   * @param {string} name
+   * @param {number} count
+   */
+  #count(name, count) {
+    const place = document.querySelector(`[data-progress="${name}"]`);
+    if (place) place.textContent = count.toLocaleString("en");
+  }
+
+  /** @param {import("./judging_words.js").Qualification | null} qualification null: it is over */
+  showTraining(qualification) {
+    this.#training.hidden = qualification === null;
+    this.#undoable = qualification === null;
+    if (!qualification) return;
+    part("undo", HTMLButtonElement).hidden = true;
+    part("training-count", HTMLElement).textContent = trainingInWords(qualification);
+    const bar = part("training-bar", HTMLProgressElement);
+    bar.max = qualification.items;
+    bar.value = qualification.seen;
+  }
+
+  /**
+   * @param {any} feedback
+   * @param {Held} item that it is about
+   * @param {Answer} answer that was given
+   * @param {boolean} reading whether the item stays on the screen for it
+   */
+  showFeedback(feedback, item, answer, reading) {
+    const { title, words } = feedbackInWords(feedback, item.choices);
+    this.showTraining(feedback.qualification);
+    part("feedback-title", HTMLElement).textContent = title;
+    part("feedback-words", HTMLElement).textContent = words;
+    this.#training.dataset.state = feedback.right ? "right" : "wrong";
+    part("read-on", HTMLButtonElement).hidden = !reading;
+    if (!reading) return;
+    this.mark(answer);
+    for (const button of this.#choices.querySelectorAll("[data-label]")) {
+      const label = button instanceof HTMLElement ? button.dataset.label : undefined;
+      button.classList.toggle("is-known", [feedback.answer].flat().includes(label));
+    }
+    this.#answers.inert = true;
+    part("read-on", HTMLButtonElement).focus();
+  }
+
+  readOn() {
+    part("read-on", HTMLButtonElement).hidden = true;
+    this.#answers.inert = false;
+  }
+}
+
+/**
+ * @param {Answer} answer
+ * @param {HTMLElement} button
+ */
+function isFor(answer, button) {
+  if ("skip" in answer) return button.dataset.part === "skip";
+  if ("flag" in answer) return button.dataset.part === (answer.flag === "unsure" ? "unsure" : "flag");
+  return [answer.label].flat().includes(button.dataset.label ?? "");
+}
