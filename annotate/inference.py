@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 from django.conf import settings
 from numpy.typing import NDArray
 
 from annotate.errors import Refused
 from annotate.inputs import Prepared, image_key, read_image
 from annotate.models import ModelVersion
+from ml.artifacts import ArtifactError
 from ml.backends import Backend, open_backend
 from ml.batcher import Busy, Late, PredictionCache
 from ml.breaker import Breaker, Unavailable
@@ -123,6 +125,8 @@ class ModelUnavailable(Refused):
         self.retry_ms = retry_ms
 
 
+log = structlog.get_logger(__name__)
+
 _cache = PredictionCache(CACHED_PREDICTIONS)
 _opening = threading.Lock()
 _open: dict[str, LiveModel] = {}
@@ -139,11 +143,23 @@ def live_model(model: ModelVersion) -> LiveModel:
         )
     with _opening:  # two requests that meet a new model together load it once
         if model.sha256 not in _open:
-            backend = open_backend(Path(settings.ARTIFACT_DIR) / model.artifact, model.sha256)
-            _open[model.sha256] = LiveModel(backend, model.sha256)
+            _open[model.sha256] = LiveModel(_backend_of(model), model.sha256)
             if len(_open) > OPEN_MODELS:
                 del _open[next(iter(_open))]
         return _open[model.sha256]
+
+
+def _backend_of(model: ModelVersion) -> Backend:
+    folder = Path(settings.ARTIFACT_DIR)
+    try:
+        return open_backend(folder / model.artifact, model.sha256)
+    except ArtifactError as error:
+        log.error("model_file_unusable", model=model.name, folder=str(folder), reason=str(error))  # noqa: TRY400
+        raise Refused(
+            "model_unusable",
+            "This server does not have the live model's file: its operator must see to it.",
+            status=503,
+        ) from error
 
 
 def already_open(model: ModelVersion) -> LiveModel | None:

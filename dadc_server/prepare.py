@@ -26,6 +26,9 @@ from django.core.management.commands import migrate
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+# Names the advisory lock; any number that nobody else takes.
+PREPARING = 0xDADC
+
 
 @contextmanager
 def step(name: str) -> Iterator[list[str]]:
@@ -74,15 +77,43 @@ def collect_static(report: list[str]) -> None:
     report.append("collected")
 
 
+@contextmanager
+def one_machine_at_a_time() -> Iterator[None]:
+    """Let machines that start together on one PostgreSQL migrate and bootstrap it in turn.
+
+    The lock is the connection's: a machine that dies gives it back.
+    """
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [PREPARING])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [PREPARING])
+
+
+def check_files() -> None:
+    from training.files import FilesMissing, require_files  # models, once Django is set up
+
+    try:
+        require_files()
+    except FilesMissing as missing:
+        raise CommandError(str(missing)) from missing
+
+
 def prepare() -> None:
     django.setup()
     with step("settings"):
         call_command("check", stdout=io.StringIO())  # says so itself when something is wrong
-    with step("database") as report:
-        migrate_database(report)
     with step("static files") as report:
         collect_static(report)
-    call_command("bootstrap")
+    with one_machine_at_a_time():
+        with step("database") as report:
+            migrate_database(report)
+        call_command("bootstrap")
+    check_files()
 
 
 def main() -> int:

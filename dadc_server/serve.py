@@ -51,6 +51,8 @@ class Options:
     port: int
     data: Path
     path: str = "/"
+    web: bool = True
+    worker: bool = True
     check_only: bool = False
 
     @property
@@ -80,16 +82,22 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> O
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for a free one (8000)")
     parser.add_argument("--data", metavar="DIR", help="database, models and keys (var/, DADC_DATA)")
     parser.add_argument("--host", metavar="ADDR", help="address (127.0.0.1, DADC_HOST)")
+    parser.add_argument("--no-worker", action="store_true", help="leave jobs to other machines")
+    parser.add_argument("--no-web", action="store_true", help="carry out jobs, serve no pages")
     parser.add_argument("--check-only", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if not 0 <= given.port <= 65535:
         raise Refusal(f"{given.port} is no port: choose one from 1 to 65535, or 0 for a free one.")
+    if given.no_web and given.no_worker:
+        raise Refusal("--no-web and --no-worker together leave nothing to do: choose one.")
     data = given.data or environment.get("DADC_DATA") or str(PROJECT / "var")
     return Options(
         host=given.host or environment.get("DADC_HOST") or "127.0.0.1",
         port=given.port,
         data=Path(data).expanduser().absolute(),
         path=(environment.get("DADC_PATH") or "").rstrip("/") + "/",
+        web=not given.no_web,
+        worker=not given.no_worker,
         check_only=given.check_only,
     )
 
@@ -232,6 +240,8 @@ class Supervisor:
         self.children.remove(preparation)
         if preparation.returncode:
             return 1
+        if not self.options.web:
+            return await self.work_alone()
         web = await self.start(
             web_command(self.options, self.workers),
             # One thread a forward pass: more threads only get in each other's way (docs/adr).
@@ -248,11 +258,24 @@ class Supervisor:
         say(f"the web server ended by itself (exit status {web.returncode}); stopping.")
         return 1
 
+    async def work_alone(self) -> int:
+        """Carry out jobs for web servers on other machines, until someone asks to stop."""
+        print("\n  The DADC worker is running.\n  Ctrl-C stops it.\n", flush=True)
+        background = asyncio.create_task(self.keep_working())
+        await self.stopping.wait()
+        background.cancel()
+        return 0
+
     async def open_for_work(self) -> None:
         """Tell the address once pages are served, then keep a background worker running."""
         while not await asyncio.to_thread(answers, self.options):  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.1)
         print(f"\n  DADC Server is ready: {self.options.url}\n  Ctrl-C stops it.\n", flush=True)
+        if self.options.worker:
+            await self.keep_working()
+
+    async def keep_working(self) -> None:
+        """Start a background worker, and another when it ends, pausing longer the sooner it did."""
         loop = asyncio.get_running_loop()
         pause = 1.0
         while True:
@@ -314,7 +337,7 @@ def main() -> int:
         options = parse_options(sys.argv[1:], os.environ)
         workers = web_workers(os.environ)
         require_writable(options.data)
-        port = free_port(options.host, options.port)
+        port = free_port(options.host, options.port) if options.web else options.port
     except Refusal as refusal:
         say(str(refusal))
         return 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
         (["--port", "70000"], "70000"),
         (["--port"], "--port"),
         (["extra"], "extra"),
+        (["--no-web", "--no-worker"], "--no-worker"),
         (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
     ],
 )
@@ -118,7 +121,8 @@ def test_a_python_without_venv_is_told_what_to_install(project: Path) -> None:
 def test_help_names_every_option_and_starts_nothing(project: Path) -> None:
     done = bin_serve(project, "--help")
     assert done.returncode == 0
-    assert {"--port", "--data", "--host"} <= set(done.stdout.replace("[", " ").split())
+    options = {"--port", "--data", "--host", "--no-web", "--no-worker"}
+    assert options <= set(re.split(r"[\s\[\]]+", done.stdout))
     assert not (project / "var").exists()
 
 
@@ -147,13 +151,13 @@ signal.pause()
 class Served:
     """A running supervisor and what it printed so far."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, *arguments: str) -> None:
         self.output = project / "output.txt"
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", project / "dadc_server" / "serve.py"),
-                    *("--port", "0", "--data", project / "data"),
+                    *(sys.executable, "-P", str(project / "dadc_server" / "serve.py")),
+                    *("--port", "0", "--data", str(project / "data"), *arguments),
                 ],
                 env=os.environ | {"WEB_CONCURRENCY": "1"},
                 stdout=output,
@@ -183,19 +187,40 @@ def gone(pid: int) -> bool:
         return True
 
 
-@pytest.fixture
-def served(project: Path) -> Iterator[Served]:
+@contextmanager
+def serving(project: Path, *arguments: str) -> Iterator[Served]:
     (project / "dadc_server" / "prepare.py").write_text(PREPARATION)
     (project / "gunicorn.py").write_text(WEB_SERVER)
     (project / "manage.py").write_text(BACKGROUND_WORKER)
-    server = Served(project)
+    server = Served(project, *arguments)
     try:
-        eventually(lambda: bool(server.pids("worker")))
         yield server
     finally:
         if server.process.poll() is None:
             server.process.kill()
             server.process.wait()
+
+
+@pytest.fixture
+def served(project: Path) -> Iterator[Served]:
+    with serving(project) as server:
+        eventually(lambda: bool(server.pids("worker")))
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("option", "runs", "rests"), [("--no-worker", "web", "worker"), ("--no-web", "worker", "web")]
+)
+def test_one_machine_may_serve_and_another_work(
+    project: Path, option: str, runs: str, rests: str
+) -> None:
+    with serving(project, option) as server:
+        eventually(lambda: "Ctrl-C stops it." in server.text and bool(server.pids(runs)))
+        assert "prepared" in server.text
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        assert gone(server.pids(runs)[0])
+        assert not server.pids(rests)
 
 
 def test_the_address_is_told_once_the_server_answers(served: Served, project: Path) -> None:

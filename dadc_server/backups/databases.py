@@ -19,6 +19,7 @@ from django.db.backends.postgresql.client import DatabaseClient
 from accounts.models import User
 from annotate.models import ModelVersion, Task
 from dadc_server.backups.errors import BackupError
+from training.files import files_of
 
 BUSY = (
     "The database is in use: stop bin/serve and every worker, on all hosts, then restore. "
@@ -72,8 +73,7 @@ def read_facts(cursor: Any) -> Facts:
     cursor.execute(f"SELECT artifact, config FROM {ModelVersion._meta.db_table}")  # noqa: S608
     artifacts = set[str]()
     for artifact, config in cursor.fetchall():
-        base = (json.loads(config) if isinstance(config, str) else config).get("base") or {}
-        artifacts.update(name for name in (artifact, base.get("file")) if name)
+        artifacts |= files_of(artifact, json.loads(config) if isinstance(config, str) else config)
     return Facts(migrations, count_rows(cursor), frozenset(artifacts))
 
 

@@ -10,10 +10,12 @@ from itertools import count
 from time import monotonic
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 from django_tasks_db.management.commands import db_worker
 
 from training import services, tasks
+from training.files import FilesMissing, require_files
 from validate.tasks import enqueue_due
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,10 @@ class Command(db_worker.Command):
         parser.set_defaults(queue_name="*", interval=0.5, startup_delay=False, reload=False)
 
     def handle(self, **options: Any) -> None:
+        try:
+            require_files()
+        except FilesMissing as missing:
+            raise CommandError(str(missing)) from missing
         os.nice(NICENESS)
         done = threading.Event()
         housekeeper = threading.Thread(target=keep_house, args=(done,), daemon=True)
