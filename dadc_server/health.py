@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
+
+from dadc_server import readiness
 
 
 @never_cache
@@ -14,11 +15,7 @@ def alive(_: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-def ready(_: HttpRequest) -> JsonResponse:
-    """200 when the database answers, else 503: what a load balancer asks."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return JsonResponse({"database": "unreachable"}, status=503)
-    return JsonResponse({"database": "ok"})
+async def ready(_: HttpRequest) -> JsonResponse:
+    """200 while this process can do its work, else 503, with what is wrong: for a load balancer."""
+    able, report = await readiness.report()
+    return JsonResponse(report, status=200 if able else 503)

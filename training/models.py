@@ -129,3 +129,17 @@ class TrainingRun(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.pk} of {self.task_id}"
+
+
+class WorkerPulse(models.Model):
+    """When a background worker was last there; the one row that `training.pulse` writes."""
+
+    beat_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(pk=1), name="worker_pulse_is_one_row"),
+        ]
+
+    def __str__(self) -> str:
+        return f"a worker at {self.beat_at}"

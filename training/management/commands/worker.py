@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 from django_tasks_db.management.commands import db_worker
 
-from training import services, tasks
+from training import pulse, services, tasks
 from training.files import FilesMissing, require_files
 from validate.tasks import enqueue_due
 
@@ -60,6 +60,7 @@ def keep_house(done: threading.Event) -> None:
     try:
         for look in count():
             try:
+                pulse.beat()
                 tasks.resume_interrupted()
                 if look % LOOKS_PER_COUNT == 0:
                     services.start_all_due()

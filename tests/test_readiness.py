@@ -1,0 +1,159 @@
+"""Whether a process can serve, what it says when it cannot, and within what time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import IntegrityError, OperationalError, transaction
+from django.test import AsyncClient
+from django.utils import timezone
+
+from annotate import inference
+from annotate.models import ModelVersion, Task
+from dadc_server import readiness
+from training import pulse
+from training.management.commands import worker
+from training.models import WorkerPulse
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_proved", set())
+
+
+@pytest.fixture
+def beating(db: None) -> None:
+    pulse.beat()
+
+
+def lose_the_artifacts() -> None:
+    for file in Path(django_settings.ARTIFACT_DIR).iterdir():
+        file.unlink()
+
+
+async def ask() -> tuple[int, dict[str, Any]]:
+    response = await AsyncClient().get("/readyz")
+    return response.status_code, response.json()
+
+
+async def test_all_is_well(task: Task, beating: None) -> None:
+    status, report = await ask()
+
+    assert (status, report["status"]) == (200, "ready"), report
+    assert set(report["parts"]) == {"database", "models", "channel_layer", "worker"}
+    assert all(part["ok"] and part["ms"] >= 0 for part in report["parts"].values())
+    assert report["parts"]["models"]["models"] == 1
+    assert report["parts"]["worker"]["age_s"] < 30
+    model = await ModelVersion.objects.aget()
+    assert inference.already_open(model) is not None, "warm before the first stroke"
+
+
+async def test_a_silent_worker_keeps_nobody_away(task: Task, beating: None) -> None:
+    silent = timezone.now() - timedelta(seconds=100)
+    await WorkerPulse.objects.aupdate(beat_at=silent)
+
+    status, report = await ask()
+
+    assert (status, report["status"]) == (200, "degraded")
+    assert report["parts"]["worker"]["problem"] == "no background worker for 100 s"
+
+
+async def test_a_worker_that_never_ran_is_told(task: Task) -> None:
+    _, report = await ask()
+    assert report["parts"]["worker"]["problem"] == "no background worker has run yet"
+
+
+async def test_a_model_without_its_file_makes_it_unready(task: Task, beating: None) -> None:
+    inference.forget_models()
+    lose_the_artifacts()
+
+    status, report = await ask()
+
+    assert (status, report["status"]) == (503, "unready")
+    assert report["parts"]["models"]["problem"].startswith("digits-1 cannot be loaded")
+    assert report["parts"]["database"]["ok"]
+
+
+async def test_a_database_that_is_away_makes_it_unready(
+    task: Task, beating: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away:
+        def cursor(self) -> None:
+            raise OperationalError("connection to db.example.org as dadc failed")
+
+    monkeypatch.setattr(readiness, "connection", Away())
+
+    status, report = await ask()
+
+    assert status == 503
+    assert report["parts"]["database"]["problem"] == "OperationalError"
+    assert "example.org" not in str(report)
+
+
+async def test_a_channel_layer_that_is_away_keeps_nobody_away(
+    task: Task, beating: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away:
+        async def new_channel(self) -> str:
+            raise ConnectionError
+
+    monkeypatch.setattr(readiness, "get_channel_layer", Away)
+
+    status, report = await ask()
+
+    assert (status, report["status"]) == (200, "degraded")
+    assert not report["parts"]["channel_layer"]["ok"]
+
+
+async def test_a_part_that_hangs_is_neither_waited_for_nor_asked_twice(
+    task: Task, beating: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[int] = []
+
+    async def hang() -> dict[str, Any]:
+        began.append(1)
+        await asyncio.sleep(60)
+        return {}
+
+    monkeypatch.setattr(readiness, "PATIENCE", 0.2)
+    hanging = readiness.Part("database", hang, vital=True)
+    monkeypatch.setattr(readiness, "PARTS", [hanging, *readiness.PARTS[1:]])
+    since = time.monotonic()
+
+    answers = [await readiness.report() for _ in range(3)]
+
+    assert time.monotonic() - since < 3
+    assert [able for able, _ in answers] == [False] * 3
+    assert answers[0][1]["parts"]["database"]["problem"] == "no answer within 0.2 s"
+    assert len(began) == 1
+    assert hanging.under_way is not None
+    hanging.under_way.cancel()
+
+
+def test_a_worker_beats_while_it_has_nothing_to_do(task: Task) -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=worker.keep_house, args=(done,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while pulse.seconds_since_beat() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    done.set()
+    thread.join()
+    assert WorkerPulse.objects.count() == 1
+    pulse.beat()
+    assert WorkerPulse.objects.count() == 1
+
+
+def test_there_is_one_row_of_it(db: None) -> None:
+    pulse.beat()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        WorkerPulse.objects.create(pk=2, beat_at=timezone.now())
