@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from allauth.account import forms as account
@@ -99,6 +100,30 @@ class ConfirmSecondFactorForm(Plain, mfa.ReauthenticateForm):
 
 class ActivateSecondFactorForm(Plain, totp.ActivateTOTPForm):
     pass
+
+
+class PreferencesForm(forms.Form):
+    """Which tasks somebody wants to be asked about."""
+
+    languages = forms.CharField(
+        label="Languages you read",
+        required=False,
+        max_length=400,
+        help_text="Tags with commas between them, such as <code>en, de, zh-Hant</code>; "
+        "<code>en</code> covers <code>en-GB</code>. Empty: whatever there is.",
+        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false"}),
+    )
+    takes_warned = forms.BooleanField(
+        label="Ask me about tasks with a content warning too", required=False
+    )
+
+    def clean_languages(self) -> list[str]:
+        return [tag for tag in re.split(r"[\s,;]+", self.cleaned_data["languages"]) if tag]
+
+    @classmethod
+    def of(cls, user: User) -> PreferencesForm:
+        said = {"languages": ", ".join(user.languages), "takes_warned": user.takes_warned}
+        return cls(initial=said)
 
 
 class CloseAccountForm(forms.Form):

@@ -55,6 +55,12 @@ class User(AbstractUser):
     banned_at = models.DateTimeField(null=True, blank=True)
     ban_reason = models.TextField(blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    languages = models.JSONField(
+        default=list, blank=True, help_text="What they read, as language tags; none: everything."
+    )
+    takes_warned = models.BooleanField(
+        default=True, help_text="Whether they validate tasks with a content warning."
+    )
     sessions_ended = models.PositiveIntegerField(
         default=0, help_text="How often this person signed out everywhere."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -14,10 +15,12 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from accounts.errors import Refused
+from accounts.languages import canonical
 from accounts.models import Event, Role, User, WorkSession
 from accounts.transactions import durable
 
 MAX_TOKENS = 10
+MAX_LANGUAGES = 20
 
 
 def record_event(
@@ -137,6 +140,27 @@ def remove_second_factor(*, user: User, actor: User, reason: str = "") -> None:
         )
 
 
+def set_preferences(*, user: User, languages: Sequence[str], takes_warned: bool) -> None:
+    """Keep which tasks a person wants to validate; no languages: whatever there is."""
+    try:
+        tags = list(dict.fromkeys(canonical(tag) for tag in languages))
+    except ValueError as error:
+        raise Refused("bad_language", str(error), fields={"languages": str(error)}) from error
+    if len(tags) > MAX_LANGUAGES:
+        too_many = f"Name at most {MAX_LANGUAGES} languages."
+        raise Refused("bad_language", too_many, fields={"languages": too_many})
+    with durable():
+        user = _lock(user)
+        user.languages, user.takes_warned = tags, takes_warned
+        user.save(update_fields=["languages", "takes_warned"])
+        record_event(
+            actor=user,
+            verb="set_preferences",
+            subject=user,
+            data={"languages": tags, "takes_warned": takes_warned},
+        )
+
+
 def end_sessions(*, user: User) -> None:
     """Sign a person out on every device; tokens for scripts stay."""
     with durable():
@@ -186,6 +210,7 @@ def close_account(*, user: User) -> None:
         _apply_role(user, Role.ANNOTATOR)
         user.username = user.pseudonym
         user.email = user.first_name = user.last_name = ""
+        user.languages, user.takes_warned = [], True
         user.is_active = False
         user.closed_at = timezone.now()
         user.set_unusable_password()

@@ -6,6 +6,7 @@ from accounts import views
 
 urlpatterns = [
     path("me/", views.account, name="account"),
+    path("me/preferences/", views.set_preferences, name="set_preferences"),
     path("me/tokens/", views.create_token, name="create_token"),
     path("me/tokens/<str:token_key>/revoke/", views.revoke_token, name="revoke_token"),
     path("me/sign-out-everywhere/", views.sign_out_everywhere, name="sign_out_everywhere"),

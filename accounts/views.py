@@ -19,7 +19,7 @@ from knox.models import AuthToken
 
 from accounts import services
 from accounts.errors import Refused
-from accounts.forms import CloseAccountForm
+from accounts.forms import CloseAccountForm, PreferencesForm
 from accounts.models import User
 
 
@@ -31,6 +31,26 @@ def _person(request: HttpRequest) -> User:
 @login_required
 @require_safe
 def account(request: HttpRequest) -> HttpResponse:
+    return _account(request, PreferencesForm.of(_person(request)))
+
+
+@never_cache
+@login_required
+@require_POST
+def set_preferences(request: HttpRequest) -> HttpResponse:
+    form = PreferencesForm(request.POST)
+    if form.is_valid():
+        try:
+            services.set_preferences(user=_person(request), **form.cleaned_data)
+        except Refused as refused:
+            form.add_error("languages", refused.message)
+        else:
+            messages.success(request, "Your preferences are kept.")
+            return redirect("account")
+    return _account(request, form)
+
+
+def _account(request: HttpRequest, preferences: PreferencesForm) -> HttpResponse:
     user = _person(request)
     return render(
         request,
@@ -41,6 +61,7 @@ def account(request: HttpRequest) -> HttpResponse:
                 user=user, type=Authenticator.Type.TOTP
             ).exists(),
             "mail_configured": settings.MAIL_CONFIGURED,
+            "preferences": preferences,
         },
     )
 

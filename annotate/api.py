@@ -67,6 +67,8 @@ class TaskSerializer(serializers.Serializer[Task]):
     input = serializers.CharField(source="input_kind", help_text="image, text, text_pair, …")
     labels = LabelSerializer(many=True, source="config.file.labels")
     instructions = InstructionsSerializer(source="config.file.instructions")
+    language = serializers.CharField(help_text="Of what is shown, as a BCP 47 tag, or empty.")
+    content_warning = serializers.CharField(help_text="A sentence, or empty.")
     sandbox = serializers.BooleanField(
         source="config.file.sandbox", help_text="Whether guests may try it, uncounted."
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from accounts.languages import canonical
 from annotate.comparators import Comparator, parse_comparator
 from annotate.strict_json import NotJson, check_storable
 
@@ -27,6 +29,7 @@ INPUT_KINDS = ("image", "text", "text_pair", "passage_qa", "text_multilabel")
 InputKind = Literal["image", "text", "text_pair", "passage_qa", "text_multilabel"]
 # Neither blank nor with spaces around it: a person could not tell two of these apart.
 Word = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$", max_length=100)]
+Language = Annotated[str, AfterValidator(canonical)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -92,6 +95,8 @@ class TaskFile(Section):
     comparator: dict[str, Any] = Field(default_factory=lambda: {"rule": "exact_match"})
     public: bool = True
     sandbox: bool = True
+    language: Language | None = None
+    content_warning: Annotated[str, StringConstraints(pattern=r"\S", max_length=300)] | None = None
     validation: dict[str, Any] = Field(default_factory=dict)
     retraining: dict[str, Any] = Field(default_factory=dict)
 

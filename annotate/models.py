@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.contrib.auth.models import AnonymousUser
@@ -10,7 +11,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import get_language_info
 
+from accounts.languages import LONGEST_TAG, reads, wider
 from accounts.models import Role, User, WorkSession
 from annotate.config import TaskFile
 
@@ -38,6 +41,20 @@ class TaskQuerySet(models.QuerySet["Task"]):
             return self.filter(owners=user)
         return self.none()
 
+    def suiting(self, user: User) -> Self:
+        """The tasks that a person's preferences leave in; all of them where nothing is set.
+
+        The same as `Task.set_aside_for`, in the database.
+        """
+        tasks = self if user.takes_warned else self.filter(content_warning="")
+        if not user.languages:
+            return tasks
+        read = Q(language="")
+        for language in user.languages:
+            narrower = Q(language__startswith=f"{language}-")
+            read |= narrower | Q(language__in=wider(language))
+        return tasks.filter(read)
+
 
 class Task(models.Model):
     """One problem on which people try to fool a model."""
@@ -46,6 +63,10 @@ class Task(models.Model):
     name = models.CharField(max_length=200)
     input_kind = models.CharField(max_length=30)
     public = models.BooleanField(default=True, help_text="Shown to everybody.")
+    language = models.CharField(
+        max_length=LONGEST_TAG, blank=True, help_text="Of what is shown; empty: of no matter."
+    )
+    content_warning = models.CharField(max_length=300, blank=True)
     config = models.ForeignKey(
         "TaskConfig", null=True, on_delete=models.PROTECT, related_name="current_of"
     )
@@ -59,6 +80,21 @@ class Task(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def language_name(self) -> str:
+        """The language in English, or its tag where Django knows no name."""
+        for known in wider(self.language):
+            with suppress(KeyError):
+                name = str(get_language_info(known.lower())["name"])
+                return name if known == self.language else f"{name} ({self.language})"
+        return self.language
+
+    def set_aside_for(self, user: User) -> str:
+        """Why a person's own preferences keep this task from them, empty when they do not."""
+        if self.language and not reads(user.languages, self.language):
+            return "language"
+        return "content_warning" if self.content_warning and not user.takes_warned else ""
 
     def is_owned_by(self, user: Viewer) -> bool:
         """Whether this person may curate the task (costs a query for owners)."""

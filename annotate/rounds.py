@@ -33,7 +33,7 @@ def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]
         if actor is not None and not created and not task.is_owned_by(actor):
             raise Refused("not_an_owner", f"{file.slug} is a task of somebody else.", status=403)
         current = task.config
-        if current is not None and current.data == data:
+        if current is not None and current.file == file:  # a setting added since is no change
             return task, False
         if file.input != task.input_kind and task.examples.exists():
             raise Refused(
@@ -45,7 +45,12 @@ def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]
             task=task, version=latest + 1, data=data, created_by=actor
         )
         task.name, task.input_kind, task.public = file.name, file.input, file.public
-        task.save(update_fields=["config", "name", "input_kind", "public"])
+        task.language, task.content_warning = file.language or "", file.content_warning or ""
+        task.save(
+            update_fields=[
+                "config", "name", "input_kind", "public", "language", "content_warning"
+            ]
+        )  # fmt: skip
         if actor is not None:
             task.owners.add(actor)
         record_event(

@@ -6,7 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,6 +26,8 @@ from validate.models import Lease
 from validate.policies import FLAG_REASONS, UNSURE
 from validate.queries import progress_of
 from validate.standing import feedback_on, gold_score
+
+SET_ASIDE = "X-Set-Aside-By"
 
 
 class ProgressSerializer(serializers.Serializer[Any]):
@@ -126,10 +133,23 @@ class NextItem(APIView):
         description=(
             "The one you hold, if you hold one; with `after` the one that follows it, so that it "
             "is ready in time: nobody holds more than two. 204: nothing waits for you. Answer "
-            "before `expires_at`, or ask for more time with a heartbeat."
+            "before `expires_at`, or ask for more time with a heartbeat. Where your preferences "
+            "(on your account's page) set the task aside, nothing ever waits: the 204 then has the "
+            f"header `{SET_ASIDE}` with `language`, when it is in none of the languages you read, "
+            "or `content_warning`, when it has one and you take no such tasks."
         ),
         tags=["validation"],
-        parameters=[NextQuery],
+        parameters=[
+            NextQuery,
+            OpenApiParameter(
+                SET_ASIDE,
+                str,
+                OpenApiParameter.HEADER,
+                response=[204],
+                enum=["language", "content_warning"],
+                description="The preference of yours that keeps this task from you.",
+            ),
+        ],
         request=None,
         responses={200: NextSerializer, 204: OpenApiResponse(description="Nothing waits.")},
     )
@@ -139,7 +159,9 @@ class NextItem(APIView):
         query = asked(NextQuery, request)
         lease = services.next_item(validator=validator, task=task, after=query.get("after"))
         if lease is None:
-            return Response(status=status.HTTP_204_NO_CONTENT)
+            reason = task.set_aside_for(validator)
+            headers = {SET_ASIDE: reason} if reason else None
+            return Response(status=status.HTTP_204_NO_CONTENT, headers=headers)
         return Response({**_item(lease), "progress": progress_of(validator, task)})
 
 

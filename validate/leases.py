@@ -62,7 +62,7 @@ def _ask(
     if in_qualification(settings, row):
         if row.gold_seen + len(held) >= settings.qualification.items:
             return None, False  # the last of these answers decides
-        gold = gold_for(row, held)
+        gold = gold_for(row, held) if not task.set_aside_for(validator) else None
         return (_grant_gold(gold, validator, task) if gold else None), False
     if item is None:
         free = _free_for(validator, task)

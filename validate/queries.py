@@ -27,7 +27,10 @@ def may_validate(user: Viewer, task: Task) -> bool:
 
 
 def waiting_for(validator: User, task_id: int) -> QuerySet[QueueItem]:
-    """What this person could be asked about: not their own, not answered or skipped by them."""
+    """What this person could be asked about: not their own, not answered or skipped by them.
+
+    Nothing of a task that their preferences set aside.
+    """
     return _waiting_anywhere(validator).filter(task_id=task_id)
 
 
@@ -43,11 +46,14 @@ def _waiting_anywhere(validator: User) -> QuerySet[QueueItem]:
     claimed = Lease.objects.filter(theirs, example=OuterRef("example")).filter(
         Q(ended_at=None) | Q(end=Lease.End.SKIPPED)
     )
-    return (
+    waiting = (
         QueueItem.objects.filter(withdrawn=False)
         .exclude(author=validator)
         .filter(~Exists(answered), ~Exists(claimed))
     )
+    if validator.languages or not validator.takes_warned:
+        waiting = waiting.filter(task__in=Task.objects.suiting(validator))
+    return waiting
 
 
 def free_for(validator: User, task_id: int, authors_at_cap: Iterable[int]) -> QuerySet[QueueItem]:

@@ -45,6 +45,7 @@ def home(request: HttpRequest) -> HttpResponse:
             "task": task,
             "question": task.config.file.instructions.validation if task.config else "",
             "waiting": waiting.get(task.pk, 0),
+            "set_aside": task.set_aside_for(user),
         }
         for task in tasks
     ]
@@ -64,6 +65,8 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
     task = _task(user, slug)
     if not may_validate(user, task):
         return render(request, "validate/not_yet.html", {"task": task}, status=403)
+    if reason := task.set_aside_for(user):
+        return render(request, "validate/set_aside.html", {"task": task, "reason": reason})
     assert task.config is not None
     file = task.config.file
     prefix = get_script_prefix()

@@ -132,6 +132,7 @@ ROWS = [
     Row("account", SIGNED_IN),
     Row("create_token", ELSEWHERE, "post"),
     Row("revoke_token", ELSEWHERE, "post", {"token_key": "none"}),
+    Row("set_preferences", ELSEWHERE, "post"),
     Row("sign_out_everywhere", ELSEWHERE, "post"),
     Row("close_account", SIGNED_IN),
     Row("accounts/email/", ELSEWHERE),
