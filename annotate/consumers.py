@@ -15,6 +15,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
+from accounts import metrics
 from accounts.addresses import address_of
 from accounts.bridge import in_database_thread
 from accounts.buckets import Meter
@@ -107,11 +108,14 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 raise protocol.BadFrame("Frames are texts.")
             frame = protocol.parse(text_data)
         except protocol.BadFrame as bad:
+            metrics.BAD_FRAMES.inc()
             await self._error(bad, **bad.reply_to)
             return
         if isinstance(frame, protocol.Predict):
+            metrics.PREDICT_FRAMES.inc()
             self._predict_soon(frame)
         else:
+            metrics.SUBMIT_FRAMES.inc()
             submission = asyncio.create_task(self._submit(frame))
             self._submissions.add(submission)
             submission.add_done_callback(self._submissions.discard)
@@ -145,7 +149,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 engine = await asyncio.to_thread(live_model, model)
             answer = await engine.predict(frame.input)
         except TooBusy as busy:
-            await self._send("busy", retry_ms=busy.retry_ms, seq=frame.seq)
+            await self._busy(busy, seq=frame.seq)
         except Refused as refused:
             await self._error(refused, seq=frame.seq)
         except Exception:
@@ -157,8 +161,9 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         else:
             self._probes += 1
             body = answer_body(answer, model, target.round)
-            ms = round((time.perf_counter() - started) * 1000, 2)
-            await self._send("prediction", seq=frame.seq, ms=ms, **body)
+            seconds = time.perf_counter() - started
+            metrics.PREDICT_SECONDS.observe(seconds)
+            await self._send("prediction", seq=frame.seq, ms=round(seconds * 1000, 2), **body)
 
     # --- submissions ------------------------------------------------------------------------------
     async def _submit(self, frame: protocol.Submit) -> None:
@@ -170,7 +175,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 self._submit_now, self.task.pk, frame, probes, seconds
             )
         except TooBusy as busy:
-            await self._send("busy", retry_ms=busy.retry_ms, client_id=client_id)
+            await self._busy(busy, client_id=client_id)
         except Refused as refused:
             await self._error(refused, client_id=client_id)
         except Exception:
@@ -245,9 +250,14 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             return progress_of(Participant(user=self.user), task_id)
         return progress_of(Participant(session=guest_session(UUID(str(self.guest)))), task_id)
 
+    async def _busy(self, busy: TooBusy, **reply_to: Any) -> None:
+        metrics.REFUSALS.labels("socket", busy.code).inc()
+        await self._send("busy", retry_ms=busy.retry_ms, **reply_to)
+
     async def _error(self, refused: Refused, **reply_to: Any) -> None:
         if retry_ms := getattr(refused, "retry_ms", None):
             reply_to["retry_ms"] = retry_ms
+        metrics.REFUSALS.labels("socket", refused.code).inc()
         await self._send("error", **refused.as_json(), **reply_to)
 
     async def _send(self, kind: str, /, **body: Any) -> None:

@@ -17,6 +17,7 @@ import structlog
 from django.conf import settings
 from numpy.typing import NDArray
 
+from accounts.metrics import BATCH_SIZE, QUEUE_DEPTH
 from annotate.errors import Refused
 from annotate.inputs import Prepared, image_key, read_image
 from annotate.models import ModelVersion
@@ -44,6 +45,7 @@ class LiveModel:
     def __init__(self, backend: Backend, sha256: str) -> None:
         self.backend = backend
         self.sha256 = sha256
+        self._queue_depth = QUEUE_DEPTH.labels(sha256[:8])
         self._breaker: Breaker[object, Answer] = Breaker(
             self._answer_batch, hang_after=DEADLINE, name=sha256[:8]
         )
@@ -77,6 +79,8 @@ class LiveModel:
 
     def _answer_batch(self, inputs: Sequence[object]) -> list[Answer | Exception]:
         """One pass for the inputs that can be read; an error in one fails that one alone."""
+        BATCH_SIZE.observe(len(inputs))
+        self._queue_depth.set(self._breaker.waiting)
         read: list[NDArray[np.float32] | Exception] = []
         for input in inputs:
             try:

@@ -12,6 +12,7 @@ from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts.metrics import SUBMIT_SECONDS
 from accounts.models import User
 from accounts.services import record_event
 from accounts.transactions import durable
@@ -27,6 +28,7 @@ from annotate.signals import example_changed, example_submitted
 MAX_EXPLANATION = 2_000
 
 
+@SUBMIT_SECONDS.time()
 def submit(
     *,
     participant: Participant,

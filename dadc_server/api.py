@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
+from accounts.metrics import REFUSALS
 from annotate.errors import Refused
 from dadc_server.outages import BODY, RETRY_SECONDS, is_outage
 
@@ -72,6 +73,7 @@ _CODES = {
 def error_response(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer every failure as {"error": {"code", "message", "fields"?}}."""
     if isinstance(error, Refused):
+        REFUSALS.labels("rest", error.code).inc()
         return _refusal(error)
     response = exception_handler(error, context)
     if response is None:
@@ -84,6 +86,7 @@ def error_response(error: Exception, context: dict[str, Any]) -> Response | None
         body["message"] = "Some fields are missing or wrong."
         body["fields"] = {name: _first(detail) for name, detail in error.detail.items()}
     response.data = {"error": body}
+    REFUSALS.labels("rest", body["code"]).inc()
     return response
 
 

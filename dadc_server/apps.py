@@ -6,4 +6,4 @@ class DadcServerConfig(AppConfig):
     verbose_name = "DADC Server"
 
     def ready(self) -> None:
-        from dadc_server import checks  # noqa: F401  (registers the system checks)
+        from dadc_server import checks, telemetry  # noqa: F401  (connects what they register)

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from accounts.addresses import address_of
 from accounts.limits import Passage
+from accounts.metrics import OPEN_SOCKETS, REFUSALS
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +31,15 @@ class Doorkeeper:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         address = address_of(scope)
         if problem := await self._problem(address):
+            REFUSALS.labels("socket", "too_many_connections").inc()
             await _turn_away(receive, send, problem)
             return None
         self.open[address] += 1
+        OPEN_SOCKETS.inc()
         try:
             return await self.inner(scope, receive, send)
         finally:
+            OPEN_SOCKETS.dec()
             self.open[address] -= 1
             if not self.open[address]:
                 del self.open[address]

@@ -187,10 +187,13 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.impatient = asyncio.Event()
         self.children: list[Process] = []
+        self.metrics = tempfile.TemporaryDirectory(prefix="dadc-metrics-")
         self.environment = dict(
             os.environ,
             DADC_DATA=str(options.data),
             PYTHONUNBUFFERED="1",
+            # Of this machine alone, and of this run: processes tell each other what they counted.
+            PROMETHEUS_MULTIPROC_DIR=self.metrics.name,
             WEB_CONCURRENCY=str(workers),
         )
 
@@ -232,6 +235,7 @@ class Supervisor:
             return await self.serve()
         finally:
             await self.stop_all()
+            self.metrics.cleanup()
 
     async def serve(self) -> int:
         preparation = await self.start([sys.executable, "-m", "dadc_server.prepare"])

@@ -18,6 +18,7 @@
 | DADC_SOCKETS | 1000 | websockets that one web process holds |
 | DADC_SOCKETS_PER_ADDRESS | 300 | of these, from one address |
 | DADC_DATABASE_THREADS | 8 | threads of a web process that each keep one database connection |
+| DADC_METRICS_TOKEN | (empty) | lets Prometheus read /metrics from other machines |
 | DADC_LOG_LEVEL | INFO | |
 """
 
@@ -270,6 +271,8 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "60/m/ip,5/5m/key",
     "signup": "60/m/ip",
 }
+
+METRICS_TOKEN = env("DADC_METRICS_TOKEN", default="")
 
 # --- scripts ------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -5,12 +5,14 @@ from django.urls import include, path, re_path
 
 from dadc_server import health
 from dadc_server.api import NoSuchCall
+from dadc_server.metrics_page import metrics
 
 handler500 = "dadc_server.outages.failed"
 
 urlpatterns = [
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.urls")),
     path("api/v1/", include("dadc_server.api_urls")),

@@ -160,6 +160,11 @@ class Batcher(Generic[T, R]):
         """Whether nothing waits and nothing runs."""
         return not (self._waiting or self._running)
 
+    @property
+    def waiting(self) -> int:
+        """How many items wait now."""
+        return len(self._waiting)
+
     def stats(self) -> BatcherStats:
         """The counters now, read without a lock: neighbours may be one item apart."""
         return BatcherStats(

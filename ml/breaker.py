@@ -72,6 +72,11 @@ class Breaker(Generic[T, R]):
         return self._batcher.stats()
 
     @property
+    def waiting(self) -> int:
+        """How many items wait in the batcher in use."""
+        return self._batcher.waiting
+
+    @property
     def is_open(self) -> bool:
         """Whether the last run that was tried hangs, as far as anybody has noticed."""
         return self._retry_at is not None or self._batcher.running_for > self._hang_after

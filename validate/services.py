@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import F
 from django.utils import timezone
 
+from accounts.metrics import VOTE_SECONDS
 from accounts.models import Role, User
 from accounts.services import record_event
 from accounts.transactions import durable
@@ -72,6 +73,7 @@ MAX_REASON = 1_000
 
 
 # --- votes ----------------------------------------------------------------------------------------
+@VOTE_SECONDS.time()
 def vote(
     *,
     validator: User,

@@ -51,6 +51,7 @@ WITH_ACCOUNT = "401 200 200 200 200 200 200 401"
 ROWS = [
     Row("alive", FOR_ALL),
     Row("ready", FOR_ALL),
+    Row("metrics", FOR_ALL),  # from this machine: tests/test_metrics.py
     # --- the annotator's pages
     Row("home", FOR_ALL),
     Row("task", FOR_ALL, arguments=DIGITS),
