@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class Site:
     """Addresses of one instance as a browser sees them, and the file of its certificate."""
 
     certificate: Path
+    log: Path
     https: int
     http: int
     web: int
@@ -70,6 +72,16 @@ class Site:
     @property
     def url(self) -> str:
         return f"https://localhost:{self.https}{self.path}/"
+
+    def libraries(self) -> set[str]:
+        """The compiled libraries that the web process and its master have loaded (Linux)."""
+        libraries = set[str]()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it may have ended, or be somebody else's
+                if f"127.0.0.1:{self.web}" in (process / "cmdline").read_text():
+                    maps = (process / "maps").read_text()
+                    libraries.update(re.findall(r"/site-packages/(\w+)", maps))
+        return libraries
 
     def session(self) -> requests.Session:
         session = requests.Session()
@@ -133,7 +145,7 @@ def site(folder: Path, data: Path, *, path: str = "", **environment: str) -> Ite
                 signal.SIGTERM,
             )
         )
-        made = Site(certificate, https, http, web, path)
+        made = Site(certificate, folder / "web.log", https, http, web, path)
         yield made
         for session in made.sessions:
             session.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from websockets.exceptions import InvalidStatus
 from tests import cast
 from tests.proxy.site import Site, make_world, site
 
+PLAIN = {"Accept-Encoding": "identity"}
 FORGED = {
     "X-Forwarded-For": "198.51.100.9",
     "X-Real-IP": "198.51.100.9",
@@ -144,6 +146,22 @@ def test_static_files_are_compressed_and_kept_for_ever(own_host: Site) -> None:
     assert answer.headers["Content-Encoding"] in {"br", "gzip"}
     assert answer.headers["Cache-Control"] == "max-age=315360000, public, immutable"
     assert "Accept-Encoding" in answer.headers["Vary"]
+    again = {"If-Modified-Since": answer.headers["Last-Modified"]}
+    assert own_host.session().get(answer.url, headers=again).status_code == 304
+    part = own_host.session().get(answer.url, headers={"Range": "bytes=0-9", **PLAIN})
+    assert (part.status_code, len(part.content)) == (206, 10)
+    assert own_host.session().head(answer.url).content == b""
+    assert "synchronous iterators" not in own_host.log.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_web_process_serves_without_torch(own_host: Site) -> None:
+    predict_and_submit(own_host, own_host.signed_in("anna"), 3)
+
+    loaded = own_host.libraries()
+
+    assert "onnxruntime" in loaded
+    assert not {"torch", "sklearn"} & loaded
 
 
 LINK = re.compile(r"""(?:href|src|action|data-[a-z-]+|hx-[a-z]+)=["'](/[^"'#]*)""")
