@@ -285,7 +285,7 @@ class Backlog:
     def words(self) -> str:
         """The estimated finish, as one says it."""
         if not self.waiting:
-            return "nothing waits"
+            return "now"
         if self.days is None:
             return "nobody is at it"
         if self.days < 1 / 24:

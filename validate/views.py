@@ -35,7 +35,7 @@ REST_AFTER_MINUTES: Final = 20
 @require_safe
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """The tasks whose queue is open to this person, with how much waits for them."""
+    """The tasks whose queue is open to this person, with how much waits: those with work first."""
     user = _person(request)
     waiting = waiting_by_task(user)
     visible = Task.objects.visible_to(user).select_related("config").order_by("name")
@@ -47,7 +47,7 @@ def home(request: HttpRequest) -> HttpResponse:
             "waiting": waiting.get(task.pk, 0),
             "set_aside": task.set_aside_for(user),
         }
-        for task in tasks
+        for task in sorted(tasks, key=lambda task: not waiting.get(task.pk))
     ]
     return render(
         request,

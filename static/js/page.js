@@ -1,4 +1,4 @@
-/** What every page has: menus that close by themselves, dialogs that buttons open, times in local words. */
+/** What every page has: menus that close by themselves, tabs, dialogs that buttons open, local times. */
 
 for (const menu of document.querySelectorAll("details.menu")) {
   document.addEventListener("click", (event) => {
@@ -10,6 +10,9 @@ for (const menu of document.querySelectorAll("details.menu")) {
     menu.querySelector("summary")?.focus();
   });
 }
+
+// On a phone an owner's tabs are wider than the screen: the one we are on is to be seen.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 // <button data-opens="dialog-id"> and, inside a dialog, <button data-closes>.
 document.addEventListener("click", (event) => {

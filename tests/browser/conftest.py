@@ -116,10 +116,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
+# Once a server, not once a module: stolen work brings a worker back to a module it has left.
 @pytest.fixture(scope="session")
 def queues(server: Server) -> None:
     """A queue for each test of validation, by tests/browser/judging_world.py."""
     server.run("judging_world")
+
+
+@pytest.fixture(scope="session")
+def cases(server: Server) -> None:
+    """An inbox for each test of adjudication, by tests/browser/inbox_world.py."""
+    server.run("inbox_world")
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import PHONE, WIDE, Server, Visits
+from tests.browser.conftest import PHONE, WIDE, Visits
 from tests.browser.test_looks import violations
 
-pytestmark = pytest.mark.browser
-
-
-# Once a server, not once a module: stolen work brings a worker back to a module it has left.
-@pytest.fixture(scope="session", autouse=True)
-def _cases(server: Server) -> None:
-    server.run("inbox_world")
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("cases")]
 
 
 def cases(page: Page) -> Locator:

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visits
+from tests.browser.conftest import PHONE, Visits
 from tests.browser.drawing import (
     choose,
     draw_strokes,
@@ -89,6 +89,59 @@ def test_no_serious_barrier(visit: Visits, situation: Callable[[Page], None], sc
     page = visit("anna", color_scheme=scheme)
     situation(page)
     assert violations(page) == []
+
+
+ON_A_PHONE = {
+    "vera": [
+        "/",
+        "/validate/",
+        "/validate/judge-phone/",
+        "/validate/judge-pairs/",
+        "/validate/judge-journey/",
+        "/me/work/",
+        "/accounts/me/",
+        "/accounts/2fa/",
+        "/tasks/judge-phone/",
+        "/tasks/judge-phone/leaderboard/",
+    ],
+    "olive": [
+        "/tasks/inbox-looks/inbox/",
+        "/tasks/inbox-looks/agreement/",
+        "/tasks/inbox-looks/training/",
+        "/tasks/inbox-looks/leaderboard/",
+        "/accounts/me/",
+    ],
+}
+
+
+@pytest.mark.usefixtures("queues", "cases")
+@pytest.mark.parametrize("name", ON_A_PHONE)
+def test_every_page_fits_a_phone_and_a_finger(visit: Visits, name: str) -> None:
+    page = visit(name, **PHONE)
+    for path in ON_A_PHONE[name]:
+        page.goto(path)
+        expect(page.locator("[data-part=desk][aria-busy=true]")).to_have_count(0)
+        assert page.evaluate(TOO_WIDE_OR_SMALL) == [], path
+        if "training" in path or "leaderboard" in path:  # axe looks at the others elsewhere
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                assert violations(page) == [], (path, scheme)
+
+
+TOO_WIDE_OR_SMALL = """() => {
+  const inText = (e) => getComputedStyle(e).display === "inline";
+  const target = (e) => (e.matches("[type=checkbox], [type=radio]") && e.closest("label")) || e;
+  const pressed = "button, a, summary, select, textarea, input:not([type=hidden])";
+  const found = [...document.querySelectorAll(pressed)]
+    .filter((e) => e.checkVisibility() && !inText(e) && !e.closest(".skip-link, .visually-hidden"))
+    .filter((e) => {
+      const { width, height } = target(e).getBoundingClientRect();
+      return width < 43.5 || height < 43.5;
+    })
+    .map((e) => e.outerHTML);
+  const { scrollWidth } = document.documentElement;
+  return scrollWidth > innerWidth ? [`${scrollWidth} px wide`, ...found] : found;
+}"""
 
 
 def test_a_missing_page_says_where_to_go(visit: Visits) -> None:

@@ -152,7 +152,7 @@ def test_the_backlog_ends_at_the_pace_of_the_last_days(
     task: Task, voted: list[Example], other_annotator: User
 ) -> None:
     now = timezone.now()
-    assert queries.backlog(task).words == "nothing waits"
+    assert queries.backlog(task).words == "now"
     for seed in range(8):
         cast.submission(task, other_annotator, 10 + seed)
     Example.objects.filter(pk=voted[0].pk).update(settled_at=now - timedelta(days=2))
