@@ -166,8 +166,6 @@ def postgresql(folder: Path, *, durable: bool = False) -> Iterator[str]:
 def redis(folder: Path) -> Iterator[str]:
     """An empty Redis that writes nothing to disk; yields its address."""
     port = free_port()
-    command = [find_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
-    command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
 
     def answers() -> bool:
         try:
@@ -177,8 +175,14 @@ def redis(folder: Path) -> Iterator[str]:
         except OSError:
             return False
 
-    with running(command, folder / "redis.log", answers, signal.SIGTERM):
+    with running(redis_command(port, folder), folder / "redis.log", answers, signal.SIGTERM):
         yield f"redis://127.0.0.1:{port}/0"
+
+
+def redis_command(port: int, folder: Path) -> list[str]:
+    """What starts a Redis that keeps nothing."""
+    command = [find_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
+    return [*command, "--save", "", "--appendonly", "no", "--dir", str(folder)]
 
 
 def memory_folder() -> str | None:
