@@ -14,6 +14,7 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from accounts import metrics
 from accounts.addresses import address_of
@@ -178,8 +179,10 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             await self._busy(busy, client_id=client_id)
         except Refused as refused:
             await self._error(refused, client_id=client_id)
-        except Exception:
-            log.exception("submission_failed", task=self.task.slug)
+        except Exception as error:
+            # While the database is away this is everybody's: a line each, not a traceback.
+            away = isinstance(error, (OperationalError, InterfaceError))
+            log.error("submission_failed", task=self.task.slug, exc_info=not away)
             await self._error(
                 Refused("submission_failed", "It could not be saved: nothing is lost, try again."),
                 client_id=client_id,

@@ -49,8 +49,8 @@ async def target_of(task_id: int) -> Target | None:
     elif time.monotonic() - known.read_at > MAX_AGE:
         try:
             known = await _read(task_id)
-        except DatabaseError:
-            log.warning("round_not_read", exc_info=True)
+        except DatabaseError as error:
+            log.warning("round_not_read", error=type(error).__name__)
             known = _known[task_id] = _Known(known.target, time.monotonic())
     return known.target
 
@@ -122,8 +122,8 @@ async def _watch() -> None:
             for task_id, slug in list(_open_pages):
                 try:
                     target = (await _read(task_id)).target
-                except DatabaseError:
-                    log.warning("round_not_read", task=slug, exc_info=True)
+                except DatabaseError as error:
+                    log.warning("round_not_read", task=slug, error=type(error).__name__)
                     continue
                 if target is not None:
                     _tell((task_id, slug), target.round.number, target.models[0].name)
@@ -149,9 +149,9 @@ async def _listen() -> None:
             finally:
                 with suppress(Exception):
                     await layer.group_discard(GROUP, channel)
-        except Exception:
+        except Exception as error:
             # Redis is away: what pages would hear of they are told by the look at the database.
-            log.warning("hints_not_heard", exc_info=True)
+            log.warning("hints_not_heard", error=type(error).__name__)
             await asyncio.sleep(LISTEN_AGAIN)
 
 
