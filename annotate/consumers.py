@@ -182,7 +182,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         except Exception as error:
             # While the database is away this is everybody's: a line each, not a traceback.
             away = isinstance(error, (OperationalError, InterfaceError))
-            log.error("submission_failed", task=self.task.slug, exc_info=not away)
+            log.exception("submission_failed", task=self.task.slug, exc_info=not away)
             await self._error(
                 Refused("submission_failed", "It could not be saved: nothing is lost, try again."),
                 client_id=client_id,

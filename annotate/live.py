@@ -149,7 +149,7 @@ async def _listen() -> None:
             finally:
                 with suppress(Exception):
                     await layer.group_discard(GROUP, channel)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever the layer raises)
             # Redis is away: what pages would hear of they are told by the look at the database.
             log.warning("hints_not_heard", error=type(error).__name__)
             await asyncio.sleep(LISTEN_AGAIN)
