@@ -172,7 +172,7 @@ class Service:
             port = urlsplit(world.environment["REDIS_URL"]).port
             assert port
             self._command = redis_command(port, Path(self._folder))
-        self._identity = {"user": process.uids().real, "group": process.gids().real}
+        self._user, self._group = process.uids().real, process.gids().real
 
     def stop(self, how: signal.Signals) -> None:
         self._roots[self._name].send_signal(how)
@@ -184,9 +184,10 @@ class Service:
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            user=self._user,
+            group=self._group,
             extra_groups=[],
             preexec_fn=tied_to_this_process(),
-            **self._identity,
         )
         self.started_again.append(again)
         self._roots[self._name] = psutil.Process(again.pid)
