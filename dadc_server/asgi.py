@@ -4,12 +4,13 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
 
-from django.core.asgi import get_asgi_application
+import django
 
-http = get_asgi_application()  # before anything imports models
+django.setup(set_prefix=False)  # before anything imports models
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
+from dadc_server.probes import Handler  # noqa: E402
 from dadc_server.sockets import websocket  # noqa: E402
 
-application = ProtocolTypeRouter({"http": http, "websocket": websocket})
+application = ProtocolTypeRouter({"http": Handler(), "websocket": websocket})

@@ -136,6 +136,10 @@ def test_what_is_for_the_operator_stays_inside(own_host: Site, shared_host: Site
     for where in (own_host, shared_host):
         for name in ("metrics", "readyz"):
             assert where.session().get(f"{where.url}{name}").status_code == 404
+            own = f"http://127.0.0.1:{where.web}/{name}"
+            assert requests.get(own, headers={"Host": "10.0.0.5:8000"}).status_code == 200
+        elsewhere = requests.get(f"http://127.0.0.1:{where.web}/", headers={"Host": "10.0.0.5"})
+        assert elsewhere.status_code == 400, "pages keep to their names"
 
 
 def test_static_files_are_compressed_and_kept_for_ever(own_host: Site) -> None:
