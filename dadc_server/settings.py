@@ -176,7 +176,9 @@ else:
                 # for it; a deferred one fails at once when it is upgraded under another writer.
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+                # FULL: what is acknowledged survives a power cut too, for 2 ms a commit (measured:
+                # 490 commits a second; NORMAL, which survives a kill only, 24,000).
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
             },
         }
     }

@@ -38,6 +38,14 @@ def _have_redis_to_itself(process: str) -> None:
     )
 
 
+def _do_not_wait_for_the_disk() -> None:
+    """A test's database ends with it: thousands of commits need not be on the disk."""
+    options = django_settings.DATABASES["default"].get("OPTIONS", {})
+    if "init_command" in options:
+        options["init_command"] = options["init_command"].replace("FULL", "OFF")
+
+
+_do_not_wait_for_the_disk()
 _have_redis_to_itself(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
 
 
