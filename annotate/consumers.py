@@ -29,7 +29,7 @@ from annotate.body import answer_body, example_body
 from annotate.errors import Refused
 from annotate.inference import TooBusy, already_open, live_model
 from annotate.models import Example, Task
-from annotate.queries import Participant, participant_key, progress_of, visible_task
+from annotate.queries import Participant, Target, participant_key, progress_of, visible_task
 
 log = structlog.get_logger(__name__)
 
@@ -172,12 +172,15 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         client_id = str(frame.client_id)
         probes, seconds = self._probes, min(time.monotonic() - self._since, LONGEST_THOUGHT)
         try:
+            target = await live.target_of(self.task.pk)
             example, progress = await in_database_thread(
-                self._submit_now, self.task.pk, frame, probes, seconds
+                self._submit_now, self.task.pk, target, frame, probes, seconds
             )
         except TooBusy as busy:
             await self._busy(busy, client_id=client_id)
         except Refused as refused:
+            if refused.code == "round_changed":
+                live.forget_target(self.task.pk)  # what was known of it was too old
             await self._error(refused, client_id=client_id)
         except Exception as error:
             # While the database is away this is everybody's: a line each, not a traceback.
@@ -193,7 +196,12 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             await self._send("accepted", client_id=client_id, session=progress, **body)
 
     def _submit_now(
-        self, task_id: int, frame: protocol.Submit, probes: int, seconds: float
+        self,
+        task_id: int,
+        target: Target | None,
+        frame: protocol.Submit,
+        probes: int,
+        seconds: float,
     ) -> tuple[Example, dict[str, Any]]:
         participant = self._participant()
         door = "sandbox-submit" if participant.sandbox else "submit"
@@ -209,16 +217,14 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             explanation=frame.explanation,
             probes=probes,
             seconds=seconds,
+            target=target,
         )
         return example, progress_of(participant, task_id)
 
     def _participant(self) -> Participant:
-        """Who submits, read anew: an account may be banned or closed while the page is open."""
+        """Who submits; whether the account is still in good standing is asked under its lock."""
         if self.user is not None:
-            user = User.objects.filter(pk=self.user.pk, is_active=True).first()
-            if user is None:
-                raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
-            return Participant(user=user, session=self._visit)
+            return Participant(user=self.user, session=self._visit)
         if self.guest is None:
             raise Refused("sign_in", "Open the task's page first, or sign in.", status=403)
         return Participant(session=guest_session(UUID(self.guest)))

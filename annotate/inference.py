@@ -46,6 +46,9 @@ class LiveModel:
         self.backend = backend
         self.sha256 = sha256
         self._queue_depth = QUEUE_DEPTH.labels(sha256[:8])
+        # Where predictions are asked for: another thread's go there too, rather than to a loop that
+        # is made for one of them.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._breaker: Breaker[object, Answer] = Breaker(
             self._answer_batch, hang_after=DEADLINE, name=sha256[:8]
         )
@@ -57,8 +60,14 @@ class LiveModel:
         hangs must not hold the threads that speak with the database.
         """
         assert prepared.array is not None
-        row = _cache.get(self.sha256, image_key(prepared.array))
-        return self._answer(row) if row is not None else asyncio.run(self.predict(prepared.array))
+        if (row := _cache.get(self.sha256, prepared.key)) is not None:
+            return self._answer(row)
+        asked = self._ask(prepared.array)
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            return asyncio.run(asked)
+        # Longer than its own deadline: only a loop that ended meanwhile never answers.
+        return asyncio.run_coroutine_threadsafe(asked, loop).result(DEADLINE + 1)
 
     async def predict(self, input: object) -> Answer:
         """Answer a raw or decoded input in a batch with everybody else's, off the event loop.
@@ -66,6 +75,10 @@ class LiveModel:
         Refused with code "busy" (and `retry_ms`) when too many wait, "late" past the deadline,
         "model_unavailable" (and `retry_ms`) at once while the model hangs.
         """
+        self._loop = asyncio.get_running_loop()
+        return await self._ask(input)
+
+    async def _ask(self, input: object) -> Answer:
         try:
             return await self._breaker.submit(input, timeout=DEADLINE)
         except Busy as busy:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.errors import Refused
-from ml.images import InputError, clean_png, decode, png_of
+from ml.images import Drawing, InputError, read
 
 MAX_TEXT = 20_000
 _TEXT_FIELDS = {
@@ -25,20 +25,33 @@ _TEXT_FIELDS = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checked input: `key` names its content, `stored` is kept, `array` is read by a model.
-
-    `array` is (28, 28) float32 with paper 0 and ink 1 for images and None for texts.
-    """
+    """A checked input: `key` names its content; `drawing` is an image's, `text` any other's."""
 
     key: str
-    stored: Any
-    array: NDArray[np.float32] | None = None
+    drawing: Drawing | None = None
+    text: Any = None
+
+    @property
+    def array(self) -> NDArray[np.float32] | None:
+        """What a model reads, (28, 28) float32 with paper 0 and ink 1; None for texts."""
+        return None if self.drawing is None else self.drawing.array
+
+    @property
+    def stored(self) -> Any:
+        """What is kept; of an image a PNG made anew: what was sent may carry a camera's EXIF."""
+        if self.drawing is None:
+            return self.text
+        return {"png": base64.b64encode(self.drawing.png()).decode()}
 
 
 def read_image(input: object) -> NDArray[np.float32]:
     """The (28, 28) float32 array a model reads; Refused with a sentence when it is no drawing."""
+    return _read_drawing(input).array
+
+
+def _read_drawing(input: object) -> Drawing:
     try:
-        return decode(input)
+        return read(input)
     except InputError as error:
         raise Refused(error.code, error.message, fields={"input": error.message}) from error
 
@@ -46,10 +59,10 @@ def read_image(input: object) -> NDArray[np.float32]:
 def prepare(kind: str, input: object) -> Prepared:
     """Check an input of a task's kind; Refused says what is wrong with it."""
     if kind == "image":
-        array = read_image(input)
-        return Prepared(image_key(array), _stored_image(input, array), array)
-    stored = _checked_text(kind, input)
-    return Prepared(text_key(stored), stored)
+        drawing = _read_drawing(input)
+        return Prepared(image_key(drawing.array), drawing)
+    text = _checked_text(kind, input)
+    return Prepared(text_key(text), text=text)
 
 
 def image_key(array: NDArray[np.float32]) -> str:
@@ -61,15 +74,6 @@ def text_key(input: object) -> str:
     """The sha256 of the canonical JSON."""
     canonical = json.dumps(input, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _stored_image(input: object, array: NDArray[np.float32]) -> dict[str, str]:
-    """A PNG without metadata: what was sent may carry a camera's EXIF, or megabytes of noise."""
-    if isinstance(input, dict) and "png" in input:
-        png = clean_png(base64.b64decode(input["png"]))
-    else:
-        png = png_of(array)
-    return {"png": base64.b64encode(png).decode()}
 
 
 def _checked_text(kind: str, input: object) -> Any:

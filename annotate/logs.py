@@ -31,7 +31,7 @@ from annotate.inputs import text_key
 from annotate.labels import check_label
 from annotate.models import Example, ModelVersion, Round, Task
 from annotate.rounds import register_model
-from annotate.services import announce, context_of, tries_at_next
+from annotate.services import announce, context_of, insert, tries_at_next
 from annotate.strict_json import dumps
 
 Line = TypeVar("Line", bound=BaseModel)
@@ -125,7 +125,7 @@ class ExampleRecorder:
         author = self.person(line.author)  # the last thing that can be refused
         round_, model = self._round(line.round), self._model(line.model)
         self._let_serve(round_, model)
-        example = Example.objects.create(
+        example = Example(
             task=self.task,
             config=self.config,
             round=round_,
@@ -142,6 +142,7 @@ class ExampleRecorder:
             tries=tries_at_next(Example.objects.filter(round=round_, author=author)),
             created_at=line.created_at or timezone.now(),
         )
+        insert(example)
         announce(example, actor=None, verb="imported")
         return example
 

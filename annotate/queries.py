@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from accounts.models import User, WorkSession
 from annotate.models import Example, ModelVersion, Round, Task, TaskConfig, Viewer
@@ -79,18 +80,22 @@ def open_target(task_id: int) -> Target | None:
 
 
 def progress_of(participant: Participant, task_id: int) -> dict[str, Any]:
-    """How this person does in a task: tries, foolings, verified so far, streak of foolings."""
+    """How this person does in a task: tries, foolings, verified so far, streak of foolings.
+
+    One query.
+    """
     examples = participant.examples().filter(task_id=task_id)
     fooled = Q(fooled=True)
+    last_miss = examples.filter(~fooled).order_by("-id").values("id")[:1]
     totals = examples.aggregate(
-        last_miss=Max("id", filter=~fooled),
-        verified=Count("id", filter=fooled & Q(status=Example.Status.VERIFIED)),
         tries=Count("id"),
         foolings=Count("id", filter=fooled),
+        verified=Count("id", filter=fooled & Q(status=Example.Status.VERIFIED)),
+        streak=Count("id", filter=Q(id__gt=Coalesce(Subquery(last_miss), 0))),
     )
     return {
         "tries": totals["tries"],
         "fooled": totals["foolings"],
         "verified": totals["verified"],
-        "streak": examples.filter(fooled, id__gt=totals["last_miss"] or 0).count(),
+        "streak": totals["streak"],
     }

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError
-from django.db.models import QuerySet
+from django.db.models import Exists, QuerySet
 from django.utils import timezone
 
 from accounts.metrics import SUBMIT_SECONDS
@@ -19,11 +19,11 @@ from accounts.transactions import durable
 from annotate import inference
 from annotate.config import TaskFile
 from annotate.errors import Conflict, Refused
-from annotate.inputs import Prepared, prepare, text_key
+from annotate.inputs import prepare, text_key
 from annotate.labels import check_label
 from annotate.models import Context, Example, Round
 from annotate.queries import Participant, Target, open_target
-from annotate.signals import example_changed, example_submitted
+from annotate.signals import example_arrives, example_changed, example_submitted
 
 MAX_EXPLANATION = 2_000
 
@@ -40,19 +40,46 @@ def submit(
     explanation: str = "",
     probes: int = 0,
     seconds: float | None = None,
+    target: Target | None = None,
 ) -> tuple[Example, bool]:
     """Let the target model answer, compare, insert the example; returns it and whether it is new.
 
     The same client id with the same body returns the example of the first time, whatever became of
     the round since; with another body it raises Conflict. Refused (with a code and a sentence) when
     the input, the label or the person's standing does not allow it; nothing is written then.
+    `target` saves reading the open one; if its round has closed since, that is a Conflict.
     """
     if participant.user is not None:
         _require_standing(participant.user)
-    sent = _Sent(participant, task_id, client_id, input, label, context)
-    if earlier := sent.earlier():
-        return earlier, False
-    target = open_target(task_id)
+    try:
+        example = _submit_new(
+            participant=participant,
+            target=target or open_target(task_id),
+            client_id=client_id,
+            input=input,
+            label=label,
+            context=context,
+            remarks={"explanation": explanation, "probes": probes, "seconds": seconds},
+        )
+    except (Refused, IntegrityError):
+        # Nearly all are new, so only now: a constraint keeps one client id from two examples.
+        sent = _Sent(participant, task_id, client_id, input, label, context)
+        if earlier := sent.earlier():
+            return earlier, False
+        raise
+    return example, True
+
+
+def _submit_new(
+    *,
+    participant: Participant,
+    target: Target | None,
+    client_id: uuid.UUID,
+    input: object,
+    label: Any,
+    context: object,
+    remarks: dict[str, Any],
+) -> Example:
     if target is None:
         raise Refused("no_open_round", "No round of this task is open right now.", status=409)
     file = target.config.file
@@ -63,36 +90,30 @@ def submit(
     if file.input == "image" and context is not None:
         # It is free text that validators are shown: an author could tell them the label.
         raise Refused("no_context", "A drawing has no context.", fields={"context": "not taken"})
-    if len(explanation) > MAX_EXPLANATION:
+    if len(remarks["explanation"]) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
     model = target.model_for(text_key(context) if context is not None else participant.key)
     answer = inference.live_model(model).predict_one(prepared)
-    try:
-        with durable():
-            example = _insert(
-                target=target,
-                participant=participant,
-                prepared=prepared,
-                context=context,
-                client_id=client_id,
-                values={
-                    "model": model,
-                    "label": label,
-                    "prediction": answer.label,
-                    "probabilities": answer.probabilities,
-                    "fooled": file.comparator_rule.fooled(answer.label, label),
-                    "explanation": explanation,
-                    "probes": probes,
-                    "seconds": seconds,
-                },
-            )
-    except IntegrityError:
-        # Two requests with one client id: the second finds the first one's row.
-        if earlier := sent.earlier():
-            return earlier, False
-        raise
-    return example, True
+    example = Example(
+        task=target.task,
+        config=target.config,
+        round=target.round,
+        model=model,
+        session=participant.session,
+        sandbox=participant.sandbox,
+        client_id=client_id,
+        input=prepared.stored,
+        input_hash=prepared.key,
+        label=label,
+        prediction=answer.label,
+        probabilities=answer.probabilities,
+        fooled=file.comparator_rule.fooled(answer.label, label),
+        **remarks,
+    )
+    with durable():
+        _insert(example, participant=participant, context=context)
+    return example
 
 
 @dataclass(frozen=True)
@@ -144,64 +165,61 @@ def require_sandbox(file: TaskFile) -> None:
         raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
 
 
-def _insert(
-    *,
-    target: Target,
-    participant: Participant,
-    prepared: Prepared,
-    context: object,
-    client_id: uuid.UUID | None,
-    values: dict[str, Any],
-) -> Example:
-    author = participant.user and _lock_author(participant.user)
-    examples = participant.examples().filter(round=target.round)
-    same = examples.filter(input_hash=prepared.key, label=values["label"], retracted_at=None)
-    # One with the same client id is this very submission: the constraint tells the two apart.
-    if same.exclude(client_id=client_id).exists():
+def _insert(example: Example, *, participant: Participant, context: object) -> None:
+    example.author = participant.user and _lock_author(participant.user)
+    examples = participant.examples().filter(round=example.round)
+    same = examples.filter(
+        input_hash=example.input_hash, label=example.label, retracted_at=None
+    ).exclude(client_id=example.client_id)  # that one is this very submission: a constraint's task
+    last = _last(examples.annotate(repeated=Exists(same)), "repeated")
+    if last is not None and last["repeated"]:
         raise Refused(
             "duplicate", "You have already submitted exactly this in this round.", status=409
         )
-    example = Example.objects.create(
-        task=target.task,
-        config=target.config,
-        round=target.round,
-        author=author,
-        session=participant.session,
-        sandbox=participant.sandbox,
-        client_id=client_id,
-        context=context_of(target.task.pk, context) if context is not None else None,
-        input=prepared.stored,
-        input_hash=prepared.key,
-        tries=tries_at_next(examples),
-        **values,
-    )
+    example.context = context_of(example.task_id, context) if context is not None else None
+    example.tries = _tries_after(last)
+    insert(example)
     # Inserting took a key-share lock on the round, which closing it must wait for (open_round locks
     # the row FOR UPDATE): what is read now stays true until the commit.
-    if not Round.objects.filter(pk=target.round.pk, status=Round.Status.OPEN).exists():
+    if not Round.objects.filter(pk=example.round_id, status=Round.Status.OPEN).exists():
         raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")
     announce(example, actor=participant.user, verb="submitted")
-    return example
 
 
 def _lock_author(user: User) -> User:
-    """Take a person's submissions one by one; Refused when a ban came first.
+    """Take a person's submissions one by one; Refused when a ban or the account's end came first.
 
     Two of the same drawing at once would both find none before them, and one that overtakes a ban
     would stay in the queue.
     """
-    locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    locked = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
+    if locked is None:
+        raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
     _require_standing(locked)
     return locked
 
 
 def tries_at_next(examples: QuerySet[Example]) -> int:
-    """Submissions since the last fooling among these, the coming one included; two queries."""
-    last_fooled = examples.filter(fooled=True).order_by("-id").values_list("id", flat=True).first()
-    return examples.filter(id__gt=last_fooled or 0).count() + 1
+    """Submissions since the last fooling among these, the coming one included; one query."""
+    return _tries_after(_last(examples))
+
+
+def _last(examples: QuerySet[Example], *more: str) -> dict[str, Any] | None:
+    return examples.order_by("-id").values("fooled", "tries", *more).first()
+
+
+def _tries_after(last: dict[str, Any] | None) -> int:
+    return 1 if last is None or last["fooled"] else last["tries"] + 1
+
+
+def insert(example: Example) -> None:
+    """Insert a new example, once the apps above have said whether validators are asked about it."""
+    example_arrives.send(sender=Example, example=example)
+    example.save(force_insert=True)
 
 
 def announce(example: Example, *, actor: User | None, verb: str) -> None:
-    """Record a new example, and let the apps above queue and count it in this transaction."""
+    """Record an inserted example, and let the apps above queue and count it in this transaction."""
     record_event(
         actor=actor,
         verb=verb,
@@ -210,8 +228,6 @@ def announce(example: Example, *, actor: User | None, verb: str) -> None:
         data={"fooled": example.fooled, "sandbox": example.sandbox},
     )
     example_submitted.send(sender=Example, example=example)
-    if example.queued:
-        example.save(update_fields=["queued"])
     example_changed.send(sender=Example, before=None, example=example)
 
 

@@ -1,14 +1,17 @@
 """What happens to examples and rounds, told to the apps above.
 
-The first two are sent INSIDE the transaction that makes the change: the queue entry, the counters
+The first three are sent INSIDE the transaction that makes the change: the queue entry, the counters
 and the retraining trigger commit with the fact they follow from, or not at all. A receiver writes
 to the database and does nothing else; what it raises undoes the whole change.
 """
 
 from django.dispatch import Signal
 
-# example: the Example just inserted. A receiver that wants it validated sets `example.queued`,
-# which the sender then saves.
+# example: an Example about to be inserted. A receiver that wants it validated sets
+# `example.queued`; nothing is written yet.
+example_arrives = Signal()
+
+# example: the Example just inserted.
 example_submitted = Signal()
 
 # before: a copy of the Example from before the change, None when it is new; example: as saved.

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import predict
+from benchmarks import predict, writes
 from benchmarks.servers import PROJECT
 
 Subject = Callable[[argparse.Namespace], dict[str, Any]]
@@ -26,6 +26,10 @@ MEASURED: dict[str, Subject] = {
     "predict": predict.predict,
     "strokes": predict.strokes,
     "gradio": predict.gradio,
+    "submit": writes.submit,
+    "validate": writes.validate,
+    "mixed": writes.mixed,
+    "pages": writes.pages,
 }
 PACKAGES = ("Django", "channels", "uvicorn", "websockets", "uvloop", "onnxruntime", "numpy")
 

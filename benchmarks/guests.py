@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -69,4 +71,44 @@ async def gradio(orders: Orders) -> None:
         orders.end()
 
 
-LOADS = (gradio,)
+# --- Label Studio ---------------------------------------------------------------------------------
+async def label_studio(orders: Orders) -> None:
+    """Everybody with a token asks for the next task and submits an annotation, again and again."""
+    api, project = f"{orders.url}/api", orders.given["project"]
+    answered: Counter[int] = Counter()
+
+    async def cycle(session: aiohttp.ClientSession, token: str) -> None:
+        started = time.perf_counter()
+        headers = {"Authorization": f"Token {token}"}
+        async with session.get(f"{api}/projects/{project}/next", headers=headers) as answer:
+            if answer.status != 200:
+                orders.counts[f"next {answer.status}"] += 1
+                return
+            task = (await answer.json())["id"]
+        choice = {"from_name": "digit", "to_name": "image", "type": "choices"}
+        result = [{**choice, "value": {"choices": [str(random.randrange(10))]}}]
+        body = {"result": result, "lead_time": 1}
+        async with session.post(
+            f"{api}/tasks/{task}/annotations/", json=body, headers=headers
+        ) as answer:
+            if answer.status != 201:
+                orders.counts[f"annotation {answer.status}"] += 1
+                return
+        answered[task] += 1
+        orders.done("vote", started)
+
+    async def person(session: aiohttp.ClientSession, token: str) -> None:
+        while time.perf_counter() < orders.deadline:
+            await cycle(session, token)
+
+    async with _client() as session:
+        for token in orders.given["tokens"][:2]:
+            await cycle(session, token)
+        orders.begin()
+        await asyncio.gather(*(person(session, token) for token in orders.given["tokens"]))
+        twice = sum(number > 1 for number in answered.values())
+        orders.counts["tasks of overlap 1 answered twice"] += twice
+        orders.end()
+
+
+LOADS = (gradio, label_studio)

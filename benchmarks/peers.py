@@ -9,14 +9,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from benchmarks.drawings import cache_folder
+from benchmarks.drawings import cache_folder, take
 from benchmarks.servers import PROJECT, Server, program
-from tests.services import free_port
+from tests.services import free_port, postgresql
 
 INSTALL_SECONDS = 900
 
@@ -106,6 +109,62 @@ def gradio(setting: str) -> Iterator[Server]:
         yield server
 
 
-def offline() -> bool:
-    """Whether peers shall be left out (DADC_BENCHMARK_PEERS=0)."""
-    return os.environ.get("DADC_BENCHMARK_PEERS") == "0"
+# --- Label Studio ---------------------------------------------------------------------------------
+@dataclass
+class LabelStudio:
+    """A running Label Studio: its project and a token for each of its people."""
+
+    server: Server
+    project: int
+    tokens: list[str]
+
+
+@contextmanager
+def label_studio(kind: str, *, people: int, tasks: int) -> Iterator[LabelStudio]:
+    """Label Studio on "sqlite" as `label-studio start` serves it, or on "postgresql" under gunicorn.
+
+    The second is better than its own command: two processes of eight threads.
+    """
+    python, port = environment("label-studio", "label-studio", "gunicorn"), free_port()
+    with tempfile.TemporaryDirectory(prefix="dadc-peer-") as name, ExitStack() as stack:
+        folder = Path(name)
+        folder.chmod(0o711)
+        how = {
+            "LABEL_STUDIO_BASE_DATA_DIR": name,
+            "LATEST_VERSION_CHECK": "false",
+            "COLLECT_ANALYTICS": "false",
+            "DJANGO_SETTINGS_MODULE": "core.settings.label_studio",
+            "DJANGO_DB": "sqlite",
+        }
+        if kind == "postgresql":
+            database = urlsplit(stack.enter_context(postgresql(folder, durable=True)))
+            how |= {
+                "DJANGO_DB": "default",
+                "POSTGRE_USER": str(database.username),
+                "POSTGRE_PASSWORD": str(database.password),
+                "POSTGRE_HOST": str(database.hostname),
+                "POSTGRE_PORT": str(database.port),
+                "POSTGRE_NAME": database.path.strip("/"),
+            }
+        made = subprocess.run(
+            [str(python), "-P", str(PROJECT / "benchmarks" / "label_studio_world.py"), str(people)],
+            input="".join(f"{png}\n" for _, png in take(0, tasks)),
+            env=os.environ | how,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode:
+            raise NotInstalled(f"Label Studio's tasks were not made: {made.stderr[-500:]}")
+        world = json.loads(made.stdout.splitlines()[-1])
+        package = next(python.parent.parent.glob("lib/python*/site-packages/label_studio"))
+        command = [str(python), "-P", str(package / "manage.py"), "runserver", "--noreload"]
+        command += [f"127.0.0.1:{port}"]
+        if kind == "postgresql":
+            command = [str(python), "-m", "gunicorn", "core.wsgi:application", "--chdir"]
+            command += [str(package), "--bind", f"127.0.0.1:{port}", "--workers", "2"]
+            command += ["--threads", "8", "--timeout", "120", "--no-control-socket"]
+        server = stack.enter_context(
+            program(f"Label Studio, {kind}", command, port=port, page="/health", **how)
+        )
+        yield LabelStudio(server, world["project"], world["tokens"])

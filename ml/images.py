@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
@@ -33,8 +34,20 @@ class InputError(ValueError):
         self.message = message
 
 
-def decode(value: object) -> Gray:
-    """Read a public image input into a normalised (28, 28) float32 image, ink 1 on paper 0.
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A drawing as a model reads it, (28, 28), and the upright gray picture it was read from."""
+
+    array: Gray
+    picture: Image.Image | None = None
+
+    def png(self) -> bytes:
+        """The picture for keeping, without metadata: at most 280 pixels a side, read as before."""
+        return png_of(self.array) if self.picture is None else _encode(self.picture)
+
+
+def read(value: object) -> Drawing:
+    """Read a public image input; its array is normalised float32 with ink 1 on paper 0.
 
     Takes `{"png": "<base64>"}` (PNG or JPEG bytes) or `{"pixels": [784 numbers in 0..1]}`, with
     dark ink on light paper or the reverse. Anything else raises InputError.
@@ -42,11 +55,16 @@ def decode(value: object) -> Gray:
     if not isinstance(value, dict) or len(value) != 1:
         raise InputError("bad_input", 'An image is {"png": …} or {"pixels": […]}.')
     if "png" in value:
-        with _gray_image(_base64_bytes(value["png"])) as image:
-            return _read_gray(image)
+        picture = _gray_image(_base64_bytes(value["png"]))
+        return Drawing(_read_gray(picture), picture)
     if "pixels" in value:
-        return normalise(_ink(_pixels(value["pixels"])))
+        return Drawing(normalise(_ink(_pixels(value["pixels"]))))
     raise InputError("bad_input", 'An image is {"png": …} or {"pixels": […]}.')
+
+
+def decode(value: object) -> Gray:
+    """The array of `read` alone."""
+    return read(value).array
 
 
 def normalise(gray: Gray, ink: int = 1) -> Gray:
@@ -87,16 +105,6 @@ def normalise(gray: Gray, ink: int = 1) -> Gray:
     framed = np.zeros((SIDE, SIDE), dtype=np.float32)
     framed[y0 : y0 + height, x0 : x0 + width] = fitted
     return framed
-
-
-def clean_png(data: bytes, size: int = STORED_SIDE) -> bytes:
-    """Re-encode an uploaded PNG or JPEG as a grayscale PNG without metadata, for keeping.
-
-    The longer side is at most `size` pixels. At the default size `decode` reads the result
-    exactly as it reads the upload, so a stored drawing reproduces its prediction.
-    """
-    with _gray_image(data, size) as image:
-        return _encode(image)
 
 
 def png_of(image: Gray) -> bytes:

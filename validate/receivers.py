@@ -8,7 +8,7 @@ from typing import Any
 from django.dispatch import receiver
 
 from annotate.models import Example
-from annotate.signals import example_changed, example_submitted
+from annotate.signals import example_arrives, example_changed, example_submitted
 from validate.decisions import enqueue_new, sync_withdrawn
 from validate.models import Review
 from validate.quarantine import close_reviews, follow_later, open_review
@@ -22,9 +22,9 @@ _FOR_THE_OWNER = {
 }
 
 
-@receiver(example_submitted)
-def queue_submission(example: Example, **_: Any) -> None:
-    """Queue every claimed fooling, and a random share of the rest: nobody can guess which."""
+@receiver(example_arrives)
+def draw_for_queue(example: Example, **_: Any) -> None:
+    """Choose every claimed fooling, and a random share of the rest: nobody can guess which."""
     if example.sandbox:
         return
     if example.fooled:
@@ -32,6 +32,11 @@ def queue_submission(example: Example, **_: Any) -> None:
     elif example.external_id is None:  # a log says itself which of its examples were validated
         sample = example.config.file.section("validation").sample
         example.queued = _draw.random() < sample
+
+
+@receiver(example_submitted)
+def queue_submission(example: Example, **_: Any) -> None:
+    """Queue what was chosen."""
     if example.queued:
         enqueue_new(example)
 
