@@ -7,13 +7,14 @@ token for each user. It imports nothing of this project.
 import json
 import os
 import sys
+from pathlib import Path
 
 import label_studio
 
-sys.path.insert(0, os.path.dirname(label_studio.__file__))
+sys.path.insert(0, str(Path(label_studio.__file__).parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "core.settings.label_studio")
 
-import django  # noqa: E402
+import django
 
 django.setup()
 

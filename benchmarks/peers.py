@@ -121,7 +121,7 @@ class LabelStudio:
 
 @contextmanager
 def label_studio(kind: str, *, people: int, tasks: int) -> Iterator[LabelStudio]:
-    """Label Studio on "sqlite" as `label-studio start` serves it, or on "postgresql" under gunicorn.
+    """Label Studio on "sqlite" as its own command serves it, or on "postgresql" under gunicorn.
 
     The second is better than its own command: two processes of eight threads.
     """

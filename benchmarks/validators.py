@@ -83,7 +83,7 @@ async def desks(orders: Orders, cookies: list[str]) -> AsyncIterator[list[Desk]]
 
 
 async def validate(orders: Orders) -> None:
-    """Everybody answers the item before them as soon as it is there: a vote that brings the next."""
+    """Everybody answers the item before them as soon as it is there: a vote brings the next."""
 
     async def person(desk: Desk, item: Any) -> None:
         while time.perf_counter() < orders.deadline:

@@ -1,4 +1,4 @@
-"""What is stored: submissions, votes beside Label Studio, a mixed day, and the pages around them."""
+"""What is stored: submissions, votes beside Label Studio, a mixed day, and pages around them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from benchmarks.measure import (
     Row,
     cpu_of,
     measure,
-    middle,
     rates,
     ratios,
     show_table,
@@ -28,7 +27,7 @@ HEAD = ("server", "what", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU ms each
 
 
 def _lines(rows: list[Row]) -> list[list[object]]:
-    """A line for all that was done together, and one for each kind of it where there are several."""
+    """A line for each kind of thing that was done."""
     kinds = sorted(rows[0]["latency_ms"])
     body: list[list[object]] = []
     for place, kind in enumerate(kinds):
@@ -54,7 +53,7 @@ def _workers(kind: str, asked: argparse.Namespace) -> int:
 
 
 def submit(asked: argparse.Namespace) -> dict[str, Any]:
-    """Durable submissions by 32 people over their sockets, each as soon as the one before is kept."""
+    """Durable submissions by 32 people over sockets, each as soon as the one before is kept."""
     found: dict[str, list[Row]] = {kind: [] for kind in DATABASES}
     for kind in DATABASES:
         with ours(kind, workers=_workers(kind, asked), annotators=CLIENTS, task=QUIET) as world:
