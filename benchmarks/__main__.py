@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import predict, writes
+from benchmarks import predict, visit, writes
 from benchmarks.servers import PROJECT
 
 Subject = Callable[[argparse.Namespace], dict[str, Any]]
@@ -30,6 +30,7 @@ MEASURED: dict[str, Subject] = {
     "validate": writes.validate,
     "mixed": writes.mixed,
     "pages": writes.pages,
+    "visit": visit.visit,
 }
 PACKAGES = ("Django", "channels", "uvicorn", "websockets", "uvloop", "onnxruntime", "numpy")
 
