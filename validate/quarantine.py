@@ -22,7 +22,7 @@ from annotate.services import lock_example
 from validate.decisions import decide_again, decision_on
 from validate.models import Reliability, Review, Vote
 from validate.policies.trust import PRIOR_RIGHT, PRIOR_WRONG
-from validate.reliability import lock_reliabilities
+from validate.reliability import lock_reliabilities, score
 
 CHUNK = 200
 _PENDING = Q(quarantined_at__isnull=False, looked_again_at=None)
@@ -94,7 +94,7 @@ def drop_votes(votes: QuerySet[Vote]) -> None:
                 example = lock_example(example_id)
                 matters = _would_differ(example, votes)
                 votes.filter(example=example).update(dropped=True)
-                decide_again(example)
+                _speak_again(example)
                 if matters:
                     open_review(
                         example,
@@ -112,10 +112,16 @@ def restore_votes(votes: QuerySet[Vote]) -> None:
             with durable():
                 example = lock_example(example_id)
                 votes.filter(example=example).update(dropped=False)
-                decide_again(example)
+                _speak_again(example)
                 Review.objects.filter(
                     example=example, kind=Review.Kind.QUARANTINE, closed_at=None
                 ).update(closed_at=timezone.now())
+
+
+def _speak_again(example: Example) -> None:
+    """Decide an open example again; where a verdict stands, score those who voted anew."""
+    decide_again(example)
+    follow_later(score(example))
 
 
 def _chunks(votes: QuerySet[Vote]) -> Iterator[list[int]]:

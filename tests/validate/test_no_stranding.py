@@ -1,49 +1,130 @@
-"""Whatever people answer, in whatever order: through the services, no example waits for ever."""
+"""Whatever people do, in whatever order: through the services, no example waits for ever."""
 
-from hypothesis import HealthCheck, given, settings
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import count
+
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
+from annotate.errors import Refused
 from annotate.models import Example, Task
 from tests import cast
 from validate import services
-from validate.models import QueueItem
+from validate.models import Lease, QueueItem, Vote
+from validate.policies import UNSURE
+from validate.recount import queue_differences
 from validate.standing_recount import repair
 
 POLICIES = ("two_plus_one", "k_matching", "k_of_n", "bayes")
-answers = st.lists(
-    st.sampled_from(["author", "model", "0", "unsure", "spam"]), min_size=7, max_size=7
+PEOPLE = 4
+ANSWERS = ("author", "author", "model", "0", UNSURE, "spam")
+DEEDS = (
+    "submit",
+    "skip",
+    "unskip",
+    "release",
+    "take",
+    "run out",
+    "undo",
+    "twice",
+    "stop",
+    "return",
 )
+deeds = st.tuples(st.integers(0, PEOPLE - 1), st.sampled_from(ANSWERS * 2 + DEEDS))
+seeds = count()
 
 
 @settings(
-    max_examples=12,
+    max_examples=20,
     deadline=None,
+    phases=(Phase.reuse, Phase.generate),  # to shrink what takes a second each takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(answers=answers)
-def test_no_vote_sequence_strands_an_example(
-    db: None, owner: User, annotator: User, answers: list[str]
+@given(policy=st.sampled_from(POLICIES), deeds=st.lists(deeds, min_size=4, max_size=16))
+def test_nothing_that_people_do_strands_an_example(
+    db: None, owner: User, annotator: User, policy: str, deeds: list[tuple[int, str]]
 ) -> None:
-    people = _people(len(answers))
-    for policy in POLICIES:
-        task = _task(owner, policy)
-        example = cast.submission(task, annotator, Example.objects.count())
-        for person, answer in zip(people, answers, strict=True):
-            lease = services.next_item(validator=person, task=task)
-            if lease is None:
+    task = _task(owner, policy)
+    people = _people("v", PEOPLE)
+    cast.submission(task, annotator, next(seeds))
+    decided: dict[int, tuple[str, object]] = {}
+    for place, deed in deeds:
+        with suppress(Refused):  # nothing to take back, or no lease: that is an answer too
+            _do(deed, people[place], task, annotator, owner)
+        _check(task, decided)
+
+    # Who went away loses their claim, and there are enough others for every policy's cap.
+    Lease.objects.filter(ended_at=None).update(expires_at="2020-01-01T00:00:00Z")
+    for fresh in _people("fresh", 7):
+        for answer in ("author", "model", "0", UNSURE, "author", "spam"):
+            if not _vote(fresh, task, answer):
                 break
-            said = {"author": example.label, "model": example.prediction}.get(answer, answer)
-            how = {"flag": said} if answer in ("unsure", "spam") else {"label": said}
-            services.vote(validator=person, lease_id=lease.pk, **how)
-        example.refresh_from_db()
-        assert example.status != Example.Status.OPEN, (policy, answers)
-        assert not QueueItem.objects.filter(task=task).exists()
-        assert repair(task).agrees
+            _check(task, decided)
+
+    assert not task.examples.filter(status=Example.Status.OPEN).exists()
+    assert not QueueItem.objects.filter(task=task).exists()
+    assert not list(queue_differences())
+    assert repair(task).agrees
 
 
-def _people(count: int) -> list[User]:
-    names = [f"v{place}" for place in range(count)]
+def _do(deed: str, person: User, task: Task, author: User, owner: User) -> None:
+    match deed:
+        case "submit":
+            cast.submission(task, author, next(seeds))
+        case "undo":
+            services.undo(validator=person, task=task)
+        case "unskip":
+            services.unskip(validator=person, task=task)
+        case "stop" | "return":
+            services.set_banned(actor=owner, user=person, banned=deed == "stop", reason="a test")
+        case "skip" | "release" | "take" | "run out":
+            lease = services.next_item(validator=person, task=task)
+            if lease is None or deed == "take":
+                return
+            if deed == "run out":
+                Lease.objects.filter(pk=lease.pk).update(expires_at="2020-01-01T00:00:00Z")
+                services.vote(validator=person, lease_id=lease.pk, label="0")
+            services.release(validator=person, lease_id=lease.pk, skip=deed == "skip")
+        case "twice":
+            if last := Vote.objects.filter(validator=person, lease__isnull=False).last():
+                services.vote(validator=person, lease_id=last.lease_id, label="0")
+        case answer:
+            _vote(person, task, answer)
+
+
+def _vote(person: User, task: Task, answer: str) -> bool:
+    lease = services.next_item(validator=person, task=task)
+    if lease is None:
+        return False
+    example = lease.example
+    said = {"author": example.label, "model": example.prediction}.get(answer, answer)
+    how = {"flag": said} if answer in (UNSURE, "spam") else {"label": said}
+    services.vote(validator=person, lease_id=lease.pk, **how)
+    return True
+
+
+def _check(task: Task, decided: dict[int, tuple[str, object]]) -> None:
+    """A verdict stands whatever follows, and no example takes more votes than its cap."""
+    assert task.config is not None
+    cap = task.config.file.section("validation").rule.cap
+    for example in task.examples.all():
+        verdict = (example.status, example.final_label)
+        assert decided.get(example.pk, verdict) == verdict
+        if example.status != Example.Status.OPEN:
+            decided[example.pk] = verdict
+        assert Vote.objects.counted().filter(example=example).count() <= cap
+        item = QueueItem.objects.filter(pk=example.pk).first()
+        held = Lease.objects.filter(example=example, ended_at=None, gold=False).count()
+        assert item is None or held == item.leases_active <= item.votes_wanted
+
+
+def _people(kind: str, number: int) -> list[User]:
+    """The same people each time, none of them banned any more."""
+    names = [f"{kind}{place}" for place in range(number)]
+    User.objects.filter(username__in=names).update(banned_at=None)
     return [
         User.objects.filter(username=name).first() or cast.person(name, "validator")
         for name in names
@@ -53,5 +134,5 @@ def _people(count: int) -> list[User]:
 def _task(owner: User, policy: str) -> Task:
     slug = policy.replace("_", "-")
     known = Task.objects.filter(slug=slug).first()
-    rules = {"policy": policy, "sample": 0, "share_cap": 1}
+    rules = {"policy": policy, "sample": 0, "share_cap": 1, "gold_first": 0, "gold_later": 0}
     return known or cast.digits_task(owner, slug=slug, name=policy, validation=rules)

@@ -236,6 +236,27 @@ def test_a_verdict_that_did_not_need_the_vote_is_not_listed(
     assert not Review.objects.exists()
 
 
+def test_those_who_voted_beside_a_dropped_vote_are_scored_without_it(
+    bayes_task: Task, annotator: User, validator: User, other_validator: User, owner: User
+) -> None:
+    cast.submission(bayes_task, annotator)
+    cast.answer(validator, bayes_task)
+    cast.answer(other_validator, bayes_task)
+    before = Vote.objects.get(validator=other_validator).credit
+    ban = {"actor": owner, "user": validator, "reason": "a test"}
+
+    services.set_banned(**ban, banned=True)
+    alone = Vote.objects.get(validator=other_validator).credit
+    assert before is not None
+    assert alone is not None
+    assert alone < before
+    assert repair(bayes_task).agrees
+
+    services.set_banned(**ban, banned=False)
+    assert Vote.objects.get(validator=other_validator).credit == pytest.approx(before)
+    assert repair(bayes_task).agrees
+
+
 def test_a_lifted_quarantine_gives_votes_their_weight_and_a_fresh_start(
     bayes_task: Task, annotator: User, validator: User, other_validator: User, owner: User
 ) -> None:
