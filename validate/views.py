@@ -70,7 +70,6 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
     assert task.config is not None
     file = task.config.file
     prefix = get_script_prefix()
-    content_warning = getattr(file, "content_warning", None) or ""
     return render(
         request,
         "validate/validate.html",
@@ -86,11 +85,7 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
             ],
             "progress": progress_of(user, task),
             "score": gold_score(user, task),
-            "content_warning": content_warning,
-            "page_data": {
-                **_page_data(request, user, task, prefix),
-                "restMinutes": REST_AFTER_MINUTES if content_warning else None,
-            },
+            "page_data": _page_data(request, user, task, prefix),
         },
     )
 
@@ -106,6 +101,7 @@ def _page_data(request: HttpRequest, user: User, task: Task, prefix: str) -> dic
         "leaseSeconds": task.config.file.section("validation").lease_seconds,
         "now": timezone.now().isoformat(),
         "qualification": qualification_now(user, task),
+        "restMinutes": REST_AFTER_MINUTES if task.content_warning else None,
     }
 
 

@@ -2,8 +2,8 @@ import { prepareInput, showChoices, showInput } from "./item.js";
 import { emptyInWords, feedbackInWords, scoreInWords, trainingInWords } from "./judging_words.js";
 import { part } from "./page_parts.js";
 
-/** @typedef {import("./turns.js").Held} Held */
-/** @typedef {import("./turns.js").Answer} Answer */
+/** @typedef {import("./item.js").Held} Held */
+/** @typedef {import("./judging_words.js").Answer} Answer */
 /** @typedef {import("./judging_words.js").Progress} Progress */
 
 /** What a validator sees: the item, the answers, and what is said about them. */
@@ -153,8 +153,13 @@ export class Desk {
     for (const name of /** @type {const} */ (["today", "waiting", "skipped"])) {
       this.#count(name, progress[name]);
     }
-    part("undo", HTMLButtonElement).hidden = progress.votes === 0 || !this.#undoable;
+    this.offerUndo(progress.votes > 0);
     if (progress.score) part("score", HTMLElement).textContent = scoreInWords(progress.score);
+  }
+
+  /** @param {boolean} answered whether there is an answer to take back */
+  offerUndo(answered) {
+    part("undo", HTMLButtonElement).hidden = !answered || !this.#undoable;
   }
 
   /** @param {number} answers given since the page was opened */
@@ -176,7 +181,7 @@ export class Desk {
     this.#training.hidden = qualification === null;
     this.#undoable = qualification === null;
     if (!qualification) return;
-    part("undo", HTMLButtonElement).hidden = true;
+    this.offerUndo(false);
     part("training-count", HTMLElement).textContent = trainingInWords(qualification);
     const bar = part("training-bar", HTMLProgressElement);
     bar.max = qualification.items;

@@ -13,6 +13,9 @@
  * @property {any} context
  * @property {Choice[]} choices
  * @property {string} expires_at
+ *
+ * @typedef {Item & { until: number }} Held an item under a lease of ours; `until` is when that ends,
+ *   by this device's clock
  */
 
 /** Texts in the order in which one reads them; what else an input holds comes after. */

@@ -1,7 +1,7 @@
 /** What the validator's page says about what somebody did and about what is left to do. */
 
 /** @typedef {{ votes: number, today: number, waiting: number, skipped: number }} Progress */
-/** @typedef {{ label: string | string[] } | { flag: string, reason?: string }} Answer */
+/** @typedef {{ label: string | string[] } | { flag: string, reason?: string } | { skip: true }} Answer */
 /** @typedef {{ seen: number, right: number, items: number, needed: number }} Qualification */
 /** @typedef {{ answers: number, seen: number, right: number }} Score */
 /** @typedef {{ value: string, name: string }[]} Choices */
@@ -26,7 +26,7 @@ export function emptyInWords({ waiting, skipped, votes }) {
 }
 
 /**
- * @param {Answer | { skip: true }} answer
+ * @param {Answer} answer
  * @param {Choices} choices
  */
 export function answerInWords(answer, choices) {

@@ -1,3 +1,4 @@
+import { Ballots } from "./ballots.js";
 import { persist } from "./persist.js";
 import { RestError } from "./rest.js";
 
@@ -5,11 +6,9 @@ import { RestError } from "./rest.js";
 const TOO_LATE_MS = 3_000;
 
 /**
- * @typedef {import("./item.js").Item & { until: number }} Held an item under a lease of ours;
- *   `until` is when that ends, by this device's clock
- * @typedef {import("./judging_words.js").Answer | { skip: true }} Answer
- * @typedef {{ lease: string, example: string, answer: Answer, at: number, item?: Held }} Ballot
- *   an answer on its way; without `item` it was kept from an earlier visit
+ * @typedef {import("./item.js").Held} Held
+ * @typedef {import("./judging_words.js").Answer} Answer
+ * @typedef {import("./ballots.js").Ballot} Ballot
  */
 
 /**
@@ -38,8 +37,6 @@ export class Turns extends EventTarget {
   lost = false;
   /** @type {Held | null} */
   #ahead = null;
-  /** Those not yet acknowledged, oldest first: at most one for an item gone by, one for this. @type {Ballot[]} */
-  #ballots = [];
   /** @type {Ballot | null} */
   #sending = null;
   /** The last answer given to an example, to be marked should it come back. @type {Map<string, Answer>} */
@@ -51,7 +48,7 @@ export class Turns extends EventTarget {
   #line = Promise.resolve();
   #rest;
   #queue;
-  #shelf;
+  #ballots;
   #localTime;
   #oneByOne;
 
@@ -67,7 +64,7 @@ export class Turns extends EventTarget {
     super();
     this.#rest = rest;
     this.#queue = `tasks/${slug}/validations`;
-    this.#shelf = shelf;
+    this.#ballots = new Ballots(shelf);
     this.#localTime = localTime;
     this.#oneByOne = oneByOne;
   }
@@ -75,25 +72,19 @@ export class Turns extends EventTarget {
   /** Whether the item on the screen waits for an answer. */
   get open() {
     const { item } = this;
-    return item !== null && !this.lost && !this.#undoing && !this.#reading && !this.#ballotFor(item);
+    return item !== null && !this.lost && !this.#undoing && !this.#reading && !this.#ballots.for(item);
   }
 
   /** @returns {Held[]} what is leased to us and unanswered, what is on the screen first */
   get held() {
     const items = [this.lost ? null : this.item, this.#ahead];
-    return items.filter((item) => item !== null && !this.#ballotFor(item)).map((item) => /** @type {Held} */ (item));
+    return items.filter((item) => item !== null).filter((item) => !this.#ballots.for(item));
   }
 
   /** Send what an earlier visit left unsent, then ask for an item. */
   begin() {
     this.#away = false;
-    const names = this.#shelf.names().filter((name) => name.startsWith("ballot:"));
-    const kept = names.map((name) => /** @type {Ballot} */ (this.#shelf.get(name)));
-    for (const ballot of kept.filter(Boolean).sort((a, b) => a.at - b.at)) {
-      if (this.#ballots.some(({ lease }) => lease === ballot.lease)) continue;
-      this.#ballots.push(ballot);
-      this.#inTurn(() => this.#deliver(ballot));
-    }
+    for (const ballot of this.#ballots.takeUp()) this.#inTurn(() => this.#deliver(ballot));
     this.#inTurn(() => this.#fetchFirst());
   }
 
@@ -104,9 +95,7 @@ export class Turns extends EventTarget {
   answer(answer) {
     const { item } = this;
     if (!item || !this.open) return false;
-    const ballot = { lease: item.lease, example: item.example, answer, at: Date.now(), item };
-    this.#ballots.push(ballot);
-    this.#keep(ballot);
+    const ballot = this.#ballots.add(item, answer);
     this.#given.set(item.example, answer);
     this.#inTurn(() => this.#deliver(ballot));
     if (!this.#goOn()) this.#show();
@@ -116,9 +105,9 @@ export class Turns extends EventTarget {
   /** Take the last answer back: one that has not gone out, else the last that the server has. */
   undo() {
     if (this.#undoing || this.#reading) return;
-    const last = this.#ballots.at(-1);
+    const { last } = this.#ballots;
     if (last && last !== this.#sending && last.item && last.item === this.item) {
-      this.#drop(last);
+      this.#ballots.drop(last);
       this.#show();
       this.#tell("undone", {});
       return;
@@ -181,7 +170,7 @@ export class Turns extends EventTarget {
     if (item === this.#ahead) {
       this.#ahead = null;
       this.#fetchAhead();
-    } else if (item === this.item && !this.lost && !this.#ballotFor(item)) {
+    } else if (item === this.item && !this.lost && !this.#ballots.for(item)) {
       this.lost = true;
       this.#tell("lost", { sentence });
     }
@@ -189,7 +178,9 @@ export class Turns extends EventTarget {
 
   /** Others need not wait for what we will not answer; an answer on its way keeps its lease. */
   leave() {
-    for (const { lease } of this.held) this.#release(lease);
+    for (const item of [this.item, this.#ahead]) {
+      if (item && !this.#ballots.for(item)) this.#release(item.lease);
+    }
     this.item = this.#ahead = null;
     this.#away = true;
   }
@@ -247,18 +238,18 @@ export class Turns extends EventTarget {
   #fetchAhead() {
     this.#inTurn(async () => {
       const { item } = this;
-      if (!item || this.lost || this.#ahead || this.#oneByOne || this.#ballots.length) return;
+      if (!item || this.lost || this.#ahead || this.#oneByOne || !this.#ballots.none) return;
       const next = await this.#ask(item.lease).catch(() => null);
       if (!next || next.lease === item.lease) return;
       if (this.#away || this.item !== item) this.#release(next.lease);
       else this.#hold(this.#adopt(next));
-      if (this.item && this.#ballotFor(this.item)) this.#goOn();
+      if (this.item && this.#ballots.for(this.item)) this.#goOn();
     });
   }
 
   /** @param {Ballot} ballot */
   async #deliver(ballot) {
-    if (!this.#ballots.includes(ballot)) return; // taken back meanwhile
+    if (!this.#ballots.has(ballot)) return; // taken back meanwhile
     this.#sending = ballot;
     try {
       const { next, progress, feedback } = await this.#persist(
@@ -266,7 +257,7 @@ export class Turns extends EventTarget {
         "answer",
         () => ballot.item && this.#bringBack(ballot.item),
       );
-      this.#drop(ballot);
+      this.#ballots.drop(ballot);
       this.#tell("arrived", { ballot, progress });
       this.#follow(ballot, next && this.#adopt(next), progress, feedback);
     } catch (error) {
@@ -317,7 +308,7 @@ export class Turns extends EventTarget {
     const onScreen = this.item;
     if (!onScreen || onScreen.lease === ballot.lease) {
       if (!this.#goOn()) this.#nothing(progress);
-    } else if (this.#ballotFor(onScreen)) {
+    } else if (this.#ballots.for(onScreen)) {
       this.#goOn();
     }
     this.#fetchAhead();
@@ -328,19 +319,16 @@ export class Turns extends EventTarget {
    * @param {unknown} error
    */
   #giveUp(ballot, error) {
-    const known = error instanceof RestError;
-    if (known && error.code === "not_authenticated") {
-      this.#ballots = this.#ballots.filter((other) => other !== ballot); // kept for the next visit
-    } else {
-      this.#drop(ballot);
+    const signedOut = error instanceof RestError && error.code === "not_authenticated";
+    if (signedOut) this.#ballots.leave(ballot);
+    else this.#ballots.drop(ballot);
+    if (ballot.item) {
+      this.#bringBack(ballot.item);
+      if (error instanceof RestError && error.status === 409) this.lose(ballot.item, error.message);
+      else this.#refuse(error);
+    } else if (!signedOut) {
+      this.#tell("refused", { code: "late" });
     }
-    if (!ballot.item) {
-      if (!known || error.code !== "not_authenticated") this.#tell("refused", { code: "late" });
-      return;
-    }
-    this.#bringBack(ballot.item);
-    if (known && error.status === 409) this.lose(ballot.item, error.message);
-    else this.#refuse(error);
   }
 
   // --- what is on the screen ----------------------------------------------------------------------
@@ -378,7 +366,7 @@ export class Turns extends EventTarget {
   #show(progress) {
     const { item } = this;
     if (!item) return;
-    const ballot = this.#ballotFor(item);
+    const ballot = this.#ballots.for(item);
     const answer = ballot?.answer ?? this.#given.get(item.example) ?? null;
     this.#tell("show", { item, answer, open: !ballot, progress });
   }
@@ -413,22 +401,6 @@ export class Turns extends EventTarget {
   /** @param {any} item as the server leased it just now */
   #adopt(item) {
     return { ...item, until: this.#localTime(item.expires_at) };
-  }
-
-  /** @param {Held} item */
-  #ballotFor(item) {
-    return this.#ballots.find(({ lease }) => lease === item.lease);
-  }
-
-  /** @param {Ballot} ballot */
-  #keep({ lease, example, answer, at }) {
-    if (!("skip" in answer)) this.#shelf.set(`ballot:${lease}`, { lease, example, answer, at });
-  }
-
-  /** @param {Ballot} ballot */
-  #drop(ballot) {
-    this.#ballots = this.#ballots.filter((other) => other !== ballot);
-    this.#shelf.remove(`ballot:${ballot.lease}`);
   }
 
   /** @param {string} lease given back even while the page goes away */

@@ -146,13 +146,15 @@ function showConnection(sentence) {
 }
 
 // --- hands ----------------------------------------------------------------------------------------
-/** @param {import("./turns.js").Answer} answer */
+/** @param {import("./judging_words.js").Answer} answer */
 function answerWith(answer) {
   const now = performance.now();
   const words = JSON.stringify(answer);
   // A key that bounces would answer the next item too, which nobody has seen yet.
   if (pressed && now - pressed.at < BOUNCE_MS && pressed.answer === words) return;
-  if (turns.answer(answer)) pressed = { answer: words, at: now };
+  if (!turns.answer(answer)) return;
+  pressed = { answer: words, at: now };
+  desk.offerUndo(true);
 }
 
 choices.addEventListener("click", (event) => {

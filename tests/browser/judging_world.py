@@ -23,6 +23,8 @@ ITEMS = {
     "judge-busy": 3,
     "judge-alone": 3,
     "judge-work": 2,
+    "judge-slow": 3,
+    "judge-warned": 2,
     "judge-journey": 0,
     "judge-thirty": 26,
     "judge-test": 2,
@@ -33,6 +35,7 @@ VALIDATION: dict[str, dict[str, Any]] = {
     "judge-test": {"qualification": {"items": 3, "minimum": 0.6}},
     "judge-work": {"lease_seconds": 60},
 }
+WARNINGS = {"judge-warned": "Some of these drawings are rude."}
 TEXTS: dict[str, dict[str, Any]] = {
     "judge-pairs": {
         "file": {"input": "text_pair", "labels": ["follows", "neither", "contradicts"]},
@@ -77,7 +80,10 @@ def main() -> None:
     anna, olive = (User.objects.get(username=name) for name in ("anna", "olive"))
     for slug, items in ITEMS.items():
         rules = {"policy": "two_plus_one", "sample": 0, **VALIDATION.get(slug, {})}
-        task = cast.digits_task(olive, slug=slug, name=slug, validation=rules)
+        warning = WARNINGS.get(slug)
+        task = cast.digits_task(
+            olive, slug=slug, name=slug, validation=rules, content_warning=warning
+        )
         for seed in range(items):
             cast.submission(task, anna, seed)
         known = range(900, 900 + GOLD.get(slug, 0))

@@ -123,6 +123,59 @@ def test_an_answer_that_has_to_wait_brings_its_item_back(visit: Visits) -> None:
     visit.forgive("429")
 
 
+def test_two_answers_may_be_on_their_way_and_the_second_be_taken_back(visit: Visits) -> None:
+    page = visit("vera")
+    open_with_the_next_ready(page, "judge-slow")
+    voted: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        voted.append(route)
+        if len(voted) > 1:
+            route.continue_()
+
+    page.route("**/vote/**", hold_the_first)
+    press_and_see_the_next(page, "1")
+    second = shown(page)
+    page.keyboard.press("2")
+    two, three = (page.locator(f"[data-label='{label}']") for label in "23")
+    expect(two).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("3")  # it has an answer already
+    expect(three).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("z")
+    expect(said(page)).to_have_text("Taken back: here it is again.")
+    page.keyboard.press("3")
+    expect(three).to_have_attribute("aria-pressed", "true")
+    assert shown(page) == second
+
+    assert len(voted) == 1, "one after another"
+    voted[0].continue_()
+    expect(said(page)).to_have_text("You said 3.")
+    assert shown(page) != second
+    assert progress(page, "judge-slow")["votes"] == 2
+
+
+def test_a_rest_is_offered_where_the_content_may_upset(visit: Visits) -> None:
+    page = visit("vera")
+    page.clock.install()
+    open_with_the_next_ready(page, "judge-warned")
+    expect(page.get_by_text("Some of these drawings are rude.")).to_be_visible()
+    reminder = page.get_by_text("You have looked at this for 20 minutes.")
+    for _ in range(19):
+        page.keyboard.press("Shift")
+        page.clock.run_for(60_000)
+    expect(reminder).to_be_hidden()
+    page.keyboard.press("Shift")
+    page.clock.run_for(61_000)
+    expect(reminder).to_be_visible()
+
+    page.get_by_role("button", name="Take a break").last.click()
+    expect(page.get_by_role("heading", name="Take your time")).to_be_visible()
+    expect(page.locator("[data-part=judged]")).to_be_hidden()
+    assert progress(page, "judge-warned")["waiting"] == 2, "given back meanwhile"
+    page.keyboard.press("Enter")
+    shown(page)
+
+
 def test_without_a_second_lease_each_answer_brings_the_next(visit: Visits) -> None:
     page = visit("vera")
     page.route("**/next/?after=*", lambda route: route.fulfill(status=204))
