@@ -18,6 +18,7 @@ from django.conf import settings
 
 from accounts.buckets import Buckets, Got, MemoryBuckets, SharedBuckets, Want
 from accounts.doors import Rate
+from accounts.request_ids import nobodys
 
 FROM_PURSES = {"predict", "sandbox-predict", "connect"}
 LONGEST_HOLD = 1.0  # seconds after which tokens in a purse are worth nothing
@@ -162,7 +163,7 @@ class Filling:
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
             self._empty = {}
-            self._task = loop.create_task(self._fill_all())
+            self._task = loop.create_task(self._fill_all(), context=nobodys())
         purse.waiting += 1
         filled = self._empty.setdefault(purse, loop.create_future())
         await asyncio.shield(filled)  # others wait for the same

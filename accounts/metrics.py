@@ -46,6 +46,13 @@ JOB_SECONDS = Histogram(
     ["job", "outcome"],
     buckets=(1, 5, 10, 30, 60, 120, 300, 600, 1800),
 )
+REQUEST_SECONDS = Histogram(
+    "dadc_request_seconds",
+    "HTTP requests, by the status of their answer.",
+    ["status"],
+    buckets=_WRITES,
+)
+
 # Looked up once: a stroke counts its frame and its time, 2.5 µs together.
 PREDICT_FRAMES = FRAMES.labels("predict")
 SUBMIT_FRAMES = FRAMES.labels("submit")

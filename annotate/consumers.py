@@ -15,6 +15,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from structlog.contextvars import bind_contextvars
 
 from accounts import metrics
 from accounts.addresses import address_of
@@ -154,7 +155,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         except Refused as refused:
             await self._error(refused, seq=frame.seq)
         except Exception:
-            log.exception("prediction_failed", task=self.task.slug)
+            log.exception("prediction_failed", task=self.task.slug, frame=frame.seq)
             await self._error(
                 Refused("prediction_failed", "The model could not answer: try again."),
                 seq=frame.seq,
@@ -170,6 +171,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
     async def _submit(self, frame: protocol.Submit) -> None:
         assert self.task is not None
         client_id = str(frame.client_id)
+        bind_contextvars(frame=client_id)  # of this submission's own task
         probes, seconds = self._probes, min(time.monotonic() - self._since, LONGEST_THOUGHT)
         try:
             target = await live.target_of(self.task.pk)

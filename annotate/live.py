@@ -20,6 +20,7 @@ from django.db import DatabaseError
 from django.dispatch import receiver
 
 from accounts.bridge import in_database_thread
+from accounts.request_ids import nobodys
 from annotate.models import Task
 from annotate.queries import Target, open_target
 from annotate.signals import round_opened
@@ -103,7 +104,7 @@ def page_opened(task: Task, page: Page) -> None:
     _open_pages.setdefault((task.pk, task.slug), set()).add(page)
     loop = asyncio.get_running_loop()
     if _watcher is None or _watcher.done() or _watcher.get_loop() is not loop:
-        _watcher = loop.create_task(_watch())
+        _watcher = loop.create_task(_watch(), context=nobodys())
 
 
 def page_closed(task: Task, page: Page) -> None:

@@ -104,9 +104,9 @@ def _unexpected(context: dict[str, Any]) -> Response | None:
     request = context.get("request")
     got_request_exception.send(sender=None, request=getattr(request, "_request", request))
     if is_outage(sys.exc_info()[1]):
-        log.warning("database_away", path=getattr(request, "path", ""))
+        log.warning("database_away")
         return Response({"error": BODY}, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
-    log.error("request_failed", path=getattr(request, "path", ""), exc_info=sys.exc_info())
+    log.error("request_failed", exc_info=sys.exc_info())
     body = {"code": "server_error", "message": "The server made a mistake: please try again."}
     return Response({"error": body}, status=500)
 

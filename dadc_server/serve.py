@@ -169,6 +169,7 @@ def web_command(options: Options, workers: int) -> list[str]:
     return [
         *(sys.executable, "-m", "gunicorn", "dadc_server.asgi:application"),
         *("--worker-class", "dadc_server.worker.Worker", "--workers", str(workers)),
+        *("--logger-class", "dadc_server.worker.Logger"),
         *("--bind", options.address, "--backlog", "2048", "--keep-alive", "75"),
         *("--timeout", "60", "--graceful-timeout", "10", "--log-level", "warning"),
         "--no-control-socket",

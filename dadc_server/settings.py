@@ -20,6 +20,7 @@
 | DADC_DATABASE_THREADS | 8 | threads of a web process that each keep one database connection |
 | DADC_METRICS_TOKEN | (empty) | lets Prometheus read /metrics from other machines |
 | DADC_LOG_LEVEL | INFO | |
+| DADC_LOG_FORMAT | (empty) | json or text; empty: text on a terminal, else JSON |
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from django.core.exceptions import ImproperlyConfigured
 from whitenoise.compress import Compressor
 
 from accounts.doors import parse_doors
+from dadc_server.logs import logging_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -371,12 +373,8 @@ USE_TZ = True
 
 # --- logs ---------------------------------------------------------------------------------------
 LOG_LEVEL = env("DADC_LOG_LEVEL", default="INFO")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "plain": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-}
+LOG_FORMAT = env("DADC_LOG_FORMAT", default="")
+if LOG_FORMAT not in ("", "json", "text"):
+    raise ImproperlyConfigured(f"DADC_LOG_FORMAT: {LOG_FORMAT!r} must be json or text.")
+LOGGING_CONFIG = "dadc_server.logs.configure"
+LOGGING = logging_settings(level=LOG_LEVEL, kind=LOG_FORMAT)

@@ -15,6 +15,7 @@ import structlog
 from django.db import DatabaseError
 
 from accounts.bridge import in_database_thread
+from accounts.request_ids import nobodys
 from accounts.standing import Ticket, ticket_of, void_tickets
 
 log = structlog.get_logger(__name__)
@@ -57,7 +58,7 @@ class EndWithSignOut:
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         if self._watcher is None or self._watcher.done() or self._watcher.get_loop() is not loop:
-            self._watcher = loop.create_task(self._look())
+            self._watcher = loop.create_task(self._look(), context=nobodys())
 
     async def _look(self) -> None:
         while self._open:

@@ -1,14 +1,29 @@
 """The web process: uvicorn under gunicorn, with this server's limits."""
 
+import logging
 import os
 import resource
 from typing import Any, ClassVar
 
+from gunicorn.glogging import Logger as GunicornLogger
 from uvicorn_worker import UvicornWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
 
 from django.conf import settings
+
+from dadc_server import logs
+
+
+class Logger(GunicornLogger):
+    """gunicorn's messages as lines like all others."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        logs.configure(settings.LOGGING)
+        for logger in (self.error_log, self.access_log):
+            logger.handlers.clear()
+            logger.propagate = True
 
 
 class Worker(UvicornWorker):
@@ -27,6 +42,12 @@ class Worker(UvicornWorker):
         "forwarded_allow_ips": settings.TRUSTED_PROXIES,
         "timeout_graceful_shutdown": 8,
     }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        logger = logging.getLogger("uvicorn.error")
+        logger.handlers = []  # its messages go up to the root, as everybody's
+        logger.propagate = True
 
     def init_process(self) -> None:
         """Allow as many open files as the system does: a websocket each, and often only 1,024."""

@@ -12,6 +12,8 @@ from django.utils import timezone
 from django_tasks import TaskResultStatus, task
 from django_tasks_db.models import DBTaskResult
 
+from accounts import request_ids
+from accounts.request_ids import carry_on
 from training import services
 from training.heartbeat import heartbeat
 from training.models import TrainingRun
@@ -25,9 +27,19 @@ JOB_MISSING_AFTER = timedelta(seconds=10)
 
 
 @task()
-def run_training(run_uid: str) -> str:
-    """Carry out a queued run; returns how it ended. A run that is not to be had is left alone."""
-    claimed = services.claim_run(UUID(run_uid))
+def run_training(run_uid: str, request_id: str = "") -> str:
+    """Carry out a queued run; returns how it ended. A run that is not to be had is left alone.
+
+    `request_id` names the request that set it off, in what is logged here.
+    """
+    with carry_on(request_id):
+        ended = _run(UUID(run_uid))
+        logger.info("run %s: %s", run_uid, ended)
+    return ended
+
+
+def _run(uid: UUID) -> str:
+    claimed = services.claim_run(uid)
     if claimed is None:
         return "not to be had"
     run, claim = claimed
@@ -43,7 +55,7 @@ def run_training(run_uid: str) -> str:
 @receiver(run_queued)
 def enqueue(run: TrainingRun, **_: Any) -> None:
     """Add the job in the transaction that queues the run."""
-    run_training.enqueue(str(run.uid))
+    run_training.enqueue(str(run.uid), request_id=request_ids.current())
 
 
 def resume_interrupted() -> list[TrainingRun]:

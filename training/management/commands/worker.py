@@ -35,6 +35,9 @@ class Command(db_worker.Command):
         super().add_arguments(parser)
         parser.set_defaults(queue_name="*", interval=0.5, startup_delay=False, reload=False)
 
+    def configure_logging(self, verbosity: int) -> None:
+        """Leave the loggers as the settings have them."""
+
     def handle(self, **options: Any) -> None:
         try:
             require_files()
