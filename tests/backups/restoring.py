@@ -14,6 +14,9 @@ from typing import Any
 
 import django
 
+# Somebody else's migration that can be undone, so that ours need not be.
+OLDER = ("mfa", "0002")
+
 
 def run(*command: str) -> str:
     """What a command printed, or the sentence that it failed with."""
@@ -78,6 +81,7 @@ def while_somebody_is_connected(act: Any) -> Any:
 def main(file: str, input: str) -> None:
     django.setup()
     from annotate.models import Task
+    from dadc_server.backups import archive
 
     met: dict[str, Any] = {"restored": run("restore", file, "--json")}
     met["log"] = run("export_log", "digits")
@@ -91,6 +95,14 @@ def main(file: str, input: str) -> None:
     met["kept"] = Task.objects.filter(slug="made-later").exists()
     met["replaced"] = run("restore", file, "--replace", "--json")
     met["gone"] = not Task.objects.filter(slug="made-later").exists()
+
+    older = str(Path(file).with_name("older.tar"))
+    run("migrate", *OLDER)
+    run("backup", older)
+    run("migrate")
+    met["older has"] = archive.read_manifest(Path(older)).migrations
+    met["older"] = run("restore", older, "--replace")
+    met["migrated"] = run("migrate", "--check") == ""
     json.dump(met, sys.stdout)
 
 

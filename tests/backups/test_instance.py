@@ -146,6 +146,10 @@ def test_a_backup_under_load_is_the_same_instance_elsewhere(
     assert "rows" in met["wrong"]
     assert met["kept"], "what failed changed nothing"
     assert met["gone"]
+    assert "mfa.0002_authenticator_timestamps" in met["older has"]
+    assert "mfa.0003_authenticator_type_uniq" not in met["older has"]
+    assert "are back" in met["older"]
+    assert met["migrated"], "a backup of older code is brought up to date"
 
 
 @pytest.fixture
