@@ -44,7 +44,7 @@ env = environ.Env()
 
 DATA_DIR = Path(env("DADC_DATA", default=str(BASE_DIR / "var"))).expanduser().resolve()
 ARTIFACT_DIR = DATA_DIR / "artifacts"
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _secret_key() -> str:

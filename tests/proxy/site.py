@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,36 +115,39 @@ class Site:
 @contextmanager
 def site(folder: Path, data: Path, *, path: str = "", **environment: str) -> Iterator[Site]:
     """One web process, as bin/serve starts it, on this data, with nginx before it."""
-    folder.mkdir(exist_ok=True)
+    own = {
+        "DADC_PATH": path,
+        "DADC_PROXY": "1",
+        "DADC_HTTPS": "1",
+        "DADC_ALLOWED_HOSTS": "localhost",
+        **environment,
+    }
+    with (
+        front(folder, path=path) as made,
+        running(
+            web_command(Options("127.0.0.1", made.web, data), 1),
+            made.log,
+            lambda: answers(f"http://127.0.0.1:{made.web}/healthz"),
+            signal.SIGTERM,
+            cwd=PROJECT,
+            env=own_environment(data) | own,
+        ),
+    ):
+        yield made
+
+
+@contextmanager
+def front(folder: Path, *, path: str = "") -> Iterator[Site]:
+    """nginx alone, before a port on which nobody serves yet."""
     web, http, https = free_port(), free_port(), free_port()
     certificate = self_signed(folder)
     main = nginx_files(folder, path=path, web=web, http=http, https=https)
-    with ExitStack() as stack:
-        stack.enter_context(
-            running(
-                web_command(Options("127.0.0.1", web, data), 1),
-                folder / "web.log",
-                lambda: answers(f"http://127.0.0.1:{web}/healthz"),
-                signal.SIGTERM,
-                cwd=PROJECT,
-                env=own_environment(data)
-                | {
-                    "DADC_PATH": path,
-                    "DADC_PROXY": "1",
-                    "DADC_HTTPS": "1",
-                    "DADC_ALLOWED_HOSTS": "localhost",
-                    **environment,
-                },
-            )
-        )
-        stack.enter_context(
-            running(
-                [nginx_program(), "-p", str(folder), "-c", str(main), "-e", f"{folder}/error.log"],
-                folder / "nginx.log",
-                lambda: listens(https),
-                signal.SIGTERM,
-            )
-        )
+    with running(
+        [nginx_program(), "-p", str(folder), "-c", str(main), "-e", f"{folder}/error.log"],
+        folder / "nginx.log",
+        lambda: listens(https),
+        signal.SIGTERM,
+    ):
         made = Site(certificate, folder / "web.log", https, http, web, path)
         yield made
         for session in made.sessions:

@@ -16,7 +16,7 @@ import requests
 from websockets.exceptions import InvalidStatus
 
 from tests import cast
-from tests.proxy.site import Site, make_world, site
+from tests.proxy.site import Site, front, make_world, site
 
 PLAIN = {"Accept-Encoding": "identity"}
 FORGED = {
@@ -122,6 +122,16 @@ def test_too_large_a_body_is_a_sentence(own_host: Site) -> None:
     page = own_host.session().post(f"{own_host.url}accounts/login/", data=body)
     assert (page.status_code, page.headers["Content-Type"]) == (413, "text/plain")
     assert "too large" in page.text
+
+
+def test_while_the_server_starts_anew_people_and_scripts_are_told(tmp_path: Path) -> None:
+    with front(tmp_path) as nobody:
+        page = nobody.session().get(nobody.url)
+        call = nobody.session().get(f"{nobody.url}api/v1/tasks/")
+    assert (page.status_code, call.status_code) == (503, 503)
+    assert "Try again" in page.text
+    assert call.json()["error"]["code"] == "unavailable"
+    assert page.headers["Retry-After"] == call.headers["Retry-After"] == "2"
 
 
 def test_plain_http_is_sent_to_https(own_host: Site) -> None:
