@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 
 @register()
@@ -15,6 +15,20 @@ def web_processes_share_a_channel_layer(**_: Any) -> list[CheckMessage]:
                 f"WEB_CONCURRENCY is {settings.WEB_CONCURRENCY}, but there is no REDIS_URL.",
                 hint="Set REDIS_URL=redis://… or run one web process.",
                 id="dadc.E001",
+            )
+        ]
+    return []
+
+
+@register()
+def https_comes_through_a_proxy(**_: Any) -> list[CheckMessage]:
+    """bin/serve speaks HTTP: unless a proxy is believed, each page is sent to https for ever."""
+    if settings.HTTPS and not settings.TRUSTED_PROXIES:
+        return [
+            Warning(
+                "DADC_HTTPS is set, but there is no DADC_PROXY whose word for https is taken.",
+                hint="Set DADC_PROXY=1 for a proxy on this machine, or its address.",
+                id="dadc.W001",
             )
         ]
     return []

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
@@ -48,6 +50,13 @@ def test_a_path_is_taken_with_or_without_its_last_slash(text: str, path: str) ->
 def test_what_is_no_path_stops_the_start(text: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="DADC_PATH"):
         _base_path(text)
+
+
+def test_settings_that_do_not_fit_together_are_told(settings: Any) -> None:
+    assert not run_checks()
+    settings.WEB_CONCURRENCY, settings.REDIS_URL = 2, ""
+    settings.HTTPS, settings.TRUSTED_PROXIES = True, []
+    assert {found.id for found in run_checks()} == {"dadc.E001", "dadc.W001"}
 
 
 @pytest.mark.django_db(transaction=True)

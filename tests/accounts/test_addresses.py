@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import RequestFactory
 
+from accounts.adapters import AccountAdapter
 from accounts.addresses import address_of
 
 SEEN = [
@@ -38,3 +39,4 @@ def test_what_a_client_says_of_itself_is_not_read() -> None:
     ).get("/")
 
     assert address_of(request) == "192.0.2.7"
+    assert AccountAdapter(request).get_client_ip(request) == "192.0.2.7", "attempts to sign in"
