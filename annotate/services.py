@@ -367,15 +367,25 @@ def set_hidden(*, actor: User, example_id: int, hidden: bool, reason: str) -> Ex
     """Hide an example from data and boards, or show it again; an owner's act with a reason."""
     with durable():
         example = lock_example(example_id)
-        if not example.task.is_owned_by(actor):
-            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
-        if (example.hidden_at is not None) != hidden:
-            _change(example, hidden_at=timezone.now() if hidden else None)
-            record_event(
-                actor=actor,
-                verb="hidden" if hidden else "restored",
-                subject=example,
-                scope=example.task.slug,
-                data={"reason": reason},
-            )
+        hide(example, actor=actor, hidden=hidden, reason=reason)
     return example
+
+
+def hide(example: Example, *, actor: User, hidden: bool, reason: str) -> None:
+    """The same for an example that the caller has locked."""
+    require_owner(example, actor)
+    if (example.hidden_at is not None) == hidden:
+        return
+    _change(example, hidden_at=timezone.now() if hidden else None)
+    record_event(
+        actor=actor,
+        verb="hidden" if hidden else "restored",
+        subject=example,
+        scope=example.task.slug,
+        data={"reason": reason},
+    )
+
+
+def require_owner(example: Example, actor: User) -> None:
+    if not example.task.is_owned_by(actor):
+        raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)

@@ -1,12 +1,21 @@
-"""Run two or more threads into the same place at the same time, each on its own connection."""
+"""Run two or more threads into the same place at the same time, each on its own connection.
+
+What is taken away for a control is taken away here: a constraint with `without`, row locks with
+`unlocked` in place of `annotate.services.lock_example`.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import connections
+from django.core.management import call_command
+from django.db import connection, connections
+from django.db.models import Model
+
+from annotate.models import Example
 
 
 def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -30,3 +39,33 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
         thread.join(60)
     assert not any(thread.is_alive() for thread in threads), "a race did not end"
     return outcomes
+
+
+def meeting(number: int, call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same call, after that many threads have come to it."""
+    barrier = threading.Barrier(number)
+
+    def meet(*args: Any, **how: Any) -> Any:
+        barrier.wait(10)
+        return call(*args, **how)
+
+    return meet
+
+
+def unlocked(pk: Any) -> Example:
+    """An example as `lock_example` gives it, without the lock."""
+    return Example.objects.select_related("task", "config", "round", "model").get(pk=pk)
+
+
+@contextmanager
+def without(model: type[Model], constraint: str) -> Iterator[None]:
+    """Take a constraint away; at the end everything is deleted, so that it can come back."""
+    (taken,) = [one for one in model._meta.constraints if one.name == constraint]
+    with connection.schema_editor() as editor:
+        editor.remove_constraint(model, taken)
+    try:
+        yield
+    finally:
+        call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+        with connection.schema_editor() as editor:
+            editor.add_constraint(model, taken)

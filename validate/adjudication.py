@@ -20,7 +20,7 @@ from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
 from annotate.labels import check_label
 from annotate.models import Example, Task
-from annotate.services import lock_example, restore_verdict, set_hidden
+from annotate.services import hide, lock_example, require_owner, restore_verdict
 from validate import services
 from validate.decisions import reopen
 from validate.models import Review, Vote
@@ -131,24 +131,26 @@ def decide(
         raise Refused("reason_missing", "Say why: a decision by an owner needs a reason.")
     if len(reason) > services.MAX_REASON:
         raise Refused("too_long", f"A reason has at most {services.MAX_REASON} characters.")
-    example = _example(task, uid)
-    if not Review.objects.filter(example=example, closed_at=None).exists():
-        raise Conflict("decided", "Somebody has decided this one meanwhile.")
-    if act == "hide":
-        set_hidden(actor=actor, example_id=example.pk, hidden=True, reason=reason)
-        return
-    status = {"verify": Example.Status.VERIFIED, "reject": Example.Status.REJECTED}.get(act)
-    if status is None:
-        check_label(example.config.file, label)
-        own = label == example.label
-        status = Example.Status.VERIFIED if own else Example.Status.RELABELLED
-    services.adjudicate(
-        actor=actor,
-        example_id=example.pk,
-        status=status.value,
-        reason=reason,
-        label=label if status == Example.Status.RELABELLED else None,
-    )
+    with durable():
+        example = _lock(task, uid)
+        require_owner(example, actor)
+        if not Review.objects.filter(example=example, closed_at=None).exists():
+            raise Conflict("decided", "Somebody has decided this one meanwhile.")
+        if act == "hide":
+            hide(example, actor=actor, hidden=True, reason=reason)
+            return
+        status = {"verify": Example.Status.VERIFIED, "reject": Example.Status.REJECTED}.get(act)
+        if status is None:
+            check_label(example.config.file, label)
+            own = label == example.label
+            status = Example.Status.VERIFIED if own else Example.Status.RELABELLED
+        services.adjudicate_locked(
+            example,
+            actor=actor,
+            status=status.value,
+            reason=reason,
+            label=label if status == Example.Status.RELABELLED else None,
+        )
 
 
 def take_back_all(*, actor: User, task: Task, uids: Sequence[UUID], reason: str) -> Outcome:
@@ -162,15 +164,14 @@ def take_back(*, actor: User, task: Task, uid: UUID, reason: str) -> None:
 
     Conflict when there is none.
     """
-    example = _example(task, uid)
-    if example.hidden_at is not None:
-        since = example.hidden_at
-        set_hidden(actor=actor, example_id=example.pk, hidden=False, reason=reason)
-        with durable():
-            _open_again(lock_example(example.pk), since)
-        return
     with durable():
-        example = lock_example(example.pk)
+        example = _lock(task, uid)
+        require_owner(example, actor)
+        if example.hidden_at is not None:
+            since = example.hidden_at
+            hide(example, actor=actor, hidden=False, reason=reason)
+            _open_again(example, since)
+            return
         if not example.adjudicated or example.settled_at is None:
             raise Conflict("nothing_to_undo", "There is no decision by an owner to take back.")
         since = example.settled_at
@@ -210,11 +211,13 @@ def _open_again(example: Example, since: datetime) -> None:
             open_review(example, kind, reason)
 
 
-def _example(task: Task, uid: UUID) -> Example:
-    example = Example.objects.select_related("config").filter(task=task, uid=uid).first()
-    if example is None:
-        raise Refused("not_found", "There is no such example in this task.", status=404)
-    return example
+def _lock(task: Task, uid: UUID) -> Example:
+    try:
+        return lock_example(Example.objects.filter(task=task, uid=uid).values("pk")[:1])
+    except Example.DoesNotExist as nothing:
+        raise Refused(
+            "not_found", "There is no such example in this task.", status=404
+        ) from nothing
 
 
 def _check_size(uids: Sequence[UUID]) -> None:

@@ -17,7 +17,7 @@ from annotate.errors import Refused
 from annotate.inputs import Prepared, prepare
 from annotate.labels import check_label
 from annotate.models import Example, Round, Task
-from annotate.services import context_of, lock_example, settle
+from annotate.services import context_of, lock_example, require_owner, settle
 from annotate.strict_json import NotJson, loads
 from validate.config import ValidationSettings
 from validate.models import Gold, Lease, QueueItem, Reliability, Vote
@@ -78,8 +78,7 @@ def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "")
     """Make an example gold; one that waits for votes is settled by this answer first."""
     with durable():
         example = lock_example(example_id)
-        if not example.task.is_owned_by(actor):
-            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+        require_owner(example, actor)
         if example.hidden_at is not None or example.retracted_at is not None:
             raise Refused("withdrawn", "A hidden or retracted example cannot be gold.", status=409)
         check_label(example.config.file, answer, "answer")
@@ -116,8 +115,7 @@ def retire_gold(*, actor: User, example_id: int, reason: str = "") -> None:
     """Ask nobody about this gold any more; what was answered stays scored."""
     with durable():
         example = lock_example(example_id)
-        if not example.task.is_owned_by(actor):
-            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+        require_owner(example, actor)
         withdraw_gold(example, actor=actor, reason=reason)
 
 

@@ -17,7 +17,7 @@ from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
 from annotate.labels import check_label
 from annotate.models import Example, Task
-from annotate.services import lock_example, settle
+from annotate.services import lock_example, require_owner, settle
 from validate import queries
 from validate.decisions import (
     decide_now,
@@ -354,16 +354,22 @@ def adjudicate(
         raise Refused("reason_missing", "Say why: a decision by an owner needs a reason.")
     with durable():
         example = lock_example(example_id)
-        if not example.task.is_owned_by(actor):
-            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
-        QueueItem.objects.filter(pk=example.pk).delete()
-        if status == Example.Status.VERIFIED:
-            label = example.label
-        settle(example, status=status, label=label, actor=actor, reason=reason)
-        if status == Example.Status.OPEN and example.queued:
-            withdraw_gold(example, actor=actor, reason=reason)
-            reopen(example)
+        adjudicate_locked(example, actor=actor, status=status, reason=reason, label=label)
     return example
+
+
+def adjudicate_locked(
+    example: Example, *, actor: User, status: str, reason: str, label: object | None = None
+) -> None:
+    """The same, with its reason, for an example that the caller has locked."""
+    require_owner(example, actor)
+    QueueItem.objects.filter(pk=example.pk).delete()
+    if status == Example.Status.VERIFIED:
+        label = example.label
+    settle(example, status=status, label=label, actor=actor, reason=reason)
+    if status == Example.Status.OPEN and example.queued:
+        withdraw_gold(example, actor=actor, reason=reason)
+        reopen(example)
 
 
 def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:

@@ -13,7 +13,7 @@ from annotate.models import Example, Task
 from annotate.queries import Participant
 from annotate.services import retract
 from tests import cast
-from tests.races import at_once
+from tests.races import at_once, meeting, without
 from tests.training.world import trained_task, verified_fooling, verified_foolings
 from training import services
 from training.models import TrainingRun
@@ -162,6 +162,27 @@ def test_two_triggers_at_once_begin_one_run(owner: User, annotator: User) -> Non
     assert len([run for run in begun if run is not None]) == 1
     assert TrainingRun.objects.count() == 1
     assert DBTaskResult.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_its_constraint_two_triggers_begin_two_runs(
+    owner: User, annotator: User, monkeypatch: pytest.MonkeyPatch, on_postgres: bool
+) -> None:
+    """The control: both have found no run that is under way."""
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time")
+    task = trained_task(owner, trigger=None)
+    verified_fooling(task, annotator, owner, 1)
+    task.config.data["retraining"]["trigger"] = 1  # type: ignore[union-attr]
+    monkeypatch.setattr(services, "_begin", meeting(2, services._begin))
+
+    def fire() -> None:
+        with durable():
+            services.start_if_due(task)
+
+    with without(TrainingRun, "one_active_training_run_per_task"):
+        assert at_once([fire, fire]) == [None, None]
+        assert TrainingRun.objects.count() == 2
 
 
 def test_what_an_error_stopped_is_not_tried_for_ever(owner: User, annotator: User) -> None:

@@ -159,6 +159,35 @@ def test_what_two_people_flag_waits_with_their_reasons(
     assert waiting(task, kind="flagged") == [example]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_was_hidden_comes_back_with_its_question_or_not_at_all(
+    task: Task, owner: User, ambiguous: Ambiguous, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = ambiguous()
+    decide(owner, example, "hide")
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("The power went.")
+
+    monkeypatch.setattr(adjudication, "_open_again", broken)
+    with pytest.raises(RuntimeError):
+        take_back(owner, example)
+    example.refresh_from_db()
+    assert example.hidden_at is not None
+    assert waiting(task) == []
+
+
+def test_only_an_owner_of_the_task_decides_and_takes_back(
+    validator: User, owner: User, ambiguous: Ambiguous
+) -> None:
+    example = ambiguous()
+    with pytest.raises(Refused, match="Only an owner"):
+        decide(validator, example, "verify")
+    decide(owner, example, "verify")
+    with pytest.raises(Refused, match="Only an owner"):
+        take_back(validator, example)
+
+
 def test_nothing_is_decided_without_a_reason_or_a_label(owner: User, ambiguous: Ambiguous) -> None:
     example = ambiguous()
     for act, more in (

@@ -333,6 +333,27 @@ def test_a_lease_on_what_an_owner_reopened_runs_out_like_any_other(
     assert QueueItem.objects.get().leases_active == 1
 
 
+def test_a_surplus_vote_stays_surplus_when_an_owner_reopens_its_example(
+    task: Task, annotator: User, validator: User, other_validator: User, third_validator: User,
+    owner: User,
+) -> None:  # fmt: skip
+    """It was never weighed, and an owner who reopens asks for votes, not for what lies about."""
+    example = cast.submission(task, annotator)
+    leases = [lease_for(person, task) for person in (validator, other_validator)]
+    services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="hasty")
+    late = services.vote(validator=validator, lease_id=leases[0].pk, label=example.label)
+    assert late.surplus
+
+    services.adjudicate(actor=owner, example_id=example.pk, status="open", reason="too hasty")
+
+    late.refresh_from_db()
+    assert late.surplus
+    assert QueueItem.objects.get().votes_wanted == 2
+    assert services.next_item(validator=validator, task=task) is None
+    services.vote(validator=other_validator, lease_id=leases[1].pk, label=example.label)
+    assert cast.answer(third_validator, task).status == Example.Status.VERIFIED
+
+
 @pytest.mark.parametrize("by", ["author", "owner who hides it", "owner who settles it"])
 def test_what_nobody_is_asked_about_any_more_is_not_shown_again(
     task: Task, annotator: User, validator: User, owner: User, by: str

@@ -1,0 +1,148 @@
+"""What goes wrong in each race without the lock or the constraint that decides it.
+
+The same races with everything in place are in test_races.py. SQLite has one writer at a time,
+whatever is locked: these need PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from django.db import IntegrityError
+from django.db.models import QuerySet
+
+from accounts.models import Event, User
+from annotate import services as annotation
+from annotate.errors import Conflict
+from annotate.models import Example, Task
+from tests import cast
+from tests.races import at_once, meeting, unlocked, without
+from tests.validate.test_races import lease_call, leases_of, submission_of, vote_call
+from validate import adjudication, decisions, leases, services
+from validate.models import Lease, QueueItem, Review, Vote
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def postgres(on_postgres: bool) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time, whatever is locked")
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Votes, bans and owners read examples and queue entries without locking them."""
+    for module in (services, adjudication):
+        monkeypatch.setattr(module, "lock_example", unlocked)
+    monkeypatch.setattr(decisions, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+def test_two_submissions_of_one_client_id(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch, constrained: bool
+) -> None:
+    """Both have found none before them."""
+    monkeypatch.setattr(annotation, "_insert", meeting(2, annotation._insert))
+    call = submission_of(task, annotator, 1, uuid.uuid4())
+    with nullcontext() if constrained else without(Example, "client_id_once_per_author"):
+        outcomes = at_once([call, call])
+        assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
+        assert Example.objects.count() == (1 if constrained else 2)
+
+
+@pytest.mark.usefixtures("no_locks")
+@pytest.mark.parametrize("fenced", [True, False])
+def test_two_votes_of_one_person(
+    task: Task, annotator: User, validator: User, monkeypatch: pytest.MonkeyPatch, fenced: bool
+) -> None:
+    """The second one is not given the first one's vote; without its fence the database stops it."""
+    example = cast.submission(task, annotator)
+    lease = services.next_item(validator=validator, task=task)
+    assert lease is not None
+    monkeypatch.setattr(services, "reliability_of", meeting(2, services.reliability_of))
+    if not fenced:
+        monkeypatch.setattr(services, "close_lease", lambda *_: True)
+    call = vote_call(lease, example.label)
+
+    outcomes = at_once([call, call])
+
+    assert Vote.objects.count() == 1
+    kinds = {type(one) for one in outcomes}
+    assert kinds == {Vote, Conflict if fenced else IntegrityError}, outcomes
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+def test_two_people_for_the_last_place(
+    task: Task, annotator: User, validator: User, other_validator: User, third_validator: User,
+    monkeypatch: pytest.MonkeyPatch, constrained: bool,
+) -> None:  # fmt: skip
+    """Without the lock the second one fails; without the constraint too one vote will be wasted."""
+    cast.submission(task, annotator)
+    cast.answer(third_validator, task)
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_: rows)
+    monkeypatch.setattr(leases, "is_gold_turn", meeting(2, leases.is_gold_turn))
+    calls = [lease_call(person, task) for person in (validator, other_validator)]
+    name = "never_more_leases_than_useful_votes"
+    with nullcontext() if constrained else without(QueueItem, name):
+        outcomes = at_once(calls)
+        item = QueueItem.objects.get()
+        assert (item.votes_wanted, item.leases_active) == (1, 1 if constrained else 2)
+        expected = {Lease, IntegrityError} if constrained else {Lease}
+        assert {type(one) for one in outcomes} == expected, outcomes
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_a_ban_during_a_vote(
+    task: Task, annotator: User, validator: User, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vote of somebody who is banned already counts."""
+    cast.submission(task, annotator)
+    (lease,) = leases_of([validator], task)
+    began, banned = threading.Event(), threading.Event()
+    read = services.reliability_of
+
+    def read_when_banned(*args: Any) -> Any:
+        began.set()
+        assert banned.wait(10)
+        return read(*args)
+
+    def ban() -> None:
+        assert began.wait(10)
+        services.set_banned(actor=owner, user=validator, banned=True, reason="spam")
+        banned.set()
+
+    monkeypatch.setattr(services, "reliability_of", read_when_banned)
+    monkeypatch.setattr(services, "close_lease", lambda *_: True)
+
+    vote, _ = at_once([vote_call(lease, lease.example.label), ban])
+
+    assert isinstance(vote, Vote), vote
+    assert Vote.objects.counted().filter(validator__banned_at__isnull=False).exists()
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_two_owners_decide_one_example(
+    task: Task, annotator: User, owner: User, request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch, locked: bool,
+) -> None:  # fmt: skip
+    """Without the lock the tally's constraint stops the second one, who is not told why."""
+    example = cast.submission(task, annotator)
+    Review.objects.create(example=example, task=task, kind=Review.Kind.AUDIT)
+    if not locked:
+        request.getfixturevalue("no_locks")
+        do = meeting(2, services.adjudicate_locked)
+        monkeypatch.setattr(services, "adjudicate_locked", do)
+
+    def decide(act: str) -> None:
+        adjudication.decide(actor=owner, task=task, uid=example.uid, act=act, reason="Seen.")
+
+    outcomes = at_once([lambda: decide("verify"), lambda: decide("reject")])
+
+    assert Event.objects.filter(verb="adjudicated").count() == 1
+    kinds = {type(one) for one in outcomes}
+    assert kinds == {type(None), Conflict if locked else IntegrityError}, outcomes
