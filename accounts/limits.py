@@ -23,7 +23,7 @@ from accounts.request_ids import nobodys
 FROM_PURSES = {"predict", "sandbox-predict", "connect"}
 LONGEST_HOLD = 1.0  # seconds after which tokens in a purse are worth nothing
 LEAST_ASKED = 4  # tokens a purse asks for at once; more when those did not last
-ATTEMPTS = 3
+ATTEMPTS = 10
 _WON_BY_OTHERS = 0.02  # seconds, when others of the same person spent each filling first
 
 
@@ -94,9 +94,9 @@ class Passage:
                 for purse in self._purses:
                     purse.tokens -= 1
                 return 0.0
-            for purse in empty:
-                if wait := await _filling.fill(purse):
-                    return wait
+            # Both at once: while one waited for the second, others would spend its first.
+            if wait := max(await asyncio.gather(*map(_filling.fill, empty))):
+                return wait
         return _WON_BY_OTHERS
 
 
@@ -153,6 +153,7 @@ class Filling:
 
     def __init__(self) -> None:
         self._empty: dict[Purse, asyncio.Future[None]] = {}
+        self._under_way: dict[Purse, asyncio.Future[None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limits")
 
@@ -162,28 +163,32 @@ class Filling:
             return wait
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            self._empty = {}
+            self._empty, self._under_way = {}, {}
             self._task = loop.create_task(self._fill_all(), context=nobodys())
-        purse.waiting += 1
-        filled = self._empty.setdefault(purse, loop.create_future())
+        filled = self._under_way.get(purse)
+        if filled is None:
+            purse.waiting += 1
+            filled = self._empty.setdefault(purse, loop.create_future())
         await asyncio.shield(filled)  # others wait for the same
         return purse.dry_for(time.monotonic()) if not purse.tokens else 0.0
 
     async def _fill_all(self) -> None:
         loop = asyncio.get_running_loop()
         while self._empty:
-            batch, self._empty = self._empty, {}
+            batch = self._under_way = self._empty
+            self._empty = {}
             asked_at = time.monotonic()
             wants = [purse.ask() for purse in batch]
             try:
                 answers = await loop.run_in_executor(
                     self._thread, partial(_buckets().take, wants, together=False)
                 )
+                for purse, got in zip(batch, answers, strict=True):
+                    purse.take_in(got, asked_at)
             finally:
+                self._under_way = {}
                 for filled in batch.values():
                     filled.set_result(None)
-            for purse, got in zip(batch, answers, strict=True):
-                purse.take_in(got, asked_at)
 
 
 _purses: WeakValueDictionary[str, Purse] = WeakValueDictionary()

@@ -65,8 +65,8 @@ class EndWithSignOut:
             await asyncio.sleep(LOOK_EVERY)
             try:
                 void = await in_database_thread(void_tickets, list(self._open.values()))
-            except DatabaseError:
-                log.warning("standing_not_read", exc_info=True)
+            except DatabaseError as error:
+                log.warning("standing_not_read", error=type(error).__name__)
                 continue
             ended = [door for door, ticket in self._open.items() if ticket in void]
             await asyncio.gather(*(door.shut() for door in ended), return_exceptions=True)

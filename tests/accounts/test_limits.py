@@ -255,6 +255,13 @@ async def test_strokes_seldom_ask_redis(settings: Any, monkeypatch: pytest.Monke
     assert len(asked) < 40, "400 strokes"
 
 
+@with_redis
+async def test_a_crowd_of_one_person_s_pages_is_served_at_once() -> None:
+    """Their purse is empty when all ask in the same moment, and their bucket is full."""
+    pages = [limits.Passage("predict", person="anna", address="10.0.0.1") for _ in range(50)]
+    assert await asyncio.gather(*(page.wait() for page in pages)) == [0.0] * 50
+
+
 # --- Redis away -----------------------------------------------------------------------------------
 def test_without_redis_a_process_counts_for_itself() -> None:
     buckets = SharedBuckets(NOWHERE)
