@@ -244,11 +244,14 @@ def lock_example(pk: int | QuerySet[Any, Any]) -> Example:
 
     NO KEY: rows that point to it (a lease, a vote) can still be inserted by others meanwhile.
     """
-    return (
+    example = (
         Example.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("task", "config", "round", "model")
+        .select_related("task__config", "config", "round", "model")
         .get(pk=pk)  # type: ignore[misc]  # the stubs know no query for a key
     )
+    if example.task.config_id == example.config_id:
+        example.task.config = example.config  # parsed once
+    return example
 
 
 def _change(example: Example, **values: Any) -> None:

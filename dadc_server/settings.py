@@ -100,11 +100,12 @@ CSRF_TRUSTED_ORIGINS = env.list("DADC_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     "dadc_server.apps.DadcServerConfig",
-    "training",
-    "scoring",
-    "validate",
-    "annotate",
+    # In this order they hear of a verdict, and lock: reliabilities, tallies, training runs.
     "accounts",
+    "annotate",
+    "validate",
+    "scoring",
+    "training",
     "channels",
     "rest_framework",
     "knox",

@@ -54,7 +54,7 @@ def meeting(number: int, call: Callable[..., Any]) -> Callable[..., Any]:
 
 def unlocked(pk: Any) -> Example:
     """An example as `lock_example` gives it, without the lock."""
-    return Example.objects.select_related("task", "config", "round", "model").get(pk=pk)
+    return Example.objects.select_related("task__config", "config").get(pk=pk)
 
 
 @contextmanager
