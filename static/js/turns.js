@@ -182,6 +182,7 @@ export class Turns extends EventTarget {
       if (item && !this.#ballots.for(item)) this.#release(item.lease);
     }
     this.item = this.#ahead = null;
+    this.lost = this.#reading = false;
     this.#away = true;
   }
 

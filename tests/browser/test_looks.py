@@ -96,6 +96,8 @@ ON_A_PHONE = {
         "/",
         "/validate/",
         "/validate/judge-phone/",
+        "/validate/judge-warned/",
+        "/validate/judge-test/",
         "/validate/judge-pairs/",
         "/validate/judge-journey/",
         "/me/work/",
@@ -122,6 +124,9 @@ def test_every_page_fits_a_phone_and_a_finger(visit: Visits, name: str) -> None:
         page.goto(path)
         expect(page.locator("[data-part=desk][aria-busy=true]")).to_have_count(0)
         assert page.evaluate(TOO_WIDE_OR_SMALL) == [], path
+        for flag in page.locator("[data-part=answers] [data-part=flag]").all():
+            box = flag.bounding_box()
+            assert not box or box["y"] + box["height"] <= 844, f"{path}: the desk is too long"
         if "training" in path or "leaderboard" in path:  # axe looks at the others elsewhere
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
