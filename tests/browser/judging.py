@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Locator, Page, Response, expect
@@ -32,6 +33,15 @@ def progress(page: Page, slug: str) -> dict[str, int]:
     answer = page.request.get(f"/api/v1/tasks/{slug}/validations/progress/")
     counts: dict[str, int] = answer.json()
     return counts
+
+
+def eventually(page: Page, happens: Callable[[], bool]) -> None:
+    """Wait for what the page has set going and shows no sign of."""
+    for _ in range(100):
+        if happens():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("It did not happen.")
 
 
 def count(page: Page, name: str) -> Locator:

@@ -13,6 +13,7 @@ from tests.browser.conftest import PHONE, Visits
 from tests.browser.judging import (
     Leases,
     count,
+    eventually,
     open_queue,
     post,
     press_and_see_the_next,
@@ -73,7 +74,7 @@ def test_nothing_tells_what_others_said(visit: Visits) -> None:
     open_queue(page, "judge-leave")
     press_and_see_the_next(page, "1")
     page.keyboard.press("z")
-    page.wait_for_timeout(300)
+    expect(said(page)).to_have_text("Taken back: here it is again.")
 
     assert len(bodies) >= 3
     told = json.dumps(bodies)
@@ -101,6 +102,7 @@ def test_a_lost_lease_keeps_the_answer_on_the_screen(visit: Visits) -> None:
     expect(page.locator("[data-part=lost]")).to_be_hidden()
     expect(seven).to_have_attribute("aria-pressed", "true")
     press_and_see_the_next(page, "7")
+    expect(said(page)).to_have_text("You said 7.")
     assert progress(page, "judge-lost")["votes"] == 1
     visit.forgive("409")
 
@@ -155,8 +157,7 @@ def test_leaving_gives_the_item_back(visit: Visits) -> None:
 
     page.goto("/")
 
-    page.wait_for_timeout(300)
-    assert progress(page, "judge-leave")["waiting"] == 2
+    eventually(page, lambda: progress(page, "judge-leave")["waiting"] == 2)
 
 
 def test_texts_can_be_judged(visit: Visits) -> None:
