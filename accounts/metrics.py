@@ -53,7 +53,7 @@ REQUEST_SECONDS = Histogram(
     buckets=_WRITES,
 )
 
-# Looked up once: a stroke counts its frame and its time, 2.5 µs together.
+# Looked up once: a stroke counts its frame and its time, 2.7 µs together.
 PREDICT_FRAMES = FRAMES.labels("predict")
 SUBMIT_FRAMES = FRAMES.labels("submit")
 BAD_FRAMES = FRAMES.labels("bad")

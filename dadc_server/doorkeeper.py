@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 
 from accounts.addresses import address_of
-from accounts.limits import Passage
+from accounts.limits import passage_of_address
 from accounts.metrics import OPEN_SOCKETS, REFUSALS
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class Doorkeeper:
                 most=settings.SOCKETS_PER_ADDRESS,
             )
             return "Too many pages are open where you are."
-        if await Passage("connect", address=address).wait():
+        if await passage_of_address("connect", address).wait():
             return "Too many pages were opened at once where you are."
         return ""
 

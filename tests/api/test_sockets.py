@@ -144,6 +144,15 @@ async def test_opening_too_fast_is_told_too(task: Task, settings: Any) -> None:
     assert told["code"] == "too_many_connections"
 
 
+async def test_coming_and_going_costs_one_each(task: Task, settings: Any) -> None:
+    rate = Rate(20, 4)
+    settings.LIMITS = {**settings.LIMITS, "connect": Door(person=rate, address=rate)}
+
+    answers = [(await first_answer())["type"] for _ in range(12)]
+
+    assert answers == ["ready"] * 12
+
+
 # --- for how long ---------------------------------------------------------------------------------
 def ban(person: User) -> None:
     User.objects.filter(pk=person.pk).update(banned_at=timezone.now())
