@@ -61,12 +61,12 @@ def people_at_work(task: Task, author: User, validator: User) -> Iterator[None]:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert began.wait(30)
+    assert began.wait(60)
     try:
         yield
     finally:
         done.set()
-        thread.join(30)
+        thread.join(60)
     assert not failures
 
 
