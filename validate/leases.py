@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import User
@@ -17,7 +18,7 @@ from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from annotate.services import lock_example
-from validate import queries
+from validate import queries, statements
 from validate.config import ValidationSettings
 from validate.decisions import lock_item
 from validate.gold import gold_for, in_qualification, is_gold_turn
@@ -39,18 +40,18 @@ def next_item(*, validator: User, task: Task, after: UUID | None = None) -> Leas
         # Nothing is free but what others are just leasing or settling. It is waited for with empty
         # hands: they may need this person's own row, or that of somebody who waits for theirs.
         with durable():
-            item = _free_for(validator, task).select_for_update(no_key=True, of=("self",)).first()
-            if item is not None:
-                lease, _ = _ask(validator, task, after, item)
+            example_id = _free_for(validator, task)
+            if example_id is not None:
+                lease, _ = _ask(validator, task, after, example_id)
     return lease
 
 
 def _ask(
-    validator: User, task: Task, after: UUID | None, item: QueueItem | None
+    validator: User, task: Task, after: UUID | None, example_id: int | None
 ) -> tuple[Lease | None, bool]:
     """The lease that this person holds or now gets, and whether all that is free is locked.
 
-    With `item`, a free entry that is locked already, it is that one if it is none they hold.
+    With `example_id`, whose free entry is locked already, it is that one if it is none they hold.
     """
     row = lock_reliabilities(task.pk, [validator.pk])[validator.pk]
     held = queries.held_leases(validator, task.pk)
@@ -58,28 +59,28 @@ def _ask(
         if lease.pk != after:
             return lease, False
     require_standing(row, task)
+    if task.set_aside_for(validator):
+        return None, False
     settings = settings_of(task)
     if in_qualification(settings, row):
         if row.gold_seen + len(held) >= settings.qualification.items:
             return None, False  # the last of these answers decides
-        gold = gold_for(row, held) if not task.set_aside_for(validator) else None
+        gold = gold_for(row, held)
         return (_grant_gold(gold, validator, task) if gold else None), False
-    if item is None:
-        free = _free_for(validator, task)
-        item = free.select_for_update(skip_locked=True, no_key=True, of=("self",)).first()
-        if item is None:
-            return None, free.exists()
-    return _lease(item, validator, task, row, held), False
+    if example_id is None:
+        example_id = _free_for(validator, task, skip_locked=True)
+        if example_id is None:
+            return None, connection.features.has_select_for_update
+    return _lease(example_id, validator, task, row, held), False
 
 
-def _free_for(validator: User, task: Task) -> QuerySet[QueueItem]:
+def _free_for(validator: User, task: Task, *, skip_locked: bool = False) -> int | None:
     at_cap = queries.authors_at_cap(validator, task.pk, settings_of(task).share_cap)
-    free = queries.free_for(validator, task.pk, at_cap)
-    return free.select_related("example__context", "example__config")
+    return statements.free_item(task.pk, validator.pk, not_by=at_cap, skip_locked=skip_locked)
 
 
 def _lease(
-    item: QueueItem, validator: User, task: Task, row: Reliability, held: list[Lease]
+    example_id: int, validator: User, task: Task, row: Reliability, held: list[Lease]
 ) -> Lease:
     """Lease a locked entry, or gold in its place."""
     settings = settings_of(task)
@@ -88,8 +89,9 @@ def _lease(
     is_turn = left_over or is_gold_turn(settings, row.answered + len(held))
     if is_turn and (gold := gold_for(row, held)):
         return _grant_gold(gold, validator, task)
-    QueueItem.objects.filter(pk=item.pk).update(leases_active=F("leases_active") + 1)
-    return grant(item.example, validator, task)
+    QueueItem.objects.filter(pk=example_id).update(leases_active=F("leases_active") + 1)
+    example = Example.objects.select_related("context", "config").get(pk=example_id)
+    return grant(example, validator, task)
 
 
 def _grant_gold(gold: Gold, validator: User, task: Task) -> Lease:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from math import sqrt
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.models import Role, User
 from annotate.models import Task, Viewer
+from validate import statements
 from validate.config import ValidationSettings
-from validate.models import AuthorShare, Gold, Lease, QueueItem, Reliability, Vote
+from validate.models import AuthorShare, Lease, QueueItem, Vote
+from validate.statements import Counts
 
 CAP_FROM_VOTES = 20
-MAX_WAITING = 1_000  # counting further would cost more than the answer itself
 
 
 def may_validate(user: Viewer, task: Task) -> bool:
@@ -26,14 +27,6 @@ def may_validate(user: Viewer, task: Task) -> bool:
     return user.has_role(Role.ANNOTATOR if settings.open_to == "annotator" else Role.VALIDATOR)
 
 
-def waiting_for(validator: User, task_id: int) -> QuerySet[QueueItem]:
-    """What this person could be asked about: not their own, not answered or skipped by them.
-
-    Nothing of a task that their preferences set aside.
-    """
-    return _waiting_anywhere(validator).filter(task_id=task_id)
-
-
 def waiting_by_task(validator: User) -> dict[int, int]:
     """How many items this person could be asked about, by task id; tasks without any are absent."""
     by_task = _waiting_anywhere(validator).values_list("task_id").annotate(items=Count("pk"))
@@ -41,6 +34,7 @@ def waiting_by_task(validator: User) -> dict[int, int]:
 
 
 def _waiting_anywhere(validator: User) -> QuerySet[QueueItem]:
+    """Not their own, not answered or skipped by them, nothing that their preferences set aside."""
     theirs = Q(validator=validator)
     answered = Vote.objects.filter(theirs, example=OuterRef("example"))
     claimed = Lease.objects.filter(theirs, example=OuterRef("example")).filter(
@@ -56,17 +50,6 @@ def _waiting_anywhere(validator: User) -> QuerySet[QueueItem]:
     return waiting
 
 
-def free_for(validator: User, task_id: int, authors_at_cap: Iterable[int]) -> QuerySet[QueueItem]:
-    """The same, with a vote still to give away, in the order in which they are asked.
-
-    Claimed foolings first, then what is nearest to a verdict, then the oldest.
-    """
-    free = waiting_for(validator, task_id).filter(votes_wanted__gt=F("leases_active"))
-    if authors := list(authors_at_cap):
-        free = free.exclude(author__in=authors)
-    return free.order_by("priority", "-urgency", "example")
-
-
 def authors_at_cap(validator: User, task_id: int, cap: float) -> list[int]:
     """The authors of whose votes this person has given as much as one person may (one query).
 
@@ -75,27 +58,7 @@ def authors_at_cap(validator: User, task_id: int, cap: float) -> list[int]:
     """
     if cap >= 1:
         return []
-    total = (
-        AuthorShare.objects.filter(task=task_id, author=OuterRef("author"))
-        .order_by()
-        .values("author")
-        .annotate(total=Sum("votes"))
-        .values("total")
-    )
-    people = (
-        Reliability.objects.filter(task=task_id, quarantined_at=None)
-        .order_by()
-        .values("task")
-        .annotate(people=Count("pk"))
-        .values("people")
-    )
-    shares = (
-        AuthorShare.objects.filter(
-            task=task_id, validator=validator, votes__gte=int(cap * CAP_FROM_VOTES)
-        )
-        .annotate(total=Subquery(total), people=Subquery(people))
-        .values_list("author", "votes", "total", "people")
-    )
+    shares = statements.shares(task_id, validator.pk, least=int(cap * CAP_FROM_VOTES))
     return [
         author
         for author, votes, all_votes, people_now in shares
@@ -109,17 +72,11 @@ def held_leases(validator: User, task_id: int) -> list[Lease]:
 
     Only those that have not run out and whose vote is still wanted, or that are on gold.
     """
-    return list(
-        Lease.objects.filter(
-            Q(gold=True) | Q(example__queue_item__withdrawn=False),
-            validator=validator,
-            example__task_id=task_id,
-            ended_at=None,
-            expires_at__gt=timezone.now(),
-        )
-        .select_related("example__context", "example__config")
-        .order_by("created_at")
-    )
+    ids = statements.held(task_id, validator.pk, now=timezone.now())
+    if not ids:
+        return []
+    leases = Lease.objects.select_related("example__context", "example__config")
+    return list(leases.filter(pk__in=ids).order_by("created_at"))
 
 
 def reciprocal_pairs(task_id: int, *, least: int = 10) -> list[dict[str, Any]]:
@@ -160,35 +117,20 @@ def reciprocal_pairs(task_id: int, *, least: int = 10) -> list[dict[str, Any]]:
 def progress_of(validator: User, task: Task) -> dict[str, Any]:
     """This person's own progress in a task, and how many items they could be asked about now.
 
-    At most MAX_WAITING of these are counted. Gold that is expected to come counts as waiting, so
+    At most 1,000 of these are counted. Gold that is expected to come counts as waiting, so
     that the number goes down by one with each item, whatever the item was.
     """
-    votes = Vote.objects.filter(validator=validator, example__task=task)
-    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    is_gold = ~Q(purpose=Vote.Purpose.VERDICT)
-    totals = votes.aggregate(
-        votes=Count("id"),
-        today=Count("id", filter=Q(created_at__gte=today)),
-        gold=Count("id", filter=is_gold),
-    )
-    leases = Lease.objects.filter(validator=validator, example__task=task).filter(
-        Q(ended_at=None) | Q(end=Lease.End.SKIPPED)
-    )
-    skipped = Q(end=Lease.End.SKIPPED) & (Q(gold=True) | Q(example__queue_item__withdrawn=False))
-    claims = leases.aggregate(
-        held=Count("id", filter=Q(ended_at=None)),
-        held_gold=Count("id", filter=Q(ended_at=None, gold=True)),
-        skipped=Count("example", filter=skipped, distinct=True),
-    )
-    waiting = waiting_for(validator, task.pk)[:MAX_WAITING].count()
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    counts = statements.counts(task.pk, validator.pk, midnight=midnight)
+    waiting = 0 if task.set_aside_for(validator) else counts.waiting
     if waiting:
-        asked = totals["votes"] + claims["held"]
-        waiting += _gold_to_come(task, asked, waiting, totals["gold"] + claims["held_gold"])
+        asked = counts.votes + counts.held
+        waiting += _gold_to_come(task, asked, waiting, counts)
     return {
-        "votes": totals["votes"],
-        "today": totals["today"],
+        "votes": counts.votes,
+        "today": counts.today,
         "waiting": waiting,
-        "skipped": claims["skipped"],
+        "skipped": counts.skipped,
     }
 
 
@@ -208,12 +150,12 @@ async def own_votes(validator: User) -> AsyncIterator[dict[str, Any]]:
         }
 
 
-def _gold_to_come(task: Task, asked: int, waiting: int, seen: int) -> int:
+def _gold_to_come(task: Task, asked: int, waiting: int, counts: Counts) -> int:
     """How much gold may be expected among the items that wait."""
     assert task.config is not None
     settings: ValidationSettings = task.config.file.section("validation")
-    available = Gold.objects.filter(task=task, retired_at=None).count()
     items = asked + waiting
     first = min(items, settings.gold_first_items)
     expected = settings.gold_first * first + settings.gold_later * (items - first)
-    return max(0, min(available, round(expected)) - seen)
+    seen = counts.gold + counts.held_gold
+    return max(0, min(counts.gold_available, round(expected)) - seen)

@@ -18,7 +18,7 @@ from annotate.errors import Conflict, Refused
 from annotate.labels import check_label
 from annotate.models import Example, Task
 from annotate.services import lock_example, require_owner, settle
-from validate import queries
+from validate import queries, statements
 from validate.decisions import (
     decide_now,
     follow,
@@ -43,7 +43,7 @@ from validate.leases import (
     settings_of,
     unskip,
 )
-from validate.models import AuthorShare, Gold, Lease, QueueItem, Reliability, Vote
+from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.policies import FLAG_REASONS, UNSURE
 from validate.policies.trust import is_fast
 from validate.quarantine import drop_votes, follow_later, restore_votes
@@ -269,16 +269,14 @@ def _record_vote(made: Vote, example: Example) -> None:
 
 def _count_share(made: Vote, example: Example, one: int) -> None:
     """Count a vote that decides into its validator's share of the author's votes, or out of it."""
-    agreed = one if made.label == example.label else 0
-    key = {
-        "task_id": example.task_id,
-        "author_id": example.author_id,
-        "validator_id": made.validator_id,
-    }
-    shares = AuthorShare.objects.filter(**key)
-    if not shares.update(votes=F("votes") + one, agreed=F("agreed") + agreed):
-        AuthorShare.objects.bulk_create([AuthorShare(**key)], ignore_conflicts=True)
-        shares.update(votes=F("votes") + one, agreed=F("agreed") + agreed)
+    assert example.author_id is not None
+    statements.count_share(
+        task_id=example.task_id,
+        author_id=example.author_id,
+        validator_id=made.validator_id,
+        votes=one,
+        agreed=one if made.label == example.label else 0,
+    )
 
 
 def undo(*, validator: User, task: Task) -> Lease:

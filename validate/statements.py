@@ -1,0 +1,169 @@
+"""The reads that every answer waits for, written out: building them anew costs more than they do.
+
+A validator's next item and their progress were two thirds ORM. What waits for somebody is said once
+more, for all tasks together, by `validate.queries.waiting_by_task`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+MAX_WAITING = 1_000  # counting further would cost more than the answer itself
+
+# What this person could be asked about: not their own, not answered, claimed or skipped by them.
+_WAITING = """
+    q.task_id = %(task)s AND NOT q.withdrawn AND q.author_id <> %(validator)s
+    AND NOT EXISTS (
+        SELECT 1 FROM validate_vote v
+        WHERE v.example_id = q.example_id AND v.validator_id = %(validator)s)
+    AND NOT EXISTS (
+        SELECT 1 FROM validate_lease l
+        WHERE l.example_id = q.example_id AND l.validator_id = %(validator)s
+        AND (l.ended_at IS NULL OR l."end" = 'skipped'))
+"""
+
+_FREE = f"""
+    SELECT q.example_id FROM validate_queueitem q
+    WHERE {_WAITING} AND q.votes_wanted > q.leases_active {{capped}}
+    ORDER BY q.priority, q.urgency DESC, q.example_id LIMIT 1 {{lock}}
+"""  # noqa: S608 (nobody's text)
+
+_PROGRESS = f"""
+    WITH answered AS (
+        SELECT COUNT(*) AS votes,
+            COUNT(*) FILTER (WHERE v.created_at >= %(midnight)s) AS today,
+            COUNT(*) FILTER (WHERE v.purpose <> 'verdict') AS gold
+        FROM validate_vote v JOIN annotate_example e ON e.id = v.example_id
+        WHERE v.validator_id = %(validator)s AND e.task_id = %(task)s
+    ), claimed AS (
+        SELECT COUNT(*) FILTER (WHERE l.ended_at IS NULL) AS held,
+            COUNT(*) FILTER (WHERE l.ended_at IS NULL AND l.gold) AS held_gold,
+            COUNT(DISTINCT CASE WHEN l.ended_at IS NOT NULL AND (l.gold OR NOT q.withdrawn)
+                THEN l.example_id END) AS skipped
+        FROM validate_lease l JOIN annotate_example e ON e.id = l.example_id
+            LEFT JOIN validate_queueitem q ON q.example_id = l.example_id
+        WHERE l.validator_id = %(validator)s AND e.task_id = %(task)s
+            AND (l.ended_at IS NULL OR l."end" = 'skipped')
+    ), waiting AS (
+        SELECT COUNT(*) AS items FROM (
+            SELECT 1 FROM validate_queueitem q WHERE {_WAITING} LIMIT {MAX_WAITING}) AS some_items
+    ), known AS (
+        SELECT COUNT(*) AS available FROM validate_gold g
+        WHERE g.task_id = %(task)s AND g.retired_at IS NULL
+    )
+    SELECT votes, today, gold, held, held_gold, skipped, items, available
+    FROM answered, claimed, waiting, known
+"""  # noqa: S608
+
+
+class Counts(NamedTuple):
+    """What `counts` counts; `waiting` stops at MAX_WAITING."""
+
+    votes: int
+    today: int
+    gold: int
+    held: int
+    held_gold: int
+    skipped: int
+    waiting: int
+    gold_available: int
+
+
+# The leases this person holds: not run out, and their vote still wanted, or on gold.
+_HELD = """
+    SELECT l.id FROM validate_lease l JOIN annotate_example e ON e.id = l.example_id
+        LEFT JOIN validate_queueitem q ON q.example_id = l.example_id
+    WHERE l.validator_id = %(validator)s AND e.task_id = %(task)s
+        AND l.ended_at IS NULL AND l.expires_at > %(now)s AND (l.gold OR NOT q.withdrawn)
+    ORDER BY l.created_at
+"""
+
+_SHARES = """
+    SELECT s.author_id, s.votes,
+        (SELECT SUM(o.votes) FROM validate_authorshare o
+            WHERE o.task_id = %(task)s AND o.author_id = s.author_id),
+        (SELECT COUNT(*) FROM validate_reliability r
+            WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL)
+    FROM validate_authorshare s
+    WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND s.votes >= %(least)s
+"""
+
+_ADD_TO_SHARE = """
+    INSERT INTO validate_authorshare AS s (task_id, author_id, validator_id, votes, agreed)
+    VALUES (%(task)s, %(author)s, %(validator)s, %(votes)s, %(agreed)s)
+    ON CONFLICT (task_id, validator_id, author_id)
+    DO UPDATE SET votes = s.votes + %(votes)s, agreed = s.agreed + %(agreed)s
+"""
+_TAKE_FROM_SHARE = """
+    UPDATE validate_authorshare SET votes = votes + %(votes)s, agreed = agreed + %(agreed)s
+    WHERE task_id = %(task)s AND author_id = %(author)s AND validator_id = %(validator)s
+"""
+
+
+def free_item(
+    task_id: int, validator_id: int, *, not_by: Sequence[int], skip_locked: bool = False
+) -> int | None:
+    """The example that this person is asked about next, its queue entry locked; None: none is free.
+
+    Claimed foolings first, then what is nearest to a verdict, then the oldest. Examples by the
+    authors `not_by` are left out; with `skip_locked` those that somebody else has locked, too.
+    """
+    capped = ", ".join(str(int(author)) for author in not_by)
+    lock = ""
+    if connection.features.has_select_for_update:  # SQLite has one writer at a time
+        lock = "FOR NO KEY UPDATE OF q" + (" SKIP LOCKED" if skip_locked else "")
+    sql = _FREE.format(capped=f"AND q.author_id NOT IN ({capped})" if capped else "", lock=lock)
+    row = _first(sql, task=task_id, validator=validator_id)
+    return None if row is None else int(row[0])
+
+
+def counts(task_id: int, validator_id: int, *, midnight: datetime) -> Counts:
+    """How far this person is in a task, and what waits for them."""
+    row = _first(_PROGRESS, task=task_id, validator=validator_id, midnight=_stamp(midnight))
+    assert row is not None
+    return Counts(*row)
+
+
+def held(task_id: int, validator_id: int, *, now: datetime) -> list[UUID]:
+    """The ids of the leases that this person holds in the task, oldest first."""
+    rows = _rows(_HELD, task=task_id, validator=validator_id, now=_stamp(now))
+    return [id if isinstance(id, UUID) else UUID(id) for (id,) in rows]
+
+
+def shares(task_id: int, validator_id: int, *, least: int) -> list[tuple[int, int, int, int]]:
+    """Authors on whose examples this person gave `least` votes or more: (author, these votes, all
+    votes on the author's examples, how many people validate in the task)."""
+    return _rows(_SHARES, task=task_id, validator=validator_id, least=least)
+
+
+def count_share(
+    *, task_id: int, author_id: int, validator_id: int, votes: int, agreed: int
+) -> None:
+    """Add to a validator's share of an author's votes, or take from it what was added."""
+    key = {"task": task_id, "author": author_id, "validator": validator_id}
+    with connection.cursor() as cursor:
+        sql = _ADD_TO_SHARE if votes > 0 else _TAKE_FROM_SHARE
+        cursor.execute(sql, {**key, "votes": votes, "agreed": agreed})
+
+
+def _rows(sql: str, **values: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall()
+
+
+def _first(sql: str, **values: Any) -> tuple[Any, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        row: tuple[Any, ...] | None = cursor.fetchone()
+        return row
+
+
+def _stamp(moment: datetime) -> Any:
+    """A moment as the database compares it: SQLite keeps text."""
+    return connection.ops.adapt_datetimefield_value(moment)
