@@ -215,7 +215,13 @@ def cast(
         hearing.votes.append(made)
     _record_vote(made, example)
     if item is not None and not made.surplus and not made.dropped:
-        follow(example, item, decide_now(example))
+        decision = decide_now(example)
+        if lease is not None and not decision.votes_wanted:
+            # Every row that the verdict or the answer moves, before the verdict moves a tally.
+            people = {vote.validator_id for vote in hearing.votes if vote.label is not None}
+            rows = lock_reliabilities(example.task_id, people | {validator.pk})
+            hearing.standings.update(rows)
+        follow(example, item, decision)
         if example.status != Example.Status.OPEN:
             hearing.item = None
     elif item is not None:
