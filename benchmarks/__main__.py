@@ -17,8 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import predict, visit, writes
-from benchmarks.servers import PROJECT
+from benchmarks import crash, predict, soak, visit, writes
+from benchmarks.servers import DATABASES, PROJECT
 
 Subject = Callable[[argparse.Namespace], dict[str, Any]]
 
@@ -32,6 +32,8 @@ MEASURED: dict[str, Subject] = {
     "pages": writes.pages,
     "visit": visit.visit,
 }
+ONLY_WHEN_NAMED: dict[str, Subject] = {"crash": crash.crash, "soak": soak.soak}
+SUBJECTS = MEASURED | ONLY_WHEN_NAMED
 PACKAGES = ("Django", "channels", "uvicorn", "websockets", "uvloop", "onnxruntime", "numpy")
 
 
@@ -40,23 +42,27 @@ def main() -> None:
     report: dict[str, Any] = {"about": _about(asked)}
     print("  ".join(f"{name} {value}" for name, value in report["about"].items()), flush=True)
     for name in asked.subjects or MEASURED:
-        print(f"\n# {name}: {MEASURED[name].__doc__}", flush=True)
-        report[name] = MEASURED[name](asked)
+        print(f"\n# {name}: {SUBJECTS[name].__doc__}", flush=True)
+        report[name] = SUBJECTS[name](asked)
         if asked.json:  # after each: a later one that fails takes nothing away
             Path(asked.json).write_text(json.dumps(report, indent=1))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(MEASURED))
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(SUBJECTS))
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement (5)")
     parser.add_argument("--rounds", type=int, default=3, help="repetitions, in turn (3)")
     parser.add_argument("--sockets", type=int, nargs="+", default=[1, 8, 32, 128, 512])
     parser.add_argument("--workers", type=int, default=2, help="web processes beside peers (2)")
+    parser.add_argument("--databases", nargs="+", default=DATABASES, choices=DATABASES)
+    parser.add_argument("--times", type=int, default=20, help="kills of each victim in crash (20)")
+    parser.add_argument("--victims", nargs="+", default=crash.VICTIMS, choices=crash.VICTIMS)
+    parser.add_argument("--minutes", type=float, default=10, help="of the soak (10)")
     parser.add_argument("--json", metavar="FILE", help="write every figure here")
     asked = parser.parse_args()
-    if unknown := sorted(set(asked.subjects) - set(MEASURED)):
-        parser.error(f"there is no {', '.join(unknown)}: choose from {', '.join(MEASURED)}")
+    if unknown := sorted(set(asked.subjects) - set(SUBJECTS)):
+        parser.error(f"there is no {', '.join(unknown)}: choose from {', '.join(SUBJECTS)}")
     return asked
 
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 # More than annotate.inference.CACHED_PREDICTIONS, which forgets the least recently used.
 COUNT = 56_000
+CHUNK = 1_000  # made at a time, when first asked for
 SIDE = 112
 SEED = 7
 
@@ -31,40 +34,44 @@ def cache_folder() -> Path:
     return folder
 
 
-def pool() -> Path:
-    """The file of drawings, a label and a base64 PNG a line; made when it is missing."""
-    path = cache_folder() / f"drawings-{COUNT}-{SEED}.txt"
-    if not path.exists():
-        print(f"Making {COUNT} drawings (once; about a minute)", flush=True)
-        making = path.with_suffix(f".{os.getpid()}")
-        with making.open("w") as file:
-            file.writelines(f"{label} {png}\n" for label, png in islice(_redrawn(), COUNT))
-        making.replace(path)
-    return path
-
-
 def take(first: int, count: int) -> list[tuple[str, str]]:
     """That many drawings from the pool's `first` on, round and round: label and base64 PNG."""
-    first %= COUNT
-    with pool().open() as file:
-        lines = list(islice(file, first, first + count))
-    if len(lines) < count:
-        with pool().open() as file:
-            lines += list(islice(file, count - len(lines)))
-    return [(label, png) for label, _, png in (line.rstrip().partition(" ") for line in lines)]
+    taken: list[tuple[str, str]] = []
+    while len(taken) < count:
+        chunk, start = divmod((first + len(taken)) % COUNT, CHUNK)
+        taken += _chunk(chunk)[start:]
+    return taken[:count]
 
 
-def _redrawn() -> Iterator[tuple[str, str]]:
-    from ml.digits import load_sklearn
+def _chunk(number: int) -> list[tuple[str, str]]:
+    """A thousand drawings, a label and a base64 PNG a line; made when the file is missing."""
+    path = cache_folder() / f"drawings-{SEED}-{number}.txt"
+    if not path.exists():
+        making = path.with_suffix(f".{os.getpid()}")
+        with making.open("w") as file:
+            file.writelines(f"{label} {png}\n" for label, png in islice(_redrawn(number), CHUNK))
+        making.replace(path)
+    with path.open() as file:
+        return [(label, png) for label, _, png in (line.rstrip().partition(" ") for line in file)]
+
+
+def _redrawn(chunk: int) -> Iterator[tuple[str, str]]:
     from ml.warps import augment
 
-    rng = np.random.default_rng(SEED)
-    digits = load_sklearn()
+    rng = np.random.default_rng((SEED, chunk))
+    digits = _digits()
     while True:
         for rows in np.array_split(rng.permutation(len(digits)), 14):
             for drawn, label in zip(augment(digits.x[rows], rng), digits.y[rows], strict=True):
                 if drawn.max() > 0.5:  # the thinnest pens leave nothing to read
                     yield str(label), base64.b64encode(_canvas_png(drawn)).decode()
+
+
+@cache
+def _digits() -> Any:
+    from ml.digits import load_sklearn
+
+    return load_sklearn()
 
 
 def _canvas_png(drawn: np.ndarray) -> bytes:

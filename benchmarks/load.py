@@ -100,9 +100,9 @@ def spread(seconds: list[float]) -> dict[str, float]:
 
 def loads() -> Iterator[tuple[str, Any]]:
     """Every load by its name."""
-    from benchmarks import annotators, guests, validators
+    from benchmarks import annotators, guests, survivors, validators
 
-    for module in (annotators, validators, guests):
+    for module in (annotators, validators, guests, survivors):
         for load in module.LOADS:
             yield load.__name__, load
 

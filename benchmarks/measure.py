@@ -44,6 +44,7 @@ def measure(server: Server, load: str, **orders: Any) -> Row:
             result = message["result"]
             after, memory = server.cpu(), server.memory()
     process.wait()
+    process.stdout.close()
     if not result:
         raise LoadFailed(f"the load {load} ended with exit status {process.returncode}")
     server.cursor += result["used"]

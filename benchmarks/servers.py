@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from dadc_server.serve import tied_to_this_process
 from tests.services import durable_services, free_port
 
 PROJECT = Path(__file__).resolve().parent.parent
+DATABASES = ("sqlite", "postgresql")  # the second with Redis
 START_SECONDS = 180
 MIB = 2**20
 
@@ -113,11 +114,15 @@ def databases(kind: str) -> Iterator[tuple[dict[str, str], dict[str, psutil.Proc
 class World:
     """A running server of ours with its people: cookies by role, and what waiting items show."""
 
-    server: Server
+    served: Served
     data: Path
     environment: dict[str, str]
     sessions: dict[str, list[str]]
     truth: dict[str, str]
+
+    @property
+    def server(self) -> Server:
+        return self.served.server
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of manage.py beside the server."""
@@ -147,48 +152,60 @@ def ours(
         if made.returncode:
             raise NotStarted(f"the benchmark's world was not made:\n{made.stderr[-2000:]}")
         people = json.loads(made.stdout.splitlines()[-1])
-        with serving(data, environment, name=kind) as server:
-            server.roots |= service_processes
-            server.cursor = spec.get("waiting", 0)
-            yield World(server, data, environment, people["sessions"], people["truth"])
-
-
-@contextmanager
-def serving(
-    data: Path, environment: Mapping[str, str], *, name: str, port: int = 0
-) -> Iterator[Server]:
-    """bin/serve without its look at the installation, from readiness until the block ends."""
-    command = [sys.executable, "-P", str(PROJECT / "dadc_server" / "serve.py")]
-    log = data / "serve.log"
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            [*command, "--port", str(port or free_port()), "--data", str(data)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-            start_new_session=True,
-            preexec_fn=tied_to_this_process(),
-        )
-    try:
-        began = log.stat().st_size if port else 0
-        url = _wait(process, log, lambda: _announced(log, began))
-        yield Server(name, url, _parts(psutil.Process(process.pid)))
-    finally:
-        process.terminate()
+        served = Served(data, environment, name=kind)
+        served.server.roots |= service_processes
+        served.server.cursor = spec.get("waiting", 0)
         try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            yield World(served, data, environment, people["sessions"], people["truth"])
+        finally:
+            served.stop()
 
 
-def _announced(log: Path, began: int) -> str | None:
-    with log.open() as file:
-        file.seek(began)
-        for line in file:
-            if "DADC Server is ready: " in line:
-                return line.split(": ", 1)[1].strip().rstrip("/")
-    return None
+class Served:
+    """bin/serve without its look at the installation, on one port and data folder."""
+
+    def __init__(self, data: Path, environment: Mapping[str, str], *, name: str) -> None:
+        self._environment = dict(environment)
+        self._log = data / "serve.log"
+        self._port = free_port()
+        serve = PROJECT / "dadc_server" / "serve.py"
+        self._command = [sys.executable, "-P", str(serve), "--port", str(self._port)]
+        self._command += ["--data", str(data)]
+        self.server = Server(name, f"http://127.0.0.1:{self._port}")
+        self.start()
+
+    def start(self) -> None:
+        """Start it (again) and wait until it says that it is ready."""
+        with self._log.open("a") as output:
+            said = output.tell()
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+                preexec_fn=tied_to_this_process(),
+            )
+        self.supervisor = psutil.Process(self._process.pid)
+        _wait(self._process, self._log, lambda: self._is_ready(said))
+        self.server.roots |= _parts(self.supervisor)
+
+    def kill(self) -> None:
+        """End all of its processes at once, with nothing said."""
+        processes = [self.supervisor, *self.supervisor.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        psutil.wait_procs(processes, timeout=10)
+
+    def stop(self) -> None:
+        _end(self._process, patience=40)
+
+    def _is_ready(self, said: int) -> bool:
+        with self._log.open() as file:
+            file.seek(said)
+            return "DADC Server is ready" in file.read()
 
 
 def _parts(supervisor: psutil.Process) -> dict[str, psutil.Process]:
@@ -237,18 +254,24 @@ def program(
                 preexec_fn=tied_to_this_process(),
             )
         try:
-            _wait(process, log, lambda: _answers(url + page))
+            _wait(process, log, lambda: is_answering(url + page))
             yield Server(name, url, {"web": psutil.Process(process.pid)})
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process, patience=20)
 
 
-def _answers(url: str) -> bool:
+def _end(process: subprocess.Popen[Any], *, patience: float) -> None:
+    """Ask a process to stop, and kill it when it does not."""
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def is_answering(url: str) -> bool:
+    """Whether somebody speaks HTTP there, whatever they say."""
     try:
         with urllib.request.urlopen(url, timeout=5):
             return True

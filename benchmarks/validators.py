@@ -123,12 +123,15 @@ async def mixed(orders: Orders) -> None:
     """
     shares = {"predict": 0.80, "submit": 0.15, "vote": 0.05}
     done: Counter[str] = Counter()
+    pause = orders.given.get("pause", 0)  # seconds between two acts of a person, on average
 
     async def annotator(page: Page) -> None:
         while time.perf_counter() < orders.deadline:
             behind = done["submit"] * shares["predict"] < done["predict"] * shares["submit"]
             done["submit" if behind else "predict"] += 1
             await (page.submit() if behind else page.predict())
+            if pause:
+                await asyncio.sleep(random.uniform(0, 2 * pause))
 
     async def validator(desk: Desk) -> None:
         item = await desk.next()

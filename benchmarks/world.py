@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from benchmarks.drawings import cache_folder, take
+
 AUTHORS = 100
 
 
@@ -30,7 +32,7 @@ def main() -> None:
 
     spec = json.loads(sys.argv[1])
     call_command("migrate", verbosity=0, interactive=False)
-    task = _task(spec.get("task", {}))
+    task = _task(spec.get("task", {}), trained=spec.get("trained", True))
     sessions = {
         role: [_session(f"{role}-{n}", role) for n in range(spec.get(f"{role}s", 0))]
         for role in ("annotator", "validator")
@@ -41,7 +43,7 @@ def main() -> None:
     print(json.dumps({"sessions": sessions, "truth": truth}))
 
 
-def _task(changes: dict[str, Any]) -> Any:
+def _task(changes: dict[str, Any], *, trained: bool) -> Any:
     """The library's digits task, its round open with a model of the usual net."""
     from django.conf import settings
 
@@ -53,7 +55,7 @@ def _task(changes: dict[str, Any]) -> Any:
     file = {**yaml.safe_load((LIBRARY / "digits.yaml").read_text()), **changes}
     task, is_new = load_task(file=parse_task_file(file))
     if is_new:
-        folder = _trained_model()
+        folder = _trained_model() if trained else _untrained_model()
         shutil.copytree(folder, settings.ARTIFACT_DIR, dirs_exist_ok=True)
         made = json.loads((folder / "model.json").read_text())
         with durable():
@@ -63,7 +65,6 @@ def _task(changes: dict[str, Any]) -> Any:
 
 def _trained_model() -> Path:
     """A folder with the artifact of a model, kept in the cache folder with its base data."""
-    from benchmarks.drawings import cache_folder
     from dadc_server.bootstrap import DIGITS
     from ml import artifacts, digits
     from ml.training import train_base
@@ -80,6 +81,20 @@ def _trained_model() -> Path:
         config = {**result.config, "labels": labels, "base": base}
         made = {"artifact": saved.path.name, "sha256": saved.sha256, "config": config}
         (folder / "model.json").write_text(json.dumps(made))
+    return folder
+
+
+def _untrained_model() -> Path:
+    """The same for a test, which cannot wait: it answers at random, and cannot be retrained."""
+    from ml import artifacts
+    from ml.nets import DigitNet
+
+    folder = cache_folder() / "untrained"
+    folder.mkdir(exist_ok=True)
+    labels = [str(digit) for digit in range(10)]
+    saved = artifacts.save(DigitNet(), net_name="digits", folder=folder, labels=labels)
+    made = {"artifact": saved.path.name, "sha256": saved.sha256}
+    (folder / "model.json").write_text(json.dumps(made))
     return folder
 
 
@@ -106,7 +121,6 @@ def _fill_queue(task: Any, waiting: int) -> dict[str, str]:
     from accounts.services import create_user
     from annotate.inputs import prepare
     from annotate.models import Example
-    from benchmarks.drawings import take
     from validate.models import QueueItem
 
     if not waiting:

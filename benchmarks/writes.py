@@ -21,7 +21,6 @@ from benchmarks.predict import QUIET
 from benchmarks.servers import World, ours
 
 CLIENTS = 32
-DATABASES = ("sqlite", "postgresql")
 VOTES_A_SECOND = 400  # at most: so many items wait for every second that is measured
 HEAD = ("server", "what", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU ms each", "beside answers")
 
@@ -54,8 +53,8 @@ def _workers(kind: str, asked: argparse.Namespace) -> int:
 
 def submit(asked: argparse.Namespace) -> dict[str, Any]:
     """Durable submissions by 32 people over sockets, each as soon as the one before is kept."""
-    found: dict[str, list[Row]] = {kind: [] for kind in DATABASES}
-    for kind in DATABASES:
+    found: dict[str, list[Row]] = {kind: [] for kind in asked.databases}
+    for kind in asked.databases:
         with ours(kind, workers=_workers(kind, asked), annotators=CLIENTS, task=QUIET) as world:
             cookies = world.sessions["annotator"]
             for _ in range(asked.rounds):
@@ -83,7 +82,7 @@ def validate(asked: argparse.Namespace) -> dict[str, Any]:
     waiting = int(asked.seconds * asked.rounds * VOTES_A_SECOND)
     found: dict[str, list[Row]] = {}
     pairs: dict[str, str] = {}
-    for kind in DATABASES:
+    for kind in asked.databases:
         with ExitStack() as stack:
             world = stack.enter_context(
                 ours(
@@ -138,7 +137,7 @@ def _votes(world: World, seconds: float) -> Row:
 def mixed(asked: argparse.Namespace) -> dict[str, Any]:
     """A mixed day of 64 people: of all they do 80 % is drawing, 15 % submitting, 5 % judging."""
     found: dict[str, list[Row]] = {}
-    for kind in DATABASES:
+    for kind in asked.databases:
         with ours(
             kind,
             workers=_workers(kind, asked),
@@ -170,7 +169,7 @@ def mixed(asked: argparse.Namespace) -> dict[str, Any]:
 def pages(asked: argparse.Namespace) -> dict[str, Any]:
     """Page loads by 16 people with sessions: the HTML alone, on kept connections."""
     found: dict[str, list[Row]] = {}
-    for kind in DATABASES:
+    for kind in asked.databases:
         with ours(
             kind, workers=_workers(kind, asked), validators=16, waiting=500, task=QUIET
         ) as world:
