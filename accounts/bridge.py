@@ -1,19 +1,24 @@
-"""From the event loop into the database: a bounded pool of threads, each with one kept connection.
+"""From the event loop into the database: bounded pools of threads, each with one kept connection.
 
 `database_sync_to_async` would put every socket behind one thread; a thread per call would open a
-connection per message (9 ms on PostgreSQL). Threads of this pool open one once and keep it.
+connection per message (9 ms on PostgreSQL). Threads of these pools open one once and keep it.
+
+Websockets hop call by call. An HTTP request needs one thread for all that it does, and Django would
+start a new one for it, with a new connection: it is lent one instead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import cache, partial
 from typing import ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.db import close_old_connections
 
@@ -47,3 +52,27 @@ async def in_database_thread(function: Callable[P, R], /, *args: P.args, **kwarg
     return await asyncio.get_running_loop().run_in_executor(
         _pool(), lambda: context.run(_with_live_connection, call)
     )
+
+
+# --- for a whole HTTP request ---------------------------------------------------------------------
+_idle: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.LifoQueue[ThreadPoolExecutor]]
+_idle = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def one_thread() -> AsyncIterator[None]:
+    """Run all thread-sensitive calls of this block on one thread of a pool; waits for a free one.
+
+    The thread used last is lent first, so that a quiet process keeps few connections.
+    """
+    loop = asyncio.get_running_loop()
+    if loop not in _idle:
+        _idle[loop] = asyncio.LifoQueue()
+        for number in range(max(1, settings.DATABASE_THREADS)):
+            _idle[loop].put_nowait(ThreadPoolExecutor(1, thread_name_prefix=f"request-{number}"))
+    thread = await _idle[loop].get()
+    try:
+        async with ThreadSensitiveContext(executor=thread):
+            yield
+    finally:
+        _idle[loop].put_nowait(thread)

@@ -10,7 +10,7 @@ django.setup(set_prefix=False)  # before anything imports models
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 
-from dadc_server.probes import Handler  # noqa: E402
+from dadc_server.handler import Handler  # noqa: E402
 from dadc_server.requests import Requests  # noqa: E402
 from dadc_server.sockets import websocket  # noqa: E402
 

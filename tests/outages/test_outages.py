@@ -245,6 +245,30 @@ async def until_ready(world: World) -> None:
             await asyncio.sleep(0.2)
 
 
+async def test_requests_share_kept_connections(world: World) -> None:
+    """A thread and a connection for each request would cost more than the request."""
+    before = connections_made(world)
+    async with aiohttp.ClientSession() as session:
+        for _ in range(10):
+            await asyncio.gather(
+                *(session.get(f"{world.server.url}/api/v1/tasks/") for _ in range(10))
+            )
+    assert connections_made(world) - before <= 2 * (8 + 1)  # two processes, and who asks
+
+
+def connections_made(world: World) -> int:
+    """Sessions that PostgreSQL has opened for its database so far."""
+    code = """
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+    print(cursor.fetchone()[0])
+"""
+    printed = world.manage("shell", "--no-imports", "-c", code)
+    assert printed.returncode == 0, printed.stderr
+    return int(printed.stdout)
+
+
 async def test_new_web_processes_take_over_without_a_loss(world: World) -> None:
     """A rolling restart: gunicorn starts new workers, and the old ones send their sockets away."""
     async with crowd(world) as people:
