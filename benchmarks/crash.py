@@ -26,7 +26,7 @@ from benchmarks.servers import PROJECT, World, is_answering, ours
 
 VICTIMS = ("web", "server", "jobs")
 ANNOTATORS, VALIDATORS = 8, 4
-PATIENCE = 180.0  # seconds for a run to begin, or for the last one to end
+PATIENCE = 300.0  # seconds for a run to begin, or for the last one to end
 LOSSES = (
     "submissions lost",
     "submissions double",
@@ -74,15 +74,14 @@ def survive(
         "jobs": JobKiller(),
     }
     with ours(kind, workers=workers, **world_spec) as world:
-        with _people(world, drawings, pause=0.5 if trains else 0.0) as told:
+        with _people(world, drawings, pause=2.0 if trains else 0.0) as told:
             for number, victim in enumerate(victims):
                 killers[victim](world)
                 _say(f"{kind}, {victim}: {number + 1} of {len(victims)}")
-            if trains:
-                _wait_for(lambda: _newest_run(world)[0] not in ("queued", "running"))
-            else:
-                _wait_for(lambda: is_answering(world.server.url + "/healthz"))
-                time.sleep(1)
+            _wait_for(lambda: is_answering(world.server.url + "/healthz"))
+            time.sleep(1)
+        if trains:  # nobody votes any more, so that no further run begins
+            _wait_for(lambda: _newest_run(world)[0] not in ("queued", "running"))
         found = _compared(world, told)
     for name in LOSSES:
         if found[name]:
