@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 
 from accounts.models import User, WorkSession
+from annotate import statements
 from annotate.models import Example, ModelVersion, Round, Task, TaskConfig, Viewer
 
 
@@ -34,6 +34,14 @@ class Participant:
     def key(self) -> str:
         """Names the person in rate limits and logs, without personal data."""
         return participant_key(self.user, str(self.session.pk) if self.session else None)
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """Who they are, for `annotate.statements`."""
+        return {
+            "author": self.user.pk if self.user else None,
+            "guest": self.session.pk if self.session and not self.user else None,
+        }
 
     def examples(self) -> QuerySet[Example]:
         """Everything this person submitted."""
@@ -84,18 +92,5 @@ def progress_of(participant: Participant, task_id: int) -> dict[str, Any]:
 
     One query.
     """
-    examples = participant.examples().filter(task_id=task_id)
-    fooled = Q(fooled=True)
-    last_miss = examples.filter(~fooled).order_by("-id").values("id")[:1]
-    totals = examples.aggregate(
-        tries=Count("id"),
-        foolings=Count("id", filter=fooled),
-        verified=Count("id", filter=fooled & Q(status=Example.Status.VERIFIED)),
-        streak=Count("id", filter=Q(id__gt=Coalesce(Subquery(last_miss), 0))),
-    )
-    return {
-        "tries": totals["tries"],
-        "fooled": totals["foolings"],
-        "verified": totals["verified"],
-        "streak": totals["streak"],
-    }
+    counted = statements.progress(**participant.ids, task_id=task_id)
+    return dict(zip(("tries", "fooled", "verified", "streak"), counted, strict=True))

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError
-from django.db.models import Exists, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.metrics import SUBMIT_SECONDS
 from accounts.models import User
 from accounts.services import record_event
 from accounts.transactions import durable
-from annotate import inference
+from annotate import inference, statements
 from annotate.config import TaskFile
 from annotate.errors import Conflict, Refused
 from annotate.inputs import prepare, text_key
@@ -167,17 +167,17 @@ def require_sandbox(file: TaskFile) -> None:
 
 def _insert(example: Example, *, participant: Participant, context: object) -> None:
     example.author = participant.user and _lock_author(participant.user)
-    examples = participant.examples().filter(round=example.round)
-    same = examples.filter(
-        input_hash=example.input_hash, label=example.label, retracted_at=None
-    ).exclude(client_id=example.client_id)  # that one is this very submission: a constraint's task
-    last = _last(examples.annotate(repeated=Exists(same)), "repeated")
-    if last is not None and last["repeated"]:
+    came = statements.before(
+        **participant.ids,
+        round_id=example.round_id,
+        content=(example.input_hash, example.label, example.client_id),
+    )
+    if came.repeats:
         raise Refused(
             "duplicate", "You have already submitted exactly this in this round.", status=409
         )
     example.context = context_of(example.task_id, context) if context is not None else None
-    example.tries = _tries_after(last)
+    example.tries = came.tries
     insert(example)
     # Inserting took a key-share lock on the round, which closing it must wait for (open_round locks
     # the row FOR UPDATE): what is read now stays true until the commit.
@@ -192,7 +192,8 @@ def _lock_author(user: User) -> User:
     Two of the same drawing at once would both find none before them, and one that overtakes a ban
     would stay in the queue.
     """
-    locked = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first()
+    people = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True)
+    locked = people.only("banned_at").first()
     if locked is None:
         raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
     _require_standing(locked)
@@ -201,15 +202,8 @@ def _lock_author(user: User) -> User:
 
 def tries_at_next(examples: QuerySet[Example]) -> int:
     """Submissions since the last fooling among these, the coming one included; one query."""
-    return _tries_after(_last(examples))
-
-
-def _last(examples: QuerySet[Example], *more: str) -> dict[str, Any] | None:
-    return examples.order_by("-id").values("fooled", "tries", *more).first()
-
-
-def _tries_after(last: dict[str, Any] | None) -> int:
-    return 1 if last is None or last["fooled"] else last["tries"] + 1
+    last = examples.order_by("-id").values_list("fooled", "tries").first()
+    return 1 if last is None or last[0] else last[1] + 1
 
 
 def insert(example: Example) -> None:
