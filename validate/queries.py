@@ -12,9 +12,7 @@ from django.utils import timezone
 from accounts.models import Role, User
 from annotate.models import Task, Viewer
 from validate import statements
-from validate.config import ValidationSettings
 from validate.models import AuthorShare, Lease, QueueItem, Vote
-from validate.statements import Counts
 
 CAP_FROM_VOTES = 20
 
@@ -117,15 +115,14 @@ def reciprocal_pairs(task_id: int, *, least: int = 10) -> list[dict[str, Any]]:
 def progress_of(validator: User, task: Task) -> dict[str, Any]:
     """This person's own progress in a task, and how many items they could be asked about now.
 
-    At most 1,000 of these are counted. Gold that is expected to come counts as waiting, so
-    that the number goes down by one with each item, whatever the item was.
+    At most 1,000 of these are counted. Below that, the number goes down by one with each item,
+    whatever the item was: gold counts as one that waited, until 25 answers are complete.
     """
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     counts = statements.counts(task.pk, validator.pk, midnight=midnight)
     waiting = 0 if task.set_aside_for(validator) else counts.waiting
-    if waiting:
-        asked = counts.votes + counts.held
-        waiting += _gold_to_come(task, asked, waiting, counts)
+    if 0 < waiting < statements.MAX_WAITING:
+        waiting = max(1, waiting - counts.gold)
     return {
         "votes": counts.votes,
         "today": counts.today,
@@ -148,14 +145,3 @@ async def own_votes(validator: User) -> AsyncIterator[dict[str, Any]]:
             "seconds": vote.seconds,
             "created_at": vote.created_at.isoformat(),
         }
-
-
-def _gold_to_come(task: Task, asked: int, waiting: int, counts: Counts) -> int:
-    """How much gold may be expected among the items that wait."""
-    assert task.config is not None
-    settings: ValidationSettings = task.config.file.section("validation")
-    items = asked + waiting
-    first = min(items, settings.gold_first_items)
-    expected = settings.gold_first * first + settings.gold_later * (items - first)
-    seen = counts.gold + counts.held_gold
-    return max(0, min(counts.gold_available, round(expected)) - seen)

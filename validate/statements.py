@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 MAX_WAITING = 1_000  # counting further would cost more than the answer itself
+RECENT_ANSWERS = 25
 
 # What this person could be asked about: not their own, not answered, claimed or skipped by them.
 _WAITING = """
@@ -36,13 +37,23 @@ _FREE = f"""
 _PROGRESS = f"""
     WITH answered AS (
         SELECT COUNT(*) AS votes,
-            COUNT(*) FILTER (WHERE v.created_at >= %(midnight)s) AS today,
-            COUNT(*) FILTER (WHERE v.purpose <> 'verdict') AS gold
+            COUNT(*) FILTER (WHERE v.created_at >= %(midnight)s) AS today
         FROM validate_vote v JOIN annotate_example e ON e.id = v.example_id
         WHERE v.validator_id = %(validator)s AND e.task_id = %(task)s
+    ), latest AS (
+        SELECT v.id, v.purpose
+        FROM validate_vote v JOIN annotate_example e ON e.id = v.example_id
+        WHERE v.validator_id = %(validator)s AND e.task_id = %(task)s
+        ORDER BY v.id DESC LIMIT {RECENT_ANSWERS}
+    ), placed AS (
+        SELECT purpose, ROW_NUMBER() OVER (ORDER BY id DESC) AS place FROM latest
+    ), recent AS (
+        SELECT COUNT(*) AS gold FROM placed, answered
+        WHERE purpose = 'gold' AND place <= votes - votes / {RECENT_ANSWERS} * {RECENT_ANSWERS}
     ), claimed AS (
-        SELECT COUNT(*) FILTER (WHERE l.ended_at IS NULL) AS held,
-            COUNT(*) FILTER (WHERE l.ended_at IS NULL AND l.gold) AS held_gold,
+        SELECT COUNT(*) FILTER (WHERE l.ended_at IS NULL AND l.gold) AS held_gold,
+            COUNT(DISTINCT CASE WHEN l.ended_at IS NOT NULL AND l.gold
+                THEN l.example_id END) AS skipped_gold,
             COUNT(DISTINCT CASE WHEN l.ended_at IS NOT NULL AND (l.gold OR NOT q.withdrawn)
                 THEN l.example_id END) AS skipped
         FROM validate_lease l JOIN annotate_example e ON e.id = l.example_id
@@ -52,26 +63,24 @@ _PROGRESS = f"""
     ), waiting AS (
         SELECT COUNT(*) AS items FROM (
             SELECT 1 FROM validate_queueitem q WHERE {_WAITING} LIMIT {MAX_WAITING}) AS some_items
-    ), known AS (
-        SELECT COUNT(*) AS available FROM validate_gold g
-        WHERE g.task_id = %(task)s AND g.retired_at IS NULL
     )
-    SELECT votes, today, gold, held, held_gold, skipped, items, available
-    FROM answered, claimed, waiting, known
+    SELECT votes, today, skipped, items, gold + held_gold + skipped_gold
+    FROM answered, recent, claimed, waiting
 """  # noqa: S608
 
 
 class Counts(NamedTuple):
-    """What `counts` counts; `waiting` stops at MAX_WAITING."""
+    """What `counts` counts; `waiting` stops at MAX_WAITING.
+
+    `gold` is what came in place of an item that still waits: held, skipped, or answered since the
+    number of answers was last a multiple of RECENT_ANSWERS.
+    """
 
     votes: int
     today: int
-    gold: int
-    held: int
-    held_gold: int
     skipped: int
     waiting: int
-    gold_available: int
+    gold: int
 
 
 # The leases this person holds: not run out, and their vote still wanted, or on gold.

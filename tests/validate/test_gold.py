@@ -16,7 +16,7 @@ from accounts.models import Event, User
 from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from tests import cast
-from validate import gold, leases, services
+from validate import gold, leases, services, statements
 from validate.config import ValidationSettings
 from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.queries import progress_of
@@ -240,6 +240,49 @@ def test_gold_looks_and_costs_like_any_other_item(
     assert after_gold.keys() == after_plain.keys()
     assert after_gold["progress"]["waiting"] - after_plain["progress"]["waiting"] == 1
     assert abs(gold_cost - plain_cost) <= 1, (gold_cost, plain_cost)
+
+
+@pytest.mark.parametrize("golden", [set(), {2}, {2, 3, 4}])
+def test_how_many_wait_does_not_tell_what_was_gold(
+    with_gold: Task, annotator: User, validator: User, monkeypatch: pytest.MonkeyPatch,
+    golden: set[int],
+) -> None:  # fmt: skip
+    """The number falls by one with each item, answered or skipped."""
+    for seed in range(10):
+        cast.submission(with_gold, annotator, seed)
+    counts = []
+    for place in range(1, 7):
+        monkeypatch.setattr(leases, "is_gold_turn", lambda *_, place=place: place in golden)
+        lease = lease_for(validator, with_gold)
+        assert lease.gold == (place in golden)
+        counts.append(progress_of(validator, with_gold)["waiting"])
+        if place == 3:
+            services.release(validator=validator, lease_id=lease.pk, skip=True)
+        else:
+            services.vote(validator=validator, lease_id=lease.pk, label="1")
+    assert counts == [9, 8, 7, 6, 5, 4]
+
+
+def test_where_more_wait_than_are_counted_gold_does_not_show_either(
+    with_gold: Task, annotator: User, validator: User, always_gold: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(statements, "MAX_WAITING", 2)
+    reach_gold(validator, with_gold, annotator)
+    assert progress_of(validator, with_gold)["waiting"] == 2
+
+
+def test_how_many_wait_is_counted_anew_after_25_answers(
+    with_gold: Task, annotator: User, validator: User, always_gold: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for seed in range(10, 60):
+        cast.submission(with_gold, annotator, seed)
+    counts = []
+    for _ in range(26):
+        services.vote(validator=validator, lease_id=lease_for(validator, with_gold).pk, label="1")
+        counts.append(progress_of(validator, with_gold)["waiting"])
+    assert counts == [*range(49, 25, -1), 28, 27]  # three of the 25 were gold
 
 
 # --- qualification --------------------------------------------------------------------------------
