@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 from django.conf import settings
@@ -70,11 +71,20 @@ async def _database() -> dict[str, Any]:
 
 
 async def _channel_layer() -> dict[str, Any]:
-    """A message to oneself."""
-    layer = get_channel_layer()
-    channel = await layer.new_channel()
-    await layer.send(channel, {"type": "ready"})
-    await layer.receive(channel)
+    """A message to oneself, on a channel that is kept: Redis' layer would keep every new one too.
+
+    A message that was lost with Redis never comes: then the layer drops the channel.
+    """
+    layer, loop = get_channel_layer(), asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            if loop not in _own_channel:
+                _own_channel[loop] = await layer.new_channel()
+            await layer.send(_own_channel[loop], {"type": "ready"})
+            await layer.receive(_own_channel[loop])
+    except TimeoutError:
+        _own_channel.pop(loop, None)
+        raise
     return {}
 
 
@@ -111,6 +121,8 @@ async def _worker() -> dict[str, Any]:
 
 # Models that this process could open: it holds a few at a time, and must not load them in turn.
 _proved: set[str] = set()
+
+_own_channel: WeakKeyDictionary[asyncio.AbstractEventLoop, str] = WeakKeyDictionary()
 
 PARTS = [
     Part("database", _database, vital=True),

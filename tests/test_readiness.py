@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings as django_settings
 from django.db import IntegrityError, OperationalError, transaction
 from django.test import AsyncClient
@@ -112,6 +114,38 @@ async def test_a_channel_layer_that_is_away_keeps_nobody_away(
 
     assert (status, report["status"]) == (200, "degraded")
     assert not report["parts"]["channel_layer"]["ok"]
+
+
+async def test_however_often_it_asks_the_channel_layer_keeps_one_channel(
+    task: Task, beating: None
+) -> None:
+    """Redis' layer forgets a channel only when its reader is cancelled."""
+    layer = get_channel_layer()
+    for _ in range(5):
+        _, report = await ask()
+        assert report["parts"]["channel_layer"]["ok"], report
+    if isinstance(layer, RedisPubSubChannelLayer):
+        assert len(layer._get_layer().channels) == 1
+        await layer.flush()
+
+
+async def test_a_message_that_the_channel_layer_lost_is_not_waited_for_for_ever(
+    task: Task, beating: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(InMemoryChannelLayer):
+        lost = 0
+
+        async def send(self, channel: str, message: dict[str, Any]) -> None:
+            if self.lost:
+                await super().send(channel, message)
+            self.lost += 1
+
+    layer = Forgetful()
+    monkeypatch.setattr(readiness, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(readiness, "PATIENCE", 0.2)
+
+    assert not (await readiness._outcome(readiness._channel_layer()))["ok"]
+    assert (await readiness._outcome(readiness._channel_layer()))["ok"]
 
 
 async def test_a_part_that_hangs_is_neither_waited_for_nor_asked_twice(
