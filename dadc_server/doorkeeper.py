@@ -45,7 +45,10 @@ class Doorkeeper:
                 del self.open[address]
 
     async def _problem(self, address: str) -> str:
-        """A sentence for the person, "" when they may come in."""
+        """A sentence for the person, "" when they may come in: then nothing else may run before
+        they are counted, or a crowd that comes at once would all find room."""
+        if await passage_of_address("connect", address).wait():
+            return "Too many pages were opened at once where you are."
         if self.open.total() >= settings.SOCKETS:
             log.warning("sockets_full", setting="DADC_SOCKETS", most=settings.SOCKETS)
             return "Too many people are connected right now."
@@ -56,8 +59,6 @@ class Doorkeeper:
                 most=settings.SOCKETS_PER_ADDRESS,
             )
             return "Too many pages are open where you are."
-        if await passage_of_address("connect", address).wait():
-            return "Too many pages were opened at once where you are."
         return ""
 
 

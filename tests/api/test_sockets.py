@@ -134,6 +134,17 @@ async def test_one_socket_too_many_is_told_why(
     assert (await first_answer())["type"] == "ready", "the place is free again"
 
 
+async def test_of_a_crowd_that_comes_at_once_no_more_come_in(task: Task, settings: Any) -> None:
+    settings.SOCKETS_PER_ADDRESS = 2
+
+    arrived = await asyncio.gather(*(opened() for _ in range(6)))
+
+    assert sorted(frame["type"] for _, frame in arrived) == ["error"] * 4 + ["ready"] * 2
+    for socket, frame in arrived:
+        if frame["type"] == "ready":
+            await leave(socket)
+
+
 async def test_opening_too_fast_is_told_too(task: Task, settings: Any) -> None:
     slow = Door(person=Rate(1, 0.1), address=Rate(1, 0.1))
     settings.LIMITS = {**settings.LIMITS, "connect": slow}
