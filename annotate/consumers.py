@@ -45,6 +45,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
     # Hints reach the process, which tells its pages (annotate.live): a subscription for each socket
     # would cost a round trip at every opening, and refuse it while Redis is away.
     channel_layer = None
+    task: Task | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle each message as it comes, on the event loop, which holds no database connection.
@@ -53,13 +54,16 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         a third of what a prediction costs.
         """
         self.scope, self.base_send = scope, send
-        with suppress(StopConsumer):
-            while True:
-                message = await receive()
-                await getattr(self, get_handler_name(message))(message)
+        try:
+            with suppress(StopConsumer):
+                while True:
+                    message = await receive()
+                    await getattr(self, get_handler_name(message))(message)
+        finally:  # also when a mistake of ours ended it: nobody must be told of rounds for ever
+            if self.task is not None:
+                live.page_closed(self.task, self)
 
     async def connect(self) -> None:
-        self.task: Task | None = None
         self._waiting: protocol.Predict | None = None
         self._predictor: asyncio.Task[None] | None = None
         self._submissions: set[asyncio.Task[None]] = set()
@@ -93,8 +97,6 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         if self._predictor is not None:
             self._predictor.cancel()
-        if self.task is not None:
-            live.page_closed(self.task, self)
         # What was submitted is finished: the client asks again under the same UUID.
         if self._submissions:
             await asyncio.wait(self._submissions, timeout=10)

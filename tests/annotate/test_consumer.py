@@ -16,7 +16,7 @@ from django.contrib.auth.models import AnonymousUser
 from accounts.doors import Door, Rate
 from accounts.models import User
 from accounts.transactions import durable
-from annotate import live, rounds
+from annotate import live, protocol, rounds
 from annotate.consumers import AnnotateConsumer
 from annotate.models import Example, Task
 from tests import cast
@@ -284,6 +284,24 @@ async def test_open_pages_learn_of_a_round_that_another_process_opened(
             elsewhere.setattr(rounds, "after_commit", lambda _: None)
             await sync_to_async(promote)()
         assert (await opened.receive("round_changed"))["round"] == 2
+
+
+async def test_a_page_that_a_mistake_ended_is_not_kept(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(_: str) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(protocol, "parse", mistaken)
+
+    async def meet_it() -> None:
+        async with page(task, annotator) as opened:
+            await opened.receive("ready")
+            await opened.send(type="predict", seq=1, input=cast.drawing(1))
+
+    with pytest.raises(ZeroDivisionError):
+        await meet_it()
+    assert not live._open_pages
 
 
 async def test_a_hidden_task_is_not_there(owner: User, annotator: User) -> None:
