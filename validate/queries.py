@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from math import sqrt
 from typing import Any
 
@@ -15,6 +16,7 @@ from validate import statements
 from validate.models import AuthorShare, Lease, QueueItem, Vote
 
 CAP_FROM_VOTES = 20
+VALIDATES_WITHIN = timedelta(days=7)
 
 
 def may_validate(user: Viewer, task: Task) -> bool:
@@ -52,11 +54,17 @@ def authors_at_cap(validator: User, task_id: int, cap: float) -> list[int]:
     """The authors of whose votes this person has given as much as one person may (one query).
 
     It holds from 20 votes on. Where few people validate, each may give twice an even share: a queue
-    with too few validators would otherwise stand still.
+    with too few validators would otherwise stand still. People known from a log, or who stayed away
+    for a week, are none of these.
     """
     if cap >= 1:
         return []
-    shares = statements.shares(task_id, validator.pk, least=int(cap * CAP_FROM_VOTES))
+    shares = statements.shares(
+        task_id,
+        validator.pk,
+        least=int(cap * CAP_FROM_VOTES),
+        since=timezone.now() - VALIDATES_WITHIN,
+    )
     return [
         author
         for author, votes, all_votes, people_now in shares

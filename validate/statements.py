@@ -97,7 +97,8 @@ _SHARES = """
         (SELECT SUM(o.votes) FROM validate_authorshare o
             WHERE o.task_id = %(task)s AND o.author_id = s.author_id),
         (SELECT COUNT(*) FROM validate_reliability r
-            WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL)
+            WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL
+                AND r.answered_at >= %(since)s)
     FROM validate_authorshare s
     WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND s.votes >= %(least)s
 """
@@ -144,10 +145,12 @@ def held(task_id: int, validator_id: int, *, now: datetime) -> list[UUID]:
     return [id if isinstance(id, UUID) else UUID(id) for (id,) in rows]
 
 
-def shares(task_id: int, validator_id: int, *, least: int) -> list[tuple[int, int, int, int]]:
+def shares(
+    task_id: int, validator_id: int, *, least: int, since: datetime
+) -> list[tuple[int, int, int, int]]:
     """Authors on whose examples this person gave `least` votes or more: (author, these votes, all
-    votes on the author's examples, how many people validate in the task)."""
-    return _rows(_SHARES, task=task_id, validator=validator_id, least=least)
+    votes on the author's examples, how many people answered in the task `since` then)."""
+    return _rows(_SHARES, task=task_id, validator=validator_id, least=least, since=_stamp(since))
 
 
 def count_share(

@@ -491,7 +491,7 @@ def test_nobody_gives_more_than_their_share_of_an_author_s_votes(
     other = cast.submission(task, other_annotator, 2)
     people = [cast.person(f"v{n}", "validator") for n in range(10)]
     for person in people:
-        Reliability.objects.create(task=task, validator=person)
+        Reliability.objects.create(task=task, validator=person, answered_at=timezone.now())
     shares = {"task": task, "author": annotator}
     AuthorShare.objects.create(**shares, validator=people[0], votes=15)
     AuthorShare.objects.create(**shares, validator=validator, votes=5)
@@ -501,9 +501,18 @@ def test_nobody_gives_more_than_their_share_of_an_author_s_votes(
     assert lease_for(other_validator, task).example != other
 
 
+@pytest.mark.parametrize("last_seen", [None, timedelta(days=8)])
 def test_with_few_validators_the_queue_does_not_stand_still(
-    task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
-) -> None:
+    task: Task, annotator: User, validator: User, other_validator: User, third_validator: User,
+    last_seen: timedelta | None,
+) -> None:  # fmt: skip
+    """However many are known from a log, or came once and stay away."""
+    for n in range(10):
+        Reliability.objects.create(
+            task=task,
+            validator=cast.person(f"v{n}", "validator"),
+            answered_at=last_seen and timezone.now() - last_seen,
+        )
     people = [validator, other_validator, third_validator]
     for seed in range(16):
         cast.submission(task, annotator, seed)
