@@ -63,6 +63,7 @@ def unseen(validator_id: int, task_id: int) -> QuerySet[Gold]:
         task=task_id,
         retired_at=None,
         example__hidden_at=None,
+        example__retracted_at=None,
     ).exclude(example__author=validator_id)
 
 

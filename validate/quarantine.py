@@ -58,7 +58,8 @@ def follow_quarantine(task_id: int, validator_id: int) -> None:
 def lift_quarantine(*, actor: User, task: Task, validator: User, reason: str) -> None:
     """Let somebody back in: their votes weigh again, and their counts start afresh.
 
-    So does their qualification, where the task asks for one.
+    So does their qualification, where the task asks for one. The votes of somebody who is banned
+    get their weight back when the ban is lifted too.
     """
     if not reason.strip():
         raise Refused("reason_missing", "Say why: it is kept in the history.")
@@ -79,7 +80,8 @@ def lift_quarantine(*, actor: User, task: Task, validator: User, reason: str) ->
             scope=task.slug,
             data={"reason": reason},
         )
-    restore_votes(Vote.objects.filter(validator=validator, example__task=task))
+    if validator.banned_at is None:
+        restore_votes(Vote.objects.filter(validator=validator, example__task=task))
 
 
 def drop_votes(votes: QuerySet[Vote]) -> None:

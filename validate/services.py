@@ -22,6 +22,7 @@ from validate import queries, statements
 from validate.decisions import (
     decide_now,
     follow,
+    is_withdrawn,
     lock_item,
     open_hearing,
     reopen,
@@ -139,7 +140,8 @@ def _count_answer(made: Vote, example: Example, seconds: float) -> None:
     row = row or lock_reliabilities(task.pk, [made.validator_id])[made.validator_id]
     count_answer(row, seconds)
     if made.purpose != Vote.Purpose.VERDICT:
-        row.gold_pending = None
+        if row.gold_pending_id == made.example_id:
+            row.gold_pending = None
         if made.credit is not None and score_gold(row, right=made.credit == 1, task=task):
             follow_later([row])
         _qualify(row, task)
@@ -301,9 +303,13 @@ def undo(*, validator: User, task: Task) -> Lease:
         item = lock_item(example.pk)
         open_vote = Vote.objects.filter(pk=last.pk, surplus=False, dropped=False)
         on_gold = last.purpose == Vote.Purpose.GOLD
-        if not open_vote.exists() or (item is None and not on_gold):
+        if on_gold:
+            still_asked = Gold.objects.filter(pk=example.pk, retired_at=None).exists()
+        else:
+            still_asked = item is not None and last.purpose == Vote.Purpose.VERDICT
+        if not still_asked or not open_vote.exists():
             raise Conflict("settled", "That example is already settled: the answer stands.")
-        if item is not None and item.withdrawn:
+        if is_withdrawn(example):
             raise Conflict("withdrawn", "That example was taken out: nobody is asked about it.")
         for lease in held:
             end_lease(lease, Lease.End.RELEASED)

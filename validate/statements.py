@@ -88,7 +88,8 @@ _HELD = """
     SELECT l.id FROM validate_lease l JOIN annotate_example e ON e.id = l.example_id
         LEFT JOIN validate_queueitem q ON q.example_id = l.example_id
     WHERE l.validator_id = %(validator)s AND e.task_id = %(task)s
-        AND l.ended_at IS NULL AND l.expires_at > %(now)s AND (l.gold OR NOT q.withdrawn)
+        AND l.ended_at IS NULL AND l.expires_at > %(now)s
+        AND (NOT q.withdrawn OR l.gold AND e.hidden_at IS NULL AND e.retracted_at IS NULL)
     ORDER BY l.created_at
 """
 

@@ -13,8 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Event, User
+from annotate import services as annotation
 from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
+from annotate.queries import Participant
 from tests import cast
 from validate import gold, leases, services, statements
 from validate.config import ValidationSettings
@@ -174,6 +176,60 @@ def test_an_answer_to_gold_can_be_taken_back(
     assert (row.alpha, row.beta, row.scored, row.gold_seen, row.answered) == (8, 2, 0, 0, 1)
 
 
+def hide(lease: Lease, owner: User) -> None:
+    annotation.set_hidden(example_id=lease.example_id, actor=owner, hidden=True, reason="personal")
+
+
+def test_an_answer_to_gold_that_was_hidden_or_retired_stands(
+    with_gold: Task, annotator: User, validator: User, owner: User, always_gold: None
+) -> None:
+    lease = reach_gold(validator, with_gold, annotator)
+    services.vote(validator=validator, lease_id=lease.pk, label="9")
+    hide(lease, owner)
+    with pytest.raises(Conflict) as refused:
+        services.undo(validator=validator, task=with_gold)
+    assert refused.value.code == "withdrawn"
+    gold.retire_gold(actor=owner, example_id=lease.example_id)
+    with pytest.raises(Conflict) as refused:
+        services.undo(validator=validator, task=with_gold)
+    assert refused.value.code == "settled"
+    assert Vote.objects.filter(example=lease.example_id).exists()
+
+
+def test_gold_that_is_hidden_is_held_by_nobody(
+    with_gold: Task, annotator: User, validator: User, owner: User, always_gold: None
+) -> None:
+    lease = reach_gold(validator, with_gold, annotator)
+    hide(lease, owner)
+    assert lease_for(validator, with_gold).example_id != lease.example_id
+
+
+def test_retracted_gold_is_asked_of_nobody(
+    task: Task, annotator: User, validator: User, owner: User, always_gold: None
+) -> None:
+    known = cast.submission(task, annotator, 9)
+    gold.mark_gold(actor=owner, example_id=known.pk, answer=known.label)
+    annotation.retract(participant=Participant(user=annotator), uid=known.uid)
+    for seed in (1, 2):
+        cast.submission(task, annotator, seed)
+    cast.answer(validator, task)
+    assert not lease_for(validator, task).gold
+
+
+def test_two_gold_items_in_a_row_are_both_to_be_answered(
+    with_gold: Task, annotator: User, validator: User, always_gold: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    first = reach_gold(validator, with_gold, annotator)
+    second = services.next_item(validator=validator, task=with_gold, after=first.pk)
+    assert second is not None
+    assert second.gold
+    services.vote(validator=validator, lease_id=first.pk, label="1")
+    services.release(validator=validator, lease_id=second.pk)
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: False)
+    assert lease_for(validator, with_gold).example_id == second.example_id
+
+
 @pytest.mark.parametrize(("flag", "scored"), [("unsure", 0), ("spam", 1)])
 def test_accusing_gold_is_wrong_and_being_unsure_is_not(
     with_gold: Task, annotator: User, validator: User, always_gold: None, flag: str, scored: int
@@ -315,6 +371,19 @@ def test_first_items_qualify_with_feedback(
     assert not Lease.objects.get(pk=body["next"]["lease"]).gold
     assert Event.objects.filter(verb="qualified").count() == 1
     assert "feedback" not in answer(client, body["next"]["lease"])[0]
+
+
+def test_a_test_answer_is_not_taken_back(owner: User, annotator: User, validator: User) -> None:
+    """Not even when its example was reopened, so that votes on it count."""
+    task = cast.digits_task(
+        owner, validation={"policy": "two_plus_one", "qualification": {"items": 1, "minimum": 0}}
+    )
+    known = cast.submission(task, annotator)
+    gold.mark_gold(actor=owner, example_id=known.pk, answer=known.label)
+    cast.answer(validator, task)
+    services.adjudicate(actor=owner, example_id=known.pk, status="open", reason="unclear")
+    with pytest.raises(Conflict):
+        services.undo(validator=validator, task=task)
 
 
 def test_below_the_minimum_nobody_validates(

@@ -285,6 +285,9 @@ def test_a_ban_takes_the_weight_from_votes_and_lifting_it_gives_it_back(
 
     services.set_banned(actor=owner, user=validator, banned=True, reason="spam")
     assert Vote.objects.get().dropped
+    validator.refresh_from_db()
+    lift_quarantine(actor=owner, task=bayes_task, validator=validator, reason="does not lift a ban")
+    assert Vote.objects.get().dropped
     services.set_banned(actor=owner, user=validator, banned=False, reason="a mistake")
     assert not Vote.objects.get().dropped
 
