@@ -269,6 +269,69 @@ with connection.cursor() as cursor:
     return int(printed.stdout)
 
 
+OPEN_TWO_ROUNDS = """
+import time
+from accounts.transactions import durable
+from annotate import rounds
+from annotate.models import Task
+from tests import cast
+task = Task.objects.get(slug="digits")
+for seed in (101, 102):
+    model = cast.fixed_model(task, seed=seed)
+    with durable():
+        rounds.open_next_round(task=task, models=[model])
+    time.sleep(1)
+print(model.name)
+"""
+DRAWERS = 16
+
+
+async def draw_on(world: World, stop: asyncio.Event, frames: list[dict[str, Any]]) -> None:
+    """One stroke after the other on one connection, whose every frame is kept."""
+    address = world.server.url.replace("http", "ws", 1) + "/ws/tasks/digits/"
+    drawings = [cast.drawing(next(_drawn)) for _ in range(20)]
+    async with aiohttp.ClientSession() as session, session.ws_connect(address) as socket:
+        for seq in count():
+            while True:
+                frames.append(await socket.receive_json(timeout=PATIENCE))
+                if frames[-1]["type"] != "round_changed":
+                    break
+            if stop.is_set():
+                return
+            drawing = drawings[seq % len(drawings)]
+            await socket.send_json({"type": "predict", "seq": seq, "input": drawing})
+
+
+async def test_new_models_take_over_under_load_without_a_failed_request(world: World) -> None:
+    """Every web process answers with the new model, and none refuses a stroke meanwhile."""
+    stop = asyncio.Event()
+    heard: list[list[dict[str, Any]]] = [[] for _ in range(DRAWERS)]
+    async with crowd(world) as people:
+        drawing = [asyncio.create_task(draw_on(world, stop, frames)) for frames in heard]
+        printed = await asyncio.to_thread(
+            world.manage, "shell", "--no-imports", "-c", OPEN_TWO_ROUNDS
+        )
+        assert printed.returncode == 0, printed.stderr
+        newest = printed.stdout.split()[-1]
+        await until(lambda: all(frames[-1].get("model") == newest for frames in heard))
+        processes = world.server.roots["web"].children()
+        connections = [child.net_connections("tcp") for child in processes]
+        await everybody_submits_again(people)
+        stop.set()
+        await asyncio.gather(*drawing)
+
+    assert len(connections) == 2
+    assert all(any(c.status == psutil.CONN_ESTABLISHED for c in these) for these in connections)
+    told = Counter(frame["type"] for frames in heard for frame in frames)
+    assert told.keys() == {"ready", "prediction", "round_changed"}
+    assert told["ready"] == DRAWERS, "nobody was sent away"
+    # Who submits as a round begins is shown the new model's answer first; the page sends it again.
+    seen = {kind for person in people for kind in person.seen}
+    assert seen <= {"ready", "prediction", "accepted", "accepted: round_changed"}
+    assert all(person.opened == 1 for person in people)
+    check_nothing_is_lost(world, people)
+
+
 async def test_new_web_processes_take_over_without_a_loss(world: World) -> None:
     """A rolling restart: gunicorn starts new workers, and the old ones send their sockets away."""
     async with crowd(world) as people:
