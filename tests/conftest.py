@@ -12,7 +12,7 @@ import torch
 from asgiref.sync import SyncToAsync
 from django.conf import settings as django_settings
 from django.core.cache import cache
-from django.db import connections
+from django.db import connection, connections
 
 from accounts.limits import forget_limits
 from accounts.models import User
@@ -56,13 +56,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> Iterator[None]:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Close the connection of the thread that async tests run queries on before the database goes.
 
-    PostgreSQL refuses to drop a database that somebody is still connected to.
+    PostgreSQL refuses to drop a database that somebody is still connected to: threads that a test
+    has left to end by themselves (a health check that hung, a pool's) are cut off.
     """
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
 
 @pytest.fixture(autouse=True)

@@ -125,12 +125,18 @@ def free_item(
     authors `not_by` are left out; with `skip_locked` those that somebody else has locked, too.
     """
     capped = ", ".join(str(int(author)) for author in not_by)
-    lock = ""
-    if connection.features.has_select_for_update:  # SQLite has one writer at a time
-        lock = "FOR NO KEY UPDATE OF q" + (" SKIP LOCKED" if skip_locked else "")
-    sql = _FREE.format(capped=f"AND q.author_id NOT IN ({capped})" if capped else "", lock=lock)
+    sql = _FREE.format(
+        capped=f"AND q.author_id NOT IN ({capped})" if capped else "",
+        lock=_lock(skip_locked=skip_locked),
+    )
     row = _first(sql, task=task_id, validator=validator_id)
     return None if row is None else int(row[0])
+
+
+def _lock(*, skip_locked: bool) -> str:
+    if not connection.features.has_select_for_update:
+        return ""  # SQLite has one writer at a time
+    return "FOR NO KEY UPDATE OF q" + (" SKIP LOCKED" if skip_locked else "")
 
 
 def counts(task_id: int, validator_id: int, *, midnight: datetime) -> Counts:

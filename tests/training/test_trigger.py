@@ -8,6 +8,7 @@ from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
 from accounts.transactions import durable
+from annotate.config import TaskFile
 from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from annotate.queries import Participant
@@ -147,11 +148,18 @@ def test_a_run_is_refused_with_a_sentence(
         services.begin_here(task=untrained)
 
 
+def let_one_be_enough(task: Task) -> None:
+    """From now on, and for this instance alone, so that nothing has begun before."""
+    assert task.config is not None
+    retraining = {**task.config.data["retraining"], "trigger": 1}
+    task.config.file = TaskFile.model_validate({**task.config.data, "retraining": retraining})
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_triggers_at_once_begin_one_run(owner: User, annotator: User) -> None:
     task = trained_task(owner, trigger=None)
     verified_fooling(task, annotator, owner, 1)
-    task.config.data["retraining"]["trigger"] = 1  # type: ignore[union-attr]
+    let_one_be_enough(task)
 
     def fire() -> TrainingRun | None:
         with durable():
@@ -173,7 +181,7 @@ def test_without_its_constraint_two_triggers_begin_two_runs(
         pytest.skip("SQLite has one writer at a time")
     task = trained_task(owner, trigger=None)
     verified_fooling(task, annotator, owner, 1)
-    task.config.data["retraining"]["trigger"] = 1  # type: ignore[union-attr]
+    let_one_be_enough(task)
     monkeypatch.setattr(services, "_begin", meeting(2, services._begin))
 
     def fire() -> None:

@@ -22,7 +22,7 @@ from annotate.models import Example, Task
 from tests import cast
 from tests.races import at_once, meeting, unlocked, without
 from tests.validate.test_races import lease_call, leases_of, submission_of, vote_call
-from validate import adjudication, decisions, leases, services
+from validate import adjudication, decisions, leases, services, statements
 from validate.models import Lease, QueueItem, Review, Vote
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,6 +85,7 @@ def test_two_people_for_the_last_place(
     cast.submission(task, annotator)
     cast.answer(third_validator, task)
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_: rows)
+    monkeypatch.setattr(statements, "_lock", lambda **_: "")
     monkeypatch.setattr(leases, "is_gold_turn", meeting(2, leases.is_gold_turn))
     calls = [lease_call(person, task) for person in (validator, other_validator)]
     name = "never_more_leases_than_useful_votes"
