@@ -7,6 +7,7 @@ times, so that a second start takes seconds.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
@@ -79,6 +80,18 @@ def collect_static(report: list[str]) -> None:
 
 
 @contextmanager
+def one_start_at_a_time() -> Iterator[None]:
+    """Let servers that start together on one data folder prepare it in turn.
+
+    Two would delete each other's static files and, on SQLite, apply the same migrations. The lock
+    is the process': one that dies gives it back.
+    """
+    with (settings.DATA_DIR / "prepare.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def one_machine_at_a_time() -> Iterator[None]:
     """Let machines that start together on one PostgreSQL migrate and bootstrap it in turn.
 
@@ -108,12 +121,13 @@ def prepare() -> None:
     django.setup()
     with step("settings"):
         call_command("check", stdout=io.StringIO())  # says so itself when something is wrong
-    with step("static files") as report:
-        collect_static(report)
-    with one_machine_at_a_time():
-        with step("database") as report:
-            migrate_database(report)
-        call_command("bootstrap")
+    with one_start_at_a_time():
+        with step("static files") as report:
+            collect_static(report)
+        with one_machine_at_a_time():
+            with step("database") as report:
+                migrate_database(report)
+            call_command("bootstrap")
     check_files()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from dadc_server.prepare import one_machine_at_a_time
+from dadc_server.prepare import one_machine_at_a_time, one_start_at_a_time
 from dadc_server.serve import parse_options
 from dadc_server.settings import _base_path, _trusted_proxies
 from tests.races import at_once
@@ -59,16 +61,14 @@ def test_settings_that_do_not_fit_together_are_told(settings: Any) -> None:
     assert {found.id for found in run_checks()} == {"dadc.E001", "dadc.W001"}
 
 
-@pytest.mark.django_db(transaction=True)
-def test_machines_that_start_together_prepare_in_turn(on_postgres: bool, tmp_path: Path) -> None:
-    if not on_postgres:
-        pytest.skip("SQLite is for one machine")
+def most_inside(in_turn: Callable[[], AbstractContextManager[None]]) -> int:
+    """How many of three threads are inside at once."""
     inside, most = 0, 0
     guard = threading.Lock()
 
     def prepare() -> None:
         nonlocal inside, most
-        with one_machine_at_a_time():
+        with in_turn():
             with guard:
                 inside += 1
                 most = max(most, inside)
@@ -77,7 +77,21 @@ def test_machines_that_start_together_prepare_in_turn(on_postgres: bool, tmp_pat
                 inside -= 1
 
     assert at_once([prepare] * 3) == [None] * 3
-    assert most == 1
+    return most
+
+
+def test_servers_that_start_together_on_one_folder_prepare_it_in_turn(
+    settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    assert most_inside(one_start_at_a_time) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_machines_that_start_together_prepare_in_turn(on_postgres: bool, tmp_path: Path) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite is for one machine")
+    assert most_inside(one_machine_at_a_time) == 1
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
