@@ -108,6 +108,12 @@ class NextQuery(serializers.Serializer[Any]):
     )
 
 
+class UndoQuery(serializers.Serializer[Any]):
+    answer = serializers.UUIDField(
+        required=False, help_text="The lease under which you gave it: asking twice takes one back."
+    )
+
+
 class VoteRequest(serializers.Serializer[Any]):
     label = serializers.JSONField(required=False, allow_null=True, help_text="Your own answer.")  # type: ignore[assignment]
     flag = serializers.ChoiceField(
@@ -170,13 +176,15 @@ class Undo(APIView):
         summary="Take your last answer back",
         description="While its example is undecided; you hold a lease on it again.",
         tags=["validation"],
+        parameters=[UndoQuery],
         request=None,
         responses=NextSerializer,
     )
     def post(self, request: Request, slug: str) -> Response:
         task, validator = task_or_404(request, slug), person(request)
+        query = asked(UndoQuery, request)
         pass_door("write", request, participant_key(validator, None))
-        lease = services.undo(validator=validator, task=task)
+        lease = services.undo(validator=validator, task=task, answer=query.get("answer"))
         return Response({**_item(lease), "progress": progress_of(validator, task)})
 
 

@@ -287,15 +287,22 @@ def _count_share(made: Vote, example: Example, one: int) -> None:
     )
 
 
-def undo(*, validator: User, task: Task) -> Lease:
-    """Take one's last vote in a task back while its example is undecided, and lease it again."""
+def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
+    """Take one's last vote in a task back while its example is undecided, and lease it again.
+
+    With `answer`, the lease that it was given under, asking again takes no second vote back.
+    """
     require_validator(validator, task)
     with durable():
+        if answer is not None and (again := _leased_again(validator, task, answer)):
+            return again
         last = Vote.objects.filter(validator=validator, example__task=task).order_by("-id").first()
         if last is None:
             raise Refused(
                 "nothing_to_undo", "There is no answer of yours to take back.", status=409
             )
+        if answer not in (None, last.lease_id):
+            raise Conflict("not_the_last", "You have answered another item since: it stands.")
         held = queries.held_leases(validator, task.pk)
         # Two people may each hold what the other answered last: both lock the older one first.
         touched = {last.example_id, *(lease.example_id for lease in held)}
@@ -326,6 +333,14 @@ def undo(*, validator: User, task: Task) -> Lease:
             data={"label": last.label, "flag": last.flag},
         )
         return grant(example, validator, task, gold=on_gold)
+
+
+def _leased_again(validator: User, task: Task, answer: UUID) -> Lease | None:
+    """What this person holds on the example that they answered under a lease, and took back."""
+    answered = Lease.objects.filter(pk=answer, validator=validator)
+    examples = set(answered.values_list("example", flat=True))
+    held = queries.held_leases(validator, task.pk)
+    return next((lease for lease in held if lease.example_id in examples), None)
 
 
 def _undo_gold(last: Vote) -> None:

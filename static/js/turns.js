@@ -41,6 +41,8 @@ export class Turns extends EventTarget {
   #sending = null;
   /** The last answer given to an example, to be marked should it come back. @type {Map<string, Answer>} */
   #given = new Map();
+  /** The leases of the answers that the server has, last one last. @type {string[]} */
+  #counted = [];
   #undoing = false;
   #reading = false;
   #away = false;
@@ -115,10 +117,12 @@ export class Turns extends EventTarget {
     this.#undoing = true;
     this.#inTurn(async () => {
       try {
+        const answer = this.#counted.at(-1); // named, so that a repeated call takes no other one back
         const { progress, ...again } = await this.#persist(
-          () => this.#rest.post(`${this.#queue}/undo/`),
+          () => this.#rest.post(`${this.#queue}/undo/${answer ? `?answer=${answer}` : ""}`),
           "undo",
         );
+        this.#counted.pop();
         this.#undoing = false;
         this.#ahead = null; // the server took back what else we held
         this.#put(this.#adopt(again));
@@ -259,6 +263,7 @@ export class Turns extends EventTarget {
         () => ballot.item && this.#bringBack(ballot.item),
       );
       this.#ballots.drop(ballot);
+      if (!("skip" in ballot.answer)) this.#counted.push(ballot.lease);
       this.#tell("arrived", { ballot, progress });
       this.#follow(ballot, next && this.#adopt(next), progress, feedback);
     } catch (error) {

@@ -210,6 +210,25 @@ def test_undo_takes_the_vote_back_and_asks_again(
     assert cast.answer(other_validator, task).status == Example.Status.VERIFIED
 
 
+def test_undo_that_is_sent_again_takes_one_answer_back(
+    task: Task, annotator: User, validator: User
+) -> None:
+    """As a page does that never heard the answer."""
+    leases = []
+    for seed in (1, 2, 3):
+        cast.submission(task, annotator, seed)
+        leases.append(lease_for(validator, task))
+        services.vote(validator=validator, lease_id=leases[-1].pk, label="1")
+    with pytest.raises(Conflict) as refused:
+        services.undo(validator=validator, task=task, answer=leases[1].pk)
+    assert refused.value.code == "not_the_last"
+    undone = services.undo(validator=validator, task=task, answer=leases[2].pk)
+    assert services.undo(validator=validator, task=task, answer=leases[2].pk) == undone
+    assert Vote.objects.count() == 2
+    assert services.undo(validator=validator, task=task, answer=leases[1].pk) != undone
+    assert Vote.objects.count() == 1
+
+
 def test_a_settled_example_cannot_be_undone(
     task: Task, annotator: User, validator: User, other_validator: User
 ) -> None:
