@@ -163,7 +163,10 @@ class Filling:
 
     async def fill(self, purse: Purse) -> float:
         """Seconds until the bucket has a token; 0 when the purse has got some."""
-        if wait := purse.dry_for(time.monotonic()):
+        now = time.monotonic()
+        if purse.has_one(now):
+            return 0.0  # another one filled it: once more would throw its tokens away
+        if wait := purse.dry_for(now):
             return wait
         if not settings.REDIS_URL:
             (got,) = _local.take([purse.ask()], together=False)

@@ -325,3 +325,10 @@ def test_the_setting_changes_single_doors() -> None:
 def test_a_setting_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         parse_doors(text)
+
+
+async def test_a_crowd_that_comes_at_once_passes_an_open_door() -> None:
+    """A class behind one address: nobody is told to wait because others took what was fetched."""
+    people = [limits.Passage("predict", person=f"pupil-{n}", address="school") for n in range(300)]
+    for _ in range(3):
+        assert not any(await asyncio.gather(*(person.wait() for person in people)))
