@@ -36,6 +36,7 @@ class Worker(UvicornWorker):
         # Frames are a few hundred bytes; compressing each costs more than it saves.
         "ws_per_message_deflate": False,
         "ws": "dadc_server.slow_readers:Protocol",
+        "http": "dadc_server.slow_readers:Http",
         "access_log": False,
         "server_header": False,
         "proxy_headers": bool(settings.TRUSTED_PROXIES),
