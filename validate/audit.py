@@ -159,13 +159,16 @@ def _votes(task: Task) -> list[tuple[int, int, Any]]:
 
 
 def _known(task: Task) -> dict[int, Any]:
-    """The right label of the examples where an owner gave it."""
+    """The right label of the examples where an owner gave it, and did not take it back.
+
+    Uploaded gold may be retired because it was asked enough: its answer stays what it was.
+    """
     decided = Example.objects.filter(
         task=task,
         adjudicated=True,
         status__in=[Example.Status.VERIFIED, Example.Status.RELABELLED],
     )
-    gold = Gold.objects.filter(task=task)
+    gold = Gold.objects.filter(Q(retired_at=None) | Q(example__sandbox=True), task=task)
     return {
         **dict(decided.values_list("pk", "final_label")),
         **dict(gold.values_list("example", "answer")),

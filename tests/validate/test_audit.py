@@ -15,7 +15,7 @@ from django_tasks_db.models import DBTaskResult
 from accounts.models import Event, User
 from annotate.models import Example, Task
 from tests import cast
-from validate import audit, nightly, tasks
+from validate import audit, gold, nightly, tasks
 from validate.models import Reliability, Review, Vote
 from validate.services import adjudicate
 
@@ -186,3 +186,18 @@ def test_the_nightly_command_does_what_is_due(task: Task, liars: Example) -> Non
     assert told()["digits"]["disagreements"] == 1
     assert told() == {}
     assert told("--now")["digits"]["disagreements"] == 1
+
+
+def test_an_answer_that_an_owner_took_back_is_known_no_more(
+    task: Task, owner: User, annotator: User, validator: User, other_validator: User
+) -> None:
+    example = cast.submission(task, annotator)
+    gold.mark_gold(actor=owner, example_id=example.pk, answer=example.prediction)
+    adjudicate(actor=owner, example_id=example.pk, status="open", reason="was wrong")
+    cast.answer(validator, task)
+    assert cast.answer(other_validator, task).status == Example.Status.VERIFIED
+
+    found = audit.disagreements(task)
+
+    assert found is not None
+    assert (found.votes, found.known, found.disagreements) == (2, 0, ())
