@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from annotate.config import TaskFile
 from annotate.errors import Refused
 
@@ -18,6 +20,16 @@ def check_label(file: TaskFile, label: object, name: str = "label") -> None:
         raise _refusal(name, f"a list of {', '.join(values)}")
     if label is None or (values and label not in values):
         raise _refusal(name, f"one of {', '.join(values)}" if values else "an answer")
+
+
+def same_answer(one: object, other: object) -> bool:
+    """Whether two answers are the same; those of a multilabel task in whatever order."""
+    return in_order(one) == in_order(other)
+
+
+def in_order(label: Any) -> Any:
+    """An answer as it is compared: a list of labels is a set to people."""
+    return sorted(set(label), key=str) if isinstance(label, list) else label
 
 
 def _refusal(name: str, expected: str) -> Refused:

@@ -18,7 +18,7 @@ from django.db.models import Count, Min, QuerySet
 from accounts.models import Event, User
 from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
-from annotate.labels import check_label
+from annotate.labels import check_label, same_answer
 from annotate.models import Example, Task
 from annotate.services import hide, lock_example, require_owner, restore_verdict
 from validate import services
@@ -142,7 +142,7 @@ def decide(
         status = {"verify": Example.Status.VERIFIED, "reject": Example.Status.REJECTED}.get(act)
         if status is None:
             check_label(example.config.file, label)
-            own = label == example.label
+            own = same_answer(label, example.label)
             status = Example.Status.VERIFIED if own else Example.Status.RELABELLED
         services.adjudicate_locked(
             example,

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from django.utils import timezone
 
+from annotate.labels import in_order
 from annotate.models import Example
 from annotate.services import set_queued, settle
 from validate.hearing import Hearing, hear, votes_on
@@ -23,7 +24,7 @@ NO_URGENCY = 0.0
 
 def ballot_of(vote: Vote) -> Ballot:
     """A vote as the policies read it."""
-    return Ballot(validator=vote.validator_id, label=vote.label, flag=vote.flag or None)
+    return Ballot(validator=vote.validator_id, label=in_order(vote.label), flag=vote.flag or None)
 
 
 def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
@@ -37,7 +38,7 @@ def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
     decision = decide(
         ballots,
         file.section("validation").rule,
-        author_label=example.label,
+        author_label=in_order(example.label),
         labels=file.label_values or None,
         reliabilities=weights(votes),
     )

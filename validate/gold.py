@@ -15,7 +15,7 @@ from accounts.services import record_event
 from accounts.transactions import durable
 from annotate.errors import Refused
 from annotate.inputs import Prepared, prepare
-from annotate.labels import check_label
+from annotate.labels import check_label, same_answer
 from annotate.models import Example, Round, Task
 from annotate.services import context_of, lock_example, require_owner, settle
 from annotate.strict_json import NotJson, loads
@@ -71,7 +71,7 @@ def credit_of(gold: Gold, label: object, accuses: bool) -> float | None:
     """1 for the known answer, 0 for another or an accusation, None for "can't tell"."""
     if label is None:
         return 0.0 if accuses else None
-    return float(label == gold.answer)
+    return float(same_answer(label, gold.answer))
 
 
 # --- owners ---------------------------------------------------------------------------------------

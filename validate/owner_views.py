@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.models import User
 from annotate.config import Label
 from annotate.errors import Refused
+from annotate.labels import same_answer
 from annotate.models import Example, Round, Task
 from annotate.own_work import work_item
 from annotate.owners import owned_task_or_404
@@ -154,7 +155,7 @@ def _vote(vote: Vote, example: Example) -> dict[str, Any]:
     return {
         "vote": vote,
         "said": said,
-        "agrees": not vote.flag and vote.label == example.label,
+        "agrees": not vote.flag and same_answer(vote.label, example.label),
         "accuses": bool(vote.flag) and vote.flag != UNSURE,
         "effect": effect,
     }

@@ -20,6 +20,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from accounts.services import record_event
+from annotate.labels import same_answer
 from annotate.models import Example, Task
 from validate.decisions import ballot_of, weights
 from validate.hearing import hearing_of, votes_on
@@ -167,8 +168,8 @@ def _known_credit(example: Example, vote: Vote) -> Credit | None:
     if example.status == Example.Status.AMBIGUOUS:
         return None
     if example.final_label is not None:
-        return known(vote.label == example.final_label)
-    return known(False) if vote.label == example.label else None
+        return known(same_answer(vote.label, example.final_label))
+    return known(False) if same_answer(vote.label, example.label) else None
 
 
 def known(right: bool) -> Credit:

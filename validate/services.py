@@ -15,7 +15,7 @@ from accounts.models import Role, User
 from accounts.services import record_event
 from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
-from annotate.labels import check_label
+from annotate.labels import check_label, same_answer
 from annotate.models import Example, Task
 from annotate.services import lock_example, require_owner, settle
 from validate import queries, statements
@@ -283,7 +283,7 @@ def _count_share(made: Vote, example: Example, one: int) -> None:
         author_id=example.author_id,
         validator_id=made.validator_id,
         votes=one,
-        agreed=one if made.label == example.label else 0,
+        agreed=one if same_answer(made.label, example.label) else 0,
     )
 
 

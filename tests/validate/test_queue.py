@@ -587,3 +587,24 @@ def test_queries_for_next_and_vote_stay_within_their_baseline(
     statements = "\n".join(query["sql"] for query in settling.captured_queries)
     places = [statements.index(part) for part in order]
     assert places == sorted(places), statements
+
+
+def test_a_set_of_labels_is_the_same_in_any_order(owner: User) -> None:
+    task = cast.digits_task(
+        owner,
+        slug="topics",
+        input="text_multilabel",
+        comparator={"rule": "label_set"},
+        validation={"policy": "k_matching", "n": 2},
+    )
+    lines = [
+        {
+            "kind": "example", "id": "1", "round": 1, "author": "ada", "model": "m",
+            "input": {"text": "A tax on beetroot."}, "label": ["1", "2"], "prediction": ["1"],
+        },
+        {"kind": "vote", "example": "1", "validator": "bob", "label": ["2", "1"]},
+        {"kind": "vote", "example": "1", "validator": "eve", "label": ["1", "2", "1"]},
+    ]  # fmt: skip
+    import_log(task, lambda: [json.dumps(line).encode() for line in lines])
+    assert Example.objects.get(task=task).status == Example.Status.VERIFIED
+    assert {share.agreed for share in AuthorShare.objects.all()} == {1}
