@@ -166,7 +166,7 @@ if env("DATABASE_URL", default=""):
     # dead one is noticed before it is used again.
     DATABASES["default"]["CONN_MAX_AGE"] = 600
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    # A host that has gone answers nothing: its connections end within a minute, new ones in seconds.
+    # A host that is gone answers nothing: connections end within a minute, new ones in seconds.
     DATABASES["default"]["OPTIONS"] = {
         "connect_timeout": 5,
         "keepalives_idle": 20,
