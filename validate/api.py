@@ -26,6 +26,7 @@ from validate.models import Lease
 from validate.policies import FLAG_REASONS, UNSURE
 from validate.queries import progress_of
 from validate.standing import feedback_on, gold_score
+from validate.statements import MAX_WAITING
 
 SET_ASIDE = "X-Set-Aside-By"
 
@@ -33,7 +34,9 @@ SET_ASIDE = "X-Set-Aside-By"
 class ProgressSerializer(serializers.Serializer[Any]):
     votes = serializers.IntegerField(help_text="Your answers in this task.")
     today = serializers.IntegerField(help_text="Of these, since midnight UTC.")
-    waiting = serializers.IntegerField(help_text="Items that you could be asked about now.")
+    waiting = serializers.IntegerField(
+        help_text=f"Items that you could be asked about now; {MAX_WAITING}: as many or more."
+    )
     skipped = serializers.IntegerField(help_text="Waiting items that you skipped.")
 
 

@@ -123,7 +123,7 @@ def reciprocal_pairs(task_id: int, *, least: int = 10) -> list[dict[str, Any]]:
 def progress_of(validator: User, task: Task) -> dict[str, Any]:
     """This person's own progress in a task, and how many items they could be asked about now.
 
-    At most 1,000 of these are counted. Below that, the number goes down by one with each item,
+    At most 100 of these are counted. Below that, the number goes down by one with each item,
     whatever the item was: gold counts as one that waited, until 25 answers are complete.
     """
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,5 +1,11 @@
 import { prepareInput, showChoices, showInput } from "./item.js";
-import { emptyInWords, feedbackInWords, scoreInWords, trainingInWords } from "./judging_words.js";
+import {
+  emptyInWords,
+  feedbackInWords,
+  scoreInWords,
+  trainingInWords,
+  waitingInWords,
+} from "./judging_words.js";
 import { part } from "./page_parts.js";
 
 /** @typedef {import("./item.js").Held} Held */
@@ -150,9 +156,9 @@ export class Desk {
   // --- how far one is -----------------------------------------------------------------------------
   /** @param {Progress & { score?: import("./judging_words.js").Score | null }} progress */
   showProgress(progress) {
-    for (const name of /** @type {const} */ (["today", "waiting", "skipped"])) {
-      this.#count(name, progress[name]);
-    }
+    this.#count("today", progress.today);
+    this.#count("waiting", waitingInWords(progress.waiting));
+    this.#count("skipped", progress.skipped);
     this.offerUndo(progress.votes > 0);
     if (progress.score) part("score", HTMLElement).textContent = scoreInWords(progress.score);
   }
@@ -169,7 +175,7 @@ export class Desk {
 
   /**
    * @param {string} name
-   * @param {number} count
+   * @param {number | string} count
    */
   #count(name, count) {
     const place = document.querySelector(`[data-progress="${name}"]`);

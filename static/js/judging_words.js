@@ -6,13 +6,23 @@
 /** @typedef {{ answers: number, seen: number, right: number }} Score */
 /** @typedef {{ value: string, name: string }[]} Choices */
 
+const MOST_COUNTED = 100; // the server counts no further
+
+/**
+ * @param {number} waiting
+ * @returns {string}
+ */
+export function waitingInWords(waiting) {
+  return waiting < MOST_COUNTED ? String(waiting) : `${MOST_COUNTED}+`;
+}
+
 /**
  * @param {Progress} progress
  * @returns {{ title: string, words: string }}
  */
 export function emptyInWords({ waiting, skipped, votes }) {
   if (waiting > 0) {
-    const what = waiting === 1 ? "The one that waits is" : `The ${waiting} that wait are`;
+    const what = waiting === 1 ? "The one that waits is" : `The ${waitingInWords(waiting)} that wait are`;
     return { title: "Others are on it", words: `${what} with other validators right now.` };
   }
   if (skipped > 0) {
