@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest
@@ -42,10 +43,17 @@ class Handler(ASGIHandler):
             await super().handle(scope, received.again, answer.keep)
         await answer.send()
 
+    def load_middleware(self, is_async: bool = False) -> None:
+        """Join the middleware as for WSGI: the thread that a request has been lent runs it all.
+
+        As for ASGI each of them would hop to the thread and back, twice.
+        """
+        super().load_middleware(is_async=False)
+
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         if probe := PROBES.get(request.path_info):
             return await probe(request)
-        return await super().get_response_async(request)
+        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
 
 
 class _Received:
