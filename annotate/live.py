@@ -134,14 +134,18 @@ async def _watch() -> None:
 
 
 async def _listen() -> None:
-    """Hear hints over the channel layer: one subscription for all pages of this process."""
-    layer = get_channel_layer()
-    while layer is not None:
+    """Hear hints over the channel layer: one subscription for all pages of this process.
+
+    Whether it is cancelled is looked at too: Redis' client can swallow that while it connects.
+    """
+    layer, me = get_channel_layer(), asyncio.current_task()
+    assert me is not None
+    while layer is not None and not me.cancelling():
         try:
             channel = await layer.new_channel()
             await layer.group_add(GROUP, channel)
             try:
-                while True:
+                while not me.cancelling():
                     hint = await layer.receive(channel)
                     for task_id, slug in list(_open_pages):
                         if slug == hint["task"]:
