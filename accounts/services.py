@@ -14,6 +14,7 @@ from django.db import IntegrityError, models
 from django.utils import timezone
 from knox.models import AuthToken
 
+from accounts import compiled
 from accounts.errors import Refused
 from accounts.languages import canonical
 from accounts.models import Event, Role, User, WorkSession
@@ -32,7 +33,7 @@ def record_event(
     data: dict[str, Any] | None = None,
 ) -> Event:
     """Add an Event inside the caller's transaction; `data` must be JSON."""
-    return Event.objects.create(
+    event = Event(
         actor=actor,
         verb=verb,
         object_type=subject._meta.model_name or "",
@@ -40,6 +41,8 @@ def record_event(
         scope=scope,
         data=data or {},
     )
+    compiled.insert(event)
+    return event
 
 
 def _apply_role(user: User, role: str) -> None:

@@ -12,6 +12,8 @@ from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts import compiled
+from accounts.compiled import Compiled, Given
 from accounts.metrics import SUBMIT_SECONDS
 from accounts.models import User
 from accounts.services import record_event
@@ -209,7 +211,7 @@ def tries_at_next(examples: QuerySet[Example]) -> int:
 def insert(example: Example) -> None:
     """Insert a new example, once the apps above have said whether validators are asked about it."""
     example_arrives.send(sender=Example, example=example)
-    example.save(force_insert=True)
+    compiled.insert(example)
 
 
 def announce(example: Example, *, actor: User | None, verb: str) -> None:
@@ -233,18 +235,23 @@ def context_of(task_id: int, data: object, source: str = "") -> Context:
     return context
 
 
-def lock_example(pk: int | QuerySet[Any, Any]) -> Example:
-    """Lock one example's row, named by its key or a query for it, until the transaction ends.
+def lockable() -> QuerySet[Example]:
+    """Examples that are locked when they are read, with their tasks and these' files.
 
-    NO KEY: rows that point to it (a lease, a vote) can still be inserted by others meanwhile.
+    NO KEY: rows that point to one (a lease, a vote) can still be inserted by others meanwhile.
     """
-    example = (
-        Example.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("task__config", "config", "round", "model")
-        .get(pk=pk)  # type: ignore[misc]  # the stubs know no query for a key
-    )
-    if example.task.config_id == example.config_id:
-        example.task.config = example.config  # parsed once
+    examples = Example.objects.select_for_update(no_key=True, of=("self",))
+    return examples.select_related("task__config", "config")
+
+
+_LOCKED = Compiled(lambda: lockable().filter(pk=Given("example")))
+
+
+def lock_example(pk: int) -> Example:
+    """Lock one example's row until the transaction ends; Example.DoesNotExist."""
+    example = _LOCKED.first(example=pk)
+    if example is None:
+        raise Example.DoesNotExist
     return example
 
 
@@ -253,7 +260,7 @@ def _change(example: Example, **values: Any) -> None:
     before = copy.copy(example)
     for name, value in values.items():
         setattr(example, name, value)
-    example.save(update_fields=list(values))
+    compiled.update(example, *values)
     example_changed.send(sender=Example, before=before, example=example)
 
 

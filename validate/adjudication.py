@@ -212,12 +212,10 @@ def _open_again(example: Example, since: datetime) -> None:
 
 
 def _lock(task: Task, uid: UUID) -> Example:
-    try:
-        return lock_example(Example.objects.filter(task=task, uid=uid).values("pk")[:1])
-    except Example.DoesNotExist as nothing:
-        raise Refused(
-            "not_found", "There is no such example in this task.", status=404
-        ) from nothing
+    pk = Example.objects.filter(task=task, uid=uid).values_list("pk", flat=True).first()
+    if pk is None:
+        raise Refused("not_found", "There is no such example in this task.", status=404)
+    return lock_example(pk)
 
 
 def _check_size(uids: Sequence[UUID]) -> None:

@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from django.utils import timezone
 
+from accounts import compiled
+from accounts.compiled import Compiled, Given
 from annotate.labels import in_order
 from annotate.models import Example
 from annotate.services import set_queued, settle
@@ -78,7 +80,7 @@ def enqueue_new(example: Example) -> QueueItem:
 def _enqueue(example: Example, decision: Decision, *, leases: int) -> QueueItem:
     """Put a new or locked example into the queue, wanting the votes that its policy can use."""
     assert example.author_id is not None  # only guests' sandbox examples have none
-    return QueueItem.objects.create(
+    item = QueueItem(
         example=example,
         task_id=example.task_id,
         author_id=example.author_id,
@@ -88,6 +90,8 @@ def _enqueue(example: Example, decision: Decision, *, leases: int) -> QueueItem:
         urgency=urgency(example, decision),
         withdrawn=is_withdrawn(example),
     )
+    compiled.insert(item)
+    return item
 
 
 def _enqueue_again(example: Example, decision: Decision) -> QueueItem:
@@ -127,9 +131,14 @@ def sync_withdrawn(example: Example) -> None:
     QueueItem.objects.filter(pk=example.pk).update(withdrawn=is_withdrawn(example))
 
 
+_ITEM = Compiled(
+    lambda: QueueItem.objects.select_for_update(no_key=True).filter(pk=Given("example"))
+)
+
+
 def lock_item(example_id: int) -> QueueItem | None:
     """Lock an example's queue entry until the end of the transaction; None when it has none."""
-    return QueueItem.objects.select_for_update(no_key=True).filter(pk=example_id).first()
+    return _ITEM.first(example=example_id)
 
 
 def open_hearing(example: Example) -> Hearing:
@@ -146,9 +155,9 @@ def follow(example: Example, item: QueueItem, decision: Decision) -> None:
         item.votes_wanted, item.urgency = wanted, urgency(example, decision)
         if item.leases_active > wanted:
             item.leases_active = _leases_within(example, wanted)
-        item.save(update_fields=["votes_wanted", "urgency", "leases_active"])
+        compiled.update(item, "votes_wanted", "urgency", "leases_active")
         return
-    item.delete()
+    compiled.delete(item)
     settle(
         example,
         status=decision.outcome.value,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from accounts.compiled import Compiled, Given
 from annotate.models import Example
 from validate.models import QueueItem, Reliability, Vote
 
@@ -39,8 +40,11 @@ def hearing_of(example: Example) -> Hearing | None:
     return found
 
 
+_VOTES = Compiled(lambda: Vote.objects.to_decide().filter(example=Given("example")).order_by("id"))
+
+
 def votes_on(example: Example) -> list[Vote]:
     """The votes meant to decide a locked example, oldest first; no query when they were read."""
     if hearing := hearing_of(example):
         return hearing.votes
-    return list(Vote.objects.to_decide().filter(example=example).order_by("id"))
+    return _VOTES.all(example=example.pk)

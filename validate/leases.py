@@ -13,6 +13,8 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
+from accounts import compiled
+from accounts.compiled import Compiled, CompiledUpdate, Given
 from accounts.models import User
 from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
@@ -89,9 +91,18 @@ def _lease(
     is_turn = left_over or is_gold_turn(settings, row.answered + len(held))
     if is_turn and (gold := gold_for(row, held)):
         return _grant_gold(gold, validator, task)
-    QueueItem.objects.filter(pk=example_id).update(leases_active=F("leases_active") + 1)
-    example = Example.objects.select_related("context", "config").get(pk=example_id)
+    _TAKE_PLACE.run(example=example_id)
+    example = _SHOWN.first(example=example_id)
+    assert example is not None  # its queue entry is locked
     return grant(example, validator, task)
+
+
+_TAKE_PLACE = CompiledUpdate(
+    lambda: QueueItem.objects.filter(pk=Given("example")), leases_active=F("leases_active") + 1
+)
+_SHOWN = Compiled(
+    lambda: Example.objects.select_related("context", "config").filter(pk=Given("example"))
+)
 
 
 def _grant_gold(gold: Gold, validator: User, task: Task) -> Lease:
@@ -100,12 +111,14 @@ def _grant_gold(gold: Gold, validator: User, task: Task) -> Lease:
 
 
 def grant(example: Example, validator: User, task: Task, *, gold: bool = False) -> Lease:
-    return Lease.objects.create(
+    lease = Lease(
         example=example,
         validator=validator,
         gold=gold,
         expires_at=timezone.now() + timedelta(seconds=settings_of(task).lease_seconds),
     )
+    compiled.insert(lease)
+    return lease
 
 
 def settings_of(task: Task) -> ValidationSettings:
@@ -130,11 +143,16 @@ def extend(*, validator: User, lease_id: UUID) -> Lease:
     return lease
 
 
+_EXPIRED = Compiled(
+    lambda: Lease.objects.filter(
+        example__task_id=Given("task"), ended_at=None, expires_at__lte=Given("now")
+    ).order_by("example_id")[:100]
+)
+
+
 def _end_expired_leases(task_id: int) -> None:
     """Free the places of leases that ran out; whoever holds one of these rows does it instead."""
-    now = timezone.now()
-    expired = Lease.objects.filter(example__task_id=task_id, ended_at=None, expires_at__lte=now)
-    for lease in list(expired.order_by("example_id")[:100]):
+    for lease in _EXPIRED.all(task=task_id, now=timezone.now()):
         locked = (
             QueueItem.objects.select_for_update(skip_locked=True, no_key=True)
             .filter(pk=lease.example_id)
@@ -150,15 +168,20 @@ def end_lease(lease: Lease, end: str) -> bool:
     ended = close_lease(lease, end)
     if ended and item is not None and not lease.gold:
         item.leases_active -= 1
-        item.save(update_fields=["leases_active"])
+        compiled.update(item, "leases_active")
     return ended
 
 
 def close_lease(lease: Lease, end: str) -> bool:
     """The same without its place, which the caller frees in the queue entry that it has locked."""
-    return bool(
-        Lease.objects.filter(pk=lease.pk, ended_at=None).update(ended_at=timezone.now(), end=end)
-    )
+    return bool(_CLOSE.run(lease=lease.pk, now=timezone.now(), end=end))
+
+
+_CLOSE = CompiledUpdate(
+    lambda: Lease.objects.filter(pk=Given("lease"), ended_at=None),
+    ended_at=Given("now"),
+    end=Given("end"),
+)
 
 
 def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:

@@ -71,7 +71,9 @@ class Lease(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="leases")
-    validator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="leases")
+    validator = models.ForeignKey(
+        User, on_delete=models.PROTECT, related_name="leases", db_index=False
+    )
     gold = models.BooleanField(
         default=False, help_text="On an example with a known answer: it takes no place in a queue."
     )
@@ -93,7 +95,9 @@ class Lease(models.Model):
                 fields=["expires_at"], condition=Q(ended_at__isnull=True), name="lease_expiry"
             ),
             models.Index(
-                fields=["validator"], condition=Q(ended_at__isnull=True), name="lease_active"
+                fields=["validator", "example"],
+                condition=Q(ended_at__isnull=True) | Q(end="skipped"),
+                name="lease_claims",
             ),
         ]
 
@@ -119,12 +123,18 @@ class Vote(models.Model):
         GOLD = "gold", "on a known answer, unseen"
         QUALIFICATION = "qualification", "to be let in"
 
-    example = models.ForeignKey(Example, on_delete=models.PROTECT, related_name="votes")
-    validator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="votes")
+    # Indexes of several columns, below, begin with these.
+    example = models.ForeignKey(
+        Example, on_delete=models.PROTECT, related_name="votes", db_index=False
+    )
+    validator = models.ForeignKey(
+        User, on_delete=models.PROTECT, related_name="votes", db_index=False
+    )
     author = models.ForeignKey(
         User,
         on_delete=models.PROTECT,
         related_name="+",
+        db_index=False,
         help_text="The example's author, kept so that the database refuses a vote on one's own.",
     )
     lease = models.OneToOneField(Lease, null=True, blank=True, on_delete=models.PROTECT)
@@ -187,7 +197,9 @@ class Reliability(models.Model):
     Counts restart when an owner lifts a quarantine (`restarted_at`): older votes are not scored.
     """
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="reliabilities")
+    task = models.ForeignKey(
+        Task, on_delete=models.CASCADE, related_name="reliabilities", db_index=False
+    )
     validator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="reliabilities")
     alpha = models.FloatField(default=PRIOR_RIGHT)
     beta = models.FloatField(default=PRIOR_WRONG)
@@ -199,6 +211,13 @@ class Reliability(models.Model):
     gold_right = models.PositiveIntegerField(default=0)
     answered = models.PositiveIntegerField(default=0, help_text="Answers to the queue's questions.")
     answered_at = models.DateTimeField(null=True, blank=True)
+    answered_today = models.PositiveIntegerField(
+        default=0, help_text="Of the answers, those on the day of the last one (UTC)."
+    )
+    recent_gold = models.PositiveSmallIntegerField(
+        default=0,
+        help_text="Known answers given unseen since `answered` was last a multiple of 25.",
+    )
     recent_seconds = models.JSONField(default=list, blank=True)
     gold_pending = models.ForeignKey(
         Example,
@@ -304,9 +323,9 @@ class Review(models.Model):
 class AuthorShare(models.Model):
     """How many of the votes that count on an author's examples came from one validator."""
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+")
-    author = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
-    validator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+", db_index=False)
+    author = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
+    validator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
     votes = models.PositiveIntegerField(default=0)
     agreed = models.PositiveIntegerField(default=0, help_text="Of these, for the author's label.")
 

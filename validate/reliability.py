@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache, reduce
+from operator import or_
 from typing import NamedTuple, TypeVar
 
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.utils import timezone
 
+from accounts.compiled import Compiled, Given
 from accounts.services import record_event
 from annotate.labels import same_answer
 from annotate.models import Example, Task
@@ -29,6 +32,7 @@ from validate.policies import Bayes, posterior
 from validate.policies.trust import JUDGED_ANSWERS, is_untrustworthy, may_be_untrustworthy
 
 RECENT_ANSWERS = 25
+VOTERS = 8  # that an example rarely has more of
 Row = TypeVar("Row", bound=Model)
 
 
@@ -49,22 +53,40 @@ def stored_credit(vote: Vote) -> Credit | None:
 def lock_reliabilities(task_id: int, validators: Iterable[int]) -> dict[int, Reliability]:
     """Lock these people's rows in the order of their ids, making those that are missing."""
     wanted = sorted(set(validators))
-    rows = Reliability.objects.select_for_update(no_key=True).filter(
-        task_id=task_id, validator_id__in=wanted
-    )
-    found = {row.validator_id: row for row in rows.order_by("validator_id")}
+    found = _lock_rows(task_id, wanted)
     if len(found) < len(wanted):
         Reliability.objects.bulk_create(
             [Reliability(task_id=task_id, validator_id=person) for person in wanted],
             ignore_conflicts=True,
         )
-        found = {row.validator_id: row for row in rows.all().order_by("validator_id")}
-    return found
+        found = _lock_rows(task_id, wanted)
+    return {row.validator_id: row for row in found}
+
+
+def _lock_rows(task_id: int, people: Sequence[int]) -> list[Reliability]:
+    rows = Reliability.objects.select_for_update(no_key=True).order_by("validator")
+    if not 0 < len(people) <= VOTERS:
+        return list(rows.filter(task=task_id, validator__in=people))
+    given = {f"voter_{place}": person for place, person in enumerate(people)}
+    return _rows_of(len(people)).all(task=task_id, **given)
+
+
+@cache
+def _rows_of(voters: int) -> Compiled[Reliability]:
+    """The same for one example's voters."""
+    anyone = reduce(or_, (Q(validator=Given(f"voter_{place}")) for place in range(voters)))
+    rows = Reliability.objects.select_for_update(no_key=True).order_by("validator")
+    return Compiled(lambda: rows.filter(anyone, task=Given("task")))
+
+
+_OWN = Compiled(
+    lambda: Reliability.objects.filter(task=Given("task"), validator=Given("validator"))
+)
 
 
 def reliability_of(task_id: int, validator_id: int) -> Reliability:
     """A person's row, not locked; a new one, not saved, for somebody new."""
-    row = Reliability.objects.filter(task_id=task_id, validator_id=validator_id).first()
+    row = _OWN.first(task=task_id, validator=validator_id)
     return row or Reliability(task_id=task_id, validator_id=validator_id)
 
 
@@ -240,8 +262,25 @@ def unscore_gold(row: Reliability, *, right: bool) -> None:
     row.gold_right -= right
 
 
-def count_answer(row: Reliability, seconds: float) -> None:
+def count_answer(row: Reliability, vote: Vote, seconds: float) -> None:
     """Count one more answer of a locked row, and how long it took."""
+    now = timezone.now()
+    is_same_day = row.answered_at is not None and row.answered_at.date() == now.date()
+    row.answered_today = row.answered_today + 1 if is_same_day else 1
+    row.answered_at = now
     row.answered += 1
-    row.answered_at = timezone.now()
+    if row.answered % RECENT_ANSWERS == 0:
+        row.recent_gold = 0
+    elif vote.purpose == Vote.Purpose.GOLD:
+        row.recent_gold += 1
     row.recent_seconds = [*row.recent_seconds, round(seconds, 2)][-RECENT_ANSWERS:]
+
+
+def uncount_answer(row: Reliability, vote: Vote) -> None:
+    """Take the last answer, which is deleted already, out of a locked row again."""
+    row.answered -= 1
+    if row.answered_at is not None and row.answered_at.date() == vote.created_at.date():
+        row.answered_today -= 1
+    votes = Vote.objects.filter(validator=row.validator_id, example__task=row.task_id)
+    recent = votes.order_by("-id").values_list("purpose", flat=True)
+    row.recent_gold = list(recent[: row.answered % RECENT_ANSWERS]).count(Vote.Purpose.GOLD)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, QuerySet, Subquery
 from django.utils import timezone
 
+from accounts import compiled
+from accounts.compiled import Compiled, Given
 from accounts.metrics import VOTE_SECONDS
 from accounts.models import Role, User
 from accounts.services import record_event
@@ -17,7 +19,7 @@ from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
 from annotate.labels import check_label, same_answer
 from annotate.models import Example, Task
-from annotate.services import lock_example, require_owner, settle
+from annotate.services import lock_example, lockable, require_owner, settle
 from validate import queries, statements
 from validate.decisions import (
     decide_now,
@@ -53,6 +55,7 @@ from validate.reliability import (
     lock_reliabilities,
     reliability_of,
     score_gold,
+    uncount_answer,
     unscore_gold,
     weight_of,
 )
@@ -71,6 +74,12 @@ __all__ = [
 ]
 
 MAX_REASON = 1_000
+# What an answer moves in its voter's row.
+_COUNTED = (
+    *("alpha", "beta", "scored", "agreement", "gold_seen", "gold_right", "answered", "answered_at"),
+    *("answered_today", "recent_gold", "recent_seconds"),
+    *("gold_pending", "qualified_at", "quarantined_at", "looked_again_at"),
+)
 
 
 # --- votes ----------------------------------------------------------------------------------------
@@ -91,7 +100,8 @@ def vote(
     with durable():
         example = _lock_leased(validator, lease_id)
         hearing = open_hearing(example)
-        lease = Lease.objects.select_related("vote").get(pk=lease_id)
+        lease = _ANSWERED.first(lease=lease_id)
+        assert lease is not None  # it led to the example
         _check_answer(example, label, flag, reason)
         if earlier := getattr(lease, "vote", None):
             if (earlier.label, earlier.flag) == (label, flag):
@@ -124,13 +134,21 @@ def vote(
     return made
 
 
+def _leased() -> QuerySet[Example]:
+    lease = Lease.objects.filter(pk=Given("lease"), validator=Given("validator"))
+    return lockable().filter(pk=Subquery(lease.values("example")[:1]))
+
+
+_LEASED = Compiled(_leased)
+_ANSWERED = Compiled(lambda: Lease.objects.select_related("vote").filter(pk=Given("lease")))
+
+
 def _lock_leased(validator: User, lease_id: UUID) -> Example:
     """Lock the example that this person has, or had, a lease on."""
-    leased = Lease.objects.filter(pk=lease_id, validator=validator)
-    try:
-        return lock_example(leased.values("example")[:1])
-    except Example.DoesNotExist as nothing:
-        raise not_yours() from nothing
+    example = _LEASED.first(lease=lease_id, validator=validator.pk)
+    if example is None:
+        raise not_yours()
+    return example
 
 
 def _count_answer(made: Vote, example: Example, seconds: float) -> None:
@@ -138,14 +156,18 @@ def _count_answer(made: Vote, example: Example, seconds: float) -> None:
     task, hearing = example.task, hearing_of(example)
     row = hearing.standings.get(made.validator_id) if hearing else None
     row = row or lock_reliabilities(task.pk, [made.validator_id])[made.validator_id]
-    count_answer(row, seconds)
+    count_answer(row, made, seconds)
     if made.purpose != Vote.Purpose.VERDICT:
         if row.gold_pending_id == made.example_id:
             row.gold_pending = None
         if made.credit is not None and score_gold(row, right=made.credit == 1, task=task):
             follow_later([row])
         _qualify(row, task)
-    row.save()
+    _save(row)
+
+
+def _save(row: Reliability) -> None:
+    compiled.update(row, *_COUNTED)
 
 
 def _qualify(row: Reliability, task: Task) -> None:
@@ -198,7 +220,7 @@ def cast(
     item = hearing.item
     surplus = item is None or item.withdrawn
     dropped = row.quarantined_at is not None or validator.banned_at is not None
-    made = Vote.objects.create(
+    made = Vote(
         example=example,
         validator=validator,
         author_id=example.author_id,
@@ -212,6 +234,7 @@ def cast(
         dropped=dropped and not surplus,
         reliability=weight_of(example, row),
     )
+    compiled.insert(made)
     if not surplus:
         _count_share(made, example, 1)
         hearing.votes.append(made)
@@ -227,7 +250,7 @@ def cast(
         if example.status != Example.Status.OPEN:
             hearing.item = None
     elif item is not None:
-        item.save(update_fields=["leases_active"])
+        compiled.update(item, "leases_active")
     return made
 
 
@@ -247,7 +270,7 @@ def _cast_on_gold(
     gold = Gold.objects.get(pk=example.pk)
     credit = credit_of(gold, label, accuses=bool(flag) and flag != UNSURE)
     qualifying = in_qualification(settings_of(example.task), row)
-    made = Vote.objects.create(
+    made = Vote(
         example=example,
         validator=validator,
         author_id=example.author_id,
@@ -261,6 +284,7 @@ def _cast_on_gold(
         credit=credit,
         agreement=credit,
     )
+    compiled.insert(made)
     _record_vote(made, example)
     return made
 
@@ -347,9 +371,9 @@ def _undo_gold(last: Vote) -> None:
     row = lock_reliabilities(last.example.task_id, [last.validator_id])[last.validator_id]
     if last.credit is not None:
         unscore_gold(row, right=last.credit == 1)
-    row.answered -= 1
     row.gold_pending_id = last.example_id
-    row.save()
+    uncount_answer(row, last)
+    _save(row)
 
 
 def _undo_verdict(last: Vote, example: Example, item: QueueItem) -> None:
@@ -365,9 +389,9 @@ def _undo_verdict(last: Vote, example: Example, item: QueueItem) -> None:
         urgency=urgency(example, decision),
         leases_active=F("leases_active") + 1,
     )
-    Reliability.objects.filter(task=example.task_id, validator=last.validator_id).update(
-        answered=F("answered") - 1
-    )
+    row = lock_reliabilities(example.task_id, [last.validator_id])[last.validator_id]
+    uncount_answer(row, last)
+    _save(row)
 
 
 # --- owners ---------------------------------------------------------------------------------------

@@ -13,19 +13,22 @@ from uuid import UUID
 
 from django.db import connection
 
+from accounts.compiled import adapted
+
 MAX_WAITING = 100  # counting on would cost more than the next item itself (1,000: 2.5 ms)
-RECENT_ANSWERS = 25
 
 # What this person could be asked about: not their own, not answered, claimed or skipped by them.
+# OFFSET keeps PostgreSQL from making joins of these: it would join with all that the person ever
+# answered, where a look into an index for each of a few items is all it takes.
 _WAITING = """
     q.task_id = %(task)s AND NOT q.withdrawn AND q.author_id <> %(validator)s
     AND NOT EXISTS (
         SELECT 1 FROM validate_vote v
-        WHERE v.example_id = q.example_id AND v.validator_id = %(validator)s)
+        WHERE v.example_id = q.example_id AND v.validator_id = %(validator)s LIMIT 1 OFFSET 0)
     AND NOT EXISTS (
         SELECT 1 FROM validate_lease l
         WHERE l.example_id = q.example_id AND l.validator_id = %(validator)s
-        AND (l.ended_at IS NULL OR l."end" = 'skipped'))
+        AND (l.ended_at IS NULL OR l."end" = 'skipped') LIMIT 1 OFFSET 0)
 """
 
 _FREE = f"""
@@ -35,22 +38,11 @@ _FREE = f"""
 """  # noqa: S608 (nobody's text)
 
 _PROGRESS = f"""
-    WITH answered AS (
-        SELECT COUNT(*) AS votes,
-            COUNT(*) FILTER (WHERE v.created_at >= %(midnight)s) AS today
-        FROM validate_vote v JOIN annotate_example e ON e.id = v.example_id
-        WHERE v.validator_id = %(validator)s AND e.task_id = %(task)s
-    ), latest AS (
-        SELECT v.id, v.purpose
-        FROM validate_vote v JOIN annotate_example e ON e.id = v.example_id
-        WHERE v.validator_id = %(validator)s AND e.task_id = %(task)s
-        ORDER BY v.id DESC LIMIT {RECENT_ANSWERS}
-    ), placed AS (
-        SELECT purpose, ROW_NUMBER() OVER (ORDER BY id DESC) AS place FROM latest
-    ), recent AS (
-        SELECT COUNT(*) AS gold FROM placed, answered
-        WHERE purpose = 'gold' AND place <= votes - votes / {RECENT_ANSWERS} * {RECENT_ANSWERS}
-    ), claimed AS (
+    SELECT COALESCE(r.answered, 0),
+        CASE WHEN r.answered_at >= %(midnight)s THEN r.answered_today ELSE 0 END,
+        claimed.skipped, waiting.items,
+        COALESCE(r.recent_gold, 0) + claimed.held_gold + claimed.skipped_gold
+    FROM (
         SELECT COUNT(*) FILTER (WHERE l.ended_at IS NULL AND l.gold) AS held_gold,
             COUNT(DISTINCT CASE WHEN l.ended_at IS NOT NULL AND l.gold
                 THEN l.example_id END) AS skipped_gold,
@@ -60,20 +52,20 @@ _PROGRESS = f"""
             LEFT JOIN validate_queueitem q ON q.example_id = l.example_id
         WHERE l.validator_id = %(validator)s AND e.task_id = %(task)s
             AND (l.ended_at IS NULL OR l."end" = 'skipped')
-    ), waiting AS (
+    ) claimed CROSS JOIN (
         SELECT COUNT(*) AS items FROM (
-            SELECT 1 FROM validate_queueitem q WHERE {_WAITING} LIMIT {MAX_WAITING}) AS some_items
-    )
-    SELECT votes, today, skipped, items, gold + held_gold + skipped_gold
-    FROM answered, recent, claimed, waiting
+            SELECT 1 FROM validate_queueitem q WHERE {_WAITING} LIMIT {MAX_WAITING}) some_items
+    ) waiting
+    LEFT JOIN validate_reliability r
+        ON r.task_id = %(task)s AND r.validator_id = %(validator)s
 """  # noqa: S608
 
 
 class Counts(NamedTuple):
     """What `counts` counts; `waiting` stops at MAX_WAITING.
 
-    `gold` is what came in place of an item that still waits: held, skipped, or answered since the
-    number of answers was last a multiple of RECENT_ANSWERS.
+    `gold` is what came in place of an item that still waits: held, skipped, or answered lately
+    (`Reliability.recent_gold`).
     """
 
     votes: int
@@ -141,14 +133,14 @@ def _lock(*, skip_locked: bool) -> str:
 
 def counts(task_id: int, validator_id: int, *, midnight: datetime) -> Counts:
     """How far this person is in a task, and what waits for them."""
-    row = _first(_PROGRESS, task=task_id, validator=validator_id, midnight=_stamp(midnight))
+    row = _first(_PROGRESS, task=task_id, validator=validator_id, midnight=adapted(midnight))
     assert row is not None
     return Counts(*row)
 
 
 def held(task_id: int, validator_id: int, *, now: datetime) -> list[UUID]:
     """The ids of the leases that this person holds in the task, oldest first."""
-    rows = _rows(_HELD, task=task_id, validator=validator_id, now=_stamp(now))
+    rows = _rows(_HELD, task=task_id, validator=validator_id, now=adapted(now))
     return [id if isinstance(id, UUID) else UUID(id) for (id,) in rows]
 
 
@@ -157,7 +149,7 @@ def shares(
 ) -> list[tuple[int, int, int, int]]:
     """Authors on whose examples this person gave `least` votes or more: (author, these votes, all
     votes on the author's examples, how many people answered in the task `since` then)."""
-    return _rows(_SHARES, task=task_id, validator=validator_id, least=least, since=_stamp(since))
+    return _rows(_SHARES, task=task_id, validator=validator_id, least=least, since=adapted(since))
 
 
 def count_share(
@@ -181,8 +173,3 @@ def _first(sql: str, **values: Any) -> tuple[Any, ...] | None:
         cursor.execute(sql, values)
         row: tuple[Any, ...] | None = cursor.fetchone()
         return row
-
-
-def _stamp(moment: datetime) -> Any:
-    """A moment as the database compares it: SQLite keeps text."""
-    return connection.ops.adapt_datetimefield_value(moment)

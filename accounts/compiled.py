@@ -1,0 +1,232 @@
+"""Statements whose SQL is built once a process, for the few that everybody's every act waits for.
+
+Django builds the SQL of a query set anew each time, which takes several times as long as sending it
+and reading the answer. Here it is built at first use, with `Given("name")` where a value will be;
+what a statement means is still said by a query set, once.
+
+    _LOCKED = Compiled(lambda: QueueItem.objects.select_for_update().filter(pk=Given("example")))
+    item = _LOCKED.first(example=7)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
+from django.db.models import Expression, Model, QuerySet
+from django.db.models.query import (
+    FlatValuesListIterable,
+    ModelIterable,
+    ValuesListIterable,
+    get_related_populators,
+)
+from django.db.models.sql import UpdateQuery
+
+Row = TypeVar("Row")
+
+
+class Given(Expression):
+    """The place of a value that is given when the statement is run: a number, text, UUID or time.
+
+    Not None, for which SQL has another operator, and no list, whose length is part of the SQL.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return "%s", [self]  # stands for the value until there is one
+
+
+class Compiled(Generic[Row]):
+    """A query set of models, or of `values_list`, compiled when it is first run.
+
+    `build` is called then, not before: at import time apps and connection are not ready.
+    """
+
+    def __init__(self, build: Callable[[], QuerySet[Any, Row]]) -> None:
+        self._build = build
+        self._plans: dict[str, _Reading] = {}
+
+    def all(self, **given: Any) -> list[Row]:
+        """The rows for these values, in the query set's order; one statement."""
+        plan = self._plan()
+        if plan.locks and connection.get_autocommit():
+            raise transaction.TransactionManagementError("A lock needs a transaction to live in.")
+        with connection.cursor() as cursor:
+            cursor.execute(plan.sql, _values(plan.params, given))
+            rows = cursor.fetchall()
+        return [plan.read(row) for row in rows]
+
+    def first(self, **given: Any) -> Row | None:
+        """The first of the rows, None when there is none; order and limit are the query set's."""
+        return next(iter(self.all(**given)), None)
+
+    def _plan(self) -> _Reading:
+        plan = self._plans.get(connection.vendor)
+        if plan is None:
+            plan = self._plans[connection.vendor] = _compile(self._build())
+        return plan
+
+
+class CompiledUpdate:
+    """An UPDATE of the rows of a query set, compiled when it is first run."""
+
+    def __init__(self, build: Callable[[], QuerySet[Any]], **changes: Any) -> None:
+        self._build, self._changes = build, changes
+        self._plans: dict[str, tuple[str, Sequence[Any]]] = {}
+
+    def run(self, **given: Any) -> int:
+        """Write, and return how many rows there were."""
+        plan = self._plans.get(connection.vendor)
+        if plan is None:
+            query: Any = self._build().query.chain(UpdateQuery)
+            query.add_update_values(self._changes)
+            plan = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
+            self._plans[connection.vendor] = plan
+        sql, params = plan
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _values(params, given))
+            return int(cursor.rowcount)
+
+
+def insert(row: Model) -> None:
+    """Insert a new row and give it the key that the database made, as `save` would.
+
+    Without its signals, which nothing here listens to, and without a model's own `save`.
+    """
+    sql, names = _insertion(type(row), row.pk is not None)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, _stored(row, names, add=True))
+        if row.pk is None:
+            (row.pk,) = cursor.fetchone()
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+
+
+def update(row: Model, *names: str) -> None:
+    """Write these fields of a row that is there, as `save(update_fields=…)` would."""
+    sql, pk = _update(type(row), names)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, _stored(row, (*names, pk), add=False))
+
+
+def delete(row: Model) -> None:
+    """Delete a row that nothing points to; the database refuses one that something does."""
+    table, key = _quoted(row._meta.db_table), row._meta.pk
+    sql = f"DELETE FROM {table} WHERE {_quoted(key.column)} = %s"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, _stored(row, [key.name], add=False))
+
+
+# --- how ------------------------------------------------------------------------------------------
+class _Reading(NamedTuple):
+    sql: str
+    params: Sequence[Any]
+    read: Callable[[Any], Any]
+    locks: bool
+
+
+def _compile(rows: QuerySet[Any, Any]) -> _Reading:
+    compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
+    sql, params = compiler.as_sql()
+    columns = compiler.select[: compiler.col_count]
+    convert = _converter(compiler.get_converters([column[0] for column in columns]))
+    kind: Any = rows._iterable_class
+    if kind is FlatValuesListIterable:
+        read: Callable[[Any], Any] = lambda row: convert(row)[0]  # noqa: E731
+    elif kind is ValuesListIterable:
+        read = lambda row: tuple(convert(row))  # noqa: E731
+    elif kind is ModelIterable:
+        make = _maker(compiler)
+        read = lambda row: make(convert(row))  # noqa: E731
+    else:
+        raise TypeError(f"{kind.__name__}: only models and values_list are compiled.")
+    return _Reading(sql, params, read, rows.query.select_for_update)
+
+
+def _converter(converters: dict[int, Any]) -> Callable[[Any], Any]:
+    """From what the driver returns to what the fields hold, as the query set's own reader does."""
+    places = [(place, *how) for place, how in converters.items()]
+    if not places:
+        return lambda row: row
+
+    def convert(row: Sequence[Any]) -> list[Any]:
+        values = list(row)
+        for place, functions, expression in places:
+            value = values[place]
+            for function in functions:
+                value = function(value, expression, connection)
+            values[place] = value
+        return values
+
+    return convert
+
+
+def _maker(compiler: Any) -> Callable[[Sequence[Any]], Model]:
+    """From a row's values to a model with the models it was selected with."""
+    select, info = compiler.select, compiler.klass_info
+    begin, end = info["select_fields"][0], info["select_fields"][-1] + 1
+    names = [column[0].target.attname for column in select[begin:end]]
+    model: type[Model] = info["model"]
+    populators = get_related_populators(info, select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]
+    annotations = compiler.annotation_col_map or {}
+
+    def make(values: Sequence[Any]) -> Model:
+        made = model.from_db(DEFAULT_DB_ALIAS, names, values[begin:end])
+        for populator in populators:
+            populator.populate(values, made)
+        for name, place in annotations.items():
+            setattr(made, name, values[place])
+        return made
+
+    return make
+
+
+def _values(params: Iterable[Any], given: dict[str, Any]) -> list[Any]:
+    return [adapted(given[one.name]) if isinstance(one, Given) else one for one in params]
+
+
+def adapted(value: Any) -> Any:
+    """A value as the driver takes it: SQLite keeps times and UUIDs as text."""
+    if connection.vendor == "sqlite":
+        if isinstance(value, datetime):
+            return connection.ops.adapt_datetimefield_value(value)
+        if isinstance(value, UUID):
+            return value.hex
+    return value
+
+
+def _stored(row: Model, names: Iterable[str], *, add: bool) -> list[Any]:
+    fields: list[Any] = [row._meta.get_field(name) for name in names]
+    return [field.get_db_prep_save(field.pre_save(row, add), connection) for field in fields]
+
+
+@cache
+def _insertion(model: type[Model], has_key: bool) -> tuple[str, tuple[str, ...]]:
+    """The SQL of an INSERT, and the names of its fields."""
+    meta = model._meta
+    fields = [field for field in meta.local_concrete_fields if has_key or not field.primary_key]
+    columns = ", ".join(_quoted(field.column) for field in fields)
+    places = ", ".join("%s" for _ in fields)
+    key = "" if has_key else f" RETURNING {_quoted(meta.pk.column)}"
+    sql = f"INSERT INTO {_quoted(meta.db_table)} ({columns}) VALUES ({places}){key}"  # noqa: S608
+    return sql, tuple(field.name for field in fields)
+
+
+@cache
+def _update(model: type[Model], names: tuple[str, ...]) -> tuple[str, str]:
+    """The SQL of an UPDATE of these fields by its key, and the key's name."""
+    meta = model._meta
+    fields: list[Any] = [meta.get_field(name) for name in names]
+    changes = ", ".join(f"{_quoted(field.column)} = %s" for field in fields)
+    sql = f"UPDATE {_quoted(meta.db_table)} SET {changes} WHERE {_quoted(meta.pk.column)} = %s"  # noqa: S608
+    return sql, meta.pk.name
+
+
+def _quoted(name: str | None) -> str:
+    return f'"{name}"'  # as both databases do
