@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -75,7 +76,7 @@ class ValidationSettings(Section):
                 f"{task.input} has none; choose k_matching"
             )
 
-    @property
+    @cached_property
     def rule(self) -> Policy:
         return parse_policy({"policy": self.policy, **self.parameters})
 

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache, reduce
 from operator import or_
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from django.db.models import Model, Q
+from django.db.models import Q
 from django.utils import timezone
 
+from accounts import compiled
 from accounts.compiled import Compiled, Given
 from accounts.services import record_event
 from annotate.labels import same_answer
@@ -33,7 +34,7 @@ from validate.policies.trust import JUDGED_ANSWERS, is_untrustworthy, may_be_unt
 
 RECENT_ANSWERS = 25
 VOTERS = 8  # that an example rarely has more of
-Row = TypeVar("Row", bound=Model)
+_STANDING = ("alpha", "beta", "scored", "agreement", "quarantined_at", "looked_again_at")
 
 
 class Credit(NamedTuple):
@@ -75,8 +76,13 @@ def _lock_rows(task_id: int, people: Sequence[int]) -> list[Reliability]:
 def _rows_of(voters: int) -> Compiled[Reliability]:
     """The same for one example's voters."""
     anyone = reduce(or_, (Q(validator=Given(f"voter_{place}")) for place in range(voters)))
-    rows = Reliability.objects.select_for_update(no_key=True).order_by("validator")
-    return Compiled(lambda: rows.filter(anyone, task=Given("task")))
+    return Compiled(
+        lambda: (
+            Reliability.objects.select_for_update(no_key=True)
+            .filter(anyone, task=Given("task"))
+            .order_by("validator")
+        )
+    )
 
 
 _OWN = Compiled(
@@ -115,13 +121,9 @@ def score(example: Example) -> list[Reliability]:
         if is_scored(vote, row.restarted_at):
             move(row, stored_credit(vote), credits[vote.pk])
         vote.credit, vote.agreement = credits[vote.pk] or (None, None)
-    _write(Vote, changed, ["credit", "agreement"])
+    compiled.update_all(changed, "credit", "agreement")
     quarantined = [row for row in rows.values() if _quarantine(row, example.task)]
-    _write(
-        Reliability,
-        rows.values(),
-        ["alpha", "beta", "scored", "agreement", "quarantined_at", "looked_again_at"],
-    )
+    compiled.update_all(list(rows.values()), *_STANDING)
     return quarantined
 
 
@@ -132,17 +134,6 @@ def _locked_rows(example: Example, people: set[int]) -> dict[int, Reliability]:
     if missing := people - rows.keys():
         rows |= lock_reliabilities(example.task_id, missing)
     return {person: rows[person] for person in sorted(people)}
-
-
-def _write(model: type[Row], rows: Iterable[Row], columns: list[str]) -> None:
-    """Write these columns of rows that are there, and locked by this transaction; one statement.
-
-    An upsert that always finds its row: Django spends a fifth of the time on it that bulk_update
-    needs to spell out a CASE for each column.
-    """
-    model._default_manager.bulk_create(
-        rows, update_conflicts=True, unique_fields=["pk"], update_fields=columns
-    )
 
 
 def is_scored(vote: Vote, restarted_at: datetime | None) -> bool:

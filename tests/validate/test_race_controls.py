@@ -39,6 +39,7 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Votes, bans and owners read examples and queue entries without locking them."""
     for module in (services, adjudication):
         monkeypatch.setattr(module, "lock_example", unlocked)
+    monkeypatch.setattr(services, "_lock_leased", lambda _, pk: Example.objects.get(leases=pk))
     monkeypatch.setattr(decisions, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
 
 

@@ -146,7 +146,8 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
 
     example = cast.submission(task, annotator)
     first, second = leases_of([validator, other_validator], task)
-    monkeypatch.setattr(services, "lock_example", lambda pk: Example.objects.get(pk=pk))
+    unlocked = lambda person, lease: Example.objects.get(leases=lease)  # noqa: E731
+    monkeypatch.setattr(services, "_lock_leased", unlocked)
     monkeypatch.setattr(decisions, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
     monkeypatch.setattr(services, "decide_now", decide_together)
 
