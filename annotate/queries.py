@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.db.models import QuerySet
@@ -71,6 +72,12 @@ class Target:
 def visible_task(user: Viewer, slug: str) -> Task | None:
     """The task if this person may see it."""
     return Task.objects.visible_to(user).select_related("config").filter(slug=slug).first()
+
+
+@lru_cache(maxsize=200)
+def kept_config(pk: int) -> TaskConfig:
+    """This version of a task's file, read and parsed once a process, for it never changes."""
+    return TaskConfig.objects.get(pk=pk)
 
 
 def open_target(task_id: int) -> Target | None:

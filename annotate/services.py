@@ -24,7 +24,7 @@ from annotate.errors import Conflict, Refused
 from annotate.inputs import prepare, text_key
 from annotate.labels import check_label
 from annotate.models import Context, Example, Round
-from annotate.queries import Participant, Target, open_target
+from annotate.queries import Participant, Target, kept_config, open_target
 from annotate.signals import example_arrives, example_changed, example_submitted
 
 MAX_EXPLANATION = 2_000
@@ -236,12 +236,11 @@ def context_of(task_id: int, data: object, source: str = "") -> Context:
 
 
 def lockable() -> QuerySet[Example]:
-    """Examples that are locked when they are read, with their tasks and these' files.
+    """Examples that are locked when they are read, with their tasks.
 
     NO KEY: rows that point to one (a lease, a vote) can still be inserted by others meanwhile.
     """
-    examples = Example.objects.select_for_update(no_key=True, of=("self",))
-    return examples.select_related("task__config", "config")
+    return Example.objects.select_for_update(no_key=True, of=("self",)).select_related("task")
 
 
 _LOCKED = Compiled(lambda: lockable().filter(pk=Given("example")))
@@ -249,9 +248,16 @@ _LOCKED = Compiled(lambda: lockable().filter(pk=Given("example")))
 
 def lock_example(pk: int) -> Example:
     """Lock one example's row until the transaction ends; Example.DoesNotExist."""
-    example = _LOCKED.first(example=pk)
+    return with_configs(_LOCKED.first(example=pk))
+
+
+def with_configs(example: Example | None) -> Example:
+    """An example that was read with its task, and the files of both; Example.DoesNotExist."""
     if example is None:
         raise Example.DoesNotExist
+    example.config = kept_config(example.config_id)
+    if example.task.config_id is not None:
+        example.task.config = kept_config(example.task.config_id)
     return example
 
 

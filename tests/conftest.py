@@ -18,6 +18,7 @@ from accounts.limits import forget_limits
 from accounts.models import User
 from annotate import inference, live
 from annotate.models import Task
+from annotate.queries import kept_config
 from tests import cast
 
 torch.set_num_threads(1)
@@ -84,6 +85,7 @@ def own_world(settings: Any, tmp_path: Path) -> Iterator[None]:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.DATABASE_THREADS = 0
     yield
+    kept_config.cache_clear()
     inference.forget_models()
     live.forget_targets()
     forget_limits()

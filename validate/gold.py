@@ -21,6 +21,7 @@ from annotate.services import context_of, lock_example, require_owner, settle
 from annotate.strict_json import NotJson, loads
 from validate.config import ValidationSettings
 from validate.models import Gold, Lease, QueueItem, Reliability, Vote
+from validate.statements import Held
 
 _draw = random.SystemRandom()
 SHOWN_MISTAKES = 20
@@ -38,7 +39,7 @@ def in_qualification(settings: ValidationSettings, row: Reliability) -> bool:
     return settings.qualification.items > 0 and row.qualified_at is None
 
 
-def gold_for(row: Reliability, held: Iterable[Lease]) -> Gold | None:
+def gold_for(row: Reliability, held: Iterable[Held]) -> Gold | None:
     """Gold to ask this person about: what they left unanswered first, else any they never saw."""
     if row.gold_pending_id and row.gold_pending_id not in {lease.example_id for lease in held}:
         again = unseen(row.validator_id, row.task_id).filter(pk=row.gold_pending_id)

@@ -6,7 +6,8 @@ reliability) comes after every queue entry that has to be waited for.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
@@ -19,6 +20,7 @@ from accounts.models import User
 from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
+from annotate.queries import kept_config
 from annotate.services import lock_example
 from validate import queries, statements
 from validate.config import ValidationSettings
@@ -26,6 +28,7 @@ from validate.decisions import lock_item
 from validate.gold import gold_for, in_qualification, is_gold_turn
 from validate.models import Gold, Lease, QueueItem, Reliability
 from validate.reliability import lock_reliabilities
+from validate.statements import Held
 
 
 def next_item(*, validator: User, task: Task, after: UUID | None = None) -> Lease | None:
@@ -36,13 +39,14 @@ def next_item(*, validator: User, task: Task, after: UUID | None = None) -> Leas
     """
     require_validator(validator, task)
     with durable():
-        _end_expired_leases(task.pk)
         lease, all_taken = _ask(validator, task, after, None)
     if all_taken:
         # Nothing is free but what others are just leasing or settling. It is waited for with empty
         # hands: they may need this person's own row, or that of somebody who waits for theirs.
         with durable():
-            example_id = _free_for(validator, task)
+            example_id = statements.free_item(
+                task.pk, validator.pk, cap=settings_of(task).share_cap
+            )
             if example_id is not None:
                 lease, _ = _ask(validator, task, after, example_id)
     return lease
@@ -56,10 +60,13 @@ def _ask(
     With `example_id`, whose free entry is locked already, it is that one if it is none they hold.
     """
     row = lock_reliabilities(task.pk, [validator.pk])[validator.pk]
-    held = queries.held_leases(validator, task.pk)
+    now = timezone.now()
+    held, some_ran_out = statements.held(task.pk, validator.pk, now=now)
     for lease in held:
-        if lease.pk != after:
-            return lease, False
+        if lease.id != after:
+            return queries.shown_lease(lease.id), False
+    if some_ran_out:
+        _end_expired_leases(task.pk, now)
     require_standing(row, task)
     if task.set_aside_for(validator):
         return None, False
@@ -70,19 +77,15 @@ def _ask(
         gold = gold_for(row, held)
         return (_grant_gold(gold, validator, task) if gold else None), False
     if example_id is None:
-        example_id = _free_for(validator, task, skip_locked=True)
+        cap = settings.share_cap
+        example_id = statements.free_item(task.pk, validator.pk, cap=cap, skip_locked=True)
         if example_id is None:
             return None, connection.features.has_select_for_update
     return _lease(example_id, validator, task, row, held), False
 
 
-def _free_for(validator: User, task: Task, *, skip_locked: bool = False) -> int | None:
-    at_cap = queries.authors_at_cap(validator, task.pk, settings_of(task).share_cap)
-    return statements.free_item(task.pk, validator.pk, not_by=at_cap, skip_locked=skip_locked)
-
-
 def _lease(
-    example_id: int, validator: User, task: Task, row: Reliability, held: list[Lease]
+    example_id: int, validator: User, task: Task, row: Reliability, held: Sequence[Held]
 ) -> Lease:
     """Lease a locked entry, or gold in its place."""
     settings = settings_of(task)
@@ -94,15 +97,14 @@ def _lease(
     _TAKE_PLACE.run(example=example_id)
     example = _SHOWN.first(example=example_id)
     assert example is not None  # its queue entry is locked
+    example.config = kept_config(example.config_id)
     return grant(example, validator, task)
 
 
 _TAKE_PLACE = CompiledUpdate(
     lambda: QueueItem.objects.filter(pk=Given("example")), leases_active=F("leases_active") + 1
 )
-_SHOWN = Compiled(
-    lambda: Example.objects.select_related("context", "config").filter(pk=Given("example"))
-)
+_SHOWN = Compiled(lambda: Example.objects.select_related("context").filter(pk=Given("example")))
 
 
 def _grant_gold(gold: Gold, validator: User, task: Task) -> Lease:
@@ -150,9 +152,9 @@ _EXPIRED = Compiled(
 )
 
 
-def _end_expired_leases(task_id: int) -> None:
+def _end_expired_leases(task_id: int, now: datetime) -> None:
     """Free the places of leases that ran out; whoever holds one of these rows does it instead."""
-    for lease in _EXPIRED.all(task=task_id, now=timezone.now()):
+    for lease in _EXPIRED.all(task=task_id, now=now):
         locked = (
             QueueItem.objects.select_for_update(skip_locked=True, no_key=True)
             .filter(pk=lease.example_id)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from math import sqrt
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
+from accounts.compiled import Compiled, Given
 from accounts.models import Role, User
 from annotate.models import Task, Viewer
+from annotate.queries import kept_config
 from validate import statements
 from validate.models import AuthorShare, Lease, QueueItem, Vote
-
-CAP_FROM_VOTES = 20
-VALIDATES_WITHIN = timedelta(days=7)
 
 
 def may_validate(user: Viewer, task: Task) -> bool:
@@ -50,39 +49,27 @@ def _waiting_anywhere(validator: User) -> QuerySet[QueueItem]:
     return waiting
 
 
-def authors_at_cap(validator: User, task_id: int, cap: float) -> list[int]:
-    """The authors of whose votes this person has given as much as one person may (one query).
-
-    It holds from 20 votes on. Where few people validate, each may give twice an even share: a queue
-    with too few validators would otherwise stand still. People known from a log, or who stayed away
-    for a week, are none of these.
-    """
-    if cap >= 1:
-        return []
-    shares = statements.shares(
-        task_id,
-        validator.pk,
-        least=int(cap * CAP_FROM_VOTES),
-        since=timezone.now() - VALIDATES_WITHIN,
-    )
-    return [
-        author
-        for author, votes, all_votes, people_now in shares
-        if all_votes >= CAP_FROM_VOTES
-        and votes + 1 > max(cap, 2 / max(people_now or 1, 1)) * (all_votes + 1)
-    ]
-
-
 def held_leases(validator: User, task_id: int) -> list[Lease]:
     """The leases this person holds in the task, oldest first.
 
     Only those that have not run out and whose vote is still wanted, or that are on gold.
     """
-    ids = statements.held(task_id, validator.pk, now=timezone.now())
-    if not ids:
-        return []
-    leases = Lease.objects.select_related("example__context", "example__config")
-    return list(leases.filter(pk__in=ids).order_by("created_at"))
+    held, _ = statements.held(task_id, validator.pk, now=timezone.now())
+    return [shown_lease(lease.id) for lease in held]
+
+
+def shown_lease(lease_id: UUID) -> Lease:
+    """A lease with all that its holder is shown."""
+    lease = _SHOWN.first(lease=lease_id)
+    if lease is None:
+        raise Lease.DoesNotExist
+    lease.example.config = kept_config(lease.example.config_id)
+    return lease
+
+
+_SHOWN = Compiled(
+    lambda: Lease.objects.select_related("example__context").filter(pk=Given("lease"))
+)
 
 
 def reciprocal_pairs(task_id: int, *, least: int = 10) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
 from annotate.labels import check_label, same_answer
 from annotate.models import Example, Task
-from annotate.services import lock_example, lockable, require_owner, settle
+from annotate.services import lock_example, lockable, require_owner, settle, with_configs
 from validate import queries, statements
 from validate.decisions import (
     decide_now,
@@ -100,10 +100,10 @@ def vote(
     with durable():
         example = _lock_leased(validator, lease_id)
         hearing = open_hearing(example)
-        lease = _ANSWERED.first(lease=lease_id)
+        lease = _LEASE.first(lease=lease_id)
         assert lease is not None  # it led to the example
         _check_answer(example, label, flag, reason)
-        if earlier := getattr(lease, "vote", None):
+        if lease.ended_at and (earlier := Vote.objects.filter(lease=lease).first()):
             if (earlier.label, earlier.flag) == (label, flag):
                 return earlier
             raise Conflict("already_voted", "You have already answered this item.")
@@ -140,7 +140,7 @@ def _leased() -> QuerySet[Example]:
 
 
 _LEASED = Compiled(_leased)
-_ANSWERED = Compiled(lambda: Lease.objects.select_related("vote").filter(pk=Given("lease")))
+_LEASE = Compiled(lambda: Lease.objects.filter(pk=Given("lease")))
 
 
 def _lock_leased(validator: User, lease_id: UUID) -> Example:
@@ -148,7 +148,7 @@ def _lock_leased(validator: User, lease_id: UUID) -> Example:
     example = _LEASED.first(lease=lease_id, validator=validator.pk)
     if example is None:
         raise not_yours()
-    return example
+    return with_configs(example)
 
 
 def _count_answer(made: Vote, example: Example, seconds: float) -> None:

@@ -6,15 +6,16 @@ more, for all tasks together, by `validate.queries.waiting_by_task`; a test comp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.utils import timezone
 
 from accounts.compiled import adapted
 
+VALIDATES_WITHIN = timedelta(days=7)
 MAX_WAITING = 100  # counting on would cost more than the next item itself (1,000: 2.5 ms)
 
 # What this person could be asked about: not their own, not answered, claimed or skipped by them.
@@ -31,9 +32,28 @@ _WAITING = """
         AND (l.ended_at IS NULL OR l."end" = 'skipped') LIMIT 1 OFFSET 0)
 """
 
+CAP_FROM_VOTES = 20
+
+# Of the votes on this author's examples this person gave as many as one person may. Where few
+# people validate, each may give twice an even share, or the queue would stand still.
+_AT_CAP = f"""
+    SELECT 1 FROM validate_authorshare s
+    WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND s.author_id = q.author_id
+        AND s.votes >= %(least)s AND (
+            SELECT SUM(o.votes) >= {CAP_FROM_VOTES}
+                AND s.votes + 1 > %(cap)s * (SUM(o.votes) + 1)
+                AND 2 * (SUM(o.votes) + 1) < (s.votes + 1) * (
+                    SELECT COUNT(*) FROM validate_reliability r
+                    WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL
+                        AND r.answered_at >= %(since)s)
+            FROM validate_authorshare o
+            WHERE o.task_id = %(task)s AND o.author_id = s.author_id)
+    LIMIT 1 OFFSET 0
+"""  # noqa: S608
+
 _FREE = f"""
     SELECT q.example_id FROM validate_queueitem q
-    WHERE {_WAITING} AND q.votes_wanted > q.leases_active {{capped}}
+    WHERE {_WAITING} AND q.votes_wanted > q.leases_active AND NOT EXISTS ({_AT_CAP})
     ORDER BY q.priority, q.urgency DESC, q.example_id LIMIT 1 {{lock}}
 """  # noqa: S608 (nobody's text)
 
@@ -61,6 +81,13 @@ _PROGRESS = f"""
 """  # noqa: S608
 
 
+class Held(NamedTuple):
+    """A lease that somebody holds."""
+
+    id: UUID
+    example_id: int
+
+
 class Counts(NamedTuple):
     """What `counts` counts; `waiting` stops at MAX_WAITING.
 
@@ -75,25 +102,20 @@ class Counts(NamedTuple):
     gold: int
 
 
-# The leases this person holds: not run out, and their vote still wanted, or on gold.
+# The leases this person holds: not run out, and their vote still wanted, or on gold. And, in a row
+# of its own, whether there are any at all that ran out: these may have to be ended first.
 _HELD = """
-    SELECT l.id FROM validate_lease l JOIN annotate_example e ON e.id = l.example_id
+    SELECT l.id, l.example_id, l.created_at
+    FROM validate_lease l JOIN annotate_example e ON e.id = l.example_id
         LEFT JOIN validate_queueitem q ON q.example_id = l.example_id
     WHERE l.validator_id = %(validator)s AND e.task_id = %(task)s
         AND l.ended_at IS NULL AND l.expires_at > %(now)s
         AND (NOT q.withdrawn OR l.gold AND e.hidden_at IS NULL AND e.retracted_at IS NULL)
-    ORDER BY l.created_at
-"""
-
-_SHARES = """
-    SELECT s.author_id, s.votes,
-        (SELECT SUM(o.votes) FROM validate_authorshare o
-            WHERE o.task_id = %(task)s AND o.author_id = s.author_id),
-        (SELECT COUNT(*) FROM validate_reliability r
-            WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL
-                AND r.answered_at >= %(since)s)
-    FROM validate_authorshare s
-    WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND s.votes >= %(least)s
+    UNION ALL
+    SELECT NULL, NULL, NULL
+    WHERE EXISTS (
+        SELECT 1 FROM validate_lease l WHERE l.ended_at IS NULL AND l.expires_at <= %(now)s)
+    ORDER BY 3
 """
 
 _ADD_TO_SHARE = """
@@ -109,19 +131,23 @@ _TAKE_FROM_SHARE = """
 
 
 def free_item(
-    task_id: int, validator_id: int, *, not_by: Sequence[int], skip_locked: bool = False
+    task_id: int, validator_id: int, *, cap: float, skip_locked: bool = False
 ) -> int | None:
     """The example that this person is asked about next, its queue entry locked; None: none is free.
 
-    Claimed foolings first, then what is nearest to a verdict, then the oldest. Examples by the
-    authors `not_by` are left out; with `skip_locked` those that somebody else has locked, too.
+    Claimed foolings first, then what is nearest to a verdict, then the oldest. An author of whose
+    votes this person has given the share `cap` is left out, from 20 votes on; people known from a
+    log, or who stayed away for a week, are not among those who share. With `skip_locked` what
+    somebody else has locked is left out, too.
     """
-    capped = ", ".join(str(int(author)) for author in not_by)
-    sql = _FREE.format(
-        capped=f"AND q.author_id NOT IN ({capped})" if capped else "",
-        lock=_lock(skip_locked=skip_locked),
+    row = _first(
+        _FREE.format(lock=_lock(skip_locked=skip_locked)),
+        task=task_id,
+        validator=validator_id,
+        cap=cap,
+        least=int(cap * CAP_FROM_VOTES),
+        since=adapted(timezone.now() - VALIDATES_WITHIN),
     )
-    row = _first(sql, task=task_id, validator=validator_id)
     return None if row is None else int(row[0])
 
 
@@ -138,18 +164,12 @@ def counts(task_id: int, validator_id: int, *, midnight: datetime) -> Counts:
     return Counts(*row)
 
 
-def held(task_id: int, validator_id: int, *, now: datetime) -> list[UUID]:
-    """The ids of the leases that this person holds in the task, oldest first."""
+def held(task_id: int, validator_id: int, *, now: datetime) -> tuple[list[Held], bool]:
+    """The leases that this person holds in the task, oldest first, and whether any lease of
+    anybody's, in whatever task, has run out and was not ended."""
     rows = _rows(_HELD, task=task_id, validator=validator_id, now=adapted(now))
-    return [id if isinstance(id, UUID) else UUID(id) for (id,) in rows]
-
-
-def shares(
-    task_id: int, validator_id: int, *, least: int, since: datetime
-) -> list[tuple[int, int, int, int]]:
-    """Authors on whose examples this person gave `least` votes or more: (author, these votes, all
-    votes on the author's examples, how many people answered in the task `since` then)."""
-    return _rows(_SHARES, task=task_id, validator=validator_id, least=least, since=adapted(since))
+    leases = [Held(id if isinstance(id, UUID) else UUID(id), one) for id, one, _ in rows if id]
+    return leases, len(leases) < len(rows)
 
 
 def count_share(

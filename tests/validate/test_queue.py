@@ -24,7 +24,7 @@ from validate.logs import import_log
 from validate.models import AuthorShare, Lease, QueueItem, Reliability, Vote
 from validate.queries import reciprocal_pairs
 
-QUERIES = {"next": 10, "vote": 14, "settling vote": 21}
+QUERIES = {"next": 8, "vote": 14, "settling vote": 21}
 
 
 def test_two_agreeing_validators_verify(
