@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from io import BytesIO
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.handlers.asgi import ASGIHandler
-from django.http import HttpRequest
+from django.core import signals
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import set_script_prefix
 
 from accounts.bridge import one_thread
 from dadc_server.probes import PROBES
@@ -22,7 +27,8 @@ class Handler(ASGIHandler):
     """Django's, but for its threads and for probes.
 
     A request is lent a thread, with its database connection, from when its body is here until its
-    answer is made: who sends or reads slowly holds none.
+    answer is made, and is handled there in one go: who sends or reads slowly holds none. Django's
+    own goes to the thread and back for each of its steps, which costs more than some answers.
 
     Probes come over plain HTTP and by a number, `http://10.0.0.5:8000/readyz`, past the proxy: no
     check of host names may refuse them, and none may send them to https. Nothing in their answers
@@ -34,62 +40,81 @@ class Handler(ASGIHandler):
         if path in PROBES:
             await super().handle(scope, receive, send)
             return
-        received = _Received(receive)
-        if not await received.all():
+        try:
+            body = await _body(receive)
+        except RequestAborted:
+            return
+        if body is None:
             await _refuse(path, send)
             return
-        answer = _Answer(send)
         async with one_thread():
-            await super().handle(scope, received.again, answer.keep)
-        await answer.send()
+            response = await sync_to_async(self._respond)(scope, body)
+            if response.streaming:  # its parts are made one by one, on the same thread
+                last = _Held(send)
+                await self._stream(response, receive, last.keep)
+        if response.streaming:
+            await last.send()
+        else:
+            await self.send_response(response, send)
+
+    def _respond(self, scope: dict[str, Any], body: bytes) -> HttpResponseBase:
+        """Answer on a thread of the database's, as Django's WSGI handler does."""
+        set_script_prefix(get_script_prefix(scope))
+        signals.request_started.send(sender=self.__class__, scope=scope)
+        response: Any
+        request, response = self.create_request(scope, BytesIO(body))
+        if request is not None:
+            response = self.get_response(request)
+            match = getattr(request, "resolver_match", None)
+            scope["route"] = match.route if match else None
+        response._handler_class = self.__class__
+        if isinstance(response, FileResponse):
+            response.block_size = self.chunk_size
+        if not response.streaming:
+            response.close()
+        return cast(HttpResponseBase, response)
+
+    async def _stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
+        """Send a long answer while it is made, for as long as somebody is there to read it."""
+        sending = asyncio.create_task(self.send_response(response, send))
+        reading = asyncio.create_task(self.listen_for_disconnect(receive))
+        try:
+            await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (reading, sending):
+                task.cancel()
+            ended = await asyncio.gather(sending, reading, return_exceptions=True)
+            await sync_to_async(response.close)()
+        if isinstance(ended[0], Exception):
+            raise ended[0]
 
     def load_middleware(self, is_async: bool = False) -> None:
-        """Join the middleware as for WSGI: the thread that a request has been lent runs it all.
-
-        As for ASGI each of them would hop to the thread and back, twice.
-        """
+        """Join the middleware as for WSGI: the thread that a request has been lent runs it all."""
         super().load_middleware(is_async=False)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        if probe := PROBES.get(request.path_info):
-            return await probe(request)
-        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
+        return await PROBES[request.path_info](request)
 
 
-class _Received:
-    """A request's body, to be received once more, in one piece."""
+async def _body(receive: Any) -> bytes | None:
+    """A request's body, None when it is larger than any view takes; RequestAborted.
 
-    def __init__(self, receive: Any) -> None:
-        self._receive = receive
-        self._messages: list[dict[str, Any]] = []
-
-    async def all(self) -> bool:
-        """Wait for the whole body; False when it is larger than any view takes.
-
-        Django would write the rest to the disk, however much it is, before a view sees any of it.
-        """
-        body = bytearray()  # not a list of its pieces: each may be a byte
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._messages = [message]
-                return True
-            body += message.get("body", b"")
-            if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-                return False
-            if not message.get("more_body", False):
-                self._messages = [{"type": "http.request", "body": bytes(body)}]
-                return True
-
-    async def again(self) -> dict[str, Any]:
-        if self._messages:
-            return self._messages.pop()
-        message: dict[str, Any] = await self._receive()
-        return message
+    Django would write the rest to the disk, however much it is, before a view sees any of it.
+    """
+    body = bytearray()  # not a list of its pieces: each may be a byte
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        body += message.get("body", b"")
+        if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
-class _Answer:
-    """What is to be sent once the thread is given back; of a long stream only its beginning."""
+class _Held:
+    """What of a stream is to be sent once the thread is given back: all but a long beginning."""
 
     def __init__(self, send: Any) -> None:
         self._send = send

@@ -61,16 +61,18 @@ def _note(scope: dict[str, Any], status: int, seconds: float) -> None:
     log.info(
         "request" if scope["type"] == "http" else "socket",
         method=scope.get("method"),
-        route=_route(path),
+        route=_route(scope, path),
         status=status,
         ms=round(seconds * 1000, 1),
     )
 
 
-def _route(path: str) -> str:
+def _route(scope: dict[str, Any], path: str) -> str:
     """The pattern of an address, never the address: it may hold the key of a new password."""
     if path.startswith("/ws/"):
         return "ws"
+    if route := scope.get("route"):  # the handler had to find it
+        return str(route)
     try:
         return resolve(path).route
     except Resolver404:
