@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from ml.canvas_png import gray_levels
+from ml.images import STORED_SIDE
 from tests.browser.conftest import PHONE, Visits
 from tests.browser.drawing import (
     TASK,
@@ -61,6 +66,23 @@ def test_a_new_person_signs_up_draws_and_fools_the_model(visit: Visits) -> None:
     page.get_by_role("link", name="My work").first.click()
     expect(page.locator(".work__item")).to_have_count(1)
     expect(page.locator(".work__item")).to_contain_text("The open top.")
+
+
+def test_what_the_page_sends_is_read_the_quick_way(visit: Visits) -> None:
+    """A Chromium that wrote its PNGs in another form would double what a stroke costs."""
+    sent: list[str | bytes] = []
+    page = visit("anna")
+    page.on(
+        "websocket", lambda socket: socket.on("framesent", lambda payload: sent.append(payload))
+    )
+    open_task(page)
+    draw_strokes(page, *four())
+    reading(page)
+    png = base64.b64decode(json.loads(sent[-1])["input"]["png"])
+    levels = gray_levels(png, STORED_SIDE)
+    assert levels is not None
+    with Image.open(BytesIO(png)) as image:
+        np.testing.assert_array_equal(levels, np.asarray(image.convert("L")))
 
 
 def test_what_the_model_read_right_can_be_bent_further(visit: Visits) -> None:
