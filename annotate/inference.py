@@ -62,7 +62,7 @@ class LiveModel:
         """
         assert prepared.array is not None
         if (row := _cache.get(self.sha256, prepared.key)) is not None:
-            return self._answer(row)
+            return self._answers([row])[0]
         asked = self._ask(prepared.array)
         loop = self._loop
         if loop is None or not loop.is_running():
@@ -113,14 +113,22 @@ class LiveModel:
             for index, row in zip(missing, rows, strict=True):
                 _cache.put(self.sha256, keys[index], row)
                 known[index] = row
-        return [self._answer(row) for row in known if row is not None]
+        return self._answers([row for row in known if row is not None])
 
-    def _answer(self, row: NDArray[np.float32]) -> Answer:
-        labels = self.backend.labels
-        return Answer(
-            label=labels[int(row.argmax())],
-            probabilities={label: round(float(p), 6) for label, p in zip(labels, row, strict=True)},
-        )
+    def _answers(self, rows: Sequence[NDArray[np.float32]]) -> list[Answer]:
+        """Rounded together, which takes an eighth of the time: to the same digits as `round`.
+
+        The product of a float32 and a million is exact in 64 bits, and so is its half way.
+        """
+        if not rows:
+            return []
+        labels, table = self.backend.labels, np.stack(rows)
+        rounded = np.rint(table.astype(np.float64) * 1e6) / 1e6
+        best = table.argmax(axis=1).tolist()
+        return [
+            Answer(labels[index], dict(zip(labels, probabilities, strict=True)))
+            for index, probabilities in zip(best, rounded.tolist(), strict=True)
+        ]
 
 
 class TooBusy(Refused):
