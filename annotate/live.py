@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -40,19 +40,20 @@ _known: dict[int, _Known] = {}
 
 
 async def target_of(task_id: int) -> Target | None:
-    """The open target of a task, at most two seconds old; None when no round is open.
+    """The open target of a task, about two seconds old at most; None when no round is open.
 
     While the database is away it is the last one known: the model can answer without it.
     """
     known = _known.get(task_id)
     if known is None:
-        known = await _read(task_id)
-    elif time.monotonic() - known.read_at > MAX_AGE:
+        return (await _read(task_id)).target
+    if (now := time.monotonic()) - known.read_at > MAX_AGE:
+        # A hundred pages find it old at once: one looks, the others go on with what is known.
+        _known[task_id] = replace(known, read_at=now)
         try:
             known = await _read(task_id)
         except DatabaseError as error:
             log.warning("round_not_read", error=type(error).__name__)
-            known = _known[task_id] = _Known(known.target, time.monotonic())
     return known.target
 
 

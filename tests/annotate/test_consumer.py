@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -284,6 +285,26 @@ async def test_open_pages_learn_of_a_round_that_another_process_opened(
             elsewhere.setattr(rounds, "after_commit", lambda _: None)
             await sync_to_async(promote)()
         assert (await opened.receive("round_changed"))["round"] == 2
+
+
+async def test_of_many_pages_one_looks_which_round_is_open(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = await live.target_of(task.pk)
+    asked = 0
+    look = live._read
+
+    async def counted(task_id: int) -> Any:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.01)
+        return await look(task_id)
+
+    monkeypatch.setattr(live, "_read", counted)
+    live._known[task.pk] = replace(live._known[task.pk], read_at=0.0)
+    targets = await asyncio.gather(*(live.target_of(task.pk) for _ in range(20)))
+    assert asked == 1
+    assert {target.round.pk for target in targets} == {known.round.pk}
 
 
 async def test_a_page_that_a_mistake_ended_is_not_kept(
