@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache, partial
 from weakref import WeakValueDictionary
@@ -92,8 +92,7 @@ class Passage:
                 for purse in self._purses:
                     purse.tokens -= 1
                 return 0.0
-            # Both at once: while one waited for the second, others would spend its first.
-            if wait := max(await asyncio.gather(*map(_filling.fill, empty))):
+            if wait := await _fill(empty):
                 return wait
         return _WON_BY_OTHERS
 
@@ -204,6 +203,16 @@ class Filling:
 
 _purses: WeakValueDictionary[str, Purse] = WeakValueDictionary()
 _filling = Filling()
+
+
+async def _fill(empty: Sequence[Purse]) -> float:
+    """Seconds until each of them has a token; 0 when they have got some."""
+    if (
+        len(empty) == 1
+    ):  # nine times in ten: a task for it would cost as much as a prediction's limits
+        return await _filling.fill(empty[0])
+    # All at once: while one waited for the second, others would spend its first.
+    return max(await asyncio.gather(*map(_filling.fill, empty)))
 
 
 def _purse(want: Want) -> Purse:
