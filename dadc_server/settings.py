@@ -163,7 +163,7 @@ TEMPLATES = [
 if env("DATABASE_URL", default=""):
     DATABASES = {"default": env.db("DATABASE_URL")}
     # Connections belong to the bounded pool of threads (accounts/bridge.py) and live with it; a
-    # dead one is noticed before it is used again.
+    # dead one is noticed before it is used again after a rest.
     DATABASES["default"]["CONN_MAX_AGE"] = 600
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # A host that is gone answers nothing: connections end within a minute, new ones in seconds.
