@@ -154,3 +154,16 @@ def test_what_is_empty_stays_empty(task: Task, annotator: User) -> None:
     example.settled_at = timezone.now()
     compiled.update(example, "final_label", "status", "settled_at")
     assert Example.objects.filter(final_label__isnull=True, status="flagged").exists()
+
+
+def test_a_value_of_another_type_is_brought_into_the_fields_form(
+    task: Task, annotator: User
+) -> None:
+    example = cast.submission(task, annotator)
+    example.probes, example.seconds, example.fooled = "3", 2, 1  # type: ignore[assignment]
+    example.label, example.author_id = 7, str(annotator.pk)  # type: ignore[assignment]
+    compiled.update(example, "probes", "seconds", "fooled", "label", "author")
+
+    example = Example.objects.get()
+    assert (example.probes, example.seconds, example.fooled) == (3, 2.0, True)
+    assert (example.label, example.author) == (7, annotator)
