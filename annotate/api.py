@@ -197,7 +197,7 @@ class Submissions(APIView):
         door = "sandbox-submit" if participant.sandbox else "submit"
         pass_door(door, request, participant.key)
         body = checked(SubmissionRequest, request)
-        example, new = services.submit(participant=participant, task_id=task.pk, **body)
+        example, new, _ = services.submit(participant=participant, task_id=task.pk, **body)
         return Response(
             example_body(example), status=status.HTTP_201_CREATED if new else status.HTTP_200_OK
         )

@@ -28,7 +28,7 @@ from accounts.services import guest_session
 from annotate import live, protocol, services
 from annotate.body import answer_body, example_body
 from annotate.errors import Refused
-from annotate.inference import TooBusy, already_open, live_model
+from annotate.inference import TooBusy, already_open, answer_threads_here, live_model
 from annotate.models import Example, Task
 from annotate.queries import Participant, Target, participant_key, progress_of, visible_task
 
@@ -64,6 +64,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 live.page_closed(self.task, self)
 
     async def connect(self) -> None:
+        answer_threads_here()
         self._waiting: protocol.Predict | None = None
         self._predictor: asyncio.Task[None] | None = None
         self._submissions: set[asyncio.Task[None]] = set()
@@ -211,7 +212,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         door = "sandbox-submit" if participant.sandbox else "submit"
         if wait := wait_for(door, person=participant.key, address=self._address):
             raise TooBusy(int(wait * 1000) + 1)
-        example, _ = services.submit(
+        done = services.submit(
             participant=participant,
             task_id=task_id,
             client_id=frame.client_id,
@@ -223,7 +224,9 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             seconds=seconds,
             target=target,
         )
-        return example, progress_of(participant, task_id)
+        if done.progress is None:
+            return done.example, progress_of(participant, task_id)
+        return done.example, done.progress._asdict()
 
     def _participant(self) -> Participant:
         """Who submits; whether the account is still in good standing is asked under its lock."""

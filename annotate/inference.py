@@ -47,9 +47,6 @@ class LiveModel:
         self.backend = backend
         self.sha256 = sha256
         self._queue_depth = QUEUE_DEPTH.labels(sha256[:8])
-        # Where predictions are asked for: another thread's go there too, rather than to a loop that
-        # is made for one of them.
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._breaker: Breaker[object, Answer] = Breaker(
             self._answer_batch, hang_after=DEADLINE, name=sha256[:8]
         )
@@ -64,7 +61,7 @@ class LiveModel:
         if (row := _cache.get(self.sha256, prepared.key)) is not None:
             return self._answers([row])[0]
         asked = self._ask(prepared.array)
-        loop = self._loop
+        loop = _home
         if loop is None or not loop.is_running():
             return asyncio.run(asked)
         # Longer than its own deadline: only a loop that ended meanwhile never answers.
@@ -76,7 +73,6 @@ class LiveModel:
         Refused with code "busy" (and `retry_ms`) when too many wait, "late" past the deadline,
         "model_unavailable" (and `retry_ms`) at once while the model hangs.
         """
-        self._loop = asyncio.get_running_loop()
         return await self._ask(input)
 
     async def _ask(self, input: object) -> Answer:
@@ -156,6 +152,16 @@ log = structlog.get_logger(__name__)
 _cache = PredictionCache(CACHED_PREDICTIONS)
 _opening = threading.Lock()
 _open: dict[str, LiveModel] = {}
+_home: asyncio.AbstractEventLoop | None = None
+
+
+def answer_threads_here() -> None:
+    """Let what other threads ask join the batches of this event loop.
+
+    A loop made for one answer costs more than the answer.
+    """
+    global _home
+    _home = asyncio.get_running_loop()
 
 
 def live_model(model: ModelVersion) -> LiveModel:

@@ -99,5 +99,4 @@ def progress_of(participant: Participant, task_id: int) -> dict[str, Any]:
 
     One query.
     """
-    counted = statements.progress(**participant.ids, task_id=task_id)
-    return dict(zip(("tries", "fooled", "verified", "streak"), counted, strict=True))
+    return statements.progress(**participant.ids, task_id=task_id)._asdict()

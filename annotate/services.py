@@ -6,7 +6,7 @@ import copy
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError
 from django.db.models import QuerySet
@@ -23,11 +23,20 @@ from annotate.config import TaskFile
 from annotate.errors import Conflict, Refused
 from annotate.inputs import prepare, text_key
 from annotate.labels import check_label
-from annotate.models import Context, Example, Round
+from annotate.models import Context, Example
 from annotate.queries import Participant, Target, kept_config, open_target
 from annotate.signals import example_arrives, example_changed, example_submitted
+from annotate.statements import Progress
 
 MAX_EXPLANATION = 2_000
+
+
+class Submitted(NamedTuple):
+    """An example, whether it is new, and then how its author does in the task with it."""
+
+    example: Example
+    is_new: bool
+    progress: Progress | None = None
 
 
 @SUBMIT_SECONDS.time()
@@ -43,8 +52,8 @@ def submit(
     probes: int = 0,
     seconds: float | None = None,
     target: Target | None = None,
-) -> tuple[Example, bool]:
-    """Let the target model answer, compare, insert the example; returns it and whether it is new.
+) -> Submitted:
+    """Let the target model answer, compare, and insert the example.
 
     The same client id with the same body returns the example of the first time, whatever became of
     the round since; with another body it raises Conflict. Refused (with a code and a sentence) when
@@ -54,7 +63,7 @@ def submit(
     if participant.user is not None:
         _require_standing(participant.user)
     try:
-        example = _submit_new(
+        return _submit_new(
             participant=participant,
             target=target or open_target(task_id),
             client_id=client_id,
@@ -67,9 +76,8 @@ def submit(
         # Nearly all are new, so only now: a constraint keeps one client id from two examples.
         sent = _Sent(participant, task_id, client_id, input, label, context)
         if earlier := sent.earlier():
-            return earlier, False
+            return Submitted(earlier, is_new=False)
         raise
-    return example, True
 
 
 def _submit_new(
@@ -81,7 +89,7 @@ def _submit_new(
     label: Any,
     context: object,
     remarks: dict[str, Any],
-) -> Example:
+) -> Submitted:
     if target is None:
         raise Refused("no_open_round", "No round of this task is open right now.", status=409)
     file = target.config.file
@@ -114,8 +122,8 @@ def _submit_new(
         **remarks,
     )
     with durable():
-        _insert(example, participant=participant, context=context)
-    return example
+        came = _insert(example, participant=participant, context=context)
+    return Submitted(example, is_new=True, progress=came.after(fooled=example.fooled))
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,11 @@ def _context_key(context: object) -> str | None:
 
 def _require_standing(user: User) -> None:
     if user.banned_at is not None:
-        raise Refused("banned", "This account may not submit any more.", status=403)
+        raise _banned()
+
+
+def _banned() -> Refused:
+    return Refused("banned", "This account may not submit any more.", status=403)
 
 
 def require_sandbox(file: TaskFile) -> None:
@@ -167,10 +179,13 @@ def require_sandbox(file: TaskFile) -> None:
         raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
 
 
-def _insert(example: Example, *, participant: Participant, context: object) -> None:
-    example.author = participant.user and _lock_author(participant.user)
+def _insert(example: Example, *, participant: Participant, context: object) -> Progress:
+    """Insert it where it still may be; returns how its author did before."""
+    _lock_standing(participant.user, example.round_id)
+    example.author = participant.user
     came = statements.before(
         **participant.ids,
+        task_id=example.task_id,
         round_id=example.round_id,
         content=(example.input_hash, example.label, example.client_id),
     )
@@ -181,25 +196,24 @@ def _insert(example: Example, *, participant: Participant, context: object) -> N
     example.context = context_of(example.task_id, context) if context is not None else None
     example.tries = came.tries
     insert(example)
-    # Inserting took a key-share lock on the round, which closing it must wait for (open_round locks
-    # the row FOR UPDATE): what is read now stays true until the commit.
-    if not Round.objects.filter(pk=example.round_id, status=Round.Status.OPEN).exists():
-        raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")
     announce(example, actor=participant.user, verb="submitted")
+    return came.progress
 
 
-def _lock_author(user: User) -> User:
-    """Take a person's submissions one by one; Refused when a ban or the account's end came first.
+def _lock_standing(user: User | None, round_id: int) -> None:
+    """Take a person's submissions one by one, into a round that stays open until the commit.
 
-    Two of the same drawing at once would both find none before them, and one that overtakes a ban
-    would stay in the queue.
+    Refused when a ban, the account's end or the round's came first. Two of the same drawing at once
+    would both find none before them; one that overtakes a ban would stay in the queue; and closing
+    a round waits for this lock (open_next_round locks the row FOR UPDATE).
     """
-    people = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True)
-    locked = people.only("banned_at").first()
-    if locked is None:
+    found = statements.lock_author_and_round(author=user.pk if user else None, round_id=round_id)
+    if found.banned is None:
         raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
-    _require_standing(locked)
-    return locked
+    if found.banned:
+        raise _banned()
+    if not found.open:
+        raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")
 
 
 def tries_at_next(examples: QuerySet[Example]) -> int:

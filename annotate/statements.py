@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -17,62 +17,133 @@ from accounts.models import WorkSession
 _BY_AUTHOR = "e.author_id = %(person)s"
 _BY_GUEST = "e.session_id = %(person)s AND e.author_id IS NULL"
 
-# The last one of a round, and those that are still there with the same content.
-_BEFORE = """
-    SELECT e.fooled, e.tries, e.input_hash, e.retracted_at, e.client_id, e.label
-    FROM annotate_example e
-    WHERE {whose} AND e.round_id = %(round)s AND (
-        e.id = (SELECT MAX(e.id) FROM annotate_example e WHERE {whose} AND e.round_id = %(round)s)
-        OR e.input_hash = %(input_hash)s)
-    ORDER BY e.id DESC
+# KEY SHARE is what inserting an example takes on its round. Taken here, and not only then, it makes
+# one statement of two: what is read of the round stays true until the commit.
+_AUTHOR_AND_ROUND = """
+    SELECT u.banned_at IS NOT NULL, r.status = 'open'
+    FROM accounts_user u CROSS JOIN annotate_round r
+    WHERE u.id = %(person)s AND u.is_active AND r.id = %(round)s {lock}
+"""
+_ROUND = "SELECT FALSE, r.status = 'open' FROM annotate_round r WHERE r.id = %(round)s {lock}"
+
+# One pass over what somebody submitted to a task. MAX(id) written as a query of its own is planned
+# as a walk down the primary key, past everybody's examples, until one of theirs comes.
+_MINE = """
+    WITH mine AS (
+        SELECT e.id, e.round_id, e.fooled, e.tries, e.status, e.input_hash, e.retracted_at,
+            e.client_id, e.label
+        FROM annotate_example e WHERE {whose} AND e.task_id = %(task)s
+    ), counted AS (
+        SELECT COUNT(*) AS tries, COUNT(*) FILTER (WHERE fooled) AS fooled,
+            COUNT(*) FILTER (WHERE fooled AND status = 'verified') AS verified,
+            COALESCE(MAX(id) FILTER (WHERE NOT fooled), 0) AS miss
+        FROM mine
+    )
 """
 
-_PROGRESS = """
-    SELECT COUNT(*), COUNT(*) FILTER (WHERE e.fooled),
-        COUNT(*) FILTER (WHERE e.fooled AND e.status = 'verified'),
-        COUNT(*) FILTER (WHERE e.id > COALESCE((
-            SELECT MAX(e.id) FROM annotate_example e
-            WHERE {whose} AND e.task_id = %(task)s AND NOT e.fooled), 0))
-    FROM annotate_example e WHERE {whose} AND e.task_id = %(task)s
-"""
+# How they do, and then the last one of a round, beside each that is still there with this content.
+_BEFORE = f"""{_MINE}
+    SELECT c.tries, c.fooled, c.verified, (SELECT COUNT(*) FROM mine WHERE id > c.miss),
+        last.fooled, last.tries, same.id, same.client_id, same.label
+    FROM counted c
+        LEFT JOIN mine last
+            ON last.id = (SELECT MAX(id) FROM mine WHERE round_id = %(round)s)
+        LEFT JOIN mine same
+            ON same.round_id = %(round)s AND same.input_hash = %(input_hash)s
+            AND same.retracted_at IS NULL
+"""  # noqa: S608 (nobody's text)
+
+_PROGRESS = f"""{_MINE}
+    SELECT c.tries, c.fooled, c.verified, (SELECT COUNT(*) FROM mine WHERE id > c.miss)
+    FROM counted c
+"""  # noqa: S608
+
+
+class Progress(NamedTuple):
+    """How many somebody submitted to a task, fooled with, had verified, and fooled with since the
+    last miss."""
+
+    tries: int
+    fooled: int
+    verified: int
+    streak: int
+
+    def after(self, *, fooled: bool) -> Progress:
+        """The same with one more submission, which nobody has validated yet."""
+        return Progress(
+            self.tries + 1, self.fooled + fooled, self.verified, self.streak + 1 if fooled else 0
+        )
 
 
 @dataclass(frozen=True)
 class Before:
-    """What a submission follows: the tries that it makes, and whether it repeats another one."""
+    """What a submission follows: the tries that it makes, whether it repeats another one, and how
+    its author does without it."""
 
     tries: int
     repeats: bool
+    progress: Progress
+
+
+class Standing(NamedTuple):
+    """What may have changed since a submission was sent; `banned` is None when the account is
+    closed."""
+
+    banned: bool | None
+    open: bool
+
+
+def lock_author_and_round(*, author: int | None, round_id: int) -> Standing:
+    """Take somebody's submissions one by one and keep the round as it is; locks both.
+
+    Guests are locked nowhere, and nobody bans them.
+    """
+    if author is None:
+        sql = _ROUND.format(lock=_lock("FOR KEY SHARE"))
+    else:
+        sql = _AUTHOR_AND_ROUND.format(lock=_lock("FOR NO KEY UPDATE OF u FOR KEY SHARE OF r"))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"person": author, "round": round_id})
+        row = cursor.fetchone()
+    banned, is_open = row or (None, False)
+    return Standing(None if banned is None else bool(banned), bool(is_open))
+
+
+def _lock(words: str) -> str:
+    return words if connection.features.has_select_for_update else ""  # SQLite has one writer
 
 
 def before(
-    *, author: int | None, guest: UUID | None, round_id: int, content: tuple[str, Any, UUID | None]
+    *,
+    author: int | None,
+    guest: UUID | None,
+    task_id: int,
+    round_id: int,
+    content: tuple[str, Any, UUID | None],
 ) -> Before:
-    """What somebody submitted in a round before `content`: an input's hash, a label, a client id.
+    """What somebody submitted before `content`: an input's hash, a label, a client id.
 
     One with the same client id is that very submission, and no repetition.
     """
     input_hash, label, client_id = content
-    rows = _rows(_BEFORE, author, guest, round=round_id, input_hash=input_hash)
-    last = rows[0] if rows else None
+    rows = _rows(_BEFORE, author, guest, task=task_id, round=round_id, input_hash=input_hash)
+    *progress, last_fooled, last_tries, _, _, _ = rows[0]
     return Before(
-        tries=1 if last is None or last[0] else last[1] + 1,
+        tries=1 if last_tries is None or last_fooled else last_tries + 1,
         repeats=any(
-            hashed == input_hash
-            and retracted_at is None
+            same is not None
             and (sent_as is None or UUID(str(sent_as)) != client_id)
             and json.loads(said) == label
-            for _, _, hashed, retracted_at, sent_as, said in rows
+            for *_, same, sent_as, said in rows
         ),
+        progress=Progress(*progress),
     )
 
 
-def progress(*, author: int | None, guest: UUID | None, task_id: int) -> tuple[int, int, int, int]:
-    """How many somebody submitted to a task, fooled with, had verified, and fooled with since the
-    last miss."""
+def progress(*, author: int | None, guest: UUID | None, task_id: int) -> Progress:
+    """How somebody does in a task; one query."""
     (row,) = _rows(_PROGRESS, author, guest, task=task_id)
-    tries, fooled, verified, streak = row
-    return tries, fooled, verified, streak
+    return Progress(*row)
 
 
 def _rows(statement: str, author: int | None, guest: UUID | None, **values: int | str) -> list[Any]:

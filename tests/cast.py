@@ -92,7 +92,7 @@ def submission(
     input = drawing(seed)
     said = prediction(task, input)
     label = said if not fooled else DIGITS[(int(said) + 1) % 10]
-    example, _ = services.submit(
+    example, _, _ = services.submit(
         participant=Participant(user=author),
         task_id=task.pk,
         **{"client_id": uuid.uuid4(), "input": input, "label": label, **changes},

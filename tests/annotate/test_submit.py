@@ -18,7 +18,8 @@ from validate.models import QueueItem
 
 def submit(task: Task, author: User, **changes: object) -> tuple[Example, bool]:
     values = {"client_id": uuid.uuid4(), "input": cast.drawing(1), "label": "3", **changes}
-    return services.submit(participant=Participant(user=author), task_id=task.pk, **values)
+    done = services.submit(participant=Participant(user=author), task_id=task.pk, **values)
+    return done.example, done.is_new
 
 
 def test_the_server_predicts_compares_and_records(task: Task, annotator: User) -> None:
@@ -120,7 +121,7 @@ def test_no_open_round_says_so(owner: User, annotator: User) -> None:
 def test_guests_count_nowhere(task: Task) -> None:
     guest = Participant(session=guest_session(uuid.uuid4()))
 
-    example, _ = services.submit(
+    example, _, _ = services.submit(
         participant=guest,
         task_id=task.pk,
         client_id=uuid.uuid4(),

@@ -7,6 +7,7 @@ whatever is locked: these need PostgreSQL.
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from contextlib import nullcontext
 from typing import Any
@@ -16,9 +17,12 @@ from django.db import IntegrityError
 from django.db.models import QuerySet
 
 from accounts.models import Event, User
+from accounts.transactions import durable
 from annotate import services as annotation
+from annotate import statements as submissions
 from annotate.errors import Conflict
 from annotate.models import Example, Task
+from annotate.rounds import open_next_round
 from tests import cast
 from tests.races import at_once, meeting, unlocked, without
 from tests.validate.test_races import lease_call, leases_of, submission_of, vote_call
@@ -54,6 +58,35 @@ def test_two_submissions_of_one_client_id(
         outcomes = at_once([call, call])
         assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
         assert Example.objects.count() == (1 if constrained else 2)
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_round_that_closes_during_a_submission(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
+    """Without the lock the example comes into a round that has closed before it."""
+    if not locked:
+        monkeypatch.setattr(submissions, "_lock", lambda _: "")
+    looked, before = threading.Event(), submissions.before
+
+    def before_is_read(**how: Any) -> Any:
+        looked.set()
+        time.sleep(0.3)  # with the lock the round cannot close within it
+        return before(**how)
+
+    monkeypatch.setattr(submissions, "before", before_is_read)
+    model = cast.fixed_model(task, seed=1)
+
+    def close() -> bool:
+        assert looked.wait(10)
+        with durable():
+            open_next_round(task=task, models=[model])
+        return Example.objects.exists()  # after the round had closed
+
+    (submitted, _), came_before = at_once([submission_of(task, annotator, 1, uuid.uuid4()), close])
+
+    assert submitted.round.number == 1
+    assert came_before == locked
 
 
 @pytest.mark.usefixtures("no_locks")

@@ -59,13 +59,17 @@ def test_one_client_id_twice_at_once_is_one_example(task: Task, annotator: User)
 def submission_of(
     task: Task, author: User, seed: int, client_id: uuid.UUID
 ) -> Callable[[], tuple[Example, bool]]:
-    return lambda: annotation.submit(
-        participant=Participant(user=author),
-        task_id=task.pk,
-        client_id=client_id,
-        input=cast.drawing(seed),
-        label="3",
-    )
+    def submit() -> tuple[Example, bool]:
+        done = annotation.submit(
+            participant=Participant(user=author),
+            task_id=task.pk,
+            client_id=client_id,
+            input=cast.drawing(seed),
+            label="3",
+        )
+        return done.example, done.is_new
+
+    return submit
 
 
 def test_the_same_drawing_twice_at_once_counts_once(task: Task, annotator: User) -> None:
