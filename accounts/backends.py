@@ -10,7 +10,10 @@ from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from knox import auth as knox
 from rest_framework.exceptions import AuthenticationFailed
 
+from accounts.compiled import Compiled, Given
 from accounts.models import User
+
+_PERSON = Compiled(lambda: User.objects.filter(pk=Given("user")))
 
 
 class PasswordBackend(AuthenticationBackend):
@@ -18,6 +21,10 @@ class PasswordBackend(AuthenticationBackend):
 
     def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:
         return isinstance(user, User) and user.may_sign_in
+
+    def get_user(self, user_id: int) -> User | None:
+        user = _PERSON.first(user=user_id)
+        return user if self.user_can_authenticate(user) else None
 
 
 class TokenAuthentication(knox.TokenAuthentication):

@@ -105,10 +105,10 @@ def _session(name: str, role: str) -> str:
     """The Cookie header of somebody who has signed in, except for the password's half second."""
     from django.conf import settings
     from django.contrib.auth import login
-    from django.contrib.sessions.backends.db import SessionStore
     from django.http import HttpRequest
 
     from accounts.services import create_user
+    from accounts.sessions import SessionStore
 
     request = HttpRequest()
     request.session = SessionStore()

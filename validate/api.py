@@ -47,7 +47,7 @@ class ItemSerializer(serializers.Serializer[Lease]):
     example = serializers.UUIDField(source="example.uid")
     input = serializers.SerializerMethodField()
     context = serializers.SerializerMethodField()  # type: ignore[assignment]
-    choices = LabelSerializer(many=True, source="example.config.file.labels")
+    choices = serializers.SerializerMethodField()
     expires_at = serializers.DateTimeField()
 
     @extend_schema_field(OpenApiTypes.ANY)
@@ -57,6 +57,11 @@ class ItemSerializer(serializers.Serializer[Lease]):
         if isinstance(input, dict):
             return {name: value for name, value in input.items() if name != "answer"}
         return input
+
+    @extend_schema_field(LabelSerializer(many=True))
+    def get_choices(self, lease: Lease) -> list[dict[str, Any]]:
+        """What may be answered: a label is a dict already, and needs no serializer of its own."""
+        return [label.model_dump() for label in lease.example.config.file.labels]
 
     @extend_schema_field(OpenApiTypes.ANY)
     def get_context(self, lease: Lease) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from accounts.compiled import Compiled, Given
 from accounts.models import User
 from accounts.services import record_event
 from accounts.transactions import durable
@@ -41,14 +42,14 @@ def in_qualification(settings: ValidationSettings, row: Reliability) -> bool:
 
 def gold_for(row: Reliability, held: Iterable[Held]) -> Gold | None:
     """Gold to ask this person about: what they left unanswered first, else any they never saw."""
-    if row.gold_pending_id and row.gold_pending_id not in {lease.example_id for lease in held}:
-        again = unseen(row.validator_id, row.task_id).filter(pk=row.gold_pending_id)
-        if gold := again.select_related(*_SHOWN).first():
-            return gold
-    return unseen(row.validator_id, row.task_id).select_related(*_SHOWN).order_by("?").first()
+    ids = {"validator": row.validator_id, "task": row.task_id}
+    left = row.gold_pending_id
+    if left in {None, *(lease.example_id for lease in held)}:
+        return _ANY.first(**ids)
+    return _AGAIN.first(**ids, gold=left) or _ANY.first(**ids)
 
 
-def unseen(validator_id: int, task_id: int) -> QuerySet[Gold]:
+def unseen(validator_id: int | Given, task_id: int | Given) -> QuerySet[Gold]:
     """The task's gold that is not this person's own, and that they neither answered nor skipped.
 
     An owner has tens to thousands of these: drawing one reads them all.
@@ -73,6 +74,14 @@ def credit_of(gold: Gold, label: object, accuses: bool) -> float | None:
     if label is None:
         return 0.0 if accuses else None
     return float(same_answer(label, gold.answer))
+
+
+def _unseen() -> QuerySet[Gold]:
+    return unseen(Given("validator"), Given("task")).select_related(*_SHOWN)
+
+
+_AGAIN = Compiled(lambda: _unseen().filter(pk=Given("gold")))
+_ANY = Compiled(lambda: _unseen().order_by("?")[:1])
 
 
 # --- owners ---------------------------------------------------------------------------------------

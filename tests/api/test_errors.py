@@ -185,7 +185,7 @@ def test_while_the_database_is_away_everybody_is_told_in_their_way(
 ) -> None:
     """Also when it fails before the view: here while the session is read."""
     client.force_login(annotator)
-    monkeypatch.setattr("django.contrib.sessions.backends.db.SessionStore.load", away)
+    monkeypatch.setattr("accounts.sessions.SessionStore.load", away)
     client.raise_request_exception = False
 
     response = client.get(path)
