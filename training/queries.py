@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from accounts.compiled import Compiled, Given
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Target
 from training.config import RetrainingSettings
@@ -32,9 +33,14 @@ def waiting_foolings(task_id: int) -> QuerySet[Example]:
     return verified_foolings(task_id).filter(~Exists(used))
 
 
+_ACTIVE = Compiled(
+    lambda: TrainingRun.objects.filter(task=Given("task"), status__in=TrainingRun.ACTIVE)
+)
+
+
 def active_run(task_id: int) -> TrainingRun | None:
     """The run that waits for a worker or is being carried out; there is at most one."""
-    return TrainingRun.objects.filter(task_id=task_id, status__in=TrainingRun.ACTIVE).first()
+    return _ACTIVE.first(task=task_id)
 
 
 def trainable_model(target: Target | None) -> ModelVersion | None:

@@ -53,10 +53,10 @@ def start_if_due(task: Task) -> TrainingRun | None:
     Two transactions may find it due at once: the database keeps one run, and the other finds none
     to start. Two that each see one fooling too few are caught up with by `start_all_due`.
     """
-    if task.input_kind != "image" or task.config is None or active_run(task.pk) is not None:
+    if task.input_kind != "image" or task.config is None:
         return None
     settings = settings_of(task)
-    if settings.trigger is None:
+    if settings.trigger is None or active_run(task.pk) is not None:
         return None
     if waiting_foolings(task.pk)[: settings.trigger].count() < settings.trigger:
         return None
