@@ -41,6 +41,8 @@ from django.db.models.query import (
 )
 from django.db.models.sql import UpdateQuery
 
+from accounts.prepared import execute
+
 Row = TypeVar("Row")
 
 
@@ -74,7 +76,7 @@ class Compiled(Generic[Row]):
         if plan.locks and connection.get_autocommit():
             raise transaction.TransactionManagementError("A lock needs a transaction to live in.")
         with connection.cursor() as cursor:
-            cursor.execute(plan.sql, _values(plan.params, given))
+            execute(cursor, plan.sql, _values(plan.params, given))
             rows = cursor.fetchall()
         return [plan.read(row) for row in rows]
 
@@ -106,7 +108,7 @@ class CompiledUpdate:
             self._plans[connection.vendor] = plan
         sql, params = plan
         with connection.cursor() as cursor:
-            cursor.execute(sql, _values(params, given))
+            execute(cursor, sql, _values(params, given))
             return int(cursor.rowcount)
 
 
@@ -117,7 +119,7 @@ def insert(row: Model) -> None:
     """
     sql, names = _insertion(type(row), row.pk is not None)
     with connection.cursor() as cursor:
-        cursor.execute(sql, _stored(row, names, add=True))
+        execute(cursor, sql, _stored(row, names, add=True))
         if row.pk is None:
             (row.pk,) = cursor.fetchone()
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
@@ -127,7 +129,7 @@ def update(row: Model, *names: str) -> None:
     """Write these fields of a row that is there, as `save(update_fields=…)` would."""
     sql, pk = _update(type(row), names)
     with connection.cursor() as cursor:
-        cursor.execute(sql, _stored(row, (*names, pk), add=False))
+        execute(cursor, sql, _stored(row, (*names, pk), add=False))
 
 
 def update_all(rows: Sequence[Model], *names: str) -> None:
@@ -139,7 +141,7 @@ def update_all(rows: Sequence[Model], *names: str) -> None:
         sql, all_names = _update_all(type(rows[0]), names, len(rows))
         values = [value for row in rows for value in _stored(row, all_names, add=False)]
         with connection.cursor() as cursor:
-            cursor.execute(sql, values)
+            execute(cursor, sql, values)
 
 
 def delete(row: Model) -> None:
@@ -147,7 +149,7 @@ def delete(row: Model) -> None:
     table, key = _quoted(row._meta.db_table), row._meta.pk
     sql = f"DELETE FROM {table} WHERE {_quoted(key.column)} = %s"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, _stored(row, [key.name], add=False))
+        execute(cursor, sql, _stored(row, [key.name], add=False))
 
 
 # --- how ------------------------------------------------------------------------------------------

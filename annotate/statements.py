@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from accounts.models import WorkSession
+from accounts.prepared import execute
 
 _BY_AUTHOR = "e.author_id = %(person)s"
 _BY_GUEST = "e.session_id = %(person)s AND e.author_id IS NULL"
@@ -103,7 +104,7 @@ def lock_author_and_round(*, author: int | None, round_id: int) -> Standing:
     else:
         sql = _AUTHOR_AND_ROUND.format(lock=_lock("FOR NO KEY UPDATE OF u FOR KEY SHARE OF r"))
     with connection.cursor() as cursor:
-        cursor.execute(sql, {"person": author, "round": round_id})
+        execute(cursor, sql, {"person": author, "round": round_id})
         row = cursor.fetchone()
     banned, is_open = row or (None, False)
     return Standing(None if banned is None else bool(banned), bool(is_open))
@@ -150,5 +151,5 @@ def _rows(statement: str, author: int | None, guest: UUID | None, **values: int 
     whose = _BY_GUEST if author is None else _BY_AUTHOR
     person = WorkSession._meta.pk.get_db_prep_value(guest, connection) if author is None else author
     with connection.cursor() as cursor:
-        cursor.execute(statement.format(whose=whose), {"person": person, **values})
+        execute(cursor, statement.format(whose=whose), {"person": person, **values})
         return list(cursor.fetchall())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.db import connection, connections
 
+from accounts import prepared
 from accounts.limits import forget_limits
 from accounts.models import User
 from annotate import inference, live
@@ -74,7 +76,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 
 @pytest.fixture(autouse=True)
-def own_world(settings: Any, tmp_path: Path) -> Iterator[None]:
+def own_world(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Artifacts of this test alone, nothing remembered from the one before."""
     settings.ARTIFACT_DIR = tmp_path / "artifacts"
     settings.ARTIFACT_DIR.mkdir()
@@ -84,6 +86,7 @@ def own_world(settings: Any, tmp_path: Path) -> Iterator[None]:
     }
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.DATABASE_THREADS = 0
+    monkeypatch.setattr(prepared, "RUNS_BEFORE", math.inf)  # what tests read is the SQL itself
     yield
     kept_config.cache_clear()
     inference.forget_models()

@@ -14,6 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.compiled import adapted
+from accounts.prepared import execute
 
 VALIDATES_WITHIN = timedelta(days=7)
 MAX_WAITING = 100  # counting on would cost more than the next item itself (1,000: 2.5 ms)
@@ -179,17 +180,17 @@ def count_share(
     key = {"task": task_id, "author": author_id, "validator": validator_id}
     with connection.cursor() as cursor:
         sql = _ADD_TO_SHARE if votes > 0 else _TAKE_FROM_SHARE
-        cursor.execute(sql, {**key, "votes": votes, "agreed": agreed})
+        execute(cursor, sql, {**key, "votes": votes, "agreed": agreed})
 
 
 def _rows(sql: str, **values: Any) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)
+        execute(cursor, sql, values)
         return cursor.fetchall()
 
 
 def _first(sql: str, **values: Any) -> tuple[Any, ...] | None:
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)
+        execute(cursor, sql, values)
         row: tuple[Any, ...] | None = cursor.fetchone()
         return row

@@ -1,0 +1,99 @@
+"""Statements that PostgreSQL parses and plans once for a connection, not each time they are run.
+
+Of what a vote costs PostgreSQL half is parsing and planning some twenty statements, the same as for
+the vote before. Only statements whose text is one of a few, and that run often, are prepared.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from time import monotonic
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from django.db import connection
+
+# A plan that was made for a nearly empty table reads all of it for every row: nothing is prepared
+# before it was run often enough for its tables to have grown, and plans are made anew.
+RUNS_BEFORE = 300
+PLAN_SECONDS = 60.0
+
+_runs: Counter[str] = Counter()
+_planned: WeakKeyDictionary[Any, dict[str, float]] = WeakKeyDictionary()  # by driver's connection
+
+
+def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
+    """Run a statement that is run again and again, with other values.
+
+    Values by name may stand in any expression, those by place only where a column says their type:
+    compared with it, or written to it.
+
+    Behind a pooler that gives each transaction another session, as Django's setting
+    DISABLE_SERVER_SIDE_CURSORS says, nothing is prepared.
+    """
+    if not _is_worth_it(sql):
+        cursor.execute(sql, values)
+        return
+    if isinstance(values, Mapping):
+        names = _names(sql)
+        given = tuple(values[name] for name in names)
+        statement = _statement(sql, names, tuple(map(_type_of, given)))
+    else:
+        given = tuple(values)
+        statement = _statement(sql, None, ("unknown",) * len(given))
+    planned = _planned.setdefault(connection.connection, {})
+    since, now = planned.get(statement.name), monotonic()
+    if since is None or now - since > PLAN_SECONDS:
+        forget = "" if since is None else f"DEALLOCATE {statement.name}; "
+        cursor.execute(forget + statement.preparation)
+        planned[statement.name] = now
+    cursor.execute(statement.execution, given)
+
+
+def _is_worth_it(sql: str) -> bool:
+    if connection.vendor != "postgresql":
+        return False
+    if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+        return False
+    if _runs[sql] >= RUNS_BEFORE:
+        return True
+    _runs[sql] += 1
+    return False
+
+
+class _Statement(NamedTuple):
+    name: str
+    preparation: str
+    execution: str
+
+
+_number = itertools.count()
+
+
+@cache
+def _statement(sql: str, names: tuple[str, ...] | None, types: tuple[str, ...]) -> _Statement:
+    """A statement under a name of its own, for values of these types."""
+    name = f"dadc_{next(_number)}"
+    places = tuple(f"${place + 1}" for place in range(len(types)))
+    body = sql % (places if names is None else dict(zip(names, places, strict=True)))
+    declared = f" ({', '.join(types)})" if types else ""
+    given = f" ({', '.join(['%s'] * len(types))})" if types else ""
+    return _Statement(name, f"PREPARE {name}{declared} AS {body}", f"EXECUTE {name}{given}")
+
+
+@cache
+def _names(sql: str) -> tuple[str, ...]:
+    """The names of the values that a statement uses."""
+    return tuple(dict.fromkeys(re.findall(r"%\((\w+)\)s", sql)))
+
+
+def _type_of(value: Any) -> str:
+    """The type of a value if it is a number: beside a whole number PostgreSQL would take any other
+    for one, and round it."""
+    if isinstance(value, float):
+        return "double precision"
+    return "bigint" if isinstance(value, int) and not isinstance(value, bool) else "unknown"

@@ -1,0 +1,106 @@
+"""A prepared statement does what it does unprepared; on PostgreSQL, which alone prepares."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts import prepared
+from accounts.models import User
+from annotate.models import Example, Task
+from scoring.models import Tally
+from tests import cast
+from validate import services
+from validate.models import AuthorShare, Reliability
+from validate.queries import progress_of
+from validate.recount import queue_differences
+from validate.standing_recount import repair
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LEAST = 3
+
+
+@pytest.fixture(autouse=True)
+def from_the_third_run(on_postgres: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not on_postgres:
+        pytest.skip("only PostgreSQL prepares")
+    prepared._runs.clear()
+    monkeypatch.setattr(prepared, "RUNS_BEFORE", LEAST)
+
+
+def run(sql: str, values: Any) -> tuple[list[Any], list[str]]:
+    """What a statement returns, and what was sent for it."""
+    with CaptureQueriesContext(connection) as seen, connection.cursor() as cursor:
+        prepared.execute(cursor, sql, values)
+        rows = cursor.fetchall()
+    return rows, [query["sql"].split()[0] for query in seen.captured_queries]
+
+
+def test_it_is_prepared_once_it_has_run_often_enough() -> None:
+    sent = [run("SELECT %s::int + 1", [value]) for value in range(LEAST + 2)]
+
+    assert [rows for rows, _ in sent] == [[(value + 1,)] for value in range(LEAST + 2)]
+    assert [words for _, words in sent[:LEAST]] == [["SELECT"]] * LEAST
+    assert [words for _, words in sent[LEAST:]] == [["PREPARE", "EXECUTE"], ["EXECUTE"]]
+
+
+def test_a_new_connection_knows_none_and_an_old_plan_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sql = "SELECT 'a %%', %(value)s::text, %(value)s::text"
+    for _ in range(LEAST + 1):
+        run(sql, {"value": "x", "not_asked_for": None})
+    connection.close()
+    assert run(sql, {"value": "x"}) == ([("a %", "x", "x")], ["PREPARE", "EXECUTE"])
+    assert run(sql, {"value": "y"}) == ([("a %", "y", "y")], ["EXECUTE"])
+    monkeypatch.setattr(prepared, "PLAN_SECONDS", 0)
+    assert run(sql, {"value": "z"}) == ([("a %", "z", "z")], ["DEALLOCATE", "EXECUTE"])
+
+
+def test_a_share_beside_a_whole_number_is_not_rounded() -> None:
+    for _ in range(LEAST + 1):
+        ((found,),), _ = run("SELECT %(share)s * 10::bigint", {"share": 0.25})
+        assert found == 2.5
+
+
+def test_nothing_is_prepared_behind_a_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    sent = [run("SELECT %s::int - 1", [1]) for _ in range(LEAST + 2)]
+    assert {words[0] for _, words in sent} == {"SELECT"}
+
+
+def test_a_day_of_submissions_and_votes_counts_the_same(owner: User) -> None:
+    """Everything that submits, leases, votes, settles, takes back and undoes, well past LEAST."""
+    task = cast.digits_task(owner, validation={"policy": "two_plus_one", "gold_first": 0.5})
+    authors = [cast.person(f"author{n}") for n in range(2)]
+    people = [cast.person(f"v{n}", "validator") for n in range(3)]
+    examples = [cast.submission(task, authors[seed % 2], seed) for seed in range(16)]
+    for place, example in enumerate(examples[:3]):
+        services.adjudicate(actor=owner, example_id=example.pk, status="open", reason="Look.")
+        if place == 0:
+            services.adjudicate(
+                actor=owner, example_id=example.pk, status="rejected", reason="No digit."
+            )
+    answers = 0
+    for turn in range(12):
+        for person in people:
+            lease = services.next_item(validator=person, task=task)
+            if lease is None:
+                continue
+            said: dict[str, Any] = {"label": lease.example.label}
+            if turn % 5 == 4:
+                said = {"flag": "unsure"}
+            services.vote(validator=person, lease_id=lease.pk, **said)
+            answers += 1
+            assert progress_of(person, task)["votes"] > 0
+    services.set_banned(actor=owner, user=people[0], banned=True, reason="A test.")
+    services.set_banned(actor=owner, user=people[0], banned=False, reason="A test.")
+
+    assert answers > 10 * LEAST
+    assert Example.objects.filter(status="verified").count() > LEAST
+    assert sum(Reliability.objects.values_list("answered", flat=True)) == answers
+    assert sum(Tally.objects.values_list("submitted", flat=True)) == len(examples)
+    assert sum(AuthorShare.objects.values_list("votes", flat=True)) > 0
+    assert not list(queue_differences())
+    assert repair(Task.objects.get(pk=task.pk)).agrees
