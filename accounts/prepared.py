@@ -15,8 +15,6 @@ from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from django.db import connection
-
 # A plan that was made for a nearly empty table reads all of it for every row: nothing is prepared
 # before it was run often enough for its tables to have grown, and plans are made anew.
 RUNS_BEFORE = 300
@@ -35,7 +33,8 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) ->
     Behind a pooler that gives each transaction another session, as Django's setting
     DISABLE_SERVER_SIDE_CURSORS says, nothing is prepared.
     """
-    if not _is_worth_it(sql):
+    database = cursor.db
+    if not _is_worth_it(database, sql):
         cursor.execute(sql, values)
         return
     if isinstance(values, Mapping):
@@ -45,7 +44,7 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) ->
     else:
         given = tuple(values)
         statement = _statement(sql, None, ("unknown",) * len(given))
-    planned = _planned.setdefault(connection.connection, {})
+    planned = _planned.setdefault(database.connection, {})
     since, now = planned.get(statement.name), monotonic()
     if since is None or now - since > PLAN_SECONDS:
         forget = "" if since is None else f"DEALLOCATE {statement.name}; "
@@ -54,10 +53,10 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) ->
     cursor.execute(statement.execution, given)
 
 
-def _is_worth_it(sql: str) -> bool:
-    if connection.vendor != "postgresql":
+def _is_worth_it(database: Any, sql: str) -> bool:
+    if database.vendor != "postgresql":
         return False
-    if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+    if database.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
         return False
     if _runs[sql] >= RUNS_BEFORE:
         return True
