@@ -125,6 +125,25 @@ def insert(row: Model) -> None:
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
+def insert_all(rows: Sequence[Model]) -> None:
+    """The same of rows of one model, all with keys or all without; one statement.
+
+    For a handful, of which there are a few numbers.
+    """
+    if len(rows) == 1:
+        insert(rows[0])
+    elif rows:
+        sql, names = _insertion(type(rows[0]), rows[0].pk is not None, len(rows))
+        values = [value for row in rows for value in _stored(row, names, add=True)]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            if rows[0].pk is None:
+                for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
+                    row.pk = key
+        for row in rows:
+            row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+
+
 def update(row: Model, *names: str) -> None:
     """Write these fields of a row that is there, as `save(update_fields=…)` would."""
     sql, pk = _update(type(row), names)
@@ -265,15 +284,15 @@ def _pointed_to(field: Any) -> Any:
     return field.target_field if type(field) in (ForeignKey, OneToOneField) else field
 
 
-@cache
-def _insertion(model: type[Model], has_key: bool) -> tuple[str, tuple[str, ...]]:
-    """The SQL of an INSERT, and the names of its fields."""
+@lru_cache(maxsize=200)
+def _insertion(model: type[Model], has_key: bool, rows: int = 1) -> tuple[str, tuple[str, ...]]:
+    """The SQL of an INSERT of so many rows, and the names of the fields of each."""
     meta = model._meta
     fields = [field for field in meta.local_concrete_fields if has_key or not field.primary_key]
     columns = ", ".join(_quoted(field.column) for field in fields)
-    places = ", ".join("%s" for _ in fields)
+    places = ", ".join([f"({', '.join('%s' for _ in fields)})"] * rows)
     key = "" if has_key else f" RETURNING {_quoted(meta.pk.column)}"
-    sql = f"INSERT INTO {_quoted(meta.db_table)} ({columns}) VALUES ({places}){key}"  # noqa: S608
+    sql = f"INSERT INTO {_quoted(meta.db_table)} ({columns}) VALUES {places}{key}"  # noqa: S608
     return sql, tuple(field.name for field in fields)
 
 

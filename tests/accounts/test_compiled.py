@@ -167,3 +167,22 @@ def test_a_value_of_another_type_is_brought_into_the_fields_form(
     example = Example.objects.get()
     assert (example.probes, example.seconds, example.fooled) == (3, 2.0, True)
     assert (example.label, example.author) == (7, annotator)
+
+
+def test_several_rows_get_their_own_keys(task: Task, lease: Lease) -> None:
+    compiled.insert_all([])
+    events = [Event(verb=f"tested{n}", object_type="", object_id="") for n in range(5)]
+    for some in (events[:1], events[1:]):
+        assert queries(lambda some=some: compiled.insert_all(some)) == 1  # type: ignore[misc]
+    for event in events:
+        assert not event._state.adding
+        assert Event.objects.get(pk=event.pk).verb == event.verb
+
+    people = [cast.person(f"p{n}") for n in range(3)]
+    leases = [
+        Lease(example=lease.example, validator=person, expires_at=lease.expires_at)
+        for person in people
+    ]
+    keys = [one.pk for one in leases]
+    compiled.insert_all(leases)
+    assert [Lease.objects.get(pk=key).validator for key in keys] == people
