@@ -33,7 +33,21 @@ def record_event(
     data: dict[str, Any] | None = None,
 ) -> Event:
     """Add an Event inside the caller's transaction; `data` must be JSON."""
-    event = Event(
+    event = new_event(actor=actor, verb=verb, subject=subject, scope=scope, data=data)
+    compiled.insert(event)
+    return event
+
+
+def new_event(
+    *,
+    actor: User | None,
+    verb: str,
+    subject: models.Model,
+    scope: str = "",
+    data: dict[str, Any] | None = None,
+) -> Event:
+    """The same, not added yet: several are added with one statement."""
+    return Event(
         actor=actor,
         verb=verb,
         object_type=subject._meta.model_name or "",
@@ -41,8 +55,6 @@ def record_event(
         scope=scope,
         data=data or {},
     )
-    compiled.insert(event)
-    return event
 
 
 def _apply_role(user: User, role: str) -> None:

@@ -142,8 +142,8 @@ class ExampleRecorder:
             tries=tries_at_next(Example.objects.filter(round=round_, author=author)),
             created_at=line.created_at or timezone.now(),
         )
-        insert(example)
-        announce(example, actor=None, verb="imported")
+        insert([example])
+        announce([example], actors=[None], verb="imported")
         return example
 
     def person(self, name: str) -> User:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from accounts import compiled
 from accounts.compiled import Compiled, Given
 from accounts.metrics import SUBMIT_SECONDS
 from accounts.models import User
-from accounts.services import record_event
+from accounts.services import new_event, record_event
 from accounts.transactions import durable
 from annotate import inference, statements
 from annotate.config import TaskFile
@@ -25,8 +26,9 @@ from annotate.inputs import prepare, text_key
 from annotate.labels import check_label
 from annotate.models import Context, Example
 from annotate.queries import Participant, Target, kept_config, open_target
-from annotate.signals import example_arrives, example_changed, example_submitted
+from annotate.signals import example_arrives, example_changed, examples_submitted
 from annotate.statements import Progress
+from annotate.together import Together
 
 MAX_EXPLANATION = 2_000
 
@@ -121,9 +123,63 @@ def _submit_new(
         fooled=file.comparator_rule.fooled(answer.label, label),
         **remarks,
     )
-    with durable():
-        came = _insert(example, participant=participant, context=context)
+    came = _commit(example, participant=participant, context=context)
     return Submitted(example, is_new=True, progress=came.after(fooled=example.fooled))
+
+
+def _commit(example: Example, *, participant: Participant, context: object) -> Progress:
+    """Write it, together with what others send meanwhile; returns how its author did before."""
+    example.author = participant.user
+    # A guest has no row to be locked, and a context may have to be made first.
+    if participant.user is not None and context is None:
+        came = _together.write(example)
+        if came is not None:
+            return came
+    with durable():
+        return _insert(example, participant=participant, context=context)
+
+
+def _insert_several(examples: Sequence[Example]) -> list[Progress | None]:
+    """Write the examples that nothing speaks against, of different authors in one round, at once.
+
+    None for the others: alone each of them is told why, or waits until its author is free.
+    """
+    task_id, round_id = examples[0].task_id, examples[0].round_id
+    try:
+        with durable():
+            authors = [_author(example) for example in examples]
+            free = statements.lock_free_authors_and_round(authors, round_id)
+            came = statements.before_each(
+                task_id=task_id,
+                round_id=round_id,
+                contents={
+                    _author(example): (example.input_hash, example.label, example.client_id)
+                    for example in examples
+                    if _author(example) in free
+                },
+            )
+            new = [
+                one for one in examples if _author(one) in came and not came[_author(one)].repeats
+            ]
+            for example in new:
+                example.tries = came[_author(example)].tries
+            insert(new)
+            announce(new, actors=[example.author for example in new], verb="submitted")
+    except BaseException:
+        for example in examples:  # as if it had not been tried: a key may be another one's by then
+            example.pk, example._state.adding = None, True
+        raise
+    return [came[_author(one)].progress if one.pk is not None else None for one in examples]
+
+
+def _author(example: Example) -> int:
+    assert example.author_id is not None
+    return example.author_id
+
+
+_together: Together[Example, Progress] = Together(
+    _insert_several, alike=lambda example: example.round_id, apart=_author
+)
 
 
 @dataclass(frozen=True)
@@ -182,7 +238,6 @@ def require_sandbox(file: TaskFile) -> None:
 def _insert(example: Example, *, participant: Participant, context: object) -> Progress:
     """Insert it where it still may be; returns how its author did before."""
     _lock_standing(participant.user, example.round_id)
-    example.author = participant.user
     came = statements.before(
         **participant.ids,
         task_id=example.task_id,
@@ -195,8 +250,8 @@ def _insert(example: Example, *, participant: Participant, context: object) -> P
         )
     example.context = context_of(example.task_id, context) if context is not None else None
     example.tries = came.tries
-    insert(example)
-    announce(example, actor=participant.user, verb="submitted")
+    insert([example])
+    announce([example], actors=[participant.user], verb="submitted")
     return came.progress
 
 
@@ -222,23 +277,28 @@ def tries_at_next(examples: QuerySet[Example]) -> int:
     return 1 if last is None or last[0] else last[1] + 1
 
 
-def insert(example: Example) -> None:
-    """Insert a new example, once the apps above have said whether validators are asked about it."""
-    example_arrives.send(sender=Example, example=example)
-    compiled.insert(example)
+def insert(examples: Sequence[Example]) -> None:
+    """Insert new examples, once the apps above have said which of them are to be validated."""
+    for example in examples:
+        example_arrives.send(sender=Example, example=example)
+    compiled.insert_all(examples)
 
 
-def announce(example: Example, *, actor: User | None, verb: str) -> None:
-    """Record an inserted example, and let the apps above queue and count it in this transaction."""
-    record_event(
-        actor=actor,
-        verb=verb,
-        subject=example,
-        scope=example.task.slug,
-        data={"fooled": example.fooled, "sandbox": example.sandbox},
+def announce(examples: Sequence[Example], *, actors: Sequence[User | None], verb: str) -> None:
+    """Record inserted examples, and let the apps above queue and count them in this transaction."""
+    compiled.insert_all(
+        [
+            new_event(
+                actor=actor,
+                verb=verb,
+                subject=example,
+                scope=example.task.slug,
+                data={"fooled": example.fooled, "sandbox": example.sandbox},
+            )
+            for example, actor in zip(examples, actors, strict=True)
+        ]
     )
-    example_submitted.send(sender=Example, example=example)
-    example_changed.send(sender=Example, before=None, example=example)
+    examples_submitted.send(sender=Example, examples=examples)
 
 
 def context_of(task_id: int, data: object, source: str = "") -> Context:

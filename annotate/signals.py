@@ -11,11 +11,10 @@ from django.dispatch import Signal
 # `example.queued`; nothing is written yet.
 example_arrives = Signal()
 
-# example: the Example just inserted.
-example_submitted = Signal()
+# examples: the Examples just inserted, of different authors or of one.
+examples_submitted = Signal()
 
-# before: a copy of the Example from before the change, None when it is new; example: as saved.
-# Sent with the example's row new or locked.
+# before: a copy of the Example from before the change; example: as saved. Sent with its row locked.
 example_changed = Signal()
 
 # task (slug), round (number), model (name): sent after the commit, as a hint for open pages.

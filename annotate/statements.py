@@ -6,6 +6,8 @@ Measured on PostgreSQL: of a submission's CPU a third went into building these t
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,12 +22,17 @@ _BY_GUEST = "e.session_id = %(person)s AND e.author_id IS NULL"
 
 # KEY SHARE is what inserting an example takes on its round. Taken here, and not only then, it makes
 # one statement of two: what is read of the round stays true until the commit.
-_AUTHOR_AND_ROUND = """
+_AUTHORS_AND_ROUND = """
+    SELECT u.banned_at IS NOT NULL, r.status = 'open', u.id
+    FROM accounts_user u CROSS JOIN annotate_round r
+    WHERE u.id IN ({people}) AND u.is_active AND r.id = %s {lock}
+"""
+_ROUND = """
     SELECT u.banned_at IS NOT NULL, r.status = 'open'
     FROM accounts_user u CROSS JOIN annotate_round r
     WHERE u.id = %(person)s AND u.is_active AND r.id = %(round)s {lock}
 """
-_ROUND = "SELECT FALSE, r.status = 'open' FROM annotate_round r WHERE r.id = %(round)s {lock}"
+_ROUND = "SELECT FALSE, r.status = 'open' FROM annotate_round r WHERE r.id = %s {lock}"
 
 # One pass over what somebody submitted to a task. MAX(id) written as a query of its own is planned
 # as a walk down the primary key, past everybody's examples, until one of theirs comes.
@@ -58,6 +65,36 @@ _PROGRESS = f"""{_MINE}
     SELECT c.tries, c.fooled, c.verified, (SELECT COUNT(*) FROM mine WHERE id > c.miss)
     FROM counted c
 """  # noqa: S608
+
+
+# What _BEFORE says, of several authors with an input's hash each.
+_BEFORE_EACH = """
+    WITH sent (author_id, input_hash) AS (VALUES {sent}
+    ), mine AS (
+        SELECT e.author_id, e.id, e.round_id, e.fooled, e.tries, e.status, e.input_hash,
+            e.retracted_at, e.client_id, e.label
+        FROM annotate_example e WHERE e.author_id IN ({people}) AND e.task_id = %s
+    ), counted AS (
+        SELECT author_id, COUNT(*) AS tries, COUNT(*) FILTER (WHERE fooled) AS fooled,
+            COUNT(*) FILTER (WHERE fooled AND status = 'verified') AS verified,
+            COALESCE(MAX(id) FILTER (WHERE NOT fooled), 0) AS miss,
+            MAX(id) FILTER (WHERE round_id = %s) AS last
+        FROM mine GROUP BY author_id
+    ), streak AS (
+        SELECT m.author_id, COUNT(*) AS length
+        FROM counted c JOIN mine m ON m.author_id = c.author_id AND m.id > c.miss
+        GROUP BY m.author_id
+    )
+    SELECT c.author_id, c.tries, c.fooled, c.verified, COALESCE(streak.length, 0),
+        last.fooled, last.tries, same.id, same.client_id, same.label
+    FROM counted c
+        JOIN sent ON sent.author_id = c.author_id
+        LEFT JOIN streak ON streak.author_id = c.author_id
+        LEFT JOIN mine last ON last.id = c.last
+        LEFT JOIN mine same
+            ON same.author_id = c.author_id AND same.input_hash = sent.input_hash
+            AND same.round_id = %s AND same.retracted_at IS NULL
+"""
 
 
 class Progress(NamedTuple):
@@ -99,15 +136,33 @@ def lock_author_and_round(*, author: int | None, round_id: int) -> Standing:
 
     Guests are locked nowhere, and nobody bans them.
     """
-    if author is None:
-        sql = _ROUND.format(lock=_lock("FOR KEY SHARE"))
-    else:
-        sql = _AUTHOR_AND_ROUND.format(lock=_lock("FOR NO KEY UPDATE OF u FOR KEY SHARE OF r"))
     with connection.cursor() as cursor:
-        execute(cursor, sql, {"person": author, "round": round_id})
+        if author is None:
+            execute(cursor, _ROUND.format(lock=_lock("FOR KEY SHARE")), [round_id])
+        else:
+            lock = _lock("FOR NO KEY UPDATE OF u FOR KEY SHARE OF r")
+            sql = _AUTHORS_AND_ROUND.format(people="%s", lock=lock)
+            execute(cursor, sql, [author, round_id])
         row = cursor.fetchone()
-    banned, is_open = row or (None, False)
+    banned, is_open = (None, False) if row is None else row[:2]
     return Standing(None if banned is None else bool(banned), bool(is_open))
+
+
+def lock_free_authors_and_round(authors: Sequence[int], round_id: int) -> set[int]:
+    """Those of these authors who may submit to the round and whom nobody else has locked.
+
+    They and the round are locked then. Waiting for none of several, one cannot be waited for by
+    somebody whom one waits for.
+    """
+    lock = _lock("FOR NO KEY UPDATE OF u SKIP LOCKED FOR KEY SHARE OF r")
+    with connection.cursor() as cursor:
+        sql = _AUTHORS_AND_ROUND.format(people=_places("%s", len(authors)), lock=lock)
+        execute(cursor, sql, [*authors, round_id])
+        return {author for banned, is_open, author in cursor.fetchall() if is_open and not banned}
+
+
+def _places(one: str, number: int) -> str:
+    return ", ".join([one] * number)
 
 
 def _lock(words: str) -> str:
@@ -126,8 +181,12 @@ def before(
 
     One with the same client id is that very submission, and no repetition.
     """
-    input_hash, label, client_id = content
-    rows = _rows(_BEFORE, author, guest, task=task_id, round=round_id, input_hash=input_hash)
+    rows = _rows(_BEFORE, author, guest, task=task_id, round=round_id, input_hash=content[0])
+    return _before(rows, content)
+
+
+def _before(rows: Sequence[Any], content: tuple[str, Any, UUID | None]) -> Before:
+    _, label, client_id = content
     *progress, last_fooled, last_tries, _, _, _ = rows[0]
     return Before(
         tries=1 if last_tries is None or last_fooled else last_tries + 1,
@@ -139,6 +198,30 @@ def before(
         ),
         progress=Progress(*progress),
     )
+
+
+def before_each(
+    *, task_id: int, round_id: int, contents: Mapping[int, tuple[str, Any, UUID | None]]
+) -> dict[int, Before]:
+    """The same of several authors, each before what they send; one query."""
+    if not contents:
+        return {}
+    authors = list(contents)
+    sql = _BEFORE_EACH.format(
+        sent=_places("(CAST(%s AS bigint), CAST(%s AS text))", len(authors)),
+        people=_places("%s", len(authors)),
+    )
+    sent = [value for author, content in contents.items() for value in (author, content[0])]
+    rows: defaultdict[int, list[Any]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        execute(cursor, sql, [*sent, *authors, task_id, round_id, round_id])
+        for author, *row in cursor.fetchall():
+            rows[author].append(row)
+    none = Before(1, repeats=False, progress=Progress(0, 0, 0, 0))
+    return {
+        author: _before(rows[author], content) if author in rows else none
+        for author, content in contents.items()
+    }
 
 
 def progress(*, author: int | None, guest: UUID | None, task_id: int) -> Progress:

@@ -15,9 +15,9 @@ from annotate.signals import example_changed
 
 
 @receiver(example_changed)
-def count_decision(before: Example | None, example: Example, **_: Any) -> None:
+def count_decision(before: Example, example: Example, **_: Any) -> None:
     """Count an example that was open until this transaction, once that has committed."""
-    if before is not None and before.status == Example.Status.OPEN != example.status:
+    if before.status == Example.Status.OPEN != example.status:
         after_commit(DECISIONS.labels(example.status).inc)
 
 

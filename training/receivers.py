@@ -12,9 +12,9 @@ from training.services import start_if_due
 
 
 @receiver(example_changed)
-def follow_verdict(before: Example | None, example: Example, **_: Any) -> None:
+def follow_verdict(before: Example, example: Example, **_: Any) -> None:
     """Look whether a run is due when this change made the example one to learn from."""
-    if teaches(example) and not (before is not None and teaches(before)):
+    if teaches(example) and not teaches(before):
         start_if_due(example.task)
 
 

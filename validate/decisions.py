@@ -72,15 +72,15 @@ def urgency(example: Example, decision: Decision) -> float:
     )
 
 
-def enqueue_new(example: Example) -> QueueItem:
-    """Put an example that was just inserted into the queue: nobody can have seen it before."""
-    return _enqueue(example, decision_on(example, []), leases=0)
+def enqueue_new(examples: Sequence[Example]) -> None:
+    """Put examples that were just inserted into the queue: nobody can have seen them before."""
+    compiled.insert_all([_item(example, decision_on(example, [])) for example in examples])
 
 
-def _enqueue(example: Example, decision: Decision, *, leases: int) -> QueueItem:
-    """Put a new or locked example into the queue, wanting the votes that its policy can use."""
+def _item(example: Example, decision: Decision, *, leases: int = 0) -> QueueItem:
+    """A queue entry that wants the votes which the example's policy can use."""
     assert example.author_id is not None  # only guests' sandbox examples have none
-    item = QueueItem(
+    return QueueItem(
         example=example,
         task_id=example.task_id,
         author_id=example.author_id,
@@ -90,14 +90,13 @@ def _enqueue(example: Example, decision: Decision, *, leases: int) -> QueueItem:
         urgency=urgency(example, decision),
         withdrawn=is_withdrawn(example),
     )
-    compiled.insert(item)
-    return item
 
 
 def _enqueue_again(example: Example, decision: Decision) -> QueueItem:
-    """The same for one that people may have seen."""
-    wanted = decision.votes_wanted
-    return _enqueue(example, decision, leases=_leases_within(example, wanted))
+    """Put a locked example that people may have seen into the queue."""
+    item = _item(example, decision, leases=_leases_within(example, decision.votes_wanted))
+    compiled.insert(item)
+    return item
 
 
 def _leases_within(example: Example, wanted: int) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from django.dispatch import receiver
 
 from annotate.models import Example
-from annotate.signals import example_arrives, example_changed, example_submitted
+from annotate.signals import example_arrives, example_changed, examples_submitted
 from validate.decisions import enqueue_new, sync_withdrawn
 from validate.models import Review
 from validate.quarantine import close_reviews, follow_later, open_review
@@ -34,32 +35,28 @@ def draw_for_queue(example: Example, **_: Any) -> None:
         example.queued = _draw.random() < sample
 
 
-@receiver(example_submitted)
-def queue_submission(example: Example, **_: Any) -> None:
+@receiver(examples_submitted)
+def queue_submissions(examples: Sequence[Example], **_: Any) -> None:
     """Queue what was chosen."""
-    if example.queued:
-        enqueue_new(example)
+    enqueue_new([example for example in examples if example.queued])
 
 
 @receiver(example_changed)
-def follow_withdrawal(before: Example | None, example: Example, **_: Any) -> None:
+def follow_withdrawal(before: Example, example: Example, **_: Any) -> None:
     """A retracted or hidden example leaves the queue; a restored one comes back."""
-    if before is not None and (before.retracted_at, before.hidden_at) != (
-        example.retracted_at,
-        example.hidden_at,
-    ):
+    if (before.retracted_at, before.hidden_at) != (example.retracted_at, example.hidden_at):
         sync_withdrawn(example)
         if example.hidden_at is not None:
             close_reviews(example)
 
 
 @receiver(example_changed)
-def follow_verdict(before: Example | None, example: Example, **_: Any) -> None:
+def follow_verdict(before: Example, example: Example, **_: Any) -> None:
     """Those who voted are scored by the verdict; an owner is asked about what votes left unclear.
 
     An owner's own verdict closes whatever they were asked.
     """
-    if before is None or _verdict(before) == _verdict(example):
+    if _verdict(before) == _verdict(example):
         return
     follow_later(score(example))
     if example.adjudicated or example.status == Example.Status.OPEN:

@@ -97,6 +97,23 @@ def test_how_somebody_does_and_what_they_follow(many: list[Participant], task: T
             assert came.tries == services.tries_at_next(mine.filter(round=round_))
             assert came.progress == progress
             repeated += came.repeats
+            if person.user is not None:
+                each = statements.before_each(
+                    task_id=task.pk,
+                    round_id=round_.pk,
+                    contents={
+                        0: (example.input_hash, example.label, None),  # nobody
+                        **{
+                            one.user.pk: (example.input_hash, example.label, uuid.uuid4())
+                            for one in many
+                            if one.user is not None
+                        },
+                    },
+                )
+                assert each[person.user.pk] == came
+                assert each[0] == statements.Before(
+                    1, repeats=False, progress=statements.Progress(0, 0, 0, 0)
+                )
     assert repeated
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -66,8 +66,8 @@ def two_known_authors(nli: Task, monkeypatch: pytest.MonkeyPatch) -> Task:
     importing(nli, [*known, vote("a", "vic"), vote("b", "will")])()
     announce = example_logs.announce
 
-    def announce_slowly(example: Example, **how: Any) -> None:
-        announce(example, **how)
+    def announce_slowly(examples: Sequence[Example], **how: Any) -> None:
+        announce(examples, **how)
         time.sleep(0.2)
 
     monkeypatch.setattr(example_logs, "announce", announce_slowly)
