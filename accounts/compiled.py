@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 from django.db.models import (
     BigAutoField,
     BooleanField,
@@ -118,7 +118,8 @@ def insert(row: Model) -> None:
     Without its signals, which nothing here listens to, and without a model's own `save`.
     """
     sql, names = _insertion(type(row), row.pk is not None)
-    with connection.cursor() as cursor:
+    # Whoever survives the error of a row that was refused must not commit what came before it.
+    with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS), connection.cursor() as cursor:
         execute(cursor, sql, _stored(row, names, add=True))
         if row.pk is None:
             (row.pk,) = cursor.fetchone()
@@ -149,6 +150,8 @@ def update(row: Model, *names: str) -> None:
     sql, pk = _update(type(row), names)
     with connection.cursor() as cursor:
         execute(cursor, sql, _stored(row, (*names, pk), add=False))
+        if cursor.rowcount != 1:
+            raise DatabaseError(f"There is no {row!r} any more: nothing was written.")
 
 
 def update_all(rows: Sequence[Model], *names: str) -> None:

@@ -76,7 +76,10 @@ def visible_task(user: Viewer, slug: str) -> Task | None:
 
 @lru_cache(maxsize=200)
 def kept_config(pk: int) -> TaskConfig:
-    """This version of a task's file, read and parsed once a process, for it never changes."""
+    """This version of a task's file, read and parsed once a process, for it never changes.
+
+    Not for a version that the caller's own transaction makes: it may be taken back.
+    """
     return TaskConfig.objects.get(pk=pk)
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.http import FileResponse, HttpRequest
+from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
@@ -36,7 +36,7 @@ class Handler(ASGIHandler):
     """
 
     async def handle(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = _path(scope)
         if path in PROBES:
             await super().handle(scope, receive, send)
             return
@@ -92,8 +92,13 @@ class Handler(ASGIHandler):
         """Join the middleware as for WSGI: the thread that a request has been lent runs it all."""
         super().load_middleware(is_async=False)
 
-    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        return await PROBES[request.path_info](request)
+    async def get_response_async(self, request: Any) -> HttpResponseBase:
+        return await PROBES[_path(request.scope)](request)
+
+
+def _path(scope: Mapping[str, Any]) -> str:
+    """The address below where this server lives on its host."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 async def _body(receive: Any) -> bytes | None:

@@ -13,7 +13,7 @@ everybody's weight would sink towards chance.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, reduce
 from operator import or_
 from typing import NamedTuple
@@ -267,11 +267,23 @@ def count_answer(row: Reliability, vote: Vote, seconds: float) -> None:
     row.recent_seconds = [*row.recent_seconds, round(seconds, 2)][-RECENT_ANSWERS:]
 
 
-def uncount_answer(row: Reliability, vote: Vote) -> None:
+def uncount_answer(row: Reliability) -> None:
     """Take the last answer, which is deleted already, out of a locked row again."""
     row.answered -= 1
-    if row.answered_at is not None and row.answered_at.date() == vote.created_at.date():
-        row.answered_today -= 1
-    votes = Vote.objects.filter(validator=row.validator_id, example__task=row.task_id)
-    recent = votes.order_by("-id").values_list("purpose", flat=True)
-    row.recent_gold = list(recent[: row.answered % RECENT_ANSWERS]).count(Vote.Purpose.GOLD)
+    recount_latest(row)
+
+
+def recount_latest(row: Reliability) -> bool:
+    """Count the latest answers of a locked row anew; whether that changed it. Two queries."""
+    before = row.answered_today, row.recent_gold
+    votes = Vote.objects.filter(
+        validator=row.validator_id, example__task=row.task_id, lease__isnull=False
+    )
+    purposes = votes.order_by("-id").values_list("purpose", flat=True)
+    row.recent_gold = list(purposes[: row.answered % RECENT_ANSWERS]).count(Vote.Purpose.GOLD)
+    row.answered_today = 0
+    if row.answered_at is not None:
+        day = row.answered_at.replace(hour=0, minute=0, second=0, microsecond=0)
+        on_that_day = votes.filter(created_at__gte=day, created_at__lt=day + timedelta(days=1))
+        row.answered_today = on_that_day.count()
+    return before != (row.answered_today, row.recent_gold)

@@ -52,6 +52,7 @@ from validate.policies.trust import is_fast
 from validate.quarantine import drop_votes, follow_later, restore_votes
 from validate.reliability import (
     count_answer,
+    is_scored,
     lock_reliabilities,
     reliability_of,
     score_gold,
@@ -369,10 +370,10 @@ def _leased_again(validator: User, task: Task, answer: UUID) -> Lease | None:
 
 def _undo_gold(last: Vote) -> None:
     row = lock_reliabilities(last.example.task_id, [last.validator_id])[last.validator_id]
-    if last.credit is not None:
+    if last.credit is not None and is_scored(last, row.restarted_at):
         unscore_gold(row, right=last.credit == 1)
     row.gold_pending_id = last.example_id
-    uncount_answer(row, last)
+    uncount_answer(row)
     _save(row)
 
 
@@ -390,7 +391,7 @@ def _undo_verdict(last: Vote, example: Example, item: QueueItem) -> None:
         leases_active=F("leases_active") + 1,
     )
     row = lock_reliabilities(example.task_id, [last.validator_id])[last.validator_id]
-    uncount_answer(row, last)
+    uncount_answer(row)
     _save(row)
 
 

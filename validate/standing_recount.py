@@ -21,11 +21,13 @@ from validate.reliability import (
     is_scored,
     lock_reliabilities,
     move,
+    recount_latest,
     score,
     stored_credit,
 )
 
 CHUNK = 500
+_RECOUNTED = ["alpha", "beta", "agreement", "scored", "answered_today", "recent_gold"]
 Numbers = tuple[float, float, float, int]
 
 
@@ -76,10 +78,13 @@ def repair(task: Task) -> StandingRecount:
         wrong = []
         for person, numbers in recount(task).items():
             row = rows[person]
+            is_wrong = recount_latest(row)
             if not _same(_numbers(row), numbers):
                 row.alpha, row.beta, row.agreement, row.scored = numbers
+                is_wrong = True
+            if is_wrong:
                 wrong.append(row)
-        Reliability.objects.bulk_update(wrong, ["alpha", "beta", "agreement", "scored"])
+        Reliability.objects.bulk_update(wrong, _RECOUNTED)
     return StandingRecount(len(people), len(stale), len(wrong), _repair_shares(task))
 
 

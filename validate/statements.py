@@ -35,26 +35,24 @@ _WAITING = """
 
 CAP_FROM_VOTES = 20
 
-# Of the votes on this author's examples this person gave as many as one person may. Where few
-# people validate, each may give twice an even share, or the queue would stand still.
+# Of whose votes this person gave as many as one person may. Where few people validate, each may
+# give twice an even share, or the queue would stand still.
 _AT_CAP = f"""
-    SELECT 1 FROM validate_authorshare s
-    WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND s.author_id = q.author_id
-        AND s.votes >= %(least)s AND (
-            SELECT SUM(o.votes) >= {CAP_FROM_VOTES}
-                AND s.votes + 1 > %(cap)s * (SUM(o.votes) + 1)
-                AND 2 * (SUM(o.votes) + 1) < (s.votes + 1) * (
-                    SELECT COUNT(*) FROM validate_reliability r
-                    WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL
-                        AND r.answered_at >= %(since)s)
-            FROM validate_authorshare o
-            WHERE o.task_id = %(task)s AND o.author_id = s.author_id)
-    LIMIT 1 OFFSET 0
+    SELECT s.author_id FROM validate_authorshare s
+    WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND s.votes >= %(least)s AND (
+        SELECT SUM(o.votes) >= {CAP_FROM_VOTES}
+            AND s.votes + 1 > %(cap)s * (SUM(o.votes) + 1)
+            AND 2 * (SUM(o.votes) + 1) < (s.votes + 1) * (
+                SELECT COUNT(*) FROM validate_reliability r
+                WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL
+                    AND r.answered_at >= %(since)s)
+        FROM validate_authorshare o
+        WHERE o.task_id = %(task)s AND o.author_id = s.author_id)
 """  # noqa: S608
 
 _FREE = f"""
     SELECT q.example_id FROM validate_queueitem q
-    WHERE {_WAITING} AND q.votes_wanted > q.leases_active AND NOT EXISTS ({_AT_CAP})
+    WHERE {_WAITING} AND q.votes_wanted > q.leases_active AND q.author_id NOT IN ({_AT_CAP})
     ORDER BY q.priority, q.urgency DESC, q.example_id LIMIT 1 {{lock}}
 """  # noqa: S608 (nobody's text)
 

@@ -1,12 +1,13 @@
 """A compiled statement does what the query set does that it was made of."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import Count, F, Q
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -133,6 +134,8 @@ def test_a_row_is_inserted_and_changed_as_save_would(task: Task, validator: User
         compiled.insert(Reliability(task=task, validator=validator))
     compiled.delete(row)
     assert not Reliability.objects.exists()
+    with pytest.raises(DatabaseError, match="any more"):
+        compiled.update(row, "answered")
 
 
 def test_a_key_of_ones_own_is_kept(lease: Lease) -> None:
@@ -186,3 +189,13 @@ def test_several_rows_get_their_own_keys(task: Task, lease: Lease) -> None:
     keys = [one.pk for one in leases]
     compiled.insert_all(leases)
     assert [Lease.objects.get(pk=key).validator for key in keys] == people
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_came_before_a_refused_row_is_not_committed(task: Task, validator: User) -> None:
+    """Even when somebody catches the error inside the transaction."""
+    with transaction.atomic():
+        compiled.insert(Reliability(task=task, validator=validator))
+        with suppress(IntegrityError):
+            compiled.insert(Reliability(task=task, validator=validator))
+    assert not Reliability.objects.exists()

@@ -11,11 +11,13 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from django.db.models import Sum
+from django.utils import timezone
 
 from accounts.models import User
 from annotate import services as annotation
@@ -26,7 +28,8 @@ from scoring.models import Tally
 from scoring.tally import contribution
 from tests import cast
 from tests.races import at_once
-from validate import decisions, services
+from validate import decisions, leases, services
+from validate.gold import mark_gold
 from validate.models import Lease, QueueItem, Reliability, Vote
 from validate.standing_recount import repair
 
@@ -311,3 +314,46 @@ def test_what_is_learnt_about_people_adds_up_when_they_vote_at_once(
     assert Reliability.objects.aggregate(scored=Sum("scored"))["scored"] == 24
     assert repair(task).agrees
     assert_tallies_are_the_facts()
+
+
+def test_gold_that_ran_out_is_skipped_while_its_holder_asks_on(
+    owner: User, task: Task, annotator: User, validator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Skipping holds the lease and needs its holder's row; asking holds that row and ends leases
+    that ran out: it must not wait for one."""
+    gold = cast.submission(task, annotator, 0)
+    mark_gold(actor=owner, example_id=gold.pk, answer="3")
+    for seed in range(1, 4):
+        cast.submission(task, annotator, seed)
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: True)
+    lease = services.next_item(validator=validator, task=task)
+    assert lease is not None
+    assert lease.gold
+    Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    skipping, asking = threading.Event(), threading.Event()
+    end, end_expired = leases.end_lease, leases._end_expired_leases
+
+    def end_and_wait(lease: Lease, how: str) -> bool:
+        ended = end(lease, how)
+        if how == Lease.End.SKIPPED:
+            skipping.set()
+            asking.wait(2)
+            time.sleep(0.2)  # until the other one waits, if it does
+        return ended
+
+    def end_when_skipped(now: Any) -> None:
+        skipping.wait(2)
+        asking.set()
+        end_expired(now)
+
+    monkeypatch.setattr(leases, "end_lease", end_and_wait)
+    monkeypatch.setattr(leases, "_end_expired_leases", end_when_skipped)
+
+    outcomes = at_once(
+        [
+            lambda: services.release(validator=validator, lease_id=lease.pk, skip=True),
+            lambda: services.next_item(validator=validator, task=task),
+        ]
+    )
+
+    assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
