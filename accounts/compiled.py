@@ -72,11 +72,12 @@ class Compiled(Generic[Row]):
 
     def all(self, **given: Any) -> list[Row]:
         """The rows for these values, in the query set's order; one statement."""
-        plan = self._plan()
-        if plan.locks and connection.get_autocommit():
+        database = _database()
+        plan = self._plan(database.vendor)
+        if plan.locks and database.get_autocommit():
             raise transaction.TransactionManagementError("A lock needs a transaction to live in.")
-        with connection.cursor() as cursor:
-            execute(cursor, plan.sql, _values(plan.params, given))
+        with database.cursor() as cursor:
+            execute(cursor, plan.sql, _values(plan.params, given, database.vendor))
             rows = cursor.fetchall()
         return [plan.read(row) for row in rows]
 
@@ -84,10 +85,10 @@ class Compiled(Generic[Row]):
         """The first of the rows, None when there is none; order and limit are the query set's."""
         return next(iter(self.all(**given)), None)
 
-    def _plan(self) -> _Reading:
-        plan = self._plans.get(connection.vendor)
+    def _plan(self, vendor: str) -> _Reading:
+        plan = self._plans.get(vendor)
         if plan is None:
-            plan = self._plans[connection.vendor] = _compile(self._build())
+            plan = self._plans[vendor] = _compile(self._build())
         return plan
 
 
@@ -100,15 +101,16 @@ class CompiledUpdate:
 
     def run(self, **given: Any) -> int:
         """Write, and return how many rows there were."""
-        plan = self._plans.get(connection.vendor)
+        database = _database()
+        plan = self._plans.get(database.vendor)
         if plan is None:
             query: Any = self._build().query.chain(UpdateQuery)
             query.add_update_values(self._changes)
             plan = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
-            self._plans[connection.vendor] = plan
+            self._plans[database.vendor] = plan
         sql, params = plan
-        with connection.cursor() as cursor:
-            execute(cursor, sql, _values(params, given))
+        with database.cursor() as cursor:
+            execute(cursor, sql, _values(params, given, database.vendor))
             return int(cursor.rowcount)
 
 
@@ -119,7 +121,7 @@ def insert(row: Model) -> None:
     """
     sql, names = _insertion(type(row), row.pk is not None)
     # Whoever survives the error of a row that was refused must not commit what came before it.
-    with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS), connection.cursor() as cursor:
+    with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS), _database().cursor() as cursor:
         execute(cursor, sql, _stored(row, names, add=True))
         if row.pk is None:
             (row.pk,) = cursor.fetchone()
@@ -136,7 +138,7 @@ def insert_all(rows: Sequence[Model]) -> None:
     elif rows:
         sql, names = _insertion(type(rows[0]), rows[0].pk is not None, len(rows))
         values = [value for row in rows for value in _stored(row, names, add=True)]
-        with connection.cursor() as cursor:
+        with _database().cursor() as cursor:
             cursor.execute(sql, values)
             if rows[0].pk is None:
                 for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
@@ -148,7 +150,7 @@ def insert_all(rows: Sequence[Model]) -> None:
 def update(row: Model, *names: str) -> None:
     """Write these fields of a row that is there, as `save(update_fields=…)` would."""
     sql, pk = _update(type(row), names)
-    with connection.cursor() as cursor:
+    with _database().cursor() as cursor:
         execute(cursor, sql, _stored(row, (*names, pk), add=False))
         if cursor.rowcount != 1:
             raise DatabaseError(f"There is no {row!r} any more: nothing was written.")
@@ -162,7 +164,7 @@ def update_all(rows: Sequence[Model], *names: str) -> None:
     if rows:
         sql, all_names = _update_all(type(rows[0]), names, len(rows))
         values = [value for row in rows for value in _stored(row, all_names, add=False)]
-        with connection.cursor() as cursor:
+        with _database().cursor() as cursor:
             execute(cursor, sql, values)
 
 
@@ -170,7 +172,7 @@ def delete(row: Model) -> None:
     """Delete a row that nothing points to; the database refuses one that something does."""
     table, key = _quoted(row._meta.db_table), row._meta.pk
     sql = f"DELETE FROM {table} WHERE {_quoted(key.column)} = %s"  # noqa: S608
-    with connection.cursor() as cursor:
+    with _database().cursor() as cursor:
         execute(cursor, sql, _stored(row, [key.name], add=False))
 
 
@@ -238,13 +240,13 @@ def _maker(compiler: Any) -> Callable[[Sequence[Any]], Model]:
     return make
 
 
-def _values(params: Iterable[Any], given: dict[str, Any]) -> list[Any]:
-    return [adapted(given[one.name]) if isinstance(one, Given) else one for one in params]
+def _values(params: Iterable[Any], given: dict[str, Any], vendor: str) -> list[Any]:
+    return [adapted(given[one.name], vendor) if isinstance(one, Given) else one for one in params]
 
 
-def adapted(value: Any) -> Any:
+def adapted(value: Any, vendor: str = "") -> Any:
     """A value as the driver takes it: SQLite keeps times and UUIDs as text."""
-    if connection.vendor == "sqlite":
+    if (vendor or connection.vendor) == "sqlite":
         if isinstance(value, datetime):
             return connection.ops.adapt_datetimefield_value(value)
         if isinstance(value, UUID):
@@ -252,8 +254,13 @@ def adapted(value: Any) -> Any:
     return value
 
 
+def _database() -> Any:
+    """This thread's connection itself: `connection` looks it up anew for each attribute."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
 def _stored(row: Model, names: Iterable[str], *, add: bool) -> list[Any]:
-    default = connections[DEFAULT_DB_ALIAS]  # not `connection`, which looks it up at every use
+    default = _database()
     values: list[Any] = []
     for field, kept_as in _fields(type(row), tuple(names)):
         value = getattr(row, field.attname)
