@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
@@ -41,11 +41,14 @@ def _pool() -> ThreadPoolExecutor:
 
 def _with_live_connection(call: Callable[[], R]) -> R:
     close_old_connections()
-    if time.monotonic() - getattr(_thread, "went_well_at", -TRUSTED) < TRUSTED:
-        connections[DEFAULT_DB_ALIAS].health_check_done = True  # type: ignore[attr-defined]
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    is_trusted = time.monotonic() - getattr(_thread, "asked_at", -TRUSTED) < TRUSTED
+    if is_trusted:
+        database.health_check_done = True
     try:
         answer = call()
-        _thread.went_well_at = time.monotonic()
+        if not is_trusted and database.health_check_done:  # not when somebody else did the work
+            _thread.asked_at = time.monotonic()
         return answer
     finally:
         close_old_connections()

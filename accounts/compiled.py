@@ -138,7 +138,10 @@ def insert_all(rows: Sequence[Model]) -> None:
     elif rows:
         sql, names = _insertion(type(rows[0]), rows[0].pk is not None, len(rows))
         values = [value for row in rows for value in _stored(row, names, add=True)]
-        with _database().cursor() as cursor:
+        with (
+            transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS),
+            _database().cursor() as cursor,
+        ):
             cursor.execute(sql, values)
             if rows[0].pk is None:
                 for row, (key,) in zip(rows, cursor.fetchall(), strict=True):

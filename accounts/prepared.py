@@ -6,6 +6,7 @@ the vote before. Only statements whose text is one of a few, and that run often,
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections import Counter
@@ -15,13 +16,15 @@ from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from django.db import NotSupportedError
+
 # A plan that was made for a nearly empty table reads all of it for every row: nothing is prepared
 # before it was run often enough for its tables to have grown, and plans are made anew.
 RUNS_BEFORE = 300
 PLAN_SECONDS = 60.0
 
 _runs: Counter[str] = Counter()
-_planned: WeakKeyDictionary[Any, dict[str, float]] = WeakKeyDictionary()  # by driver's connection
+_plans: WeakKeyDictionary[Any, dict[str, _Plan]] = WeakKeyDictionary()  # by driver's connection
 
 
 def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
@@ -44,13 +47,26 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) ->
     else:
         given = tuple(values)
         statement = _statement(sql, None, ("unknown",) * len(given))
-    planned = _planned.setdefault(database.connection, {})
-    since, now = planned.get(statement.name), monotonic()
-    if since is None or now - since > PLAN_SECONDS:
-        forget = "" if since is None else f"DEALLOCATE {statement.name}; "
-        cursor.execute(forget + statement.preparation)
-        planned[statement.name] = now
-    cursor.execute(statement.execution, given)
+    plans = _plans.setdefault(database.connection, {})
+    plan = plans.get(statement.name)
+    if plan is None or monotonic() - plan.since > PLAN_SECONDS:
+        plan = _prepare(cursor, statement, plans)
+    try:
+        cursor.execute(f"EXECUTE {plan.name}{statement.places}", given)
+    except NotSupportedError:  # a column's type has changed under it
+        plans.pop(statement.name, None)
+        raise
+
+
+def _prepare(cursor: Any, statement: _Statement, plans: dict[str, _Plan]) -> _Plan:
+    """A new plan, under a name of its own: when it cannot be made, the old one is still there."""
+    old = plans.get(statement.name)
+    plan = _Plan(f"{statement.name}_{next(_generation)}", monotonic())
+    cursor.execute(f"PREPARE {plan.name}{statement.body}")
+    plans[statement.name] = plan
+    if old is not None:
+        cursor.execute(f"DEALLOCATE {old.name}")
+    return plan
 
 
 def _is_worth_it(database: Any, sql: str) -> bool:
@@ -64,24 +80,33 @@ def _is_worth_it(database: Any, sql: str) -> bool:
     return False
 
 
+class _Plan(NamedTuple):
+    name: str
+    since: float
+
+
 class _Statement(NamedTuple):
     name: str
-    preparation: str
-    execution: str
+    body: str
+    places: str
 
 
-_number = itertools.count()
+_generation = itertools.count()
 
 
 @cache
 def _statement(sql: str, names: tuple[str, ...] | None, types: tuple[str, ...]) -> _Statement:
-    """A statement under a name of its own, for values of these types."""
-    name = f"dadc_{next(_number)}"
+    """A statement for values of these types.
+
+    Its name follows from what it says: on a session that is shared after all, in spite of the
+    setting, another process' name is an error or the same statement, never another one.
+    """
+    text = hashlib.sha256(repr((sql, types)).encode()).hexdigest()[:16]
     places = tuple(f"${place + 1}" for place in range(len(types)))
     body = sql % (places if names is None else dict(zip(names, places, strict=True)))
     declared = f" ({', '.join(types)})" if types else ""
     given = f" ({', '.join(['%s'] * len(types))})" if types else ""
-    return _Statement(name, f"PREPARE {name}{declared} AS {body}", f"EXECUTE {name}{given}")
+    return _Statement(f"dadc_{text}", f"{declared} AS {body}", given)
 
 
 @cache

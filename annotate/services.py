@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import IntegrityError
+from django.db import DatabaseError, IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -147,6 +147,7 @@ def _insert_several(examples: Sequence[Example]) -> list[Progress | None]:
     task_id, round_id = examples[0].task_id, examples[0].round_id
     try:
         with durable():
+            statements.wait_briefly()  # all others of this process wait for this transaction
             authors = [_author(example) for example in examples]
             free = statements.lock_free_authors_and_round(authors, round_id)
             came = statements.before_each(
@@ -158,9 +159,7 @@ def _insert_several(examples: Sequence[Example]) -> list[Progress | None]:
                     if _author(example) in free
                 },
             )
-            new = [
-                one for one in examples if _author(one) in came and not came[_author(one)].repeats
-            ]
+            new = [one for one in examples if _is_new(came.get(_author(one)))]
             for example in new:
                 example.tries = came[_author(example)].tries
             insert(new)
@@ -172,13 +171,20 @@ def _insert_several(examples: Sequence[Example]) -> list[Progress | None]:
     return [came[_author(one)].progress if one.pk is not None else None for one in examples]
 
 
+def _is_new(came: statements.Before | None) -> bool:
+    return came is not None and not came.repeats and not came.is_there
+
+
 def _author(example: Example) -> int:
     assert example.author_id is not None
     return example.author_id
 
 
 _together: Together[Example, Progress] = Together(
-    _insert_several, alike=lambda example: example.round_id, apart=_author
+    _insert_several,
+    alike=lambda example: example.round_id,
+    apart=_author,
+    expected=(DatabaseError,),
 )
 
 

@@ -16,7 +16,7 @@ import structlog
 T = TypeVar("T")
 R = TypeVar("R")
 
-MOST = 32  # in one transaction
+MOST = 16  # in one transaction
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,8 @@ class Together(Generic[T, R]):
     """Calls `write` with several items of different threads, one call at a time.
 
     It gets items of the same `alike`, no two of them with the same `apart`, and returns for each an
-    outcome, or None when that one must be written alone. When it raises, all must.
+    outcome, or None when that one must be written alone. When it raises, all must; what is not
+    `expected` is logged with its trace, or nobody would ever learn of it.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Together(Generic[T, R]):
         *,
         alike: Callable[[T], Hashable],
         apart: Callable[[T], Hashable],
+        expected: tuple[type[Exception], ...] = (),
     ) -> None:
         self._write, self._alike, self._apart = write, alike, apart
+        self._expected = expected
         self._lock = threading.Lock()
         self._queue: list[_Waiting[T, R]] = []
         self._at_work = False
@@ -57,10 +60,21 @@ class Together(Generic[T, R]):
             else:
                 self._queue.append(mine)
         if not mine.leads:
-            mine.turn.wait()
+            self._wait(mine)
         if mine.leads:
             self._lead(mine)
         return mine.outcome
+
+    def _wait(self, mine: _Waiting[T, R]) -> None:
+        try:
+            mine.turn.wait()
+        except BaseException:  # interrupted: nobody may go on waiting for it
+            with self._lock:
+                if mine in self._queue:
+                    self._queue.remove(mine)
+            if mine.leads:
+                self._hand_over()
+            raise
 
     def _lead(self, mine: _Waiting[T, R]) -> None:
         batch = [mine]
@@ -70,8 +84,14 @@ class Together(Generic[T, R]):
             outcomes = self._write([one.item for one in batch])
             for one, outcome in zip(batch, outcomes, strict=True):
                 one.outcome = outcome
-        except Exception as error:  # noqa: BLE001  (alone each is told its own)
-            log.info("written_one_by_one", together=len(batch), reason=type(error).__name__)
+        except Exception as error:  # alone each is told its own
+            with structlog.contextvars.bound_contextvars(request_id=None):  # it is not one's own
+                log.info(
+                    "written_one_by_one",
+                    together=len(batch),
+                    reason=type(error).__name__,
+                    exc_info=not isinstance(error, self._expected),
+                )
         finally:
             for one in batch:
                 one.turn.set()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import NotSupportedError, ProgrammingError, connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts import prepared
@@ -55,7 +55,54 @@ def test_a_new_connection_knows_none_and_an_old_plan_is_made_anew(
     assert run(sql, {"value": "x"}) == ([("a %", "x", "x")], ["PREPARE", "EXECUTE"])
     assert run(sql, {"value": "y"}) == ([("a %", "y", "y")], ["EXECUTE"])
     monkeypatch.setattr(prepared, "PLAN_SECONDS", 0)
-    assert run(sql, {"value": "z"}) == ([("a %", "z", "z")], ["DEALLOCATE", "EXECUTE"])
+    words = ["PREPARE", "DEALLOCATE", "EXECUTE"]
+    assert run(sql, {"value": "z"}) == ([("a %", "z", "z")], words)
+
+
+def test_a_plan_that_cannot_be_made_anew_leaves_the_old_one(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration that holds the table for longer than a statement may take, say."""
+    sql = "SELECT slug FROM annotate_task WHERE id = %s"
+    for _ in range(LEAST + 1):
+        run(sql, [task.pk])
+    monkeypatch.setattr(prepared, "PLAN_SECONDS", 0)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE annotate_task RENAME COLUMN slug TO gone")
+    for _ in range(2):
+        with pytest.raises(ProgrammingError, match="slug"):
+            run(sql, [task.pk])
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE annotate_task RENAME COLUMN gone TO slug")
+    assert run(sql, [task.pk])[0] == [(task.slug,)]
+
+
+def test_a_column_of_another_type_is_planned_for(task: Task) -> None:
+    """At the second try: the first one's transaction is over."""
+    sql = "SELECT content_warning FROM annotate_task WHERE id = %s"
+    for _ in range(LEAST + 1):
+        run(sql, [task.pk])
+    column = "ALTER TABLE annotate_task ALTER COLUMN content_warning TYPE"
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"{column} text")
+        with pytest.raises(NotSupportedError):
+            run(sql, [task.pk])
+        assert run(sql, [task.pk])[0] == [("",)]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"{column} varchar(300)")
+
+
+def test_a_name_stands_for_one_statement_in_every_process() -> None:
+    """On a session that processes share by mistake, none may run what another one means by it."""
+    names = {
+        prepared._statement(sql, None, ("unknown",)).name for sql in ("SELECT %s", "VALUES (%s)")
+    }
+    assert len(names) == 2
+    same = prepared._statement("SELECT %s", None, ("unknown",)).name
+    prepared._statement.cache_clear()
+    assert prepared._statement("SELECT %s", None, ("unknown",)).name == same
 
 
 def test_a_share_beside_a_whole_number_is_not_rounded() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -295,3 +296,75 @@ def test_an_author_who_is_locked_holds_up_nobody_else(
     holder.join(10)
     assert not [one for one in outcomes if isinstance(one, Refused | Exception)], outcomes
     assert done[-1] == 1
+
+
+def test_who_is_interrupted_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def write(items: Sequence[Item]) -> list[str]:
+        started.set()
+        go_on.wait(5)
+        return [str(item) for item in items]
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise KeyboardInterrupt
+
+    several = together(write)
+    first = threading.Thread(target=several.write, args=(("a", "one", 1),))
+    first.start()
+    started.wait(5)
+    monkeypatch.setattr("annotate.together.threading.Event", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        several.write(("a", "two", 2))
+    monkeypatch.undo()
+    go_on.set()
+    first.join(5)
+    later = threading.Thread(target=several.write, args=(("a", "three", 3),), daemon=True)
+    later.start()
+    later.join(5)
+    assert not later.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tally_that_is_held_holds_up_its_author_alone(
+    task: Task, monkeypatch: pytest.MonkeyPatch, on_postgres: bool
+) -> None:
+    """An import holds tallies of live authors in the order of its lines: it must not be the one
+    that a deadlock ends, and nobody else may have to wait for it."""
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time")
+    people = [Participant(user=cast.person(f"p{number}")) for number in range(4)]
+    sent(task, people[0], 1)()
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            list(Tally.objects.select_for_update().filter(author=people[0].user))
+            held.set()
+            done.wait(10)
+
+    def others() -> list[Any]:
+        held.wait(10)
+        with one_batch(monkeypatch, of=4):
+            calls = [sent(task, person, 2 + place) for place, person in enumerate(people)]
+            waiting = threading.Thread(target=release_when_others_are_there, daemon=True)
+            waiting.start()
+            outcomes = at_once(calls)
+            waiting.join(10)
+        return outcomes
+
+    def release_when_others_are_there() -> None:
+        deadline = time.monotonic() + 8
+        while Example.objects.count() < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        there.append(Example.objects.count())
+        done.set()
+        connections.close_all()
+
+    there: list[int] = []
+    _, outcomes = at_once([hold, others])
+
+    assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
+    assert there == [4]  # the first of all, and all but the held one's second
+    assert Example.objects.count() == 5
