@@ -119,35 +119,24 @@ def insert(row: Model) -> None:
 
     Without its signals, which nothing here listens to, and without a model's own `save`.
     """
-    sql, names = _insertion(type(row), row.pk is not None)
-    # Whoever survives the error of a row that was refused must not commit what came before it.
-    with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS), _database().cursor() as cursor:
-        execute(cursor, sql, _stored(row, names, add=True))
-        if row.pk is None:
-            (row.pk,) = cursor.fetchone()
-    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+    insert_all([row])
 
 
 def insert_all(rows: Sequence[Model]) -> None:
-    """The same of rows of one model, all with keys or all without; one statement.
-
-    For a handful, of which there are a few numbers.
-    """
-    if len(rows) == 1:
-        insert(rows[0])
-    elif rows:
-        sql, names = _insertion(type(rows[0]), rows[0].pk is not None, len(rows))
-        values = [value for row in rows for value in _stored(row, names, add=True)]
-        with (
-            transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS),
-            _database().cursor() as cursor,
-        ):
-            cursor.execute(sql, values)
-            if rows[0].pk is None:
-                for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
-                    row.pk = key
-        for row in rows:
-            row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+    """The same of a handful of rows of one model, all with keys or all without; one statement."""
+    if not rows:
+        return
+    has_keys = rows[0].pk is not None
+    sql, names = _insertion(type(rows[0]), has_keys, len(rows))
+    values = [value for row in rows for value in _stored(row, names, add=True)]
+    # Whoever survives the error of a row that was refused must not commit what came before it.
+    with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS), _database().cursor() as cursor:
+        execute(cursor, sql, values)
+        if not has_keys:
+            for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
+                row.pk = key
+    for row in rows:
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 def update(row: Model, *names: str) -> None:

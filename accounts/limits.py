@@ -207,9 +207,7 @@ _filling = Filling()
 
 async def _fill(empty: Sequence[Purse]) -> float:
     """Seconds until each of them has a token; 0 when they have got some."""
-    if (
-        len(empty) == 1
-    ):  # nine times in ten: a task for it would cost as much as a prediction's limits
+    if len(empty) == 1:  # nine times in ten; a task would cost as much as a prediction's limits
         return await _filling.fill(empty[0])
     # All at once: while one waited for the second, others would spend its first.
     return max(await asyncio.gather(*map(_filling.fill, empty)))
