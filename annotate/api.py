@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.addresses import address_of
-from annotate import services
+from annotate import services, submissions
 from annotate.body import answer_body, example_body
 from annotate.errors import Refused
 from annotate.inference import live_model
@@ -151,7 +151,7 @@ class Predictions(APIView):
         if target is None:
             raise Refused("no_open_round", "No round of this task is open right now.", status=409)
         if user is None:
-            services.require_sandbox(target.config.file)
+            submissions.require_sandbox(target.config.file)
         prepared = prepare(task.input_kind, body["input"])
         model = target.model_for(key)
         answer = live_model(model).predict_one(prepared)
@@ -197,7 +197,7 @@ class Submissions(APIView):
         door = "sandbox-submit" if participant.sandbox else "submit"
         pass_door(door, request, participant.key)
         body = checked(SubmissionRequest, request)
-        example, new, _ = services.submit(participant=participant, task_id=task.pk, **body)
+        example, new, _ = submissions.submit(participant=participant, task_id=task.pk, **body)
         return Response(
             example_body(example), status=status.HTTP_201_CREATED if new else status.HTTP_200_OK
         )

@@ -25,7 +25,7 @@ from accounts.limits import Passage, wait_for
 from accounts.models import User, WorkSession
 from accounts.receivers import SESSION_KEY
 from accounts.services import guest_session
-from annotate import live, protocol, services
+from annotate import live, protocol, submissions
 from annotate.body import answer_body, example_body
 from annotate.errors import Refused
 from annotate.inference import TooBusy, already_open, answer_threads_here, live_model
@@ -145,7 +145,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             if target is None:
                 raise Refused("no_open_round", "No round of this task is open right now.")
             if self.user is None:
-                services.require_sandbox(target.config.file)
+                submissions.require_sandbox(target.config.file)
             if wait := await self._to_predict.wait():
                 raise TooBusy(int(wait * 1000) + 1)
             model = target.model_for(self._draw_key)
@@ -212,7 +212,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         door = "sandbox-submit" if participant.sandbox else "submit"
         if wait := wait_for(door, person=participant.key, address=self._address):
             raise TooBusy(int(wait * 1000) + 1)
-        done = services.submit(
+        done = submissions.submit(
             participant=participant,
             task_id=task_id,
             client_id=frame.client_id,

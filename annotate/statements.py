@@ -34,10 +34,9 @@ _ROUND = "SELECT FALSE, r.status = 'open' FROM annotate_round r WHERE r.id = %s 
 
 # One pass over what somebody submitted to a task. MAX(id) written as a query of its own is planned
 # as a walk down the primary key, past everybody's examples, until one of theirs comes.
-_MINE = """
+_PROGRESS = """
     WITH mine AS (
-        SELECT e.id, e.round_id, e.fooled, e.tries, e.status, e.input_hash, e.retracted_at,
-            e.client_id, e.label
+        SELECT e.id, e.fooled, e.status
         FROM annotate_example e WHERE {whose} AND e.task_id = %(task)s
     ), counted AS (
         SELECT COUNT(*) AS tries, COUNT(*) FILTER (WHERE fooled) AS fooled,
@@ -45,52 +44,37 @@ _MINE = """
             COALESCE(MAX(id) FILTER (WHERE NOT fooled), 0) AS miss
         FROM mine
     )
-"""
-
-# How they do, and then the last one of a round, beside each that is still there with this content.
-_BEFORE = f"""{_MINE}
-    SELECT c.tries, c.fooled, c.verified, (SELECT COUNT(*) FROM mine WHERE id > c.miss),
-        last.fooled, last.tries, same.id, same.client_id, same.label
-    FROM counted c
-        LEFT JOIN mine last
-            ON last.id = (SELECT MAX(id) FROM mine WHERE round_id = %(round)s)
-        LEFT JOIN mine same
-            ON same.round_id = %(round)s AND same.input_hash = %(input_hash)s
-            AND same.retracted_at IS NULL
-"""  # noqa: S608 (nobody's text)
-
-_PROGRESS = f"""{_MINE}
     SELECT c.tries, c.fooled, c.verified, (SELECT COUNT(*) FROM mine WHERE id > c.miss)
     FROM counted c
-"""  # noqa: S608
+"""
 
-
-# What _BEFORE says, of several authors with an input's hash each.
+# The same of several people with an input's hash each; and then of each the last one of a round,
+# beside those that are still there with this content.
 _BEFORE_EACH = """
-    WITH sent (author_id, input_hash) AS (VALUES {sent}
+    WITH sent (person, input_hash) AS (VALUES {sent}
     ), mine AS (
-        SELECT e.author_id, e.id, e.round_id, e.fooled, e.tries, e.status, e.input_hash,
+        SELECT e.{person} AS person, e.id, e.round_id, e.fooled, e.tries, e.status, e.input_hash,
             e.retracted_at, e.client_id, e.label
-        FROM annotate_example e WHERE e.author_id IN ({people}) AND e.task_id = %s
+        FROM annotate_example e WHERE e.{person} IN ({people}) {also} AND e.task_id = %s
     ), counted AS (
-        SELECT author_id, COUNT(*) AS tries, COUNT(*) FILTER (WHERE fooled) AS fooled,
+        SELECT person, COUNT(*) AS tries, COUNT(*) FILTER (WHERE fooled) AS fooled,
             COUNT(*) FILTER (WHERE fooled AND status = 'verified') AS verified,
             COALESCE(MAX(id) FILTER (WHERE NOT fooled), 0) AS miss,
             MAX(id) FILTER (WHERE round_id = %s) AS last
-        FROM mine GROUP BY author_id
+        FROM mine GROUP BY person
     ), streak AS (
-        SELECT m.author_id, COUNT(*) AS length
-        FROM counted c JOIN mine m ON m.author_id = c.author_id AND m.id > c.miss
-        GROUP BY m.author_id
+        SELECT m.person, COUNT(*) AS length
+        FROM counted c JOIN mine m ON m.person = c.person AND m.id > c.miss
+        GROUP BY m.person
     )
-    SELECT c.author_id, c.tries, c.fooled, c.verified, COALESCE(streak.length, 0),
+    SELECT c.person, c.tries, c.fooled, c.verified, COALESCE(streak.length, 0),
         last.fooled, last.tries, same.id, same.client_id, same.label
     FROM counted c
-        JOIN sent ON sent.author_id = c.author_id
-        LEFT JOIN streak ON streak.author_id = c.author_id
+        JOIN sent ON sent.person = c.person
+        LEFT JOIN streak ON streak.person = c.person
         LEFT JOIN mine last ON last.id = c.last
         LEFT JOIN mine same
-            ON same.author_id = c.author_id AND same.input_hash = sent.input_hash
+            ON same.person = c.person AND same.input_hash = sent.input_hash
             AND same.round_id = %s AND same.retracted_at IS NULL
 """
 
@@ -187,8 +171,43 @@ def before(
 
     One with the same client id is that very submission, and no repetition.
     """
-    rows = _rows(_BEFORE, author, guest, task=task_id, round=round_id, input_hash=content[0])
-    return _before(rows, content)
+    person = _person(author, guest)
+    contents = {person: content}
+    found = before_each(
+        task_id=task_id, round_id=round_id, contents=contents, guests=author is None
+    )
+    return found[person]
+
+
+def before_each(
+    *,
+    task_id: int,
+    round_id: int,
+    contents: Mapping[Any, tuple[str, Any, UUID | None]],
+    guests: bool = False,
+) -> dict[Any, Before]:
+    """The same of several authors, or guests, each before what they send; one query."""
+    if not contents:
+        return {}
+    people = list(contents)
+    key = WorkSession._meta.pk.db_type(connection) if guests else "bigint"
+    sql = _BEFORE_EACH.format(
+        person="session_id" if guests else "author_id",
+        also="AND e.author_id IS NULL" if guests else "",
+        sent=_places(f"(CAST(%s AS {key}), CAST(%s AS text))", len(people)),
+        people=_places("%s", len(people)),
+    )
+    sent = [value for person, content in contents.items() for value in (person, content[0])]
+    rows: defaultdict[Any, list[Any]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        execute(cursor, sql, [*sent, *people, task_id, round_id, round_id])
+        for person, *row in cursor.fetchall():
+            rows[person].append(row)
+    none = Before(1, repeats=False, is_there=False, progress=Progress(0, 0, 0, 0))
+    return {
+        person: _before(rows[person], content) if person in rows else none
+        for person, content in contents.items()
+    }
 
 
 def _before(rows: Sequence[Any], content: tuple[str, Any, UUID | None]) -> Before:
@@ -199,50 +218,24 @@ def _before(rows: Sequence[Any], content: tuple[str, Any, UUID | None]) -> Befor
         for *_, same, sent_as, said in rows
         if same is not None
     ]
-    is_there = client_id is not None and any(sent_as == client_id for sent_as, _ in sent)
     return Before(
         tries=1 if last_tries is None or last_fooled else last_tries + 1,
         repeats=any(
             said == label and (sent_as is None or sent_as != client_id) for sent_as, said in sent
         ),
-        is_there=is_there,
+        is_there=client_id is not None and any(sent_as == client_id for sent_as, _ in sent),
         progress=Progress(*progress),
     )
 
 
-def before_each(
-    *, task_id: int, round_id: int, contents: Mapping[int, tuple[str, Any, UUID | None]]
-) -> dict[int, Before]:
-    """The same of several authors, each before what they send; one query."""
-    if not contents:
-        return {}
-    authors = list(contents)
-    sql = _BEFORE_EACH.format(
-        sent=_places("(CAST(%s AS bigint), CAST(%s AS text))", len(authors)),
-        people=_places("%s", len(authors)),
-    )
-    sent = [value for author, content in contents.items() for value in (author, content[0])]
-    rows: defaultdict[int, list[Any]] = defaultdict(list)
-    with connection.cursor() as cursor:
-        execute(cursor, sql, [*sent, *authors, task_id, round_id, round_id])
-        for author, *row in cursor.fetchall():
-            rows[author].append(row)
-    none = Before(1, repeats=False, is_there=False, progress=Progress(0, 0, 0, 0))
-    return {
-        author: _before(rows[author], content) if author in rows else none
-        for author, content in contents.items()
-    }
-
-
 def progress(*, author: int | None, guest: UUID | None, task_id: int) -> Progress:
     """How somebody does in a task; one query."""
-    (row,) = _rows(_PROGRESS, author, guest, task=task_id)
-    return Progress(*row)
-
-
-def _rows(statement: str, author: int | None, guest: UUID | None, **values: int | str) -> list[Any]:
-    whose = _BY_GUEST if author is None else _BY_AUTHOR
-    person = WorkSession._meta.pk.get_db_prep_value(guest, connection) if author is None else author
+    sql = _PROGRESS.format(whose=_BY_GUEST if author is None else _BY_AUTHOR)
     with connection.cursor() as cursor:
-        execute(cursor, statement.format(whose=whose), {"person": person, **values})
-        return list(cursor.fetchall())
+        execute(cursor, sql, {"person": _person(author, guest), "task": task_id})
+        return Progress(*cursor.fetchone())
+
+
+def _person(author: int | None, guest: UUID | None) -> Any:
+    """An author's key, or a guest's as the database compares it."""
+    return WorkSession._meta.pk.get_db_prep_value(guest, connection) if author is None else author

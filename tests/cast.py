@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accounts.models import User
 from accounts.services import create_user
 from accounts.transactions import durable
-from annotate import rounds, services
+from annotate import rounds, submissions
 from annotate.config import parse_task_file
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Participant
@@ -92,7 +92,7 @@ def submission(
     input = drawing(seed)
     said = prediction(task, input)
     label = said if not fooled else DIGITS[(int(said) + 1) % 10]
-    example, _, _ = services.submit(
+    example, _, _ = submissions.submit(
         participant=Participant(user=author),
         task_id=task.pk,
         **{"client_id": uuid.uuid4(), "input": input, "label": label, **changes},

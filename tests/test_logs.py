@@ -135,7 +135,7 @@ async def test_what_goes_wrong_in_a_socket_carries_its_id_and_frame(
     def fail(**_: Any) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("annotate.services.submit", fail)
+    monkeypatch.setattr("annotate.submissions.submit", fail)
     token = await sync_to_async(create_token)(user=annotator)
     headers = {"authorization": f"Token {token}", "x-request-id": "socket-0123456789"}
     page = ApplicationCommunicator(application, scope_of("websocket", "/ws/tasks/digits/", headers))
@@ -246,7 +246,7 @@ async def test_the_main_paths_log_nobody_s_data(
             ) from ValueError(f"[type=x, input_value='{quuxington}', input_type=str]")
 
         with monkeypatch.context() as broken:
-            broken.setattr("annotate.services.submit", fail)
+            broken.setattr("annotate.submissions.submit", fail)
             client = APIClient(raise_request_exception=False, REMOTE_ADDR=ADDRESS)
             client.credentials(HTTP_AUTHORIZATION=authorization)
             assert client.post(f"{api}/examples/", submission, format="json").status_code == 500

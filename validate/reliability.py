@@ -26,6 +26,7 @@ from accounts.compiled import Compiled, Given
 from accounts.services import record_event
 from annotate.labels import same_answer
 from annotate.models import Example, Task
+from validate import statements
 from validate.decisions import ballot_of, weights
 from validate.hearing import hearing_of, votes_on
 from validate.models import Reliability, Vote
@@ -34,6 +35,12 @@ from validate.policies.trust import JUDGED_ANSWERS, is_untrustworthy, may_be_unt
 
 RECENT_ANSWERS = 25
 VOTERS = 8  # that an example rarely has more of
+# What an answer moves in its voter's row.
+_COUNTED = (
+    *("alpha", "beta", "scored", "agreement", "gold_seen", "gold_right", "answered", "answered_at"),
+    *("answered_today", "recent_gold", "recent_seconds"),
+    *("gold_pending", "qualified_at", "quarantined_at", "looked_again_at"),
+)
 _STANDING = ("alpha", "beta", "scored", "agreement", "quarantined_at", "looked_again_at")
 
 
@@ -273,6 +280,11 @@ def uncount_answer(row: Reliability) -> None:
     recount_latest(row)
 
 
+def save_answer(row: Reliability) -> None:
+    """Write a locked row after an answer was counted in it or taken out of it."""
+    compiled.update(row, *_COUNTED)
+
+
 def recount_latest(row: Reliability) -> bool:
     """Count the latest answers of a locked row anew; whether that changed it. Two queries."""
     before = row.answered_today, row.recent_gold
@@ -287,3 +299,15 @@ def recount_latest(row: Reliability) -> bool:
         on_that_day = votes.filter(created_at__gte=day, created_at__lt=day + timedelta(days=1))
         row.answered_today = on_that_day.count()
     return before != (row.answered_today, row.recent_gold)
+
+
+def count_share(made: Vote, example: Example, one: int) -> None:
+    """Count a vote that decides into its validator's share of the author's votes, or out of it."""
+    assert example.author_id is not None
+    statements.count_share(
+        task_id=example.task_id,
+        author_id=example.author_id,
+        validator_id=made.validator_id,
+        votes=one,
+        agreed=one if same_answer(made.label, example.label) else 0,
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import F, QuerySet, Subquery
+from django.db.models import QuerySet, Subquery
 from django.utils import timezone
 
 from accounts import compiled
@@ -17,19 +17,15 @@ from accounts.models import Role, User
 from accounts.services import record_event
 from accounts.transactions import durable
 from annotate.errors import Conflict, Refused
-from annotate.labels import check_label, same_answer
+from annotate.labels import check_label
 from annotate.models import Example, Task
 from annotate.services import lock_example, lockable, require_owner, settle, with_configs
-from validate import queries, statements
 from validate.decisions import (
     decide_now,
     follow,
-    is_withdrawn,
-    lock_item,
     open_hearing,
     reopen,
     sync_withdrawn,
-    urgency,
 )
 from validate.gold import credit_of, in_qualification, withdraw_gold
 from validate.hearing import hearing_of
@@ -37,7 +33,6 @@ from validate.leases import (
     close_lease,
     end_lease,
     extend,
-    grant,
     next_item,
     not_yours,
     release,
@@ -52,14 +47,14 @@ from validate.policies.trust import is_fast
 from validate.quarantine import drop_votes, follow_later, restore_votes
 from validate.reliability import (
     count_answer,
-    is_scored,
+    count_share,
     lock_reliabilities,
     reliability_of,
+    save_answer,
     score_gold,
-    uncount_answer,
-    unscore_gold,
     weight_of,
 )
+from validate.undo import undo
 
 __all__ = [
     "MAX_REASON",
@@ -75,12 +70,6 @@ __all__ = [
 ]
 
 MAX_REASON = 1_000
-# What an answer moves in its voter's row.
-_COUNTED = (
-    *("alpha", "beta", "scored", "agreement", "gold_seen", "gold_right", "answered", "answered_at"),
-    *("answered_today", "recent_gold", "recent_seconds"),
-    *("gold_pending", "qualified_at", "quarantined_at", "looked_again_at"),
-)
 
 
 # --- votes ----------------------------------------------------------------------------------------
@@ -164,11 +153,7 @@ def _count_answer(made: Vote, example: Example, seconds: float) -> None:
         if made.credit is not None and score_gold(row, right=made.credit == 1, task=task):
             follow_later([row])
         _qualify(row, task)
-    _save(row)
-
-
-def _save(row: Reliability) -> None:
-    compiled.update(row, *_COUNTED)
+    save_answer(row)
 
 
 def _qualify(row: Reliability, task: Task) -> None:
@@ -237,7 +222,7 @@ def cast(
     )
     compiled.insert(made)
     if not surplus:
-        _count_share(made, example, 1)
+        count_share(made, example, 1)
         hearing.votes.append(made)
     _record_vote(made, example)
     if item is not None and not made.surplus and not made.dropped:
@@ -298,101 +283,6 @@ def _record_vote(made: Vote, example: Example) -> None:
         scope=example.task.slug,
         data={"vote": made.pk, "surplus": made.surplus, "flag": made.flag},
     )
-
-
-def _count_share(made: Vote, example: Example, one: int) -> None:
-    """Count a vote that decides into its validator's share of the author's votes, or out of it."""
-    assert example.author_id is not None
-    statements.count_share(
-        task_id=example.task_id,
-        author_id=example.author_id,
-        validator_id=made.validator_id,
-        votes=one,
-        agreed=one if same_answer(made.label, example.label) else 0,
-    )
-
-
-def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
-    """Take one's last vote in a task back while its example is undecided, and lease it again.
-
-    With `answer`, the lease that it was given under, asking again takes no second vote back.
-    """
-    require_validator(validator, task)
-    with durable():
-        if answer is not None and (again := _leased_again(validator, task, answer)):
-            return again
-        last = Vote.objects.filter(validator=validator, example__task=task).order_by("-id").first()
-        if last is None:
-            raise Refused(
-                "nothing_to_undo", "There is no answer of yours to take back.", status=409
-            )
-        if answer not in (None, last.lease_id):
-            raise Conflict("not_the_last", "You have answered another item since: it stands.")
-        held = queries.held_leases(validator, task.pk)
-        # Two people may each hold what the other answered last: both lock the older one first.
-        touched = {last.example_id, *(lease.example_id for lease in held)}
-        example = {pk: lock_example(pk) for pk in sorted(touched)}[last.example_id]
-        item = lock_item(example.pk)
-        open_vote = Vote.objects.filter(pk=last.pk, surplus=False, dropped=False)
-        on_gold = last.purpose == Vote.Purpose.GOLD
-        if on_gold:
-            still_asked = Gold.objects.filter(pk=example.pk, retired_at=None).exists()
-        else:
-            still_asked = item is not None and last.purpose == Vote.Purpose.VERDICT
-        if not still_asked or not open_vote.exists():
-            raise Conflict("settled", "That example is already settled: the answer stands.")
-        if is_withdrawn(example):
-            raise Conflict("withdrawn", "That example was taken out: nobody is asked about it.")
-        for lease in held:
-            end_lease(lease, Lease.End.RELEASED)
-        last.delete()
-        if on_gold:
-            _undo_gold(last)
-        elif item is not None:
-            _undo_verdict(last, example, item)
-        record_event(
-            actor=validator,
-            verb="undid_vote",
-            subject=example,
-            scope=task.slug,
-            data={"label": last.label, "flag": last.flag},
-        )
-        return grant(example, validator, task, gold=on_gold)
-
-
-def _leased_again(validator: User, task: Task, answer: UUID) -> Lease | None:
-    """What this person holds on the example that they answered under a lease, and took back."""
-    answered = Lease.objects.filter(pk=answer, validator=validator)
-    examples = set(answered.values_list("example", flat=True))
-    held = queries.held_leases(validator, task.pk)
-    return next((lease for lease in held if lease.example_id in examples), None)
-
-
-def _undo_gold(last: Vote) -> None:
-    row = lock_reliabilities(last.example.task_id, [last.validator_id])[last.validator_id]
-    if last.credit is not None and is_scored(last, row.restarted_at):
-        unscore_gold(row, right=last.credit == 1)
-    row.gold_pending_id = last.example_id
-    uncount_answer(row)
-    _save(row)
-
-
-def _undo_verdict(last: Vote, example: Example, item: QueueItem) -> None:
-    _count_share(last, example, -1)
-    decision = decide_now(example)
-    if item.leases_active + 1 > decision.votes_wanted:
-        raise Conflict(
-            "asked_on",
-            "Somebody else is already being asked because of that answer: it stands.",
-        )
-    QueueItem.objects.filter(pk=item.pk).update(
-        votes_wanted=decision.votes_wanted,
-        urgency=urgency(example, decision),
-        leases_active=F("leases_active") + 1,
-    )
-    row = lock_reliabilities(example.task_id, [last.validator_id])[last.validator_id]
-    uncount_answer(row)
-    _save(row)
 
 
 # --- owners ---------------------------------------------------------------------------------------

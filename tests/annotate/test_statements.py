@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import guest_session
 from accounts.transactions import durable
-from annotate import services, statements
+from annotate import services, statements, submissions
 from annotate.models import Example, Task
 from annotate.queries import Participant, open_target
 from annotate.rounds import open_next_round
@@ -33,7 +33,7 @@ def many(task: Task, annotator: User, other_annotator: User, owner: User) -> lis
     seeds = itertools.count()
 
     def submit(person: Participant, where: Task) -> Example:
-        done = services.submit(
+        done = submissions.submit(
             participant=person,
             task_id=where.pk,
             client_id=uuid.uuid4(),
@@ -120,7 +120,7 @@ def test_how_somebody_does_and_what_they_follow(many: list[Participant], task: T
 def test_what_is_told_with_a_submission_is_what_is_counted(task: Task, annotator: User) -> None:
     person = Participant(user=annotator)
     for seed, label in enumerate("3443"):
-        done = services.submit(
+        done = submissions.submit(
             participant=person,
             task_id=task.pk,
             client_id=(client_id := uuid.uuid4()),
@@ -129,7 +129,7 @@ def test_what_is_told_with_a_submission_is_what_is_counted(task: Task, annotator
         )
         assert done.progress == statements.progress(**person.ids, task_id=task.pk)
         assert done.progress.tries == seed + 1
-    again = services.submit(
+    again = submissions.submit(
         participant=person,
         task_id=task.pk,
         client_id=client_id,
@@ -144,7 +144,7 @@ def test_a_submission_takes_five_statements(task: Task, annotator: User) -> None
     cast.submission(task, annotator, 1, fooled=False)
     target, label = open_target(task.pk), cast.prediction(task, cast.drawing(2))
     with CaptureQueriesContext(connection) as seen:
-        services.submit(
+        submissions.submit(
             participant=Participant(user=annotator),
             task_id=task.pk,
             client_id=uuid.uuid4(),

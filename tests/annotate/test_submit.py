@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import Event, User
 from accounts.services import guest_session
-from annotate import rounds, services
+from annotate import rounds, services, submissions
 from annotate.errors import Conflict, Refused
 from annotate.inputs import prepare
 from annotate.models import Example, Task
@@ -18,7 +18,7 @@ from validate.models import QueueItem
 
 def submit(task: Task, author: User, **changes: object) -> tuple[Example, bool]:
     values = {"client_id": uuid.uuid4(), "input": cast.drawing(1), "label": "3", **changes}
-    done = services.submit(participant=Participant(user=author), task_id=task.pk, **values)
+    done = submissions.submit(participant=Participant(user=author), task_id=task.pk, **values)
     return done.example, done.is_new
 
 
@@ -121,7 +121,7 @@ def test_no_open_round_says_so(owner: User, annotator: User) -> None:
 def test_guests_count_nowhere(task: Task) -> None:
     guest = Participant(session=guest_session(uuid.uuid4()))
 
-    example, _, _ = services.submit(
+    example, _, _ = submissions.submit(
         participant=guest,
         task_id=task.pk,
         client_id=uuid.uuid4(),

@@ -15,7 +15,7 @@ from django.db import connections, transaction
 
 from accounts.models import Event, User
 from accounts.services import guest_session
-from annotate import services, statements
+from annotate import services, statements, submissions
 from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from annotate.queries import Participant
@@ -152,24 +152,24 @@ ROUNDS = 5
 
 def sent(task: Task, person: Participant, seed: int, **how: Any) -> Callable[[], Any]:
     values = {"client_id": uuid.uuid4(), "input": cast.drawing(seed), "label": "3", **how}
-    return lambda: services.submit(participant=person, task_id=task.pk, **values)
+    return lambda: submissions.submit(participant=person, task_id=task.pk, **values)
 
 
 @contextmanager
 def one_batch(monkeypatch: pytest.MonkeyPatch, of: int) -> Iterator[list[int]]:
     """Hold the first write until all others have come; yields how many were written together."""
     sizes: list[int] = []
-    write = services._insert_several
+    write = submissions._insert_several
 
     def held(examples: Sequence[Example]) -> Any:
         sizes.append(len(examples))
         for _ in range(1000):
-            if len(sizes) > 1 or len(services._together._queue) >= of - 1:
+            if len(sizes) > 1 or len(submissions._together._queue) >= of - 1:
                 break
             threading.Event().wait(0.01)
         return write(examples)
 
-    monkeypatch.setattr(services._together, "_write", held)
+    monkeypatch.setattr(submissions._together, "_write", held)
     yield sizes
 
 

@@ -18,8 +18,8 @@ from django.db.models import QuerySet
 
 from accounts.models import Event, User
 from accounts.transactions import durable
-from annotate import services as annotation
-from annotate import statements as submissions
+from annotate import statements as reads
+from annotate import submissions
 from annotate.errors import Conflict
 from annotate.models import Example, Task
 from annotate.rounds import open_next_round
@@ -52,8 +52,8 @@ def test_two_submissions_of_one_client_id(
     task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch, constrained: bool
 ) -> None:
     """Both have found none before them."""
-    monkeypatch.setattr(annotation._together, "write", lambda _: None)  # it takes them in turn
-    monkeypatch.setattr(annotation, "_insert", meeting(2, annotation._insert))
+    monkeypatch.setattr(submissions._together, "write", lambda _: None)  # it takes them in turn
+    monkeypatch.setattr(submissions, "_insert", meeting(2, submissions._insert))
     call = submission_of(task, annotator, 1, uuid.uuid4())
     with nullcontext() if constrained else without(Example, "client_id_once_per_author"):
         outcomes = at_once([call, call])
@@ -67,15 +67,15 @@ def test_a_round_that_closes_during_a_submission(
 ) -> None:
     """Without the lock the example comes into a round that has closed before it."""
     if not locked:
-        monkeypatch.setattr(submissions, "_lock", lambda _: "")
-    looked, before = threading.Event(), submissions.before_each
+        monkeypatch.setattr(reads, "_lock", lambda _: "")
+    looked, before = threading.Event(), reads.before_each
 
     def before_is_read(**how: Any) -> Any:
         looked.set()
         time.sleep(0.3)  # with the lock the round cannot close within it
         return before(**how)
 
-    monkeypatch.setattr(submissions, "before_each", before_is_read)
+    monkeypatch.setattr(reads, "before_each", before_is_read)
     model = cast.fixed_model(task, seed=1)
 
     def close() -> bool:

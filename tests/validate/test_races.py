@@ -20,7 +20,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import User
-from annotate import services as annotation
+from annotate import submissions
 from annotate.errors import Refused
 from annotate.models import Example, Task
 from annotate.queries import Participant
@@ -63,7 +63,7 @@ def submission_of(
     task: Task, author: User, seed: int, client_id: uuid.UUID
 ) -> Callable[[], tuple[Example, bool]]:
     def submit() -> tuple[Example, bool]:
-        done = annotation.submit(
+        done = submissions.submit(
             participant=Participant(user=author),
             task_id=task.pk,
             client_id=client_id,
@@ -197,14 +197,14 @@ def test_two_who_hold_what_the_other_answered_take_their_answers_back(
     leases = leases_of([validator, other_validator], task)
     assert [lease.example for lease in leases] == [second, first]
     # Each is given time to take the first of its locks before either asks for the other one.
-    lock_item = services.lock_item
+    lock_item = decisions.lock_item
 
     def lock_item_slowly(pk: int) -> QueueItem | None:
         item = lock_item(pk)
         time.sleep(0.2)
         return item
 
-    monkeypatch.setattr(services, "lock_item", lock_item_slowly)
+    monkeypatch.setattr("validate.undo.lock_item", lock_item_slowly)
 
     outcomes = at_once(
         [

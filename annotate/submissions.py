@@ -1,0 +1,271 @@
+"""One submission: the model's answer, what may stand in its way, and its insertion.
+
+Several people's that come at the same moment share a transaction (docs/adr/0006).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.db import DatabaseError, IntegrityError
+
+from accounts.metrics import SUBMIT_SECONDS
+from accounts.models import User
+from accounts.transactions import durable
+from annotate import inference, statements
+from annotate.config import TaskFile
+from annotate.errors import Conflict, Refused
+from annotate.inputs import prepare, text_key
+from annotate.labels import check_label
+from annotate.models import Example
+from annotate.queries import Participant, Target, open_target
+from annotate.services import MAX_EXPLANATION, announce, context_of, insert
+from annotate.statements import Progress
+from annotate.together import Together
+
+
+class Submitted(NamedTuple):
+    """An example, whether it is new, and then how its author does in the task with it."""
+
+    example: Example
+    is_new: bool
+    progress: Progress | None = None
+
+
+@SUBMIT_SECONDS.time()
+def submit(
+    *,
+    participant: Participant,
+    task_id: int,
+    client_id: uuid.UUID,
+    input: object,
+    label: Any,
+    context: object = None,
+    explanation: str = "",
+    probes: int = 0,
+    seconds: float | None = None,
+    target: Target | None = None,
+) -> Submitted:
+    """Let the target model answer, compare, and insert the example.
+
+    The same client id with the same body returns the example of the first time, whatever became of
+    the round since; with another body it raises Conflict. Refused (with a code and a sentence) when
+    the input, the label or the person's standing does not allow it; nothing is written then.
+    `target` saves reading the open one; if its round has closed since, that is a Conflict.
+    """
+    if participant.user is not None:
+        _require_standing(participant.user)
+    try:
+        return _submit_new(
+            participant=participant,
+            target=target or open_target(task_id),
+            client_id=client_id,
+            input=input,
+            label=label,
+            context=context,
+            remarks={"explanation": explanation, "probes": probes, "seconds": seconds},
+        )
+    except (Refused, IntegrityError):
+        # Nearly all are new, so only now: a constraint keeps one client id from two examples.
+        sent = _Sent(participant, task_id, client_id, input, label, context)
+        if earlier := sent.earlier():
+            return Submitted(earlier, is_new=False)
+        raise
+
+
+def _submit_new(
+    *,
+    participant: Participant,
+    target: Target | None,
+    client_id: uuid.UUID,
+    input: object,
+    label: Any,
+    context: object,
+    remarks: dict[str, Any],
+) -> Submitted:
+    if target is None:
+        raise Refused("no_open_round", "No round of this task is open right now.", status=409)
+    file = target.config.file
+    if participant.sandbox:
+        require_sandbox(file)
+    prepared = prepare(file.input, input)
+    check_label(file, label)
+    if file.input == "image" and context is not None:
+        # It is free text that validators are shown: an author could tell them the label.
+        raise Refused("no_context", "A drawing has no context.", fields={"context": "not taken"})
+    if len(remarks["explanation"]) > MAX_EXPLANATION:
+        raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
+    # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
+    model = target.model_for(text_key(context) if context is not None else participant.key)
+    answer = inference.live_model(model).predict_one(prepared)
+    example = Example(
+        task=target.task,
+        config=target.config,
+        round=target.round,
+        model=model,
+        session=participant.session,
+        sandbox=participant.sandbox,
+        client_id=client_id,
+        input=prepared.stored,
+        input_hash=prepared.key,
+        label=label,
+        prediction=answer.label,
+        probabilities=answer.probabilities,
+        fooled=file.comparator_rule.fooled(answer.label, label),
+        **remarks,
+    )
+    came = _commit(example, participant=participant, context=context)
+    return Submitted(example, is_new=True, progress=came.after(fooled=example.fooled))
+
+
+def _commit(example: Example, *, participant: Participant, context: object) -> Progress:
+    """Write it, together with what others send meanwhile; returns how its author did before."""
+    example.author = participant.user
+    # A guest has no row to be locked, and a context may have to be made first.
+    if participant.user is not None and context is None:
+        came = _together.write(example)
+        if came is not None:
+            return came
+    with durable():
+        return _insert(example, participant=participant, context=context)
+
+
+def _insert_several(examples: Sequence[Example]) -> list[Progress | None]:
+    """Write the examples that nothing speaks against, of different authors in one round, at once.
+
+    None for the others: alone each of them is told why, or waits until its author is free.
+    """
+    task_id, round_id = examples[0].task_id, examples[0].round_id
+    try:
+        with durable():
+            statements.wait_briefly()  # all others of this process wait for this transaction
+            authors = [_author(example) for example in examples]
+            free = statements.lock_free_authors_and_round(authors, round_id)
+            came = statements.before_each(
+                task_id=task_id,
+                round_id=round_id,
+                contents={
+                    _author(example): (example.input_hash, example.label, example.client_id)
+                    for example in examples
+                    if _author(example) in free
+                },
+            )
+            new = [one for one in examples if _is_new(came.get(_author(one)))]
+            for example in new:
+                example.tries = came[_author(example)].tries
+            insert(new)
+            announce(new, actors=[example.author for example in new], verb="submitted")
+    except BaseException:
+        for example in examples:  # as if it had not been tried: a key may be another one's by then
+            example.pk, example._state.adding = None, True
+        raise
+    return [came[_author(one)].progress if one.pk is not None else None for one in examples]
+
+
+def _is_new(came: statements.Before | None) -> bool:
+    return came is not None and not came.repeats and not came.is_there
+
+
+def _author(example: Example) -> int:
+    assert example.author_id is not None
+    return example.author_id
+
+
+_together: Together[Example, Progress] = Together(
+    _insert_several,
+    alike=lambda example: example.round_id,
+    apart=_author,
+    expected=(DatabaseError,),
+)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What a client sent under its id, to tell a repetition from another submission."""
+
+    participant: Participant
+    task_id: int
+    client_id: uuid.UUID
+    input: object
+    label: object
+    context: object
+
+    def earlier(self) -> Example | None:
+        """The example of the first time; Conflict when that was another submission; one query."""
+        earlier = (
+            self.participant.examples()
+            .select_related("model", "round", "task", "context")
+            .filter(client_id=self.client_id)
+            .first()
+        )
+        if earlier is not None and not self._made(earlier):
+            raise Conflict(
+                "client_id_reused", "This client_id was already used for another submission."
+            )
+        return earlier
+
+    def _made(self, earlier: Example) -> bool:
+        return (
+            earlier.task_id == self.task_id
+            and earlier.label == self.label
+            and (earlier.context.sha256 if earlier.context else None) == _context_key(self.context)
+            and earlier.input_hash == prepare(earlier.task.input_kind, self.input).key
+        )
+
+
+def _context_key(context: object) -> str | None:
+    return None if context is None else text_key(context)
+
+
+def _require_standing(user: User) -> None:
+    if user.banned_at is not None:
+        raise _banned()
+
+
+def _banned() -> Refused:
+    return Refused("banned", "This account may not submit any more.", status=403)
+
+
+def require_sandbox(file: TaskFile) -> None:
+    """Refuse a guest where the task has no sandbox."""
+    if not file.sandbox:
+        raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
+
+
+def _insert(example: Example, *, participant: Participant, context: object) -> Progress:
+    """Insert it where it still may be; returns how its author did before."""
+    _lock_standing(participant.user, example.round_id)
+    came = statements.before(
+        **participant.ids,
+        task_id=example.task_id,
+        round_id=example.round_id,
+        content=(example.input_hash, example.label, example.client_id),
+    )
+    if came.repeats:
+        raise Refused(
+            "duplicate", "You have already submitted exactly this in this round.", status=409
+        )
+    example.context = context_of(example.task_id, context) if context is not None else None
+    example.tries = came.tries
+    insert([example])
+    announce([example], actors=[participant.user], verb="submitted")
+    return came.progress
+
+
+def _lock_standing(user: User | None, round_id: int) -> None:
+    """Take a person's submissions one by one, into a round that stays open until the commit.
+
+    Refused when a ban, the account's end or the round's came first. Two of the same drawing at once
+    would both find none before them; one that overtakes a ban would stay in the queue; and closing
+    a round waits for this lock (open_next_round locks the row FOR UPDATE).
+    """
+    found = statements.lock_author_and_round(author=user.pk if user else None, round_id=round_id)
+    if found.banned is None:
+        raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
+    if found.banned:
+        raise _banned()
+    if not found.open:
+        raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")
