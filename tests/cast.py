@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import uuid
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,14 @@ from annotate.config import parse_task_file
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Participant
 from ml import artifacts
+from ml.artifacts import Artifact
 from ml.images import png_of
 from ml.nets import DigitNet
 from validate import services as validation
 
 PASSWORD = "correct horse battery staple"
 DIGITS = [str(digit) for digit in range(10)]
+PATIENCE = 30  # seconds to wait for what must come, on a machine that may be busy
 
 
 def person(name: str, role: str = "annotator") -> User:
@@ -54,12 +58,19 @@ def digits_task(owner: User | None = None, **changes: Any) -> Task:
     return task
 
 
+@cache
+def _fixed_artifact(seed: int) -> tuple[Artifact, bytes]:
+    """A model file and its bytes: to make one takes longer than most tests."""
+    torch.manual_seed(seed)
+    with TemporaryDirectory() as folder:
+        artifact = artifacts.save(DigitNet(), net_name="digits", folder=Path(folder), labels=DIGITS)
+        return artifact, artifact.path.read_bytes()
+
+
 def fixed_model(task: Task, seed: int = 0) -> ModelVersion:
     """Register an untrained digits net whose weights follow from the seed."""
-    torch.manual_seed(seed)
-    artifact = artifacts.save(
-        DigitNet(), net_name="digits", folder=Path(settings.ARTIFACT_DIR), labels=DIGITS
-    )
+    artifact, data = _fixed_artifact(seed)
+    (Path(settings.ARTIFACT_DIR) / artifact.path.name).write_bytes(data)
     with durable():
         return rounds.register_model(
             task=task,

@@ -29,6 +29,10 @@ def uses_database(item: pytest.Item) -> bool:
     )
 
 
+def is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
+
+
 PARTS = {
     "code": lambda item: not in_browser(item),
     "browser": in_browser,
@@ -43,7 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = PARTS[config.getoption("part")]
     config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
-    items[:] = [item for item in items if wanted(item)]
+    # The slow ones begin first: nobody waits for one of them at the end.
+    items[:] = sorted(filter(wanted, items), key=lambda item: not is_slow(item))
 
 
 def pytest_configure() -> None:

@@ -140,13 +140,13 @@ async def test_what_goes_wrong_in_a_socket_carries_its_id_and_frame(
     headers = {"authorization": f"Token {token}", "x-request-id": "socket-0123456789"}
     page = ApplicationCommunicator(application, scope_of("websocket", "/ws/tasks/digits/", headers))
     await page.send_input({"type": "websocket.connect"})
-    accepted = await page.receive_output(timeout=5)
+    accepted = await page.receive_output(timeout=cast.PATIENCE)
     assert (b"x-request-id", b"socket-0123456789") in accepted["headers"]
-    await page.receive_output(timeout=5)
+    await page.receive_output(timeout=cast.PATIENCE)
     client_id = str(uuid.uuid4())
     frame = {"type": "submit", "client_id": client_id, "input": cast.drawing(1), "label": "3"}
     await page.send_input({"type": "websocket.receive", "text": json.dumps(frame)})
-    await page.receive_output(timeout=5)
+    await page.receive_output(timeout=cast.PATIENCE)
     await page.send_input({"type": "websocket.disconnect", "code": 1000})
     await page.wait()
 

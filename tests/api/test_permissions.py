@@ -230,6 +230,7 @@ def ask(client: Client, row: Row, ids: dict[str, str]) -> str:
     return str(response.status_code)
 
 
+@pytest.mark.slow
 def test_everybody_gets_what_their_role_may(
     clients: tuple[dict[str, Client], dict[str, str]],
 ) -> None:

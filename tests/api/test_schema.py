@@ -104,6 +104,7 @@ def _schema(world: dict[str, Any]) -> Any:
     return schema
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_no_request_makes_the_server_fail(
     api: Any, world: dict[str, Any], mode: GenerationMode

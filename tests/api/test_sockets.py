@@ -19,6 +19,7 @@ from accounts.models import User
 from accounts.services import create_token, end_sessions, new_password, revoke_token
 from annotate.models import Task
 from dadc_server.sockets import websocket
+from tests import cast
 
 Event = dict[str, Any]
 
@@ -38,10 +39,10 @@ async def opened(scheme: str = "ws", **headers: str) -> tuple[ApplicationCommuni
     }
     socket = ApplicationCommunicator(websocket, scope)
     await socket.send_input({"type": "websocket.connect"})
-    event = await socket.receive_output(timeout=5)
+    event = await socket.receive_output(timeout=cast.PATIENCE)
     if event["type"] != "websocket.accept":
         return socket, dict(event)
-    return socket, json.loads((await socket.receive_output(timeout=5))["text"])
+    return socket, json.loads((await socket.receive_output(timeout=cast.PATIENCE))["text"])
 
 
 async def leave(socket: ApplicationCommunicator) -> None:
@@ -125,7 +126,7 @@ async def test_one_socket_too_many_is_told_why(
     assert ready["type"] == "ready"
 
     second, told = await opened()
-    end = await second.receive_output(timeout=5)
+    end = await second.receive_output(timeout=cast.PATIENCE)
 
     assert (told["type"], told["code"]) == ("error", "too_many_connections")
     assert told["message"].startswith(words)
@@ -193,9 +194,9 @@ async def test_an_open_socket_ends_with_the_session(
 
     await sync_to_async(act)(annotator)
 
-    told = json.loads((await socket.receive_output(timeout=5))["text"])
+    told = json.loads((await socket.receive_output(timeout=cast.PATIENCE))["text"])
     assert (told["type"], told["code"]) == ("error", "signed_out")
-    assert (await socket.receive_output(timeout=5))["code"] == 4401
+    assert (await socket.receive_output(timeout=cast.PATIENCE))["code"] == 4401
     assert await guest.receive_nothing(0.1)
     await leave(socket)
     await leave(guest)
@@ -212,5 +213,6 @@ async def test_a_script_s_socket_ends_with_its_token_alone(
 
     await sync_to_async(revoke_token)(user=annotator, token_key=token[:15])
 
-    assert json.loads((await socket.receive_output(timeout=5))["text"])["code"] == "signed_out"
+    told = await socket.receive_output(timeout=cast.PATIENCE)
+    assert json.loads(told["text"])["code"] == "signed_out"
     await leave(socket)

@@ -21,7 +21,7 @@ from tests.browser.drawing import (
     verdict,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_the_theme_is_remembered(visit: Visits) -> None:

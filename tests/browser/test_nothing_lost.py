@@ -23,7 +23,7 @@ from tests.browser.drawing import (
     verdict,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_a_drawing_survives_a_reload(visit: Visits) -> None:

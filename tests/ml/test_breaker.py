@@ -11,7 +11,7 @@ from ml import breaker as breaker_module
 from ml.batcher import Late
 from ml.breaker import Breaker, Unavailable
 
-HANG = 0.05
+HANG = 0.25  # long beside what a busy machine takes to wake somebody
 PAUSE = 0.1
 
 

@@ -8,6 +8,8 @@ from ml.digits import Images, load_sklearn, split_clean
 from ml.training import evaluate, fine_tune, predict, redraw, train_base
 from ml.warps import Augmentation, warp
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

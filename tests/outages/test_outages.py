@@ -30,7 +30,7 @@ from dadc_server.serve import tied_to_this_process
 from tests import cast
 from tests.services import redis_command
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
 
 PEOPLE = 6
 AWAY_SECONDS = 3.0

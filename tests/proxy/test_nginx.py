@@ -18,6 +18,8 @@ from websockets.exceptions import InvalidStatus
 from tests import cast
 from tests.proxy.site import Site, front, make_world, site
 
+pytestmark = pytest.mark.slow
+
 PLAIN = {"Accept-Encoding": "identity"}
 FORGED = {
     "X-Forwarded-For": "198.51.100.9",

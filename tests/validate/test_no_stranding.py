@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import count
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ deeds = st.tuples(st.integers(0, PEOPLE - 1), st.sampled_from(ANSWERS * 2 + DEED
 seeds = count()
 
 
+@pytest.mark.slow
 @settings(
     max_examples=20,
     deadline=None,
