@@ -18,7 +18,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.api import LabelSerializer
-from annotate.errors import Refused
 from annotate.queries import participant_key
 from annotate.rest import asked, checked, pass_door, person, task_or_404
 from validate import services
@@ -229,15 +228,16 @@ class CastVote(APIView):
         validator = person(request)
         query = asked(NextQuery, request)
         pass_door("vote", request, participant_key(validator, None))
-        vote = services.vote(validator=validator, lease_id=lease, **checked(VoteRequest, request))
+        vote, following = services.vote_and_go_on(
+            validator=validator,
+            lease_id=lease,
+            after=query.get("after"),
+            **checked(VoteRequest, request),
+        )
         task = vote.example.task
         body: dict[str, Any] = {}
         if feedback := feedback_on(vote):
             body["feedback"] = feedback
-        try:
-            following = services.next_item(validator=validator, task=task, after=query.get("after"))
-        except Refused:  # this very answer was one too many: asking for the next says why
-            following = None
         body["next"] = _item(following) if following else None
         return Response({**body, "progress": progress_of(validator, task)})
 

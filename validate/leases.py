@@ -40,27 +40,38 @@ def next_item(*, validator: User, task: Task, after: UUID | None = None) -> Leas
     """
     require_validator(validator, task)
     with durable():
-        lease, all_taken = _ask(validator, task, after, None)
-    if all_taken:
-        # Nothing is free but what others are just leasing or settling. It is waited for with empty
-        # hands: they may need this person's own row, or that of somebody who waits for theirs.
-        with durable():
-            example_id = statements.free_item(
-                task.pk, validator.pk, cap=settings_of(task).share_cap
-            )
-            if example_id is not None:
-                lease, _ = _ask(validator, task, after, example_id)
-    return lease
+        lease, all_taken = ask(validator, task, after)
+    return wait_for_item(validator, task, after) if all_taken else lease
 
 
-def _ask(
-    validator: User, task: Task, after: UUID | None, example_id: int | None
+def wait_for_item(validator: User, task: Task, after: UUID | None) -> Lease | None:
+    """The same when nothing is free but what others are just leasing or settling.
+
+    It is waited for with empty hands: they may need this person's own row, or that of somebody who
+    waits for theirs.
+    """
+    with durable():
+        example_id = statements.free_item(task.pk, validator.pk, cap=settings_of(task).share_cap)
+        if example_id is None:
+            return None
+        return ask(validator, task, after, example_id=example_id)[0]
+
+
+def ask(
+    validator: User,
+    task: Task,
+    after: UUID | None,
+    *,
+    row: Reliability | None = None,
+    example_id: int | None = None,
 ) -> tuple[Lease | None, bool]:
     """The lease that this person holds or now gets, and whether all that is free is locked.
 
-    With `example_id`, whose free entry is locked already, it is that one if it is none they hold.
+    Within a transaction, in which `row`, their own, may be locked already; nobody is waited for
+    but for that. With `example_id`, whose free entry is locked, it is that one if it is none they
+    hold.
     """
-    row = lock_reliabilities(task.pk, [validator.pk])[validator.pk]
+    row = row or lock_reliabilities(task.pk, [validator.pk])[validator.pk]
     now = timezone.now()
     held, some_ran_out = statements.held(task.pk, validator.pk, now=now)
     for lease in held:

@@ -5,6 +5,7 @@ The order in which locks are taken is said in `validate.decisions`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 from django.db.models import QuerySet, Subquery
@@ -30,6 +31,7 @@ from validate.decisions import (
 from validate.gold import credit_of, in_qualification, withdraw_gold
 from validate.hearing import hearing_of
 from validate.leases import (
+    ask,
     close_lease,
     end_lease,
     extend,
@@ -40,6 +42,7 @@ from validate.leases import (
     require_validator,
     settings_of,
     unskip,
+    wait_for_item,
 )
 from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.policies import FLAG_REASONS, UNSURE
@@ -67,6 +70,7 @@ __all__ = [
     "undo",
     "unskip",
     "vote",
+    "vote_and_go_on",
 ]
 
 MAX_REASON = 1_000
@@ -88,40 +92,75 @@ def vote(
     the vote of the first time. A vote on an example settled meanwhile is kept as surplus.
     """
     with durable():
-        example = _lock_leased(validator, lease_id)
-        hearing = open_hearing(example)
-        lease = _LEASE.first(lease=lease_id)
-        assert lease is not None  # it led to the example
-        _check_answer(example, label, flag, reason)
-        if lease.ended_at and (earlier := Vote.objects.filter(lease=lease).first()):
-            if (earlier.label, earlier.flag) == (label, flag):
-                return earlier
-            raise Conflict("already_voted", "You have already answered this item.")
-        if example.author_id == validator.pk:
-            raise Refused("own_example", "Nobody validates their own example.", status=403)
-        require_validator(validator, example.task)
-        row = reliability_of(example.task_id, validator.pk)
-        require_standing(row, example.task)
-        now = timezone.now()
-        if lease.expires_at <= now or not close_lease(lease, Lease.End.VOTED):
-            raise Conflict("lease_lost", "Your time for this item ran out and it went to others.")
-        if hearing.item is not None and not lease.gold:
-            hearing.item.leases_active -= 1  # saved with what the vote makes of the entry
-        # An item that was fetched ahead could be seen only after the answer before it.
-        seconds = (now - max(lease.created_at, row.answered_at or lease.created_at)).total_seconds()
-        record = _cast_on_gold if lease.gold else cast
-        made = record(
-            example=example,
-            validator=validator,
-            label=label,
-            flag=flag,
-            reason=reason,
-            lease=lease,
-            seconds=seconds,
-            row=row,
-        )
-        _count_answer(made, example, seconds)
+        made, _ = _vote(validator, lease_id, label, flag, reason)
     return made
+
+
+@VOTE_SECONDS.time()
+def vote_and_go_on(
+    *,
+    validator: User,
+    lease_id: UUID,
+    after: UUID | None = None,
+    label: object | None = None,
+    flag: str = "",
+    reason: str = "",
+) -> tuple[Vote, Lease | None]:
+    """The same, with what `next_item` gives afterwards; None, too, if it would refuse.
+
+    One transaction, unless the next item has to be waited for: then the vote is committed first.
+    """
+    following = None
+    with durable():
+        made, row = _vote(validator, lease_id, label, flag, reason)
+        task, all_taken = made.example.task, False
+        with suppress(Refused):  # this very answer was one too many: asking again says why
+            require_validator(validator, task)
+            following, all_taken = ask(validator, task, after, row=row)
+    if all_taken:
+        with suppress(Refused):
+            following = wait_for_item(validator, task, after)
+    return made, following
+
+
+def _vote(
+    validator: User, lease_id: UUID, label: object | None, flag: str, reason: str
+) -> tuple[Vote, Reliability | None]:
+    """The vote, and its voter's row if that was locked."""
+    example = _lock_leased(validator, lease_id)
+    hearing = open_hearing(example)
+    lease = _LEASE.first(lease=lease_id)
+    assert lease is not None  # it led to the example
+    _check_answer(example, label, flag, reason)
+    if lease.ended_at and (earlier := Vote.objects.filter(lease=lease).first()):
+        if (earlier.label, earlier.flag) == (label, flag):
+            earlier.example = example
+            return earlier, None
+        raise Conflict("already_voted", "You have already answered this item.")
+    if example.author_id == validator.pk:
+        raise Refused("own_example", "Nobody validates their own example.", status=403)
+    require_validator(validator, example.task)
+    row = reliability_of(example.task_id, validator.pk)
+    require_standing(row, example.task)
+    now = timezone.now()
+    if lease.expires_at <= now or not close_lease(lease, Lease.End.VOTED):
+        raise Conflict("lease_lost", "Your time for this item ran out and it went to others.")
+    if hearing.item is not None and not lease.gold:
+        hearing.item.leases_active -= 1  # saved with what the vote makes of the entry
+    # An item that was fetched ahead could be seen only after the answer before it.
+    seconds = (now - max(lease.created_at, row.answered_at or lease.created_at)).total_seconds()
+    record = _cast_on_gold if lease.gold else cast
+    made = record(
+        example=example,
+        validator=validator,
+        label=label,
+        flag=flag,
+        reason=reason,
+        lease=lease,
+        seconds=seconds,
+        row=row,
+    )
+    return made, _count_answer(made, example, seconds)
 
 
 def _leased() -> QuerySet[Example]:
@@ -141,8 +180,8 @@ def _lock_leased(validator: User, lease_id: UUID) -> Example:
     return with_configs(example)
 
 
-def _count_answer(made: Vote, example: Example, seconds: float) -> None:
-    """Bring the voter's own row up to date, with the score if the vote was on gold."""
+def _count_answer(made: Vote, example: Example, seconds: float) -> Reliability:
+    """Lock the voter's own row and bring it up to date, with the score if the vote was on gold."""
     task, hearing = example.task, hearing_of(example)
     row = hearing.standings.get(made.validator_id) if hearing else None
     row = row or lock_reliabilities(task.pk, [made.validator_id])[made.validator_id]
@@ -154,6 +193,7 @@ def _count_answer(made: Vote, example: Example, seconds: float) -> None:
             follow_later([row])
         _qualify(row, task)
     save_answer(row)
+    return row
 
 
 def _qualify(row: Reliability, task: Task) -> None:

@@ -104,7 +104,7 @@ def test_who_waits_for_an_item_keeps_no_log_waiting(
     cast.answer(validator, nli)
     importing(nli, [example("y", "ann")])()
     held = threading.Event()
-    lock_entries, ask = logs._lock_entries, leases._ask
+    lock_entries, ask = logs._lock_entries, leases.ask
 
     def lock_entries_and_wait(examples: Any) -> Any:
         entries = lock_entries(examples)
@@ -112,12 +112,12 @@ def test_who_waits_for_an_item_keeps_no_log_waiting(
         time.sleep(0.3)
         return entries
 
-    def ask_meanwhile(*args: Any) -> Any:
+    def ask_meanwhile(*args: Any, **how: Any) -> Any:
         held.wait(10)
-        return ask(*args)
+        return ask(*args, **how)
 
     monkeypatch.setattr(logs, "_lock_entries", lock_entries_and_wait)
-    monkeypatch.setattr(leases, "_ask", ask_meanwhile)
+    monkeypatch.setattr(leases, "ask", ask_meanwhile)
     lines = [vote("x", "vic"), vote("y", "vic")]
 
     imported, lease = at_once(

@@ -20,6 +20,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.transactions import durable
 from annotate import submissions
 from annotate.errors import Refused
 from annotate.models import Example, Task
@@ -128,7 +129,45 @@ def leases_of(people: list[User], task: Task) -> list[Lease]:
 
 
 def vote_call(lease: Lease, label: object) -> Callable[[], Vote]:
-    return lambda: services.vote(validator=lease.validator, lease_id=lease.pk, label=label)
+    return lambda: voted_on(lease, label)[0]
+
+
+def voted_on(lease: Lease, label: object) -> tuple[Vote, Lease | None]:
+    return services.vote_and_go_on(validator=lease.validator, lease_id=lease.pk, label=label)
+
+
+def test_a_vote_is_committed_before_its_voter_waits_for_the_next_item(
+    task: Task, annotator: User, validator: User, on_postgres: bool
+) -> None:
+    """The only other item is locked: whoever holds it may need what the voter has locked."""
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time: nobody waits for a second lock")
+    cast.submission(task, annotator, 1)
+    other = cast.submission(task, annotator, 2)
+    (lease,) = leases_of([validator], task)
+    is_held, is_there = threading.Event(), threading.Event()
+
+    def hold_the_other() -> bool:
+        with durable():
+            decisions.lock_item(other.pk)
+            is_held.set()
+            return is_there.wait(10)
+
+    def vote_meanwhile() -> Lease | None:
+        is_held.wait(10)
+        return voted_on(lease, "3")[1]
+
+    def look() -> None:
+        for _ in range(400):
+            if Vote.objects.filter(lease=lease).exists():
+                is_there.set()
+                return
+            time.sleep(0.05)
+
+    was_seen, following, _ = at_once([hold_the_other, vote_meanwhile, look])
+
+    assert was_seen, "the vote was committed only after the lock was gone"
+    assert following.example_id == other.pk
 
 
 def test_without_the_lock_two_votes_at_once_decide_nothing(
