@@ -6,9 +6,13 @@ from typing import Any
 
 from allauth.account.auth_backends import AuthenticationBackend
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.middleware import get_user
+from drf_spectacular import authentication as drf_spectacular
 from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from knox import auth as knox
+from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
 
 from accounts.compiled import Compiled, Given
 from accounts.models import User
@@ -25,6 +29,24 @@ class PasswordBackend(AuthenticationBackend):
     def get_user(self, user_id: int) -> User | None:
         user = _PERSON.first(user=user_id)
         return user if self.user_can_authenticate(user) else None
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """By an open session, as REST framework's, but the person is no lazy object.
+
+    Each of the hundreds of times that a call asks it for something, that one looks twice.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        if super().authenticate(request) is None:
+            return None
+        return get_user(request._request), None
+
+
+class SessionScheme(drf_spectacular.SessionScheme):
+    """The same, as the OpenAPI schema describes it."""
+
+    target_class = "accounts.backends.SessionAuthentication"
 
 
 class TokenAuthentication(knox.TokenAuthentication):

@@ -292,7 +292,7 @@ METRICS_TOKEN = env("DADC_METRICS_TOKEN", default="")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.backends.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "accounts.backends.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["dadc_server.json_body.JsonParser"],
