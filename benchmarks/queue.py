@@ -1,8 +1,8 @@
 """How long the next item takes as the queue grows, and how many votes come too late.
 
 `python -m benchmarks.queue` starts its own PostgreSQL (see tests/services.py), fills a task with
-generated rows and measures `next_item` and `vote` as validators call them; then several validators
-at once with random delays count the surplus.
+generated rows and measures `next_item` and `vote`, each alone; then several validators at once with
+random delays count the surplus.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from validate.logs import import_log
 from validate.models import AuthorShare, Lease, QueueItem, Reliability, Vote
 from validate.queries import reciprocal_pairs
 
-QUERIES = {"next": 8, "vote": 14, "settling vote": 21}
+QUERIES = {"next": 8, "vote and next": 19, "settling vote and next": 26}
 
 
 def test_two_agreeing_validators_verify(
@@ -575,12 +575,21 @@ def test_queries_for_next_and_vote_stay_within_their_baseline(
     with CaptureQueriesContext(connection) as asking:
         lease = lease_for(validator, task)
     with CaptureQueriesContext(connection) as voting:
-        services.vote(validator=validator, lease_id=lease.pk, label=lease.example.label)
+        _, following = services.vote_and_go_on(
+            validator=validator, lease_id=lease.pk, label=lease.example.label
+        )
+    assert following is not None
     lease = lease_for(other_validator, task)
     with CaptureQueriesContext(connection) as settling:
-        services.vote(validator=other_validator, lease_id=lease.pk, label=lease.example.label)
+        services.vote_and_go_on(
+            validator=other_validator, lease_id=lease.pk, label=lease.example.label
+        )
     assert Example.objects.filter(status="verified").count() == 2
-    counts = {"next": len(asking), "vote": len(voting), "settling vote": len(settling)}
+    counts = {
+        "next": len(asking),
+        "vote and next": len(voting),
+        "settling vote and next": len(settling),
+    }
     assert counts == QUERIES, counts
     # A log's batch holds its voters' rows before it moves a tally: nobody may do it the other way.
     order = ['"validate_reliability" (', '"scoring_tally" SET', 'FROM "training_trainingrun"']

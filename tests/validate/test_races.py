@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from django.db.models import Sum
+from django.forms.models import model_to_dict
 from django.utils import timezone
 
 from accounts.models import User
@@ -336,19 +337,32 @@ def test_one_person_asking_at_once_gets_one_item(
 
 
 def test_what_is_learnt_about_people_adds_up_when_they_vote_at_once(
-    owner: User, annotator: User
+    owner: User, annotator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And what a vote hands on of its voter, to ask for the next item by, is what is stored."""
     task = cast.digits_task(owner, validation={"policy": "bayes", "gold_first": 0})
     people = [cast.person(f"v{n}", "validator") for n in range(4)]
     for seed in range(12):
         cast.submission(task, annotator, seed)
+    ask, handed_on = services.ask, []
+
+    def ask_by_what_is_stored(*args: Any, row: Reliability | None = None) -> Any:
+        assert row is not None
+        assert model_to_dict(row) == model_to_dict(Reliability.objects.get(pk=row.pk))
+        handed_on.append(row)
+        return ask(*args, row=row)
+
+    monkeypatch.setattr(services, "ask", ask_by_what_is_stored)
 
     def work(person: User) -> None:
         while lease := services.next_item(validator=person, task=task):
-            services.vote(validator=person, lease_id=lease.pk, label=lease.example.label)
+            following: Lease | None = lease
+            while following is not None:
+                _, following = voted_on(following, following.example.label)
 
     outcomes = at_once([partial(work, person) for person in people])
     assert outcomes == [None] * 4
+    assert len(handed_on) == Vote.objects.count()
     assert Example.objects.filter(status=Example.Status.VERIFIED).count() == 12
     assert Reliability.objects.aggregate(scored=Sum("scored"))["scored"] == 24
     assert repair(task).agrees
