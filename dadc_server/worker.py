@@ -4,9 +4,12 @@ import gc
 import logging
 import os
 import resource
+import sys
 from typing import Any, ClassVar
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger as GunicornLogger
+from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
@@ -14,6 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
 from django.conf import settings
 
 from dadc_server import logs
+from dadc_server.even_shares import Counts, EvenServer
 
 
 class Logger(GunicornLogger):
@@ -45,11 +49,26 @@ class Worker(UvicornWorker):
         "timeout_graceful_shutdown": 8,
     }
 
+    _counts: ClassVar = Counts()  # made in gunicorn's master, which loads this class
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         logger = logging.getLogger("uvicorn.error")
         logger.handlers = []  # its messages go up to the root, as everybody's
         logger.propagate = True
+
+    async def _serve(self) -> None:
+        """As uvicorn's worker does, but beside others no more than a fair share of connections."""
+        self.config.app = self.wsgi
+        server = (
+            EvenServer(self.config, self._counts, self.age)
+            if self.cfg.workers > 1
+            else Server(self.config)
+        )
+        self._install_sigquit_handler()
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def load_wsgi(self) -> None:
         """Load the application and leave it out of garbage collection: it is there for good.

@@ -10,9 +10,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
@@ -60,7 +62,7 @@ DIRECT = "http 127.0.0.1"
 
 
 class WebProcess:
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, workers: int = 1, **environment: str) -> None:
         self.folder = folder
         (folder / "echo.py").write_text(ECHO)
         with socket.socket() as probe:
@@ -71,6 +73,7 @@ class WebProcess:
                 *(sys.executable, "-m", "gunicorn", "echo:application"),
                 *("--worker-class", "dadc_server.worker.Worker", "--bind", self.address),
                 *("--pythonpath", f"{PROJECT},{folder}", "--log-level", "warning"),
+                *("--workers", str(workers)),
                 "--no-control-socket",
             ],
             cwd=folder,
@@ -96,9 +99,34 @@ class WebProcess:
         finally:
             connection.close()
 
+    def connect(self) -> socket.socket:
+        host, port = self.address.split(":")
+        return socket.create_connection((host, int(port)), timeout=20)
+
+    def shares(self) -> list[int]:
+        """How many connections each of the processes holds that gunicorn has started."""
+        return [
+            sum(f"{one.laddr.ip}:{one.laddr.port}" == self.address for one in _established(process))
+            for process in psutil.Process(self.process.pid).children()
+        ]
+
     def end(self) -> None:
         self.process.terminate()
         self.process.wait(20)
+
+
+def _established(process: psutil.Process) -> Any:
+    try:
+        return [one for one in process.net_connections("tcp") if one.status == "ESTABLISHED"]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def come_true(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +221,34 @@ def test_open_sockets_are_told_to_come_back_when_it_stops(tmp_path: Path) -> Non
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
     assert web.process.wait(20) == 0
+
+
+def test_processes_take_equal_shares_of_a_crowd(tmp_path: Path) -> None:
+    """Also after one was killed: what it had says nothing of the one in its place."""
+    web = WebProcess(tmp_path, workers=2)
+    crowd: list[socket.socket] = []
+
+    def both_let_somebody_in() -> bool:
+        crowd.append(web.connect())
+        shares = web.shares()
+        return len(shares) == 2 and min(shares) > 0
+
+    try:
+        for is_killed in (False, False, True):
+            if is_killed:
+                psutil.Process(web.process.pid).children()[0].kill()
+            else:
+                for connection in crowd:
+                    connection.close()
+                crowd.clear()
+                come_true(lambda: sum(web.shares()) == 0)
+            come_true(both_let_somebody_in)
+            before = sum(web.shares())
+            crowd.extend(web.connect() for _ in range(80))
+            come_true(lambda: sum(web.shares()) == before + 80)  # noqa: B023
+            shares = web.shares()
+            assert max(shares) - min(shares) <= 8, shares
+    finally:
+        for connection in crowd:
+            connection.close()
+        web.end()
