@@ -53,6 +53,9 @@ class Worker(UvicornWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Still in the master, too. Where each has a socket of its own, nobody else can go first.
+        shares = self.cfg.workers > 1 and not self.cfg.reuse_port
+        self._row = self._counts.announce() if shares else None
         logger = logging.getLogger("uvicorn.error")
         logger.handlers = []  # its messages go up to the root, as everybody's
         logger.propagate = True
@@ -61,9 +64,9 @@ class Worker(UvicornWorker):
         """As uvicorn's worker does, but beside others no more than a fair share of connections."""
         self.config.app = self.wsgi
         server = (
-            EvenServer(self.config, self._counts, self.age)
-            if self.cfg.workers > 1
-            else Server(self.config)
+            Server(self.config)
+            if self._row is None
+            else EvenServer(self.config, self._counts, self._row)
         )
         self._install_sigquit_handler()
         await server.serve(sockets=self.sockets)

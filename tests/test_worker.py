@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,14 @@ class WebProcess:
         host, port = self.address.split(":")
         return socket.create_connection((host, int(port)), timeout=20)
 
-    def shares(self) -> list[int]:
-        """How many connections each of the processes holds that gunicorn has started."""
-        return [
-            sum(f"{one.laddr.ip}:{one.laddr.port}" == self.address for one in _established(process))
+    def shares(self) -> dict[int, int]:
+        """How many connections each of the processes holds that gunicorn has started, by pid."""
+        return {
+            process.pid: sum(
+                f"{one.laddr.ip}:{one.laddr.port}" == self.address for one in _established(process)
+            )
             for process in psutil.Process(self.process.pid).children()
-        ]
+        }
 
     def end(self) -> None:
         self.process.terminate()
@@ -118,7 +121,7 @@ class WebProcess:
 def _established(process: psutil.Process) -> Any:
     try:
         return [one for one in process.net_connections("tcp") if one.status == "ESTABLISHED"]
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return []
 
 
@@ -212,8 +215,9 @@ def test_forwarded_headers_are_believed_from_the_proxy_alone(
         behind_proxy.end()
 
 
-def test_open_sockets_are_told_to_come_back_when_it_stops(tmp_path: Path) -> None:
-    web = WebProcess(tmp_path)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_open_sockets_are_told_to_come_back_when_it_stops(tmp_path: Path, workers: int) -> None:
+    web = WebProcess(tmp_path, workers=workers)
     with connect(f"ws://{web.address}/") as client:
         web.process.send_signal(signal.SIGTERM)
         with pytest.raises(ConnectionClosedError) as closed:
@@ -226,29 +230,28 @@ def test_open_sockets_are_told_to_come_back_when_it_stops(tmp_path: Path) -> Non
 def test_processes_take_equal_shares_of_a_crowd(tmp_path: Path) -> None:
     """Also after one was killed: what it had says nothing of the one in its place."""
     web = WebProcess(tmp_path, workers=2)
-    crowd: list[socket.socket] = []
+    serving: set[int] = set()
 
-    def both_let_somebody_in() -> bool:
-        crowd.append(web.connect())
-        shares = web.shares()
-        return len(shares) == 2 and min(shares) > 0
+    def both_serve() -> bool:
+        with web.connect():
+            time.sleep(0.05)
+            shares = web.shares()
+        serving.update(pid for pid, connections in shares.items() if connections)
+        return len(shares) == 2 and serving >= set(shares)
 
     try:
         for is_killed in (False, False, True):
             if is_killed:
-                psutil.Process(web.process.pid).children()[0].kill()
-            else:
-                for connection in crowd:
-                    connection.close()
-                crowd.clear()
-                come_true(lambda: sum(web.shares()) == 0)
-            come_true(both_let_somebody_in)
-            before = sum(web.shares())
-            crowd.extend(web.connect() for _ in range(80))
-            come_true(lambda: sum(web.shares()) == before + 80)  # noqa: B023
-            shares = web.shares()
-            assert max(shares) - min(shares) <= 8, shares
+                psutil.Process(next(iter(web.shares()))).kill()
+                come_true(lambda: not serving >= set(web.shares()))
+            come_true(both_serve)
+            come_true(lambda: sum(web.shares().values()) == 0)
+            with ExitStack() as crowd:
+                for _ in range(80):
+                    crowd.enter_context(web.connect())
+                come_true(lambda: sum(web.shares().values()) == 80)
+                shares = web.shares().values()
+                assert max(shares) - min(shares) <= 8, shares
+            come_true(lambda: sum(web.shares().values()) == 0)
     finally:
-        for connection in crowd:
-            connection.close()
         web.end()
