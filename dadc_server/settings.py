@@ -26,9 +26,7 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
-import secrets
 from pathlib import Path
 
 import environ
@@ -37,6 +35,7 @@ from django.core.exceptions import ImproperlyConfigured
 from whitenoise.compress import Compressor
 
 from accounts.doors import parse_doors
+from dadc_server import secret_key
 from dadc_server.logs import logging_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -51,21 +50,10 @@ def _secret_key() -> str:
     """The key from the environment, else the one made at first start (owner-only file)."""
     if key := env("DADC_SECRET_KEY", default=""):
         return str(key)
-    path = DATA_DIR / "secret_key"
     try:
-        # O_EXCL: of two processes that start together, one makes the key and both use it.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        key = path.read_text().strip()
-        if not key:
-            raise ImproperlyConfigured(
-                f"{path} is empty: delete it and start again, or set DADC_SECRET_KEY."
-            ) from None
-        return key
-    key = secrets.token_urlsafe(64)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(key)
-    return key
+        return secret_key.kept_in(DATA_DIR / "secret_key")
+    except secret_key.EmptyKey as empty:
+        raise ImproperlyConfigured(str(empty)) from None
 
 
 def _trusted_proxies(text: str) -> list[str]:
