@@ -28,8 +28,8 @@ BOOT_SECONDS = 5.0
 # the middle of a request, or of getting a core.
 PAUSE = 0.002
 LONGEST_PAUSE = 0.02
-FEW_AMONG = 32
-RETRY_SECONDS = 0.2
+FEW_AMONG = 32  # connections: one in so many may be too many
+RETRY_SECONDS = 0.2  # after an accept that failed
 
 
 class Counts:

@@ -26,6 +26,7 @@ from ml.artifacts import Artifact
 from ml.images import png_of
 from ml.nets import DigitNet
 from validate import services as validation
+from validate.models import Lease
 
 PASSWORD = "correct horse battery staple"
 DIGITS = [str(digit) for digit in range(10)]
@@ -123,10 +124,16 @@ def prediction(task: Task, input: object) -> str:
     return live_model(target.models[0]).predict_one(prepare("image", input)).label
 
 
+def lease_for(validator: User, task: Task, **how: Any) -> Lease:
+    """The next item, which there must be."""
+    lease = validation.next_item(validator=validator, task=task, **how)
+    assert lease is not None, "the queue is empty"
+    return lease
+
+
 def answer(validator: User, task: Task, label: str | None = None, flag: str = "") -> Example:
     """Take the next item and vote on it (by default for the author's label)."""
-    lease = validation.next_item(validator=validator, task=task)
-    assert lease is not None, "the queue is empty"
+    lease = lease_for(validator, task)
     vote = lease.example.label if label is None and not flag else label
     validation.vote(validator=validator, lease_id=lease.pk, label=vote, flag=flag)
     return Example.objects.get(pk=lease.example_id)

@@ -43,18 +43,12 @@ def with_gold(task: Task, owner: User) -> Task:
     return task
 
 
-def lease_for(person: User, task: Task) -> Lease:
-    lease = services.next_item(validator=person, task=task)
-    assert lease is not None
-    return lease
-
-
 def reach_gold(person: User, task: Task, author: User) -> Lease:
     """Answer one item, so that gold comes next."""
     for seed in (1, 2, 3):
         cast.submission(task, author, seed)
     cast.answer(person, task)
-    lease = lease_for(person, task)
+    lease = cast.lease_for(person, task)
     assert lease.gold
     return lease
 
@@ -121,12 +115,12 @@ def test_no_gold_twice_and_none_of_ones_own(
     seen = [reach_gold(validator, with_gold, annotator)]
     for _ in range(2):
         services.vote(validator=validator, lease_id=seen[-1].pk, label="1")
-        seen.append(lease_for(validator, with_gold))
+        seen.append(cast.lease_for(validator, with_gold))
     assert len({lease.example_id for lease in seen}) == 3
     services.vote(validator=validator, lease_id=seen[-1].pk, label="1")
-    assert not lease_for(validator, with_gold).gold
+    assert not cast.lease_for(validator, with_gold).gold
     cast.answer(owner, with_gold)
-    assert not lease_for(owner, with_gold).gold
+    assert not cast.lease_for(owner, with_gold).gold
 
 
 def test_an_empty_queue_stays_empty_with_gold_left(
@@ -145,12 +139,12 @@ def test_gold_that_was_given_back_or_ran_out_comes_again(
     lease = reach_gold(validator, with_gold, annotator)
     monkeypatch.setattr(leases, "is_gold_turn", lambda *_: False)
     services.release(validator=validator, lease_id=lease.pk)
-    again = lease_for(validator, with_gold)
+    again = cast.lease_for(validator, with_gold)
     assert again.example_id == lease.example_id
     with time_machine.travel(timezone.now() + timedelta(minutes=5), tick=False):
         with pytest.raises(Conflict):
             services.vote(validator=validator, lease_id=again.pk, label="1")
-        assert lease_for(validator, with_gold).example_id == lease.example_id
+        assert cast.lease_for(validator, with_gold).example_id == lease.example_id
 
 
 def test_skipped_gold_is_counted_and_comes_back_as_any_item(
@@ -159,7 +153,7 @@ def test_skipped_gold_is_counted_and_comes_back_as_any_item(
     lease = reach_gold(validator, with_gold, annotator)
     services.release(validator=validator, lease_id=lease.pk, skip=True)
     assert progress_of(validator, with_gold)["skipped"] == 1
-    assert lease_for(validator, with_gold).example_id != lease.example_id
+    assert cast.lease_for(validator, with_gold).example_id != lease.example_id
     assert services.unskip(validator=validator, task=with_gold) == 1
 
 
@@ -201,7 +195,7 @@ def test_gold_that_is_hidden_is_held_by_nobody(
 ) -> None:
     lease = reach_gold(validator, with_gold, annotator)
     hide(lease, owner)
-    assert lease_for(validator, with_gold).example_id != lease.example_id
+    assert cast.lease_for(validator, with_gold).example_id != lease.example_id
 
 
 def test_retracted_gold_is_asked_of_nobody(
@@ -213,7 +207,7 @@ def test_retracted_gold_is_asked_of_nobody(
     for seed in (1, 2):
         cast.submission(task, annotator, seed)
     cast.answer(validator, task)
-    assert not lease_for(validator, task).gold
+    assert not cast.lease_for(validator, task).gold
 
 
 def test_two_gold_items_in_a_row_are_both_to_be_answered(
@@ -227,7 +221,7 @@ def test_two_gold_items_in_a_row_are_both_to_be_answered(
     services.vote(validator=validator, lease_id=first.pk, label="1")
     services.release(validator=validator, lease_id=second.pk)
     monkeypatch.setattr(leases, "is_gold_turn", lambda *_: False)
-    assert lease_for(validator, with_gold).example_id == second.example_id
+    assert cast.lease_for(validator, with_gold).example_id == second.example_id
 
 
 @pytest.mark.parametrize(("flag", "scored"), [("unsure", 0), ("spam", 1)])
@@ -309,7 +303,7 @@ def test_how_many_wait_does_not_tell_what_was_gold(
     counts = []
     for place in range(1, 7):
         monkeypatch.setattr(leases, "is_gold_turn", lambda *_, place=place: place in golden)
-        lease = lease_for(validator, with_gold)
+        lease = cast.lease_for(validator, with_gold)
         assert lease.gold == (place in golden)
         counts.append(progress_of(validator, with_gold)["waiting"])
         if place == 3:
@@ -336,7 +330,9 @@ def test_how_many_wait_is_counted_anew_after_25_answers(
         cast.submission(with_gold, annotator, seed)
     counts = []
     for _ in range(26):
-        services.vote(validator=validator, lease_id=lease_for(validator, with_gold).pk, label="1")
+        services.vote(
+            validator=validator, lease_id=cast.lease_for(validator, with_gold).pk, label="1"
+        )
         counts.append(progress_of(validator, with_gold)["waiting"])
     assert counts == [*range(49, 25, -1), 28, 27]  # three of the 25 were gold
 
@@ -390,7 +386,7 @@ def test_below_the_minimum_nobody_validates(
     qualifying_task: Task, validator: User, client: Client
 ) -> None:
     client.force_login(validator)
-    lease: Lease | None = lease_for(validator, qualifying_task)
+    lease: Lease | None = cast.lease_for(validator, qualifying_task)
     for _ in range(2):
         assert lease is not None
         last = {"validator": validator, "lease_id": lease.pk, "label": "2"}

@@ -7,14 +7,7 @@ from annotate.models import Task
 from annotate.services import set_hidden
 from tests import cast
 from validate import services, statements
-from validate.models import Lease
 from validate.queries import waiting_by_task
-
-
-def lease_for(person: User, task: Task) -> Lease:
-    lease = services.next_item(validator=person, task=task)
-    assert lease is not None
-    return lease
 
 
 def test_both_ways_of_saying_what_waits_for_somebody_agree(
@@ -27,10 +20,10 @@ def test_both_ways_of_saying_what_waits_for_somebody_agree(
     cast.submission(task, author, 6)
     cast.submission(other_task, annotator, 7)
     cast.answer(validator, task)
-    skipped = lease_for(validator, task)
+    skipped = cast.lease_for(validator, task)
     services.release(validator=validator, lease_id=skipped.pk, skip=True)
-    lease_for(validator, task)
-    lease_for(other_validator, task)
+    cast.lease_for(validator, task)
+    cast.lease_for(other_validator, task)
     set_hidden(actor=owner, example_id=examples[5].pk, hidden=True, reason="a test")
 
     counted = {}
