@@ -22,6 +22,7 @@ from benchmarks.validators import RIGHT
 PATIENCE = 10  # seconds for an answer before it is asked for again
 BREATH = 0.1  # seconds until the next attempt to connect
 LAST_ANSWERS = 90  # seconds after the end for what is still under way
+DRAWN_BEFORE = "duplicate"
 AWAY = (aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -64,7 +65,7 @@ async def _annotator(life: Life, session: aiohttp.ClientSession, cookie: str) ->
     headers = {"Origin": life.orders.url, "Cookie": cookie}
     waiting: dict[str, Any] | None = None
     since = time.perf_counter()
-    given_up = None
+    given_up, attempts = None, 0
     while not (life.is_over and waiting is None):
         given_up = given_up or (time.monotonic() + LAST_ANSWERS if life.is_over else None)
         if given_up and time.monotonic() > given_up:
@@ -79,8 +80,15 @@ async def _annotator(life: Life, session: aiohttp.ClientSession, cookie: str) ->
                         key = {"client_id": str(uuid.uuid4()), "label": label}
                         waiting = {"type": "submit", **key, "input": {"png": png}}
                         since = time.perf_counter()
+                        attempts = 0
+                    attempts += 1
                     await socket.send_json(waiting)
-                    if (known := await _accepted(life, socket, waiting["client_id"])) is not None:
+                    known = await _accepted(life, socket, waiting["client_id"])
+                    if known == DRAWN_BEFORE:
+                        # Not so when it was sent before: that one was kept, and must be said to be.
+                        life.orders.counts["never answered"] += attempts > 1
+                        waiting = None
+                    elif known is not None:
                         life.accepted[waiting["client_id"]] = known
                         life.orders.done("submit", since)
                         waiting = None
@@ -93,7 +101,8 @@ async def _annotator(life: Life, session: aiohttp.ClientSession, cookie: str) ->
 async def _accepted(
     life: Life, socket: aiohttp.ClientWebSocketResponse, client_id: str
 ) -> str | None:
-    """The id that a submission was given; None when it has to be sent again."""
+    """The id that a submission was given; None when it has to be sent again, DRAWN_BEFORE when
+    there is no use in that: on a quick machine the drawings may run out."""
     while True:
         frame = await socket.receive_json(timeout=PATIENCE)
         if frame.get("client_id") != client_id:
@@ -101,6 +110,8 @@ async def _accepted(
         if frame["type"] == "accepted":
             return str(frame["id"])
         life.orders.counts[f"{frame['type']}:{frame.get('code', '')}"] += 1
+        if frame.get("code") == DRAWN_BEFORE:
+            return DRAWN_BEFORE
         await asyncio.sleep(frame.get("retry_ms", 50) / 1000)
         return None
 

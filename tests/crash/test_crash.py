@@ -16,7 +16,7 @@ def test_what_was_acknowledged_survives(tmp_path: Path, monkeypatch: pytest.Monk
     found = survive(
         "sqlite",
         ["web", "server"],
-        drawings=700,
+        drawings=1500,
         annotators=4,
         validators=2,
         waiting=100,
