@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import (
     BigAutoField,
     BooleanField,
@@ -41,7 +41,7 @@ from django.db.models.query import (
 )
 from django.db.models.sql import UpdateQuery
 
-from accounts.prepared import execute
+from accounts.prepared import execute, postpone
 
 Row = TypeVar("Row")
 
@@ -102,18 +102,28 @@ class CompiledUpdate:
     def run(self, **given: Any) -> int:
         """Write, and return how many rows there were."""
         database = _database()
-        plan = self._plans.get(database.vendor)
-        if plan is None:
-            query: Any = self._build().query.chain(UpdateQuery)
-            query.add_update_values(self._changes)
-            plan = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
-            self._plans[database.vendor] = plan
-        sql, params = plan
+        sql, params = self._plan(database.vendor)
         with database.cursor() as cursor:
             execute(cursor, sql, _values(params, given, database.vendor))
             return int(cursor.rowcount)
 
+    def postpone(self, **given: Any) -> None:
+        """Write with the next statement of the transaction, rows that it has locked, say."""
+        database = _database()
+        sql, params = self._plan(database.vendor)
+        postpone(database, sql, _values(params, given, database.vendor))
 
+    def _plan(self, vendor: str) -> tuple[str, Sequence[Any]]:
+        plan = self._plans.get(vendor)
+        if plan is None:
+            query: Any = self._build().query.chain(UpdateQuery)
+            query.add_update_values(self._changes)
+            plan = self._plans[vendor] = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
+        return plan
+
+
+# Nothing is read back from the writes below, but for keys that the database makes: within a
+# service's transaction they go with its next statement (`accounts.postponed`).
 def insert(row: Model) -> None:
     """Insert a new row and give it the key that the database made, as `save` would.
 
@@ -122,50 +132,52 @@ def insert(row: Model) -> None:
     insert_all([row])
 
 
-def insert_all(rows: Sequence[Model]) -> None:
-    """The same of a handful of rows of one model, all with keys or all without; one statement."""
+def insert_all(rows: Sequence[Model], *, keys: bool = True) -> None:
+    """The same of a handful of rows of one model, all with keys or all without; one statement.
+
+    Without `keys` a row stays without the one that the database makes: nobody asks for it.
+    """
     if not rows:
         return
     has_keys = rows[0].pk is not None
-    sql, names = _insertion(type(rows[0]), has_keys, len(rows))
+    returned = keys and not has_keys
+    sql, names = _insertion(type(rows[0]), has_keys, returned, len(rows))
     values = [value for row in rows for value in _stored(row, names, add=True)]
     # Whoever survives the error of a row that was refused must not commit what came before it.
-    with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS), _database().cursor() as cursor:
-        execute(cursor, sql, values)
-        if not has_keys:
-            for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
-                row.pk = key
+    with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS):
+        if returned:
+            with _database().cursor() as cursor:
+                execute(cursor, sql, values)
+                for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
+                    row.pk = key
+        else:
+            postpone(_database(), sql, values)
     for row in rows:
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 def update(row: Model, *names: str) -> None:
-    """Write these fields of a row that is there, as `save(update_fields=…)` would."""
+    """Write these fields of a row that this transaction has locked, so that it is there."""
     sql, pk = _update(type(row), names)
-    with _database().cursor() as cursor:
-        execute(cursor, sql, _stored(row, (*names, pk), add=False))
-        if cursor.rowcount != 1:
-            raise DatabaseError(f"There is no {row!r} any more: nothing was written.")
+    postpone(_database(), sql, _stored(row, (*names, pk), add=False))
 
 
 def update_all(rows: Sequence[Model], *names: str) -> None:
-    """Write these fields of rows that are there, and locked by this transaction; one statement.
+    """The same of several rows; one statement.
 
     An insert that always finds its row: for a handful, of which there are a few numbers.
     """
     if rows:
         sql, all_names = _update_all(type(rows[0]), names, len(rows))
         values = [value for row in rows for value in _stored(row, all_names, add=False)]
-        with _database().cursor() as cursor:
-            execute(cursor, sql, values)
+        postpone(_database(), sql, values)
 
 
 def delete(row: Model) -> None:
     """Delete a row that nothing points to; the database refuses one that something does."""
     table, key = _quoted(row._meta.db_table), row._meta.pk
     sql = f"DELETE FROM {table} WHERE {_quoted(key.column)} = %s"  # noqa: S608
-    with _database().cursor() as cursor:
-        execute(cursor, sql, _stored(row, [key.name], add=False))
+    postpone(_database(), sql, _stored(row, [key.name], add=False))
 
 
 # --- how ------------------------------------------------------------------------------------------
@@ -287,13 +299,15 @@ def _pointed_to(field: Any) -> Any:
 
 
 @lru_cache(maxsize=200)
-def _insertion(model: type[Model], has_key: bool, rows: int = 1) -> tuple[str, tuple[str, ...]]:
+def _insertion(
+    model: type[Model], has_key: bool, returned: bool, rows: int
+) -> tuple[str, tuple[str, ...]]:
     """The SQL of an INSERT of so many rows, and the names of the fields of each."""
     meta = model._meta
     fields = [field for field in meta.local_concrete_fields if has_key or not field.primary_key]
     columns = ", ".join(_quoted(field.column) for field in fields)
     places = ", ".join([f"({', '.join('%s' for _ in fields)})"] * rows)
-    key = "" if has_key else f" RETURNING {_quoted(meta.pk.column)}"
+    key = f" RETURNING {_quoted(meta.pk.column)}" if returned else ""
     sql = f"INSERT INTO {_quoted(meta.db_table)} ({columns}) VALUES {places}{key}"  # noqa: S608
     return sql, tuple(field.name for field in fields)
 

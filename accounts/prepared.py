@@ -18,6 +18,8 @@ from weakref import WeakKeyDictionary
 
 from django.db import NotSupportedError
 
+from accounts.postponed import waiting
+
 # A plan that was made for a nearly empty table reads all of it for every row: nothing is prepared
 # before it was run often enough for its tables to have grown, and plans are made anew.
 RUNS_BEFORE = 300
@@ -36,10 +38,41 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) ->
     Behind a pooler that gives each transaction another session, as Django's setting
     DISABLE_SERVER_SIDE_CURSORS says, nothing is prepared.
     """
-    database = cursor.db
-    if not _is_worth_it(database, sql):
+    plan = _planned(cursor.db, sql, values)
+    if plan is None:
         cursor.execute(sql, values)
         return
+    try:
+        cursor.execute(plan.sql, plan.values)
+    except NotSupportedError:  # a column's type has changed under it
+        _plans[cursor.db.connection].pop(plan.statement, None)
+        raise
+
+
+def postpone(database: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
+    """The same for a write whose result nobody reads: it may be sent with the next statement."""
+    writes = waiting(database)
+    if writes is None:
+        with database.cursor() as cursor:
+            execute(cursor, sql, values)
+        return
+    plan = _planned(database, sql, values)
+    if plan is None:
+        writes.add(sql, values)
+    else:
+        writes.add(plan.sql, plan.values)
+
+
+class _Planned(NamedTuple):
+    statement: str
+    sql: str
+    values: Sequence[Any]
+
+
+def _planned(database: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> _Planned | None:
+    """How a statement is run by its plan, which is there now; None: it is to be run as it is."""
+    if not _is_worth_it(database, sql):
+        return None
     if isinstance(values, Mapping):
         names = _names(sql)
         given = tuple(values[name] for name in names)
@@ -50,12 +83,9 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) ->
     plans = _plans.setdefault(database.connection, {})
     plan = plans.get(statement.name)
     if plan is None or monotonic() - plan.since > PLAN_SECONDS:
-        plan = _prepare(cursor, statement, plans)
-    try:
-        cursor.execute(f"EXECUTE {plan.name}{statement.places}", given)
-    except NotSupportedError:  # a column's type has changed under it
-        plans.pop(statement.name, None)
-        raise
+        with database.cursor() as cursor:
+            plan = _prepare(cursor, statement, plans)
+    return _Planned(statement.name, f"EXECUTE {plan.name}{statement.places}", given)
 
 
 def _prepare(cursor: Any, statement: _Statement, plans: dict[str, _Plan]) -> _Plan:

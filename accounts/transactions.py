@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+
+from accounts.postponed import SentByTheEnd
 
 
-def durable() -> AbstractContextManager[None]:
+@contextmanager
+def durable() -> Iterator[None]:
     """Open the transaction of a service; RuntimeError when another one is already open around it.
 
     A caller that acknowledges something after a nested block would acknowledge what can still be
     rolled back. On SQLite the write lock is taken here, at the start (transaction_mode IMMEDIATE).
     """
-    return transaction.atomic(durable=True)
+    with transaction.atomic(durable=True), SentByTheEnd(connections[DEFAULT_DB_ALIAS]):
+        yield
 
 
 def after_commit(follow_up: Callable[[], Any]) -> None:

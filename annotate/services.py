@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts import compiled
 from accounts.compiled import Compiled, Given
 from accounts.models import User
-from accounts.services import new_event, record_event
+from accounts.services import add_events, new_event, record_event
 from accounts.transactions import durable
 from annotate.errors import Refused
 from annotate.inputs import text_key
@@ -43,7 +43,7 @@ def insert(examples: Sequence[Example]) -> None:
 
 def announce(examples: Sequence[Example], *, actors: Sequence[User | None], verb: str) -> None:
     """Record inserted examples, and let the apps above queue and count them in this transaction."""
-    compiled.insert_all(
+    add_events(
         [
             new_event(
                 actor=actor,

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import F
 from django.dispatch import receiver
 
 from accounts.compiled import CompiledUpdate, Given
+from accounts.prepared import postpone
 from annotate.models import Example
 from annotate.signals import example_changed, examples_submitted
 from scoring.models import Tally
@@ -28,8 +29,8 @@ def count_submissions(examples: Sequence[Example], **_: Any) -> None:
     if sums:
         # In one order everywhere: nobody waits for somebody who waits for them.
         values = [(*whose, *(sums[whose][column] for column in COLUMNS)) for whose in sorted(sums)]
-        with connection.cursor() as cursor:
-            cursor.execute(_adding(len(values)), [one for row in values for one in row])
+        given = [one for row in values for one in row]
+        postpone(connections[DEFAULT_DB_ALIAS], _adding(len(values)), given)
 
 
 @lru_cache(maxsize=100)

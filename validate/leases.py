@@ -106,11 +106,13 @@ def _lease(
     is_turn = left_over or is_gold_turn(settings, row.answered + len(held))
     if is_turn and (gold := gold_for(row, held)):
         return _grant_gold(gold, validator, task)
-    _TAKE_PLACE.run(example=example_id)
+    _TAKE_PLACE.postpone(example=example_id)
+    lease = grant(example_id, validator, task)
     example = _SHOWN.first(example=example_id)
     assert example is not None  # its queue entry is locked
     example.config = kept_config(example.config_id)
-    return grant(example, validator, task)
+    lease.example = example
+    return lease
 
 
 _TAKE_PLACE = CompiledUpdate(
@@ -120,13 +122,21 @@ _SHOWN = Compiled(lambda: Example.objects.select_related("context").filter(pk=Gi
 
 
 def _grant_gold(gold: Gold, validator: User, task: Task) -> Lease:
-    Reliability.objects.filter(task=task, validator=validator).update(gold_pending=gold.pk)
-    return grant(gold.example, validator, task, gold=True)
+    _AWAIT_GOLD.postpone(task=task.pk, validator=validator.pk, gold=gold.pk)
+    lease = grant(gold.pk, validator, task, gold=True)
+    lease.example = gold.example
+    return lease
 
 
-def grant(example: Example, validator: User, task: Task, *, gold: bool = False) -> Lease:
+_AWAIT_GOLD = CompiledUpdate(
+    lambda: Reliability.objects.filter(task=Given("task"), validator=Given("validator")),
+    gold_pending=Given("gold"),
+)
+
+
+def grant(example_id: int, validator: User, task: Task, *, gold: bool = False) -> Lease:
     lease = Lease(
-        example=example,
+        example_id=example_id,
         validator=validator,
         gold=gold,
         expires_at=timezone.now() + timedelta(seconds=settings_of(task).lease_seconds),

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.utils import timezone
 
 from accounts.compiled import adapted
-from accounts.prepared import execute
+from accounts.prepared import execute, postpone
 
 VALIDATES_WITHIN = timedelta(days=7)
 MAX_WAITING = 100  # counting on would cost more than the next item itself (1,000: 2.5 ms)
@@ -176,9 +176,8 @@ def count_share(
 ) -> None:
     """Add to a validator's share of an author's votes, or take from it what was added."""
     key = {"task": task_id, "author": author_id, "validator": validator_id}
-    with connection.cursor() as cursor:
-        sql = _ADD_TO_SHARE if votes > 0 else _TAKE_FROM_SHARE
-        execute(cursor, sql, {**key, "votes": votes, "agreed": agreed})
+    sql = _ADD_TO_SHARE if votes > 0 else _TAKE_FROM_SHARE
+    postpone(connections[DEFAULT_DB_ALIAS], sql, {**key, "votes": votes, "agreed": agreed})
 
 
 def _rows(sql: str, **values: Any) -> list[Any]:

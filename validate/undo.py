@@ -71,7 +71,9 @@ def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
             scope=task.slug,
             data={"label": last.label, "flag": last.flag},
         )
-        return grant(example, validator, task, gold=on_gold)
+        lease = grant(example.pk, validator, task, gold=on_gold)
+        lease.example = example
+        return lease
 
 
 def _leased_again(validator: User, task: Task, answer: UUID) -> Lease | None:

@@ -155,4 +155,5 @@ def test_a_submission_takes_five_statements(task: Task, annotator: User) -> None
     said = [query["sql"] for query in seen]
     # PostgreSQL is also told how long to wait for a lock.
     said = [one for one in said if "SAVEPOINT" not in one and "SET LOCAL" not in one]
-    assert len(said) == 5, said
+    # The last two are one trip there (`accounts.postponed`).
+    assert len(said) == (4 if connection.vendor == "postgresql" else 5), said

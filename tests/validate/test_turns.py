@@ -17,7 +17,11 @@ from validate import services
 from validate.models import AuthorShare, QueueItem, Reliability
 from validate.queries import reciprocal_pairs
 
-QUERIES = {"next": 8, "vote and next": 19, "settling vote and next": 26}
+# What is waited for: PostgreSQL gets writes along with the next of these (`accounts.postponed`).
+QUERIES = {
+    "sqlite": {"next": 8, "vote and next": 19, "settling vote and next": 26},
+    "postgresql": {"next": 6, "vote and next": 13, "settling vote and next": 16},
+}
 
 
 def test_what_is_nearest_to_a_verdict_comes_before_what_is_older(
@@ -175,7 +179,7 @@ def test_queries_for_next_and_vote_stay_within_their_baseline(
         "vote and next": len(voting),
         "settling vote and next": len(settling),
     }
-    assert counts == QUERIES, counts
+    assert counts == QUERIES[connection.vendor], counts
     # A log's batch holds its voters' rows before it moves a tally: nobody may do it the other way.
     order = ['"validate_reliability" (', '"scoring_tally" SET', 'FROM "training_trainingrun"']
     statements = "\n".join(query["sql"] for query in settling.captured_queries)

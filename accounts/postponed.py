@@ -1,0 +1,92 @@
+"""Writes that go to PostgreSQL together with the next statement of their transaction.
+
+A third of what a small statement costs, on either side, is its way there and back. A write that
+returns nothing need not be waited for: it is sent in front of the next statement that is, and what
+speaks against it is raised there, or at the latest at the transaction's end, before the commit.
+
+Order is kept: whatever is run on the connection meanwhile, by Django too, comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from django.db import transaction
+
+MOST = 50  # writes that wait; a loop that reads nothing must not collect all of them
+
+_open: dict[Any, SentByTheEnd] = {}  # by Django's connection, of which each thread has its own
+
+
+class SentByTheEnd:
+    """For a block within a transaction: what is postponed in it is sent before the block ends.
+
+    What waits when the block fails is dropped, as it would be rolled back.
+    """
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._writes: list[bytes] = []
+
+    def __enter__(self) -> None:
+        if self._database.vendor == "postgresql":  # SQLite is in the process
+            self._database.execute_wrappers.append(self._execute)
+            _open[self._database] = self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if _open.pop(self._database, None) is None:
+            return
+        self._database.execute_wrappers.remove(self._execute)
+        if kind is None and not self._database.needs_rollback:
+            self._send()
+
+    def add(self, sql: str, values: Any) -> None:
+        """Let a statement whose result nobody reads wait for the next one."""
+        self._writes.append(_text(self._database.connection.cursor(), sql, values))
+        if len(self._writes) >= MOST:
+            self._send()
+
+    def _execute(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        """Run a statement, behind those that wait."""
+        if not self._writes:
+            return execute(sql, params, many, context)
+        cursor = context["cursor"].cursor
+        if isinstance(sql, str) and sql.startswith("ROLLBACK TO "):
+            self._writes.clear()  # the savepoint was sent behind what came before it
+        elif many or cursor.name is not None:  # neither is one text for the server
+            self._send()
+        else:
+            sql, params = self._joined(_text(cursor, sql, params)), None
+            with transaction.mark_for_rollback_on_error(self._database.alias):
+                return execute(sql, params, many, context)
+        return execute(sql, params, many, context)
+
+    def _send(self) -> None:
+        if self._writes:
+            sql = self._joined()
+            with (
+                transaction.mark_for_rollback_on_error(self._database.alias),
+                self._database.cursor() as cursor,
+            ):
+                cursor.execute(sql)
+
+    def _joined(self, *last: bytes) -> bytes:
+        writes, self._writes = self._writes, []
+        return b";\n".join([*writes, *last])
+
+
+def waiting(database: Any) -> SentByTheEnd | None:
+    """What takes postponed writes on this connection now; None: they are to be run at once."""
+    return _open.get(database)
+
+
+def _text(cursor: Any, sql: Any, values: Any) -> bytes:
+    """A statement with its values, as the driver would send it."""
+    text: bytes = cursor.mogrify(sql, values)
+    return text
