@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import (
     BigAutoField,
     BooleanField,
@@ -41,7 +41,7 @@ from django.db.models.query import (
 )
 from django.db.models.sql import UpdateQuery
 
-from accounts.prepared import execute, postpone
+from accounts import prepared
 
 Row = TypeVar("Row")
 
@@ -72,14 +72,12 @@ class Compiled(Generic[Row]):
 
     def all(self, **given: Any) -> list[Row]:
         """The rows for these values, in the query set's order; one statement."""
-        database = _database()
+        database = prepared.database()
         plan = self._plan(database.vendor)
         if plan.locks and database.get_autocommit():
             raise transaction.TransactionManagementError("A lock needs a transaction to live in.")
-        with database.cursor() as cursor:
-            execute(cursor, plan.sql, _values(plan.params, given, database.vendor))
-            rows = cursor.fetchall()
-        return [plan.read(row) for row in rows]
+        values = _values(plan.params, given, database.vendor)
+        return [plan.read(row) for row in prepared.rows(plan.sql, values)]
 
     def first(self, **given: Any) -> Row | None:
         """The first of the rows, None when there is none; order and limit are the query set's."""
@@ -101,25 +99,20 @@ class CompiledUpdate:
 
     def run(self, **given: Any) -> int:
         """Write, and return how many rows there were."""
-        database = _database()
-        sql, params = self._plan(database.vendor)
-        with database.cursor() as cursor:
-            execute(cursor, sql, _values(params, given, database.vendor))
-            return int(cursor.rowcount)
+        return prepared.changed(*self._filled(given))
 
     def postpone(self, **given: Any) -> None:
         """Write with the next statement of the transaction, rows that it has locked, say."""
-        database = _database()
-        sql, params = self._plan(database.vendor)
-        postpone(database, sql, _values(params, given, database.vendor))
+        prepared.postpone(*self._filled(given))
 
-    def _plan(self, vendor: str) -> tuple[str, Sequence[Any]]:
+    def _filled(self, given: dict[str, Any]) -> tuple[str, list[Any]]:
+        vendor = prepared.database().vendor
         plan = self._plans.get(vendor)
         if plan is None:
             query: Any = self._build().query.chain(UpdateQuery)
             query.add_update_values(self._changes)
             plan = self._plans[vendor] = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
-        return plan
+        return plan[0], _values(plan[1], given, vendor)
 
 
 # Nothing is read back from the writes below, but for keys that the database makes: within a
@@ -146,12 +139,10 @@ def insert_all(rows: Sequence[Model], *, keys: bool = True) -> None:
     # Whoever survives the error of a row that was refused must not commit what came before it.
     with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS):
         if returned:
-            with _database().cursor() as cursor:
-                execute(cursor, sql, values)
-                for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
-                    row.pk = key
+            for row, (key,) in zip(rows, prepared.rows(sql, values), strict=True):
+                row.pk = key
         else:
-            postpone(_database(), sql, values)
+            prepared.postpone(sql, values)
     for row in rows:
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
@@ -159,7 +150,7 @@ def insert_all(rows: Sequence[Model], *, keys: bool = True) -> None:
 def update(row: Model, *names: str) -> None:
     """Write these fields of a row that this transaction has locked, so that it is there."""
     sql, pk = _update(type(row), names)
-    postpone(_database(), sql, _stored(row, (*names, pk), add=False))
+    prepared.postpone(sql, _stored(row, (*names, pk), add=False))
 
 
 def update_all(rows: Sequence[Model], *names: str) -> None:
@@ -170,14 +161,14 @@ def update_all(rows: Sequence[Model], *names: str) -> None:
     if rows:
         sql, all_names = _update_all(type(rows[0]), names, len(rows))
         values = [value for row in rows for value in _stored(row, all_names, add=False)]
-        postpone(_database(), sql, values)
+        prepared.postpone(sql, values)
 
 
 def delete(row: Model) -> None:
     """Delete a row that nothing points to; the database refuses one that something does."""
     table, key = _quoted(row._meta.db_table), row._meta.pk
     sql = f"DELETE FROM {table} WHERE {_quoted(key.column)} = %s"  # noqa: S608
-    postpone(_database(), sql, _stored(row, [key.name], add=False))
+    prepared.postpone(sql, _stored(row, [key.name], add=False))
 
 
 # --- how ------------------------------------------------------------------------------------------
@@ -258,13 +249,8 @@ def adapted(value: Any, vendor: str = "") -> Any:
     return value
 
 
-def _database() -> Any:
-    """This thread's connection itself: `connection` looks it up anew for each attribute."""
-    return connections[DEFAULT_DB_ALIAS]
-
-
 def _stored(row: Model, names: Iterable[str], *, add: bool) -> list[Any]:
-    default = _database()
+    default = prepared.database()
     values: list[Any] = []
     for field, kept_as in _fields(type(row), tuple(names)):
         value = getattr(row, field.attname)

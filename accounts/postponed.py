@@ -29,6 +29,7 @@ class SentByTheEnd:
     def __init__(self, database: Any) -> None:
         self._database = database
         self._writes: list[bytes] = []
+        self._cursor: Any = None
 
     def __enter__(self) -> None:
         if self._database.vendor == "postgresql":  # SQLite is in the process
@@ -44,9 +45,17 @@ class SentByTheEnd:
         if kind is None and not self._database.needs_rollback:
             self._send()
 
+    def cursor(self) -> Any:
+        """One cursor for all that the block runs; what it found is read before it is used again."""
+        if self._database.queries_logged:
+            return self._database.cursor()
+        if self._cursor is None:
+            self._cursor = self._database.cursor()
+        return self._cursor
+
     def add(self, sql: str, values: Any) -> None:
         """Let a statement whose result nobody reads wait for the next one."""
-        self._writes.append(_text(self._database.connection.cursor(), sql, values))
+        self._writes.append(_text(self.cursor().cursor, sql, values))
         if len(self._writes) >= MOST:
             self._send()
 
@@ -70,11 +79,8 @@ class SentByTheEnd:
     def _send(self) -> None:
         if self._writes:
             sql = self._joined()
-            with (
-                transaction.mark_for_rollback_on_error(self._database.alias),
-                self._database.cursor() as cursor,
-            ):
-                cursor.execute(sql)
+            with transaction.mark_for_rollback_on_error(self._database.alias):
+                self.cursor().execute(sql)
 
     def _joined(self, *last: bytes) -> bytes:
         writes, self._writes = self._writes, []

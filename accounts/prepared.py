@@ -11,12 +11,13 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from django.db import NotSupportedError
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
 
 from accounts.postponed import waiting
 
@@ -25,12 +26,14 @@ from accounts.postponed import waiting
 RUNS_BEFORE = 300
 PLAN_SECONDS = 60.0
 
+Values = Sequence[Any] | Mapping[str, Any]
+
 _runs: Counter[str] = Counter()
 _plans: WeakKeyDictionary[Any, dict[str, _Plan]] = WeakKeyDictionary()  # by driver's connection
 
 
-def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
-    """Run a statement that is run again and again, with other values.
+def rows(sql: str, values: Values) -> list[Any]:
+    """What a statement returns that is run again and again, with other values.
 
     Values by name may stand in any expression, those by place only where a column says their type:
     compared with it, or written to it.
@@ -38,29 +41,53 @@ def execute(cursor: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) ->
     Behind a pooler that gives each transaction another session, as Django's setting
     DISABLE_SERVER_SIDE_CURSORS says, nothing is prepared.
     """
-    plan = _planned(cursor.db, sql, values)
-    if plan is None:
-        cursor.execute(sql, values)
-        return
-    try:
-        cursor.execute(plan.sql, plan.values)
-    except NotSupportedError:  # a column's type has changed under it
-        _plans[cursor.db.connection].pop(plan.statement, None)
-        raise
+    with _run(sql, values) as cursor:
+        found: list[Any] = cursor.fetchall()
+        return found
 
 
-def postpone(database: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
-    """The same for a write whose result nobody reads: it may be sent with the next statement."""
-    writes = waiting(database)
+def changed(sql: str, values: Values) -> int:
+    """The same of a write: the number of rows that it wrote."""
+    with _run(sql, values) as cursor:
+        return int(cursor.rowcount)
+
+
+def postpone(sql: str, values: Values) -> None:
+    """The same of a write that is not asked how many: it may be sent with the next statement."""
+    default = database()
+    writes = waiting(default)
     if writes is None:
-        with database.cursor() as cursor:
-            execute(cursor, sql, values)
+        changed(sql, values)
         return
-    plan = _planned(database, sql, values)
+    plan = _planned(default, sql, values)
     if plan is None:
         writes.add(sql, values)
     else:
         writes.add(plan.sql, plan.values)
+
+
+def database() -> Any:
+    """This thread's connection itself: `connection` looks it up anew for each attribute."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
+def _run(sql: str, values: Values) -> AbstractContextManager[Any]:
+    """The cursor that the statement was run on."""
+    default = database()
+    writes = waiting(default)
+    # Django asks and checks a dozen things of a connection before each cursor; within a service's
+    # transaction their answers stay the same.
+    cursor = default.cursor() if writes is None else writes.cursor()
+    plan = _planned(default, sql, values)
+    if plan is None:
+        cursor.execute(sql, values)
+    else:
+        try:
+            cursor.execute(plan.sql, plan.values)
+        except NotSupportedError:  # a column's type has changed under it
+            _plans[default.connection].pop(plan.statement, None)
+            raise
+    return cursor if writes is None else nullcontext(cursor)
 
 
 class _Planned(NamedTuple):
@@ -69,7 +96,7 @@ class _Planned(NamedTuple):
     values: Sequence[Any]
 
 
-def _planned(database: Any, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> _Planned | None:
+def _planned(database: Any, sql: str, values: Values) -> _Planned | None:
     """How a statement is run by its plan, which is there now; None: it is to be run as it is."""
     if not _is_worth_it(database, sql):
         return None

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from accounts import prepared
 from accounts.models import WorkSession
-from accounts.prepared import execute
 
 _BY_AUTHOR = "e.author_id = %(person)s"
 _BY_GUEST = "e.session_id = %(person)s AND e.author_id IS NULL"
@@ -119,23 +119,20 @@ def lock_author_and_round(*, author: int | None, round_id: int) -> Standing:
 
     Guests are locked nowhere, and nobody bans them.
     """
-    with connection.cursor() as cursor:
-        if author is None:
-            execute(cursor, _ROUND.format(lock=_lock("FOR KEY SHARE")), [round_id])
-        else:
-            lock = _lock("FOR NO KEY UPDATE OF u FOR KEY SHARE OF r")
-            sql = _AUTHORS_AND_ROUND.format(people="%s", lock=lock)
-            execute(cursor, sql, [author, round_id])
-        row = cursor.fetchone()
-    banned, is_open = (None, False) if row is None else row[:2]
+    if author is None:
+        found = prepared.rows(_ROUND.format(lock=_lock("FOR KEY SHARE")), [round_id])
+    else:
+        lock = _lock("FOR NO KEY UPDATE OF u FOR KEY SHARE OF r")
+        sql = _AUTHORS_AND_ROUND.format(people="%s", lock=lock)
+        found = prepared.rows(sql, [author, round_id])
+    banned, is_open = found[0][:2] if found else (None, False)
     return Standing(None if banned is None else bool(banned), bool(is_open))
 
 
 def wait_briefly() -> None:
     """Let this transaction give up (OperationalError) what it would have to wait long for."""
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{BRIEFLY_MS}ms'")
+        prepared.postpone("SELECT set_config('lock_timeout', %s, true)", [f"{BRIEFLY_MS}ms"])
 
 
 def lock_free_authors_and_round(authors: Sequence[int], round_id: int) -> set[int]:
@@ -145,10 +142,9 @@ def lock_free_authors_and_round(authors: Sequence[int], round_id: int) -> set[in
     somebody whom one waits for.
     """
     lock = _lock("FOR NO KEY UPDATE OF u SKIP LOCKED FOR KEY SHARE OF r")
-    with connection.cursor() as cursor:
-        sql = _AUTHORS_AND_ROUND.format(people=_places("%s", len(authors)), lock=lock)
-        execute(cursor, sql, [*authors, round_id])
-        return {author for banned, is_open, author in cursor.fetchall() if is_open and not banned}
+    sql = _AUTHORS_AND_ROUND.format(people=_places("%s", len(authors)), lock=lock)
+    found = prepared.rows(sql, [*authors, round_id])
+    return {author for banned, is_open, author in found if is_open and not banned}
 
 
 def _places(one: str, number: int) -> str:
@@ -199,10 +195,8 @@ def before_each(
     )
     sent = [value for person, content in contents.items() for value in (person, content[0])]
     rows: defaultdict[Any, list[Any]] = defaultdict(list)
-    with connection.cursor() as cursor:
-        execute(cursor, sql, [*sent, *people, task_id, round_id, round_id])
-        for person, *row in cursor.fetchall():
-            rows[person].append(row)
+    for person, *row in prepared.rows(sql, [*sent, *people, task_id, round_id, round_id]):
+        rows[person].append(row)
     none = Before(1, repeats=False, is_there=False, progress=Progress(0, 0, 0, 0))
     return {
         person: _before(rows[person], content) if person in rows else none
@@ -231,9 +225,8 @@ def _before(rows: Sequence[Any], content: tuple[str, Any, UUID | None]) -> Befor
 def progress(*, author: int | None, guest: UUID | None, task_id: int) -> Progress:
     """How somebody does in a task; one query."""
     sql = _PROGRESS.format(whose=_BY_GUEST if author is None else _BY_AUTHOR)
-    with connection.cursor() as cursor:
-        execute(cursor, sql, {"person": _person(author, guest), "task": task_id})
-        return Progress(*cursor.fetchone())
+    (row,) = prepared.rows(sql, {"person": _person(author, guest), "task": task_id})
+    return Progress(*row)
 
 
 def _person(author: int | None, guest: UUID | None) -> Any:

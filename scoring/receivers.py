@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import F
 from django.dispatch import receiver
 
+from accounts import prepared
 from accounts.compiled import CompiledUpdate, Given
-from accounts.prepared import postpone
 from annotate.models import Example
 from annotate.signals import example_changed, examples_submitted
 from scoring.models import Tally
@@ -30,7 +29,7 @@ def count_submissions(examples: Sequence[Example], **_: Any) -> None:
         # In one order everywhere: nobody waits for somebody who waits for them.
         values = [(*whose, *(sums[whose][column] for column in COLUMNS)) for whose in sorted(sums)]
         given = [one for row in values for one in row]
-        postpone(connections[DEFAULT_DB_ALIAS], _adding(len(values)), given)
+        prepared.postpone(_adding(len(values)), given)
 
 
 @lru_cache(maxsize=100)

@@ -7,14 +7,14 @@ more, for all tasks together, by `validate.queries.waiting_by_task`; a test comp
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import connection
 from django.utils import timezone
 
+from accounts import prepared
 from accounts.compiled import adapted
-from accounts.prepared import execute, postpone
 
 VALIDATES_WITHIN = timedelta(days=7)
 MAX_WAITING = 100  # counting on would cost more than the next item itself (1,000: 2.5 ms)
@@ -139,15 +139,15 @@ def free_item(
     log, or who stayed away for a week, are not among those who share. With `skip_locked` what
     somebody else has locked is left out, too.
     """
-    row = _first(
-        _FREE.format(lock=_lock(skip_locked=skip_locked)),
-        task=task_id,
-        validator=validator_id,
-        cap=cap,
-        least=int(cap * CAP_FROM_VOTES),
-        since=adapted(timezone.now() - VALIDATES_WITHIN),
-    )
-    return None if row is None else int(row[0])
+    given = {
+        "task": task_id,
+        "validator": validator_id,
+        "cap": cap,
+        "least": int(cap * CAP_FROM_VOTES),
+        "since": adapted(timezone.now() - VALIDATES_WITHIN),
+    }
+    found = prepared.rows(_FREE.format(lock=_lock(skip_locked=skip_locked)), given)
+    return int(found[0][0]) if found else None
 
 
 def _lock(*, skip_locked: bool) -> str:
@@ -158,15 +158,16 @@ def _lock(*, skip_locked: bool) -> str:
 
 def counts(task_id: int, validator_id: int, *, midnight: datetime) -> Counts:
     """How far this person is in a task, and what waits for them."""
-    row = _first(_PROGRESS, task=task_id, validator=validator_id, midnight=adapted(midnight))
-    assert row is not None
+    given = {"task": task_id, "validator": validator_id, "midnight": adapted(midnight)}
+    (row,) = prepared.rows(_PROGRESS, given)
     return Counts(*row)
 
 
 def held(task_id: int, validator_id: int, *, now: datetime) -> tuple[list[Held], bool]:
     """The leases that this person holds in the task, oldest first, and whether any lease of
     anybody's, in whatever task, has run out and was not ended."""
-    rows = _rows(_HELD, task=task_id, validator=validator_id, now=adapted(now))
+    given = {"task": task_id, "validator": validator_id, "now": adapted(now)}
+    rows = prepared.rows(_HELD, given)
     leases = [Held(id if isinstance(id, UUID) else UUID(id), one) for id, one, _ in rows if id]
     return leases, len(leases) < len(rows)
 
@@ -177,17 +178,4 @@ def count_share(
     """Add to a validator's share of an author's votes, or take from it what was added."""
     key = {"task": task_id, "author": author_id, "validator": validator_id}
     sql = _ADD_TO_SHARE if votes > 0 else _TAKE_FROM_SHARE
-    postpone(connections[DEFAULT_DB_ALIAS], sql, {**key, "votes": votes, "agreed": agreed})
-
-
-def _rows(sql: str, **values: Any) -> list[Any]:
-    with connection.cursor() as cursor:
-        execute(cursor, sql, values)
-        return cursor.fetchall()
-
-
-def _first(sql: str, **values: Any) -> tuple[Any, ...] | None:
-    with connection.cursor() as cursor:
-        execute(cursor, sql, values)
-        row: tuple[Any, ...] | None = cursor.fetchone()
-        return row
+    prepared.postpone(sql, {**key, "votes": votes, "agreed": agreed})

@@ -31,9 +31,8 @@ def from_the_third_run(on_postgres: bool, monkeypatch: pytest.MonkeyPatch) -> No
 
 def run(sql: str, values: Any) -> tuple[list[Any], list[str]]:
     """What a statement returns, and what was sent for it."""
-    with CaptureQueriesContext(connection) as seen, connection.cursor() as cursor:
-        prepared.execute(cursor, sql, values)
-        rows = cursor.fetchall()
+    with CaptureQueriesContext(connection) as seen:
+        rows = prepared.rows(sql, values)
     return rows, [query["sql"].split()[0] for query in seen.captured_queries]
 
 
