@@ -95,7 +95,7 @@ class CompiledUpdate:
 
     def __init__(self, build: Callable[[], QuerySet[Any]], **changes: Any) -> None:
         self._build, self._changes = build, changes
-        self._plans: dict[str, tuple[str, Sequence[Any]]] = {}
+        self._plans: dict[str, tuple[str, Sequence[Any], _Reading]] = {}
 
     def run(self, **given: Any) -> int:
         """Write, and return how many rows there were."""
@@ -105,14 +105,27 @@ class CompiledUpdate:
         """Write with the next statement of the transaction, rows that it has locked, say."""
         prepared.postpone(*self._filled(given))
 
+    def returning(self, **given: Any) -> list[Any]:
+        """Write, and return the rows as they are then."""
+        plan = self._plan()
+        sql = f"{plan[0]} RETURNING {plan[2].columns}"
+        found = prepared.rows(sql, _values(plan[1], given, connection.vendor))
+        return [plan[2].read(row) for row in found]
+
     def _filled(self, given: dict[str, Any]) -> tuple[str, list[Any]]:
+        sql, params, _ = self._plan()
+        return sql, _values(params, given, connection.vendor)
+
+    def _plan(self) -> tuple[str, Sequence[Any], _Reading]:
         vendor = prepared.database().vendor
         plan = self._plans.get(vendor)
         if plan is None:
-            query: Any = self._build().query.chain(UpdateQuery)
+            rows = self._build()
+            query: Any = rows.query.chain(UpdateQuery)
             query.add_update_values(self._changes)
-            plan = self._plans[vendor] = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
-        return plan[0], _values(plan[1], given, vendor)
+            sql, params = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
+            plan = self._plans[vendor] = sql, params, _compile(rows)
+        return plan
 
 
 # Nothing is read back from the writes below, but for keys that the database makes: within a
@@ -177,6 +190,7 @@ class _Reading(NamedTuple):
     params: Sequence[Any]
     read: Callable[[Any], Any]
     locks: bool
+    columns: str
 
 
 def _compile(rows: QuerySet[Any, Any]) -> _Reading:
@@ -194,7 +208,8 @@ def _compile(rows: QuerySet[Any, Any]) -> _Reading:
         read = lambda row: make(convert(row))  # noqa: E731
     else:
         raise TypeError(f"{kind.__name__}: only models and values_list are compiled.")
-    return _Reading(sql, params, read, rows.query.select_for_update)
+    names = ", ".join(column for _, (column, _), _ in compiler.select)
+    return _Reading(sql, params, read, rows.query.select_for_update, names)
 
 
 def _converter(converters: dict[int, Any]) -> Callable[[Any], Any]:

@@ -66,12 +66,13 @@ def context_of(task_id: int, data: object, source: str = "") -> Context:
     return context
 
 
-def lockable() -> QuerySet[Example]:
-    """Examples that are locked when they are read, with their tasks.
+def lockable(*also: str) -> QuerySet[Example]:
+    """Examples that are locked when they are read, with their tasks, and then what hangs on them.
 
     NO KEY: rows that point to one (a lease, a vote) can still be inserted by others meanwhile.
     """
-    return Example.objects.select_for_update(no_key=True, of=("self",)).select_related("task")
+    locked = Example.objects.select_for_update(no_key=True, of=("self", *also))
+    return locked.select_related("task", *also)
 
 
 _LOCKED = Compiled(lambda: lockable().filter(pk=Given("example")))

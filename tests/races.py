@@ -1,7 +1,8 @@
 """Run two or more threads into the same place at the same time, each on its own connection.
 
 What is taken away for a control is taken away here: a constraint with `without`, row locks with
-`unlocked` in place of `annotate.services.lock_example`.
+`unlocked` in place of `annotate.services.lock_example` and `leased_unlocked` in place of
+`validate.services._lock_leased`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.db.models import Model
 
+from accounts.models import User
 from annotate.models import Example
+from validate.models import QueueItem
 
 
 def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -55,6 +58,12 @@ def meeting(number: int, call: Callable[..., Any]) -> Callable[..., Any]:
 def unlocked(pk: Any) -> Example:
     """An example as `lock_example` gives it, without the lock."""
     return Example.objects.select_related("task__config", "config").get(pk=pk)
+
+
+def leased_unlocked(_: User, lease: Any) -> tuple[Example, QueueItem | None]:
+    """An example that is leased, and its queue entry, without their locks."""
+    example = Example.objects.get(leases=lease)
+    return example, QueueItem.objects.filter(pk=example.pk).first()
 
 
 @contextmanager

@@ -228,18 +228,17 @@ class CastVote(APIView):
         validator = person(request)
         query = asked(NextQuery, request)
         pass_door("vote", request, participant_key(validator, None))
-        vote, following = services.vote_and_go_on(
+        answered = services.vote_and_go_on(
             validator=validator,
             lease_id=lease,
             after=query.get("after"),
             **checked(VoteRequest, request),
         )
-        task = vote.example.task
         body: dict[str, Any] = {}
-        if feedback := feedback_on(vote):
+        if feedback := feedback_on(answered.vote):
             body["feedback"] = feedback
-        body["next"] = _item(following) if following else None
-        return Response({**body, "progress": progress_of(validator, task)})
+        body["next"] = _item(answered.following) if answered.following else None
+        return Response({**body, "progress": answered.progress})
 
 
 class Heartbeat(APIView):

@@ -140,9 +140,9 @@ def lock_item(example_id: int) -> QueueItem | None:
     return _ITEM.first(example=example_id)
 
 
-def open_hearing(example: Example) -> Hearing:
-    """Lock the queue entry of a locked example and read its votes, for a vote to come."""
-    return hear(example, Hearing(item=lock_item(example.pk), votes=votes_on(example)))
+def open_hearing(example: Example, item: QueueItem | None) -> Hearing:
+    """Read the votes of an example, locked with its queue entry, for another one to come."""
+    return hear(example, Hearing(item=item, votes=votes_on(example)))
 
 
 def follow(example: Example, item: QueueItem, decision: Decision) -> None:

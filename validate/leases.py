@@ -89,43 +89,39 @@ def ask(
         gold = gold_for(row, held)
         return (_grant_gold(gold, validator, task) if gold else None), False
     if example_id is None:
-        cap = settings.share_cap
-        example_id = statements.free_item(task.pk, validator.pk, cap=cap, skip_locked=True)
-        if example_id is None:
+        example = statements.free_example(task.pk, validator.pk, cap=settings.share_cap)
+        if example is None:
             return None, connection.features.has_select_for_update
-    return _lease(example_id, validator, task, row, held), False
+    else:
+        example = _SHOWN.first(example=example_id)
+        assert example is not None  # its queue entry is locked
+    return _lease(example, validator, task, row, held), False
 
 
 def _lease(
-    example_id: int, validator: User, task: Task, row: Reliability, held: Sequence[Held]
+    example: Example, validator: User, task: Task, row: Reliability, held: Sequence[Held]
 ) -> Lease:
-    """Lease a locked entry, or gold in its place."""
+    """Lease an example whose queue entry is locked, or gold in its place."""
     settings = settings_of(task)
     # Gold comes only where an example would have come: an empty queue must look like one.
     left_over = row.gold_pending_id not in {None, *(lease.example_id for lease in held)}
     is_turn = left_over or is_gold_turn(settings, row.answered + len(held))
     if is_turn and (gold := gold_for(row, held)):
         return _grant_gold(gold, validator, task)
-    _TAKE_PLACE.postpone(example=example_id)
-    lease = grant(example_id, validator, task)
-    example = _SHOWN.first(example=example_id)
-    assert example is not None  # its queue entry is locked
+    _TAKE_PLACE.postpone(example=example.pk)
     example.config = kept_config(example.config_id)
-    lease.example = example
-    return lease
+    return grant(example, validator, task)
 
 
 _TAKE_PLACE = CompiledUpdate(
     lambda: QueueItem.objects.filter(pk=Given("example")), leases_active=F("leases_active") + 1
 )
-_SHOWN = Compiled(lambda: Example.objects.select_related("context").filter(pk=Given("example")))
+_SHOWN = Compiled(lambda: statements.shown().filter(pk=Given("example")))
 
 
 def _grant_gold(gold: Gold, validator: User, task: Task) -> Lease:
     _AWAIT_GOLD.postpone(task=task.pk, validator=validator.pk, gold=gold.pk)
-    lease = grant(gold.pk, validator, task, gold=True)
-    lease.example = gold.example
-    return lease
+    return grant(gold.example, validator, task, gold=True)
 
 
 _AWAIT_GOLD = CompiledUpdate(
@@ -134,9 +130,9 @@ _AWAIT_GOLD = CompiledUpdate(
 )
 
 
-def grant(example_id: int, validator: User, task: Task, *, gold: bool = False) -> Lease:
+def grant(example: Example, validator: User, task: Task, *, gold: bool = False) -> Lease:
     lease = Lease(
-        example_id=example_id,
+        example=example,
         validator=validator,
         gold=gold,
         expires_at=timezone.now() + timedelta(seconds=settings_of(task).lease_seconds),
@@ -208,6 +204,16 @@ def close_lease(lease: Lease, end: str) -> bool:
     return bool(_CLOSE.run(lease=lease.pk, now=timezone.now(), end=end))
 
 
+def close_for_vote(lease_id: UUID, now: datetime) -> Lease | None:
+    """End an active lease that has not run out, with a vote; None when it is none of these."""
+    return next(iter(_CLOSE_FOR_VOTE.returning(lease=lease_id, now=now)), None)
+
+
+_CLOSE_FOR_VOTE = CompiledUpdate(
+    lambda: Lease.objects.filter(pk=Given("lease"), ended_at=None, expires_at__gt=Given("now")),
+    ended_at=Given("now"),
+    end=Lease.End.VOTED,
+)
 _CLOSE = CompiledUpdate(
     lambda: Lease.objects.filter(pk=Given("lease"), ended_at=None),
     ended_at=Given("now"),

@@ -6,6 +6,7 @@ The order in which locks are taken is said in `validate.decisions`.
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import QuerySet, Subquery
@@ -24,6 +25,7 @@ from annotate.services import lock_example, lockable, require_owner, settle, wit
 from validate.decisions import (
     decide_now,
     follow,
+    lock_item,
     open_hearing,
     reopen,
     sync_withdrawn,
@@ -32,7 +34,7 @@ from validate.gold import credit_of, in_qualification, withdraw_gold
 from validate.hearing import hearing_of
 from validate.leases import (
     ask,
-    close_lease,
+    close_for_vote,
     end_lease,
     extend,
     next_item,
@@ -48,6 +50,7 @@ from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.policies import FLAG_REASONS, UNSURE
 from validate.policies.trust import is_fast
 from validate.quarantine import drop_votes, follow_later, restore_votes
+from validate.queries import progress_of
 from validate.reliability import (
     count_answer,
     count_share,
@@ -74,6 +77,14 @@ __all__ = [
 ]
 
 MAX_REASON = 1_000
+
+
+class Answered(NamedTuple):
+    """A vote, the lease on what its validator is asked next, and how far they are then."""
+
+    vote: Vote
+    following: Lease | None
+    progress: dict[str, Any]
 
 
 # --- votes ----------------------------------------------------------------------------------------
@@ -105,7 +116,7 @@ def vote_and_go_on(
     label: object | None = None,
     flag: str = "",
     reason: str = "",
-) -> tuple[Vote, Lease | None]:
+) -> Answered:
     """The same, with what `next_item` gives afterwards; None, too, if it would refuse.
 
     One transaction, unless the next item has to be waited for: then the vote is committed first.
@@ -117,22 +128,23 @@ def vote_and_go_on(
         with suppress(Refused):  # this very answer was one too many: asking again says why
             require_validator(validator, task)
             following, all_taken = ask(validator, task, after, row=row)
+        progress = progress_of(validator, task)
     if all_taken:
         with suppress(Refused):
             following = wait_for_item(validator, task, after)
-    return made, following
+        progress = progress_of(validator, task)
+    return Answered(made, following, progress)
 
 
 def _vote(
     validator: User, lease_id: UUID, label: object | None, flag: str, reason: str
 ) -> tuple[Vote, Reliability | None]:
     """The vote, and its voter's row if that was locked."""
-    example = _lock_leased(validator, lease_id)
-    hearing = open_hearing(example)
-    lease = _LEASE.first(lease=lease_id)
-    assert lease is not None  # it led to the example
+    example, item = _lock_leased(validator, lease_id)
     _check_answer(example, label, flag, reason)
-    if lease.ended_at and (earlier := Vote.objects.filter(lease=lease).first()):
+    now = timezone.now()
+    lease = close_for_vote(lease_id, now)
+    if lease is None and (earlier := Vote.objects.filter(lease=lease_id).first()):
         if (earlier.label, earlier.flag) == (label, flag):
             earlier.example = example
             return earlier, None
@@ -142,11 +154,12 @@ def _vote(
     require_validator(validator, example.task)
     row = reliability_of(example.task_id, validator.pk)
     require_standing(row, example.task)
-    now = timezone.now()
-    if lease.expires_at <= now or not close_lease(lease, Lease.End.VOTED):
+    if lease is None:
         raise Conflict("lease_lost", "Your time for this item ran out and it went to others.")
-    if hearing.item is not None and not lease.gold:
-        hearing.item.leases_active -= 1  # saved with what the vote makes of the entry
+    if not lease.gold:
+        open_hearing(example, item)
+        if item is not None:
+            item.leases_active -= 1  # saved with what the vote makes of the entry
     # An item that was fetched ahead could be seen only after the answer before it.
     seconds = (now - max(lease.created_at, row.answered_at or lease.created_at)).total_seconds()
     record = _cast_on_gold if lease.gold else cast
@@ -163,21 +176,28 @@ def _vote(
     return made, _count_answer(made, example, seconds)
 
 
-def _leased() -> QuerySet[Example]:
+def _leased(examples: QuerySet[Example]) -> QuerySet[Example]:
     lease = Lease.objects.filter(pk=Given("lease"), validator=Given("validator"))
-    return lockable().filter(pk=Subquery(lease.values("example")[:1]))
+    return examples.filter(pk=Subquery(lease.values("example")[:1]))
 
 
-_LEASED = Compiled(_leased)
-_LEASE = Compiled(lambda: Lease.objects.filter(pk=Given("lease")))
+_LEASED = Compiled(lambda: _leased(lockable()))
+_LEASED_AND_QUEUED = Compiled(
+    lambda: _leased(lockable("queue_item").filter(queue_item__isnull=False))
+)
 
 
-def _lock_leased(validator: User, lease_id: UUID) -> Example:
-    """Lock the example that this person has, or had, a lease on."""
-    example = _LEASED.first(lease=lease_id, validator=validator.pk)
+def _lock_leased(validator: User, lease_id: UUID) -> tuple[Example, QueueItem | None]:
+    """Lock the example that this person has, or had, a lease on, and its queue entry."""
+    given = {"lease": lease_id, "validator": validator.pk}
+    if queued := _LEASED_AND_QUEUED.first(**given):
+        return with_configs(queued), queued.queue_item
+    example = _LEASED.first(**given)
     if example is None:
         raise not_yours()
-    return with_configs(example)
+    # Settled, perhaps while it was waited for, or gold; or queued again at this moment.
+    waits = example.queued and example.status == Example.Status.OPEN
+    return with_configs(example), lock_item(example.pk) if waits else None
 
 
 def _count_answer(made: Vote, example: Example, seconds: float) -> Reliability:

@@ -6,15 +6,19 @@ more, for all tasks together, by `validate.queries.waiting_by_task`; a test comp
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from accounts import prepared
-from accounts.compiled import adapted
+from accounts.compiled import Compiled, Given, adapted
+from annotate.models import Example
 
 VALIDATES_WITHIN = timedelta(days=7)
 MAX_WAITING = 100  # counting on would cost more than the next item itself (1,000: 2.5 ms)
@@ -41,7 +45,7 @@ _AT_CAP = f"""
     SELECT s.author_id FROM validate_authorshare s
     WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND s.votes >= %(least)s AND (
         SELECT SUM(o.votes) >= {CAP_FROM_VOTES}
-            AND s.votes + 1 > %(cap)s * (SUM(o.votes) + 1)
+            AND s.votes + 1 > CAST(%(cap)s AS double precision) * (SUM(o.votes) + 1)
             AND 2 * (SUM(o.votes) + 1) < (s.votes + 1) * (
                 SELECT COUNT(*) FROM validate_reliability r
                 WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL
@@ -129,25 +133,46 @@ _TAKE_FROM_SHARE = """
 """
 
 
-def free_item(
-    task_id: int, validator_id: int, *, cap: float, skip_locked: bool = False
-) -> int | None:
+def free_item(task_id: int, validator_id: int, *, cap: float) -> int | None:
     """The example that this person is asked about next, its queue entry locked; None: none is free.
 
     Claimed foolings first, then what is nearest to a verdict, then the oldest. An author of whose
     votes this person has given the share `cap` is left out, from 20 votes on; people known from a
-    log, or who stayed away for a week, are not among those who share. With `skip_locked` what
-    somebody else has locked is left out, too.
+    log, or who stayed away for a week, are not among those who share.
     """
-    given = {
+    sql = _FREE.format(lock=_lock(skip_locked=False))
+    found = prepared.rows(sql, _asked(task_id, validator_id, cap))
+    return int(found[0][0]) if found else None
+
+
+def free_example(task_id: int, validator_id: int, *, cap: float) -> Example | None:
+    """The same with all that is shown of it, past what somebody else has locked; one statement."""
+    return _FREE_EXAMPLE.first(**_asked(task_id, validator_id, cap))
+
+
+def _asked(task_id: int, validator_id: int, cap: float) -> dict[str, Any]:
+    return {
         "task": task_id,
         "validator": validator_id,
         "cap": cap,
         "least": int(cap * CAP_FROM_VOTES),
         "since": adapted(timezone.now() - VALIDATES_WITHIN),
     }
-    found = prepared.rows(_FREE.format(lock=_lock(skip_locked=skip_locked)), given)
-    return int(found[0][0]) if found else None
+
+
+def shown() -> QuerySet[Example]:
+    """Examples with what validators see of them, but for their configuration."""
+    return Example.objects.select_related("context")
+
+
+def _free_examples() -> QuerySet[Example]:
+    sql = _FREE.format(lock=_lock(skip_locked=True))
+    names = re.findall(r"%\((\w+)\)s", sql)
+    free = RawSQL(re.sub(r"%\(\w+\)s", "%s", sql), [Given(name) for name in names])  # noqa: S611
+    return shown().filter(pk=free)
+
+
+_FREE_EXAMPLE = Compiled(_free_examples)
 
 
 def _lock(*, skip_locked: bool) -> str:

@@ -71,9 +71,7 @@ def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
             scope=task.slug,
             data={"label": last.label, "flag": last.flag},
         )
-        lease = grant(example.pk, validator, task, gold=on_gold)
-        lease.example = example
-        return lease
+        return grant(example, validator, task, gold=on_gold)
 
 
 def _leased_again(validator: User, task: Task, answer: UUID) -> Lease | None:

@@ -29,7 +29,7 @@ from annotate.queries import Participant
 from scoring.models import Tally
 from scoring.tally import contribution
 from tests import cast
-from tests.races import at_once
+from tests.races import at_once, leased_unlocked
 from validate import decisions, leases, services
 from validate.gold import mark_gold
 from validate.models import Lease, QueueItem, Reliability, Vote
@@ -130,10 +130,10 @@ def leases_of(people: list[User], task: Task) -> list[Lease]:
 
 
 def vote_call(lease: Lease, label: object) -> Callable[[], Vote]:
-    return lambda: voted_on(lease, label)[0]
+    return lambda: voted_on(lease, label).vote
 
 
-def voted_on(lease: Lease, label: object) -> tuple[Vote, Lease | None]:
+def voted_on(lease: Lease, label: object) -> services.Answered:
     return services.vote_and_go_on(validator=lease.validator, lease_id=lease.pk, label=label)
 
 
@@ -156,7 +156,7 @@ def test_a_vote_is_committed_before_its_voter_waits_for_the_next_item(
 
     def vote_meanwhile() -> Lease | None:
         is_held.wait(10)
-        return voted_on(lease, "3")[1]
+        return voted_on(lease, "3").following
 
     def look() -> None:
         for _ in range(400):
@@ -193,9 +193,7 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
 
     example = cast.submission(task, annotator)
     first, second = leases_of([validator, other_validator], task)
-    unlocked = lambda person, lease: Example.objects.get(leases=lease)  # noqa: E731
-    monkeypatch.setattr(services, "_lock_leased", unlocked)
-    monkeypatch.setattr(decisions, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
+    monkeypatch.setattr(services, "_lock_leased", leased_unlocked)
     monkeypatch.setattr(services, "decide_now", decide_together)
 
     outcomes = at_once([vote_call(first, example.label), vote_call(second, example.label)])
@@ -358,7 +356,7 @@ def test_what_is_learnt_about_people_adds_up_when_they_vote_at_once(
         while lease := services.next_item(validator=person, task=task):
             following: Lease | None = lease
             while following is not None:
-                _, following = voted_on(following, following.example.label)
+                following = voted_on(following, following.example.label).following
 
     outcomes = at_once([partial(work, person) for person in people])
     assert outcomes == [None] * 4
