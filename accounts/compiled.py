@@ -21,6 +21,7 @@ from django.db.models import (
     BigAutoField,
     BooleanField,
     CharField,
+    DateTimeField,
     Expression,
     Field,
     FloatField,
@@ -32,6 +33,7 @@ from django.db.models import (
     PositiveSmallIntegerField,
     QuerySet,
     TextField,
+    UUIDField,
 )
 from django.db.models.query import (
     FlatValuesListIterable,
@@ -267,8 +269,8 @@ def adapted(value: Any, vendor: str = "") -> Any:
 def _stored(row: Model, names: Iterable[str], *, add: bool) -> list[Any]:
     default = prepared.database()
     values: list[Any] = []
-    for field, kept_as in _fields(type(row), tuple(names)):
-        value = getattr(row, field.attname)
+    for field, name, kept_as in _fields(type(row), tuple(names), default.vendor):
+        value = getattr(row, name)
         if kept_as is None or not (value is None or type(value) is kept_as):
             value = field.get_db_prep_save(field.pre_save(row, add), default)
         values.append(value)
@@ -286,13 +288,26 @@ _KEPT_AS: dict[type[Field[Any, Any]], type] = {
     PositiveSmallIntegerField: int,
     TextField: str,
 }
+_KEPT_BY_POSTGRESQL = {**_KEPT_AS, DateTimeField: datetime, UUIDField: UUID}
 
 
 @cache
-def _fields(model: type[Model], names: tuple[str, ...]) -> list[tuple[Any, type | None]]:
-    """These fields, each with the type whose values go to the driver as they are, None: no such."""
+def _fields(
+    model: type[Model], names: tuple[str, ...], vendor: str
+) -> list[tuple[Any, str, type | None]]:
+    """These fields, each with its attribute and the type whose values go to the driver as they are,
+    None: no such."""
+    kept = _KEPT_BY_POSTGRESQL if vendor == "postgresql" else _KEPT_AS
     fields: list[Any] = [model._meta.get_field(name) for name in names]
-    return [(field, _KEPT_AS.get(type(_pointed_to(field)))) for field in fields]
+    return [
+        (field, field.attname, None if _is_set(field) else kept.get(type(_pointed_to(field))))
+        for field in fields
+    ]
+
+
+def _is_set(field: Any) -> bool:
+    """Whether a field takes the time at which it is stored."""
+    return getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
 
 
 def _pointed_to(field: Any) -> Any:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from time import monotonic
@@ -26,10 +26,10 @@ from accounts.postponed import waiting
 RUNS_BEFORE = 300
 PLAN_SECONDS = 60.0
 
-Values = Sequence[Any] | Mapping[str, Any]
+Values = Sequence[Any] | dict[str, Any]
 
 _runs: Counter[str] = Counter()
-_plans: WeakKeyDictionary[Any, dict[str, _Plan]] = WeakKeyDictionary()  # by driver's connection
+_plans: WeakKeyDictionary[Any, dict[Hashable, _Plan]] = WeakKeyDictionary()  # by the driver's
 
 
 def rows(sql: str, values: Values) -> list[Any]:
@@ -85,50 +85,55 @@ def _run(sql: str, values: Values) -> AbstractContextManager[Any]:
         try:
             cursor.execute(plan.sql, plan.values)
         except NotSupportedError:  # a column's type has changed under it
-            _plans[default.connection].pop(plan.statement, None)
+            _plans[default.connection].pop(plan.key, None)
             raise
     return cursor if writes is None else nullcontext(cursor)
 
 
 class _Planned(NamedTuple):
-    statement: str
+    key: Hashable
     sql: str
     values: Sequence[Any]
 
 
 def _planned(database: Any, sql: str, values: Values) -> _Planned | None:
     """How a statement is run by its plan, which is there now; None: it is to be run as it is."""
-    if not _is_worth_it(database, sql):
+    if database.vendor != "postgresql":
         return None
-    if isinstance(values, Mapping):
+    names: tuple[str, ...] | None = None
+    types: tuple[str, ...] | None = None  # columns say them
+    if isinstance(values, dict):
         names = _names(sql)
-        given = tuple(values[name] for name in names)
-        statement = _statement(sql, names, tuple(map(_type_of, given)))
+        given: Sequence[Any] = [values[name] for name in names]
+        types = tuple(map(_type_of, given))
     else:
-        given = tuple(values)
-        statement = _statement(sql, None, ("unknown",) * len(given))
-    plans = _plans.setdefault(database.connection, {})
-    plan = plans.get(statement.name)
+        given = values
+    key = sql, types
+    plans = _plans.get(database.connection)
+    plan = plans.get(key) if plans else None
     if plan is None or monotonic() - plan.since > PLAN_SECONDS:
+        if not _is_worth_it(database, sql):
+            return None
+        statement = _statement(sql, names, types or ("unknown",) * len(given))
         with database.cursor() as cursor:
-            plan = _prepare(cursor, statement, plans)
-    return _Planned(statement.name, f"EXECUTE {plan.name}{statement.places}", given)
+            plan = _prepare(cursor, key, statement)
+    return _Planned(key, plan.sql, given)
 
 
-def _prepare(cursor: Any, statement: _Statement, plans: dict[str, _Plan]) -> _Plan:
+def _prepare(cursor: Any, key: Hashable, statement: _Statement) -> _Plan:
     """A new plan, under a name of its own: when it cannot be made, the old one is still there."""
-    old = plans.get(statement.name)
-    plan = _Plan(f"{statement.name}_{next(_generation)}", monotonic())
-    cursor.execute(f"PREPARE {plan.name}{statement.body}")
-    plans[statement.name] = plan
+    plans = _plans.setdefault(cursor.db.connection, {})
+    old = plans.get(key)
+    name = f"{statement.name}_{next(_generation)}"
+    plan = _Plan(name, f"EXECUTE {name}{statement.places}", monotonic())
+    cursor.execute(f"PREPARE {name}{statement.body}")
+    plans[key] = plan
     if old is not None:
         cursor.execute(f"DEALLOCATE {old.name}")
     return plan
 
 
 def _is_worth_it(database: Any, sql: str) -> bool:
-    if database.vendor != "postgresql":
-        return False
     if database.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
         return False
     if _runs[sql] >= RUNS_BEFORE:
@@ -139,6 +144,7 @@ def _is_worth_it(database: Any, sql: str) -> bool:
 
 class _Plan(NamedTuple):
     name: str
+    sql: str
     since: float
 
 
