@@ -21,7 +21,8 @@ from benchmarks.predict import QUIET
 from benchmarks.servers import World, ours
 
 CLIENTS = 32
-VOTES_A_SECOND = 400  # at most: so many items wait for every second that is measured
+VOTES_A_SECOND = 400  # at most: so many items wait for every second of votes
+WARM_UP = 6.0  # seconds that go unmeasured: statements are prepared after some hundred runs
 HEAD = ("server", "what", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU ms each", "beside answers")
 
 
@@ -79,7 +80,7 @@ def submit(asked: argparse.Namespace) -> dict[str, Any]:
 
 def validate(asked: argparse.Namespace) -> dict[str, Any]:
     """32 validators, a vote that brings the next item; beside Label Studio's two calls for it."""
-    waiting = int(asked.seconds * asked.rounds * VOTES_A_SECOND)
+    waiting = int((WARM_UP + asked.seconds * asked.rounds) * VOTES_A_SECOND)
     found: dict[str, list[Row]] = {}
     pairs: dict[str, str] = {}
     for kind in asked.databases:
@@ -101,18 +102,11 @@ def validate(asked: argparse.Namespace) -> dict[str, Any]:
                 print(f"\n{missing}\n")
             mine: list[Row] = []
             theirs: list[Row] = []
-            for _ in range(asked.rounds):
-                mine.append(_votes(world, asked.seconds))
+            for seconds in (WARM_UP, *[asked.seconds] * asked.rounds):
+                mine.append(_votes(world, seconds))
                 if other is not None:
-                    theirs.append(
-                        measure(
-                            other.server,
-                            "label_studio",
-                            seconds=asked.seconds,
-                            project=other.project,
-                            tokens=other.tokens,
-                        )
-                    )
+                    theirs.append(_label_studio_votes(other, seconds))
+            del mine[0], theirs[:1]
             _same_counters(world)
             found[world.server.name] = mine
             if other is not None:
@@ -132,6 +126,16 @@ def validate(asked: argparse.Namespace) -> dict[str, Any]:
 def _votes(world: World, seconds: float) -> Row:
     cookies = world.sessions["validator"]
     return measure(world.server, "validate", cookies=cookies, seconds=seconds, truth=world.truth)
+
+
+def _label_studio_votes(other: peers.LabelStudio, seconds: float) -> Row:
+    return measure(
+        other.server,
+        "label_studio",
+        seconds=seconds,
+        project=other.project,
+        tokens=other.tokens,
+    )
 
 
 def mixed(asked: argparse.Namespace) -> dict[str, Any]:
