@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from asgiref.sync import SyncToAsync
@@ -24,6 +25,9 @@ from annotate.queries import kept_config
 from tests import cast
 
 torch.set_num_threads(1)
+# The same examples in every run, however long one of them takes on a busy machine.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("steady")
 
 
 def _have_redis_to_itself(process: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from datetime import timedelta
@@ -66,7 +67,9 @@ async def test_a_silent_worker_keeps_nobody_away(task: Task, beating: None) -> N
     status, report = await ask()
 
     assert (status, report["status"]) == (200, "degraded")
-    assert report["parts"]["worker"]["problem"] == "no background worker for 100 s"
+    assert re.fullmatch(
+        r"no background worker for 1[0-3]\d s", report["parts"]["worker"]["problem"]
+    )
 
 
 async def test_a_worker_that_never_ran_is_told(task: Task) -> None:
@@ -142,7 +145,7 @@ async def test_a_message_that_the_channel_layer_lost_is_not_waited_for_for_ever(
 
     layer = Forgetful()
     monkeypatch.setattr(readiness, "get_channel_layer", lambda: layer)
-    monkeypatch.setattr(readiness, "PATIENCE", 0.2)
+    monkeypatch.setattr(readiness, "PATIENCE", 1)
 
     assert not (await readiness._outcome(readiness._channel_layer()))["ok"]
     assert (await readiness._outcome(readiness._channel_layer()))["ok"]

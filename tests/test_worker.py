@@ -20,6 +20,8 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
+from tests.services import free_port
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 # Answers a frame with its length and a page with the scheme and the client it believes in.
@@ -66,9 +68,7 @@ class WebProcess:
     def __init__(self, folder: Path, *, workers: int = 1, **environment: str) -> None:
         self.folder = folder
         (folder / "echo.py").write_text(ECHO)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "gunicorn", "echo:application"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.cast import PASSWORD
+from tests.services import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 PEOPLE = {
@@ -108,10 +108,7 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The digits task open; the tests share it, so none stands on what others have counted."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(tmp_path_factory.mktemp("server"), port)
+    server = Server(tmp_path_factory.mktemp("server"), free_port())
     server.world("begin", *(f"{name}={role}" for name, role in PEOPLE.items()))
     server.start()
     yield server

@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("queues")]
 def open_with_the_next_ready(page: Page, slug: str) -> None:
     with page.expect_response("**/next/?after=*"):
         open_queue(page, slug)
+    page.wait_for_load_state("networkidle")  # its answer is read, and its picture there
 
 
 def test_thirty_items_by_keys_alone(visit: Visits) -> None:
@@ -86,8 +87,15 @@ def test_an_answer_shows_the_next_item_in_the_same_frame(visit: Visits) -> None:
     expect(said(page)).to_have_text("You said 3.")
     calls: list[str] = []
     page.on("request", lambda request: calls.append(request.url.split("/")[-2]))
-    press_and_see_the_next(page, "4")
-    page.keyboard.press("4")  # bounced: nobody has looked at this one yet
+    page.wait_for_timeout(BOUNCE_MS)
+    page.evaluate(
+        """() => {
+          const press = () => document.dispatchEvent(
+            new KeyboardEvent("keydown", { key: "4", bubbles: true }));
+          press();
+          press();  // bounced: nobody has looked at this one yet
+        }"""
+    )
     expect(said(page)).to_have_text("You said 4.")
     assert calls == ["vote"], "one request an answer, which brings the item after next"
     page.wait_for_timeout(BOUNCE_MS)
@@ -104,7 +112,7 @@ def test_an_answer_that_has_to_wait_brings_its_item_back(visit: Visits) -> None:
             route.continue_()
             return
         refused.append(route.request.url)
-        error = {"code": "too_many_requests", "message": "Slower.", "retry_ms": 2500}
+        error = {"code": "too_many_requests", "message": "Slower.", "retry_ms": 8000}
         route.fulfill(status=429, json={"error": error})
 
     page.route("**/vote/**", too_many)
@@ -118,7 +126,7 @@ def test_an_answer_that_has_to_wait_brings_its_item_back(visit: Visits) -> None:
     assert shown(page) == before
     expect(page.locator("[data-label='6']")).to_have_attribute("aria-pressed", "true")
     expect(said(page)).to_have_text("You said 6.")
-    expect(words).to_be_hidden()
+    expect(words).to_be_hidden(timeout=30_000)
     assert shown(page) != before
     assert progress(page, "judge-busy")["votes"] == 1
     visit.forgive("429")

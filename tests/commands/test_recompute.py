@@ -156,7 +156,7 @@ def test_correcting_and_submitting_at_once_lose_nothing(
     def count_and_wait() -> recount.Recount:
         found = count()
         counted.set()
-        submitted.wait(0.3)  # with the locks nobody can submit before the correction
+        submitted.wait(0.3 if locked else cast.PATIENCE)  # with the locks nobody submits before it
         return found
 
     def submit() -> None:

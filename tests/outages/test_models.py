@@ -53,8 +53,11 @@ def brake(task: Task, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
     live.forget_targets()
     target = open_target(task.pk)
     assert target is not None
-    backend = live_model(target.models[0]).backend
-    brake = Brake(backend.predict)
+    model = live_model(target.models[0])
+    backend, brake = model.backend, Brake(model.backend.predict)
+    # An item is late half a second after it was sent, a run when it has lasted half of that:
+    # whoever is told "late" finds the circuit open, however late the run's thread began.
+    monkeypatch.setattr(model._breaker, "_hang_after", 0.25)
     monkeypatch.setattr(backend, "predict", brake)
     yield brake
     brake.released.set()

@@ -155,7 +155,7 @@ def test_a_night_is_given_to_one_worker_only(task: Task, liars: Example) -> None
     assert nightly.claim_due(now) == []
     tomorrow = nightly.last_night(now) + timedelta(days=1)
     assert nightly.claim_due(tomorrow) == []  # no vote since
-    Vote.objects.update(created_at=now + timedelta(seconds=1))
+    Vote.objects.update(created_at=now + timedelta(minutes=1))
     assert nightly.claim_due(tomorrow - timedelta(seconds=1)) == []
     assert nightly.claim_due(tomorrow) == [task]
 

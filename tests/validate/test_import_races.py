@@ -89,6 +89,16 @@ def test_without_turns_two_logs_wait_for_each_other(
     if not on_postgres:
         pytest.skip("SQLite has one writer at a time: nobody waits for a second lock")
     monkeypatch.setattr(logs, "_take_turns", lambda task: None)
+    # Each has added to its first author's tally before either goes on to its second's.
+    announce, met, first = example_logs.announce, threading.Barrier(2), threading.local()
+
+    def announce_together(examples: Sequence[Example], **how: Any) -> None:
+        announce(examples, **how)
+        if not hasattr(first, "announced"):
+            first.announced = True
+            met.wait(cast.PATIENCE)
+
+    monkeypatch.setattr(example_logs, "announce", announce_together)
     outcomes = at_once([importing(two_known_authors, log) for log in (ONE, OTHER)])
     assert [isinstance(outcome, OperationalError) for outcome in outcomes].count(True) == 1
 

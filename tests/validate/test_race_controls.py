@@ -7,7 +7,6 @@ whatever is locked: these need PostgreSQL.
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from contextlib import nullcontext
 from typing import Any
@@ -68,11 +67,11 @@ def test_a_round_that_closes_during_a_submission(
     """Without the lock the example comes into a round that has closed before it."""
     if not locked:
         monkeypatch.setattr(reads, "_lock", lambda _: "")
-    looked, before = threading.Event(), reads.before_each
+    looked, closed, before = threading.Event(), threading.Event(), reads.before_each
 
     def before_is_read(**how: Any) -> Any:
         looked.set()
-        time.sleep(0.3)  # with the lock the round cannot close within it
+        closed.wait(0.3 if locked else cast.PATIENCE)  # with the lock it cannot close within it
         return before(**how)
 
     monkeypatch.setattr(reads, "before_each", before_is_read)
@@ -82,7 +81,9 @@ def test_a_round_that_closes_during_a_submission(
         assert looked.wait(10)
         with durable():
             open_next_round(task=task, models=[model])
-        return Example.objects.exists()  # after the round had closed
+        came_before = Example.objects.exists()
+        closed.set()
+        return came_before
 
     (submitted, _), came_before = at_once([submission_of(task, annotator, 1, uuid.uuid4()), close])
 
