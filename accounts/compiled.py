@@ -108,7 +108,7 @@ class CompiledUpdate:
         prepared.postpone(*self._filled(given))
 
     def returning(self, **given: Any) -> list[Any]:
-        """Write, and return the rows as they are then."""
+        """Write, and return the rows of the one table as they are then."""
         plan = self._plan()
         sql = f"{plan[0]} RETURNING {plan[2].columns}"
         found = prepared.rows(sql, _values(plan[1], given, connection.vendor))
@@ -299,15 +299,7 @@ def _fields(
     None: no such."""
     kept = _KEPT_BY_POSTGRESQL if vendor == "postgresql" else _KEPT_AS
     fields: list[Any] = [model._meta.get_field(name) for name in names]
-    return [
-        (field, field.attname, None if _is_set(field) else kept.get(type(_pointed_to(field))))
-        for field in fields
-    ]
-
-
-def _is_set(field: Any) -> bool:
-    """Whether a field takes the time at which it is stored."""
-    return getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    return [(field, field.attname, kept.get(type(_pointed_to(field)))) for field in fields]
 
 
 def _pointed_to(field: Any) -> Any:

@@ -4,7 +4,7 @@ A third of what a small statement costs, on either side, is its way there and ba
 returns nothing need not be waited for: it is sent in front of the next statement that is, and what
 speaks against it is raised there, or at the latest at the transaction's end, before the commit.
 
-Order is kept: whatever is run on the connection meanwhile, by Django too, comes after it.
+Order is kept: whatever is executed on the connection meanwhile, by Django too, comes after it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SentByTheEnd:
         if _open.pop(self._database, None) is None:
             return
         self._database.execute_wrappers.remove(self._execute)
-        if kind is None and not self._database.needs_rollback:
+        if kind is None:
             self._send()
 
     def cursor(self) -> Any:
@@ -55,7 +55,7 @@ class SentByTheEnd:
 
     def add(self, sql: str, values: Any) -> None:
         """Let a statement whose result nobody reads wait for the next one."""
-        self._writes.append(_text(self.cursor().cursor, sql, values))
+        self._writes.append(self._text(self.cursor().cursor, sql, values))
         if len(self._writes) >= MOST:
             self._send()
 
@@ -71,9 +71,11 @@ class SentByTheEnd:
         elif many or cursor.name is not None:  # neither is one text for the server
             self._send()
         else:
-            sql, params = self._joined(_text(cursor, sql, params)), None
+            joined = self._joined(self._text(cursor, sql, params))
+            if isinstance(sql, str) and sql.startswith("RELEASE "):
+                return execute(joined, None, many, context)  # Django goes back to the savepoint
             with transaction.mark_for_rollback_on_error(self._database.alias):
-                return execute(sql, params, many, context)
+                return execute(joined, None, many, context)
         return execute(sql, params, many, context)
 
     def _send(self) -> None:
@@ -81,6 +83,12 @@ class SentByTheEnd:
             sql = self._joined()
             with transaction.mark_for_rollback_on_error(self._database.alias):
                 self.cursor().execute(sql)
+
+    def _text(self, cursor: Any, sql: Any, values: Any) -> bytes:
+        """A statement with its values, as the driver would send it."""
+        with self._database.wrap_database_errors:
+            text: bytes = cursor.mogrify(sql, values)
+        return text
 
     def _joined(self, *last: bytes) -> bytes:
         writes, self._writes = self._writes, []
@@ -90,9 +98,3 @@ class SentByTheEnd:
 def waiting(database: Any) -> SentByTheEnd | None:
     """What takes postponed writes on this connection now; None: they are to be run at once."""
     return _open.get(database)
-
-
-def _text(cursor: Any, sql: Any, values: Any) -> bytes:
-    """A statement with its values, as the driver would send it."""
-    text: bytes = cursor.mogrify(sql, values)
-    return text

@@ -15,11 +15,17 @@ from accounts.postponed import SentByTheEnd
 def durable() -> Iterator[None]:
     """Open the transaction of a service; RuntimeError when another one is already open around it.
 
+    TransactionManagementError when an error within it was caught, after which nothing can be
+    committed: a block that ends without an exception is committed.
+
     A caller that acknowledges something after a nested block would acknowledge what can still be
     rolled back. On SQLite the write lock is taken here, at the start (transaction_mode IMMEDIATE).
     """
-    with transaction.atomic(durable=True), SentByTheEnd(connections[DEFAULT_DB_ALIAS]):
-        yield
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    with transaction.atomic(durable=True):
+        with SentByTheEnd(database):
+            yield
+        database.validate_no_broken_transaction()
 
 
 def after_commit(follow_up: Callable[[], Any]) -> None:

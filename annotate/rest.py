@@ -68,17 +68,17 @@ def task_or_404(request: Request, slug: str) -> Task:
 
 def checked(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
     """The body's known fields, checked; what else was sent is ignored."""
-    return dict(the(serializer).run_validation(request.data))
+    return dict(shared(serializer).run_validation(request.data))
 
 
 def asked(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
     """The query's known parameters, checked; a blank one is as good as none."""
     given = {name: value for name, value in request.query_params.items() if value}
-    return dict(the(serializer).run_validation(given))
+    return dict(shared(serializer).run_validation(given))
 
 
 @cache
-def the(serializer: type[Serializer[Any]]) -> Serializer[Any]:
+def shared(serializer: type[Serializer[Any]]) -> Serializer[Any]:
     """The one of its kind, to read and to show with: making one copies all of its fields.
 
     Neither `run_validation` nor `to_representation` changes anything in it, so threads share it.

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from annotate.api import LabelSerializer
 from annotate.queries import participant_key
-from annotate.rest import asked, checked, pass_door, person, task_or_404, the
+from annotate.rest import asked, checked, pass_door, person, shared, task_or_404
 from validate import services
 from validate.models import Lease
 from validate.policies import FLAG_REASONS, UNSURE
@@ -137,7 +137,7 @@ class ReleaseRequest(serializers.Serializer[Any]):
 
 
 def _item(lease: Lease) -> dict[str, Any]:
-    return dict(the(ItemSerializer).to_representation(lease))
+    return dict(shared(ItemSerializer).to_representation(lease))
 
 
 class NextItem(APIView):

@@ -3,11 +3,12 @@ to go.
 """
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from accounts import compiled, postponed, prepared
@@ -122,11 +123,32 @@ def test_a_refused_one_fails_the_transaction(task: Task) -> None:
         refused(read=True)
     with pytest.raises(IntegrityError):  # at the end
         refused(read=False)
-    with durable():  # nothing is kept even where the error is
-        add("first")
-        with suppress(IntegrityError), transaction.atomic(savepoint=False):
-            compiled.insert(Reliability(task=task, validator=person, id=2**40))
-            verbs()
+    assert verbs() == []
+
+
+@pytest.mark.parametrize("afterwards", [True, False])
+def test_a_block_whose_error_was_caught_does_not_end_as_if_committed(
+    task: Task, afterwards: bool
+) -> None:
+    person = cast.person("ada")
+    Reliability.objects.create(task=task, validator=person)
+
+    def caught(refuse: Callable[[], None]) -> None:
+        with durable():
+            add("before")
+            with suppress(IntegrityError):
+                refuse()
+            if afterwards:
+                add("after")
+
+    def refuse_postponed() -> None:
+        compiled.insert(Reliability(task=task, validator=person, id=2**40))
+        verbs()
+
+    Event.objects.all().delete()
+    for refuse in (Reliability(task=task, validator=person).save, refuse_postponed):
+        with pytest.raises(transaction.TransactionManagementError):
+            caught(refuse)
     assert verbs() == []
 
 
@@ -144,6 +166,23 @@ def test_a_savepoint_takes_back_what_came_after_it_alone() -> None:
             add("kept")
         add("after")
     assert verbs() == ["before", "kept", "after"]
+
+
+def test_a_savepoint_whose_last_write_is_refused_takes_no_more_than_itself(task: Task) -> None:
+    person = cast.person("ada")
+    Reliability.objects.create(task=task, validator=person)
+    Event.objects.all().delete()
+    with durable():
+        add("before")
+        with suppress(IntegrityError), transaction.atomic():
+            compiled.insert(Reliability(task=task, validator=person, id=2**40))
+        add("after")
+    assert verbs() == ["before", "after"]
+
+
+def test_a_value_that_the_driver_cannot_write_is_an_error_as_djangos() -> None:
+    with pytest.raises(ProgrammingError), durable():
+        prepared.postpone("SELECT %s", [object()])
 
 
 def test_what_django_sends_in_other_ways_comes_after_them() -> None:

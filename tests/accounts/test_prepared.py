@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 from django.db import NotSupportedError, ProgrammingError, connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts import prepared
 from accounts.models import User
+from accounts.transactions import durable
 from annotate.models import Example, Task
 from scoring.models import Tally
 from tests import cast
-from validate import services
+from validate import services, statements
 from validate.models import AuthorShare, Reliability
 from validate.queries import progress_of
 from validate.recount import queue_differences
@@ -150,3 +152,26 @@ def test_a_day_of_submissions_and_votes_counts_the_same(owner: User) -> None:
     assert sum(AuthorShare.objects.values_list("votes", flat=True)) > 0
     assert not list(queue_differences())
     assert repair(Task.objects.get(pk=task.pk)).agrees
+
+
+def test_who_is_at_the_cap_is_left_out_alike(task: Task, annotator: User, validator: User) -> None:
+    """The cap is a share: taken for a whole number, as what it is compared with, it would be 0."""
+    other = cast.person("other")
+    for seed, author in enumerate((annotator, other)):
+        cast.submission(task, author, seed)
+    people = [validator, *(cast.person(f"v{n}", "validator") for n in range(10))]
+    for person in people:
+        Reliability.objects.create(task=task, validator=person, answered_at=timezone.now())
+    for person, votes in (
+        (validator, 10),
+        (people[1], 40),
+    ):
+        AuthorShare.objects.create(
+            task=task, author=annotator, validator=person, votes=votes, agreed=0
+        )
+    for cap, author in ((0.1, other), (0.4, annotator)):
+        for _ in range(LEAST + 2):
+            with durable():
+                free = statements.free_example(task.pk, validator.pk, cap=cap)
+            assert free is not None
+            assert free.author == author

@@ -26,6 +26,7 @@ from annotate import submissions
 from annotate.errors import Refused
 from annotate.models import Example, Task
 from annotate.queries import Participant
+from annotate.services import lock_example
 from scoring.models import Tally
 from scoring.tally import contribution
 from tests import cast
@@ -154,9 +155,9 @@ def test_a_vote_is_committed_before_its_voter_waits_for_the_next_item(
             is_held.set()
             return is_there.wait(10)
 
-    def vote_meanwhile() -> Lease | None:
+    def vote_meanwhile() -> services.Answered:
         is_held.wait(10)
-        return voted_on(lease, "3").following
+        return voted_on(lease, "3")
 
     def look() -> None:
         for _ in range(400):
@@ -165,10 +166,41 @@ def test_a_vote_is_committed_before_its_voter_waits_for_the_next_item(
                 return
             time.sleep(0.05)
 
-    was_seen, following, _ = at_once([hold_the_other, vote_meanwhile, look])
+    was_seen, answered, _ = at_once([hold_the_other, vote_meanwhile, look])
 
     assert was_seen, "the vote was committed only after the lock was gone"
-    assert following.example_id == other.pk
+    assert answered.following.example_id == other.pk
+    assert answered.progress["waiting"] == 0, "what is leased does not wait"
+
+
+def test_a_vote_on_what_is_settled_and_queued_again_meanwhile_counts(
+    task: Task, annotator: User, validator: User, owner: User, on_postgres: bool
+) -> None:
+    """Its queue entry is another one than that which the vote has waited for."""
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time: nobody waits for a second lock")
+    example = cast.submission(task, annotator)
+    (lease,) = leases_of([validator], task)
+    is_new = threading.Event()
+
+    def settle_and_reopen() -> None:
+        with durable():
+            locked = lock_example(example.pk)
+            for status in ("rejected", "open"):
+                services.adjudicate_locked(locked, actor=owner, status=status, reason="Look.")
+            QueueItem.objects.get(pk=example.pk)  # written
+            is_new.set()
+            time.sleep(0.5)  # for the vote to come and wait
+
+    def vote_meanwhile() -> Vote:
+        is_new.wait(10)
+        return voted_on(lease, "3").vote
+
+    _, vote = at_once([settle_and_reopen, vote_meanwhile])
+
+    assert not vote.surplus
+    item = QueueItem.objects.get(pk=example.pk)
+    assert (item.votes_wanted, item.leases_active) == (1, 0)
 
 
 def test_without_the_lock_two_votes_at_once_decide_nothing(
