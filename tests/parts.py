@@ -29,6 +29,10 @@ def uses_database(item: pytest.Item) -> bool:
     )
 
 
+def uses_redis(item: pytest.Item) -> bool:
+    return item.get_closest_marker("redis") is not None
+
+
 def is_slow(item: pytest.Item) -> bool:
     return item.get_closest_marker("slow") is not None
 
@@ -36,7 +40,7 @@ def is_slow(item: pytest.Item) -> bool:
 PARTS = {
     "code": lambda item: not in_browser(item),
     "browser": in_browser,
-    "database": lambda item: uses_database(item) and not in_browser(item),
+    "database": lambda item: (uses_database(item) or uses_redis(item)) and not in_browser(item),
 }
 
 
