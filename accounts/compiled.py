@@ -109,10 +109,10 @@ class CompiledUpdate:
 
     def returning(self, **given: Any) -> list[Any]:
         """Write, and return the rows of the one table as they are then."""
-        plan = self._plan()
-        sql = f"{plan[0]} RETURNING {plan[2].columns}"
-        found = prepared.rows(sql, _values(plan[1], given, connection.vendor))
-        return [plan[2].read(row) for row in found]
+        sql, values = self._filled(given)
+        *_, reading = self._plan()
+        found = prepared.rows(f"{sql} RETURNING {reading.columns}", values)
+        return [reading.read(row) for row in found]
 
     def _filled(self, given: dict[str, Any]) -> tuple[str, list[Any]]:
         sql, params, _ = self._plan()

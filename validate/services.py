@@ -128,7 +128,8 @@ def vote_and_go_on(
         with suppress(Refused):  # this very answer was one too many: asking again says why
             require_validator(validator, task)
             following, all_taken = ask(validator, task, after, row=row)
-        progress = progress_of(validator, task)
+        if not all_taken:
+            progress = progress_of(validator, task)
     if all_taken:
         with suppress(Refused):
             following = wait_for_item(validator, task, after)

@@ -18,7 +18,7 @@ from scoring.models import Tally
 from tests import cast
 from validate import services
 from validate.logs import import_log
-from validate.models import AuthorShare, Lease, QueueItem, Reliability, Vote
+from validate.models import AuthorShare, Lease, QueueItem, Vote
 
 
 def test_two_agreeing_validators_verify(
@@ -87,18 +87,6 @@ def test_never_more_leases_than_useful_votes(
     assert services.next_item(validator=third_validator, task=task) is None
     with pytest.raises(IntegrityError), transaction.atomic():
         QueueItem.objects.update(leases_active=3)
-
-
-def test_who_is_quarantined_is_told_so_before_that_a_lease_ran_out(
-    task: Task, annotator: User, validator: User
-) -> None:
-    cast.submission(task, annotator)
-    lease = cast.lease_for(validator, task)
-    Lease.objects.update(expires_at=timezone.now())
-    Reliability.objects.update(quarantined_at=timezone.now())
-    with pytest.raises(Refused) as refused:
-        services.vote(validator=validator, lease_id=lease.pk, label="3")
-    assert refused.value.code == "quarantined"
 
 
 def test_an_expired_lease_frees_its_place_and_its_vote_is_refused(

@@ -6,13 +6,14 @@ from copy import copy
 import pytest
 import scipy.integrate
 import scipy.stats
+from django.utils import timezone
 
 from accounts.models import Event, User
 from annotate.errors import Refused
 from annotate.models import Example, Task
 from tests import cast
 from validate import services
-from validate.models import AuthorShare, Reliability, Review, Vote
+from validate.models import AuthorShare, Lease, Reliability, Review, Vote
 from validate.policies import Ballot, Bayes, posterior
 from validate.policies.trust import (
     QUARANTINE_SCORED,
@@ -330,3 +331,15 @@ def test_people_of_a_log_are_never_put_into_quarantine(
     services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="clear")
     suspect.refresh_from_db()
     assert (suspect.scored, suspect.quarantined_at) == (QUARANTINE_SCORED, None)
+
+
+def test_who_is_quarantined_is_told_so_before_that_a_lease_ran_out(
+    task: Task, annotator: User, validator: User
+) -> None:
+    cast.submission(task, annotator)
+    lease = cast.lease_for(validator, task)
+    Lease.objects.update(expires_at=timezone.now())
+    Reliability.objects.update(quarantined_at=timezone.now())
+    with pytest.raises(Refused) as refused:
+        services.vote(validator=validator, lease_id=lease.pk, label="3")
+    assert refused.value.code == "quarantined"
