@@ -16,9 +16,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from qrcode.image.svg import SvgPathFillImage
 
-from accounts.errors import Refused
 from accounts.models import User
 from accounts.services import create_user
+from core.errors import Refused
 
 
 class AccountAdapter(DefaultAccountAdapter):

@@ -14,8 +14,8 @@ from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from accounts.compiled import Compiled, Given
 from accounts.models import User
+from core.sql.compiled import Compiled, Given
 
 _PERSON = Compiled(lambda: User.objects.filter(pk=Given("user")))
 

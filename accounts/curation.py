@@ -19,8 +19,8 @@ from django.utils.functional import cached_property
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import capfirst
 
-from accounts.errors import Refused
 from accounts.models import Event, Role, User
+from core.errors import Refused
 
 M = TypeVar("M", bound=Model)
 

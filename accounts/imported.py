@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.db.models import Q
 
-from accounts.errors import Refused
 from accounts.models import User
 from accounts.services import record_event
+from core.errors import Refused
 
 MAX_NAME = 150
 

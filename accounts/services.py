@@ -14,11 +14,11 @@ from django.db import IntegrityError, models
 from django.utils import timezone
 from knox.models import AuthToken
 
-from accounts import compiled
-from accounts.errors import Refused
 from accounts.languages import canonical
 from accounts.models import Event, Role, User, WorkSession
-from accounts.transactions import durable
+from core.errors import Refused
+from core.sql import compiled
+from core.transactions import durable
 
 MAX_TOKENS = 10
 MAX_LANGUAGES = 20

@@ -6,7 +6,7 @@ from django.contrib.sessions.backends import db
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from accounts.compiled import Compiled, Given
+from core.sql.compiled import Compiled, Given
 
 _OPEN = Compiled(
     lambda: Session.objects.filter(session_key=Given("key"), expire_date__gt=Given("now"))

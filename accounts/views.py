@@ -18,9 +18,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from knox.models import AuthToken
 
 from accounts import services
-from accounts.errors import Refused
 from accounts.forms import CloseAccountForm, PreferencesForm
 from accounts.models import User
+from core.errors import Refused
 
 
 def _person(request: HttpRequest) -> User:

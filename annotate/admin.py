@@ -15,11 +15,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.curation import CuratedAdmin, act, person
-from accounts.errors import Refused
 from accounts.models import Event, User
 from annotate.config import TaskFileError, read_task_file
 from annotate.models import ModelVersion, Round, Task, TaskConfig
 from annotate.rounds import change_target, load_task
+from core.errors import Refused
 
 MAX_TASK_FILE = 200_000
 

@@ -15,10 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.addresses import address_of
 from annotate import services, submissions
 from annotate.body import answer_body, example_body
-from annotate.errors import Refused
 from annotate.inference import live_model
 from annotate.inputs import prepare
 from annotate.models import Example, Round, Task
@@ -32,6 +30,8 @@ from annotate.rest import (
     signed_in,
     task_or_404,
 )
+from core.addresses import address_of
+from core.errors import Refused
 
 _INPUT = (
     'An image as `{"png": "<base64>"}` or `{"pixels": [784 numbers 0..1]}`, a text as `{"text"}`, '

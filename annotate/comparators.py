@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeGuard
 
-from annotate.rule_spec import Json, build_rule, check_integer, check_number, check_switch
+from core.rule_spec import Json, build_rule, check_integer, check_number, check_switch
 
 
 class Comparator(Protocol):

@@ -24,7 +24,7 @@ from pydantic import (
 
 from accounts.languages import canonical
 from annotate.comparators import Comparator, parse_comparator
-from annotate.strict_json import NotJson, check_storable
+from core.strict_json import NotJson, check_storable
 
 INPUT_KINDS = ("image", "text", "text_pair", "passage_qa", "text_multilabel")
 InputKind = Literal["image", "text", "text_pair", "passage_qa", "text_multilabel"]

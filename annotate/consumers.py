@@ -17,20 +17,20 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from structlog.contextvars import bind_contextvars
 
-from accounts import metrics
-from accounts.addresses import address_of
-from accounts.bridge import in_database_thread
-from accounts.buckets import Meter
-from accounts.limits import Passage, wait_for
 from accounts.models import User, WorkSession
 from accounts.receivers import SESSION_KEY
 from accounts.services import guest_session
 from annotate import live, protocol, submissions
 from annotate.body import answer_body, example_body
-from annotate.errors import Refused
 from annotate.inference import TooBusy, already_open, answer_threads_here, live_model
 from annotate.models import Example, Task
 from annotate.queries import Participant, Target, participant_key, progress_of, visible_task
+from core import metrics
+from core.addresses import address_of
+from core.bridge import in_database_thread
+from core.buckets import Meter
+from core.errors import Refused
+from core.limits import Passage, wait_for
 
 log = structlog.get_logger(__name__)
 

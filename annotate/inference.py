@@ -17,10 +17,10 @@ import structlog
 from django.conf import settings
 from numpy.typing import NDArray
 
-from accounts.metrics import BATCH_SIZE, QUEUE_DEPTH
-from annotate.errors import Refused
 from annotate.inputs import Prepared, image_key, read_image
 from annotate.models import ModelVersion
+from core.errors import Refused
+from core.metrics import BATCH_SIZE, QUEUE_DEPTH
 from ml.artifacts import ArtifactError
 from ml.backends import Backend, open_backend
 from ml.batcher import Busy, Late, PredictionCache

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotate.errors import Refused
+from core.errors import Refused
 from ml.images import Drawing, InputError, read
 
 MAX_TEXT = 20_000

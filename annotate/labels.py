@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from annotate.config import TaskFile
-from annotate.errors import Refused
+from core.errors import Refused
 
 
 def check_label(file: TaskFile, label: object, name: str = "label") -> None:

@@ -19,11 +19,11 @@ from channels.layers import get_channel_layer
 from django.db import DatabaseError
 from django.dispatch import receiver
 
-from accounts.bridge import in_database_thread
-from accounts.request_ids import nobodys
 from annotate.models import Task
 from annotate.queries import Target, open_target
 from annotate.signals import round_opened
+from core.bridge import in_database_thread
+from core.request_ids import nobodys
 
 log = structlog.get_logger(__name__)
 

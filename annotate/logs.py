@@ -26,13 +26,13 @@ from pydantic import (
 from accounts.imported import MAX_NAME, person_of_a_log
 from accounts.models import User
 from annotate.comparators import AskAnnotator
-from annotate.errors import Refused
 from annotate.inputs import text_key
 from annotate.labels import check_label
 from annotate.models import Example, ModelVersion, Round, Task
 from annotate.rounds import register_model
 from annotate.services import announce, context_of, insert, tries_at_next
-from annotate.strict_json import dumps
+from core.errors import Refused
+from core.strict_json import dumps
 
 Line = TypeVar("Line", bound=BaseModel)
 

@@ -9,8 +9,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from annotate.errors import Refused
-from annotate.strict_json import NotJson, loads
+from core.errors import Refused
+from core.strict_json import NotJson, loads
 
 VERSION = 1
 

@@ -10,14 +10,14 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
-from accounts.addresses import address_of
-from accounts.limits import wait_for
 from accounts.models import User, WorkSession
 from accounts.receivers import SESSION_KEY
 from accounts.services import guest_session
-from annotate.errors import Refused
 from annotate.models import Task
 from annotate.queries import Participant, visible_task
+from core.addresses import address_of
+from core.errors import Refused
+from core.limits import wait_for
 
 
 class TooManyRequests(Refused):

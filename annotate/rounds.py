@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
-from accounts.transactions import after_commit, durable
 from annotate.config import TaskFile
-from annotate.errors import Conflict, Refused
 from annotate.models import ModelVersion, Round, Task, TaskConfig
 from annotate.signals import round_opened
+from core.errors import Conflict, Refused
+from core.transactions import after_commit, durable
 
 
 def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]:

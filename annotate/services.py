@@ -14,16 +14,16 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts import compiled
-from accounts.compiled import Compiled, Given
 from accounts.models import User
 from accounts.services import add_events, new_event, record_event
-from accounts.transactions import durable
-from annotate.errors import Refused
 from annotate.inputs import text_key
 from annotate.models import Context, Example
 from annotate.queries import Participant, kept_config
 from annotate.signals import example_arrives, example_changed, examples_submitted
+from core.errors import Refused
+from core.sql import compiled
+from core.sql.compiled import Compiled, Given
+from core.transactions import durable
 
 MAX_EXPLANATION = 2_000
 

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from accounts import prepared
 from accounts.models import WorkSession
+from core.sql import prepared
 
 _BY_AUTHOR = "e.author_id = %(person)s"
 _BY_GUEST = "e.session_id = %(person)s AND e.author_id IS NULL"
@@ -132,7 +132,7 @@ def lock_author_and_round(*, author: int | None, round_id: int) -> Standing:
 def wait_briefly() -> None:
     """Let this transaction give up (OperationalError) what it would have to wait long for."""
     if connection.vendor == "postgresql":
-        prepared.postpone("SELECT set_config('lock_timeout', %s, true)", [f"{BRIEFLY_MS}ms"])
+        prepared.rows("SELECT set_config('lock_timeout', %s, true)", [f"{BRIEFLY_MS}ms"])
 
 
 def lock_free_authors_and_round(authors: Sequence[int], round_id: int) -> set[int]:

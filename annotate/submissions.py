@@ -12,19 +12,19 @@ from typing import Any, NamedTuple
 
 from django.db import DatabaseError, IntegrityError
 
-from accounts.metrics import SUBMIT_SECONDS
 from accounts.models import User
-from accounts.transactions import durable
 from annotate import inference, statements
 from annotate.config import TaskFile
-from annotate.errors import Conflict, Refused
 from annotate.inputs import prepare, text_key
 from annotate.labels import check_label
 from annotate.models import Example
 from annotate.queries import Participant, Target, open_target
 from annotate.services import MAX_EXPLANATION, announce, context_of, insert
 from annotate.statements import Progress
-from annotate.together import Together
+from core.errors import Conflict, Refused
+from core.metrics import SUBMIT_SECONDS
+from core.sql.together import Together
+from core.transactions import durable
 
 
 class Submitted(NamedTuple):

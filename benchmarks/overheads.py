@@ -32,8 +32,8 @@ django.setup()
 import structlog  # noqa: E402
 
 from accounts import limits, metrics  # noqa: E402
-from accounts.buckets import Meter  # noqa: E402
-from accounts.doors import Rate  # noqa: E402
+from core.buckets import Meter  # noqa: E402
+from core.doors import Rate  # noqa: E402
 
 REPETITIONS = 5
 TIMES = 10_000

@@ -48,9 +48,9 @@ def main() -> None:
 
 
 def _task(slug: str) -> Any:
-    from accounts.transactions import durable
     from annotate.config import parse_task_file
     from annotate.rounds import load_task, open_next_round, register_model
+    from core.transactions import durable
 
     file = {
         "slug": slug,

@@ -50,9 +50,9 @@ def _task(changes: dict[str, Any], *, trained: bool) -> Any:
     """The library's digits task, its round open with a model of the usual net."""
     from django.conf import settings
 
-    from accounts.transactions import durable
     from annotate.config import parse_task_file
     from annotate.rounds import load_task, open_next_round, register_model
+    from core.transactions import durable
     from dadc_server.bootstrap import LIBRARY
 
     file = {**yaml.safe_load((LIBRARY / "digits.yaml").read_text()), **changes}

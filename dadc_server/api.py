@@ -18,8 +18,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
-from accounts.metrics import REFUSALS
-from annotate.errors import Refused
+from core.errors import Refused
+from core.metrics import REFUSALS
 from dadc_server.outages import BODY, RETRY_SECONDS, is_outage
 
 log = structlog.get_logger(__name__)

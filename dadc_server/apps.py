@@ -6,4 +6,4 @@ class DadcServerConfig(AppConfig):
     verbose_name = "DADC Server"
 
     def ready(self) -> None:
-        from dadc_server import checks, planner, telemetry  # noqa: F401  (connects them)
+        from dadc_server import checks, telemetry  # noqa: F401  (connects them)

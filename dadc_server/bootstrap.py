@@ -17,10 +17,10 @@ from django.conf import settings
 
 from accounts.models import Role, User
 from accounts.services import create_user
-from accounts.transactions import durable
 from annotate.config import parse_task_file
 from annotate.models import ModelVersion, Round, Task
 from annotate.rounds import load_task, open_next_round, register_model
+from core.transactions import durable
 from ml import artifacts, digits
 from training.base_data import BaseData, store
 from training.provenance import code_revision

@@ -9,9 +9,9 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from accounts.addresses import address_of
-from accounts.limits import passage_of_address
-from accounts.metrics import OPEN_SOCKETS, REFUSALS
+from core.addresses import address_of
+from core.limits import passage_of_address
+from core.metrics import OPEN_SOCKETS, REFUSALS
 
 log = structlog.get_logger(__name__)
 

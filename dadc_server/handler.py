@@ -17,7 +17,7 @@ from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
-from accounts.bridge import one_thread
+from core.bridge import one_thread
 from dadc_server.probes import PROBES
 
 MOST_KEPT = 8 << 20  # bytes of an answer; the largest page and static file have less than 2 MiB

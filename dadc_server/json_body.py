@@ -8,7 +8,7 @@ from django.conf import settings
 from rest_framework import exceptions
 from rest_framework.parsers import BaseParser
 
-from annotate.strict_json import NotJson, loads
+from core.strict_json import NotJson, loads
 
 
 class TooLarge(exceptions.APIException):

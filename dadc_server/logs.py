@@ -1,6 +1,6 @@
 """How log lines look: JSON for machines, columns for a terminal, and nobody's data in either.
 
-The id of the request is in every line that it causes (accounts/request_ids.py).
+The id of the request is in every line that it causes (core/request_ids.py).
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import connection
 
-from accounts.bridge import in_database_thread
 from annotate.inference import already_open, live_model
 from annotate.models import ModelVersion, Round
+from core.bridge import in_database_thread
 from training.pulse import seconds_since_beat
 
 PATIENCE = 2.0

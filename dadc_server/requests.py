@@ -9,8 +9,8 @@ import structlog
 from django.conf import settings
 from django.urls import Resolver404, resolve
 
-from accounts import request_ids
-from accounts.metrics import REQUEST_SECONDS
+from core import request_ids
+from core.metrics import REQUEST_SECONDS
 
 log = structlog.get_logger(__name__)
 

@@ -34,7 +34,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from whitenoise.compress import Compressor
 
-from accounts.doors import parse_doors
+from core.doors import parse_doors
 from dadc_server import secret_key
 from dadc_server.logs import logging_settings
 
@@ -150,7 +150,7 @@ TEMPLATES = [
 # --- data ---------------------------------------------------------------------------------------
 if env("DATABASE_URL", default=""):
     DATABASES = {"default": env.db("DATABASE_URL")}
-    # Connections belong to the bounded pool of threads (accounts/bridge.py) and live with it; a
+    # Connections belong to the bounded pool of threads (core/bridge.py) and live with it; a
     # dead one is noticed before it is used again after a rest.
     DATABASES["default"]["CONN_MAX_AGE"] = 600
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -160,6 +160,9 @@ if env("DATABASE_URL", default=""):
         "keepalives_idle": 20,
         "keepalives_interval": 10,
         "keepalives_count": 3,
+        # By default a page that an index points to counts as four read in a row, as on a spinning
+        # disk: PostgreSQL then reads a small table whole for each item that the queue looks up.
+        "options": "-c random_page_cost=1.1",
         **DATABASES["default"].get("OPTIONS", {}),
     }
 else:

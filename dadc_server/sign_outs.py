@@ -14,9 +14,9 @@ from typing import Any
 import structlog
 from django.db import DatabaseError
 
-from accounts.bridge import in_database_thread
-from accounts.request_ids import nobodys
 from accounts.standing import Ticket, ticket_of, void_tickets
+from core.bridge import in_database_thread
+from core.request_ids import nobodys
 
 log = structlog.get_logger(__name__)
 

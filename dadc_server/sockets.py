@@ -16,8 +16,8 @@ from django.utils.http import is_same_domain
 from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.backends import TokenAuthentication
-from accounts.bridge import in_database_thread
 from annotate.routing import websocket_urlpatterns
+from core.bridge import in_database_thread
 from dadc_server.doorkeeper import Doorkeeper
 from dadc_server.sign_outs import EndWithSignOut
 

@@ -8,10 +8,10 @@ from django.dispatch import receiver
 from django_tasks import TaskResult
 from django_tasks.signals import task_finished
 
-from accounts.metrics import DECISIONS, JOB_SECONDS
-from accounts.transactions import after_commit
 from annotate.models import Example
 from annotate.signals import example_changed
+from core.metrics import DECISIONS, JOB_SECONDS
+from core.transactions import after_commit
 
 
 @receiver(example_changed)

@@ -11,9 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotate.errors import Refused
 from annotate.models import Round
 from annotate.rest import asked, task_or_404
+from core.errors import Refused
 from scoring.queries import author_board, model_board, round_board
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from django.db.models import F
 from django.dispatch import receiver
 
-from accounts import prepared
-from accounts.compiled import CompiledUpdate, Given
 from annotate.models import Example
 from annotate.signals import example_changed, examples_submitted
+from core.sql import prepared
+from core.sql.compiled import CompiledUpdate, Given
 from scoring.models import Tally
 from scoring.tally import COLUMNS, contribution
 
@@ -29,7 +29,7 @@ def count_submissions(examples: Sequence[Example], **_: Any) -> None:
         # In one order everywhere: nobody waits for somebody who waits for them.
         values = [(*whose, *(sums[whose][column] for column in COLUMNS)) for whose in sorted(sums)]
         given = [one for row in values for one in row]
-        prepared.postpone(_adding(len(values)), given)
+        prepared.changed(_adding(len(values)), given)
 
 
 @lru_cache(maxsize=100)

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from django.db import OperationalError, connection
 from django.db.models import Count, Q
 
-from accounts.transactions import durable
 from annotate.models import Example
+from core.transactions import durable
 from scoring.models import Tally
 from scoring.tally import COLUMNS, contribution
 from validate.recount import QueueDifference, queue_differences, repair_queue

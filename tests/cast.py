@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from accounts.models import User
 from accounts.services import create_user
-from accounts.transactions import durable
 from annotate import rounds, submissions
 from annotate.config import parse_task_file
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Participant
+from core.transactions import durable
 from ml import artifacts
 from ml.artifacts import Artifact
 from ml.images import png_of

@@ -16,12 +16,12 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.db import connection, connections
 
-from accounts import prepared
-from accounts.limits import forget_limits
 from accounts.models import User
 from annotate import inference, live
 from annotate.models import Task
 from annotate.queries import kept_config
+from core.limits import forget_limits
+from core.sql import prepared
 from tests import cast
 
 torch.set_num_threads(1)

@@ -102,7 +102,7 @@ def test_jobs_are_timed() -> None:
 
 # --- several processes ----------------------------------------------------------------------------
 COUNT = """
-from accounts.metrics import OPEN_SOCKETS, PREDICT_FRAMES, PREDICT_SECONDS
+from core.metrics import OPEN_SOCKETS, PREDICT_FRAMES, PREDICT_SECONDS
 for _ in range(3):
     PREDICT_FRAMES.inc()
     PREDICT_SECONDS.observe(0.004)

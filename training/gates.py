@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from annotate.rule_spec import build, check_integer, check_number
+from core.rule_spec import build, check_integer, check_number
 from training.paired import Paired, expected_calibration_error
 
 __all__ = ["GateResult", "GateSettings", "Paired", "judge", "parse_gate_settings", "passed"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from accounts.compiled import Compiled, Given
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Target
+from core.sql.compiled import Compiled, Given
 from training.config import RetrainingSettings
 from training.models import SnapshotItem, TrainingRun
 

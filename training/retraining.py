@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings as django_settings
 
-from annotate.errors import Refused
+from core.errors import Refused
 from ml import artifacts
 from ml.backends import open_backend
 from ml.digits import Images

@@ -18,11 +18,11 @@ from django.utils.text import Truncator
 
 from accounts.models import User
 from accounts.services import record_event
-from accounts.transactions import durable
-from annotate.errors import Conflict, Refused
 from annotate.models import ModelVersion, Round, Task
 from annotate.queries import Target, open_target
 from annotate.rounds import open_next_round, register_model
+from core.errors import Conflict, Refused
+from core.transactions import durable
 from ml.artifacts import Artifact
 from training.gates import GateResult, passed
 from training.models import TrainingRun

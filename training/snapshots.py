@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from accounts.models import User
 from accounts.services import record_event
-from accounts.transactions import durable
-from annotate.errors import Refused
 from annotate.inputs import read_image
 from annotate.models import Example, Round, Task
+from core.errors import Refused
+from core.transactions import durable
 from training.config import RetrainingSettings
 from training.models import AuthorSplit, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import verified_foolings

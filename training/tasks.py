@@ -12,8 +12,8 @@ from django.utils import timezone
 from django_tasks import TaskResultStatus, task
 from django_tasks_db.models import DBTaskResult
 
-from accounts import request_ids
-from accounts.request_ids import carry_on
+from core import request_ids
+from core.request_ids import carry_on
 from training import services
 from training.heartbeat import heartbeat
 from training.models import TrainingRun

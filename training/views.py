@@ -11,10 +11,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
-from annotate.errors import Refused
 from annotate.models import ModelVersion, Task
 from annotate.queries import Target, open_target
 from annotate.rounds import change_target
+from core.errors import Refused
 from training import services
 from training.models import TrainingRun
 from training.queries import active_run, settings_of, trainable_model, waiting_foolings

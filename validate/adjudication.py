@@ -16,11 +16,11 @@ from uuid import UUID
 from django.db.models import Count, Min, QuerySet
 
 from accounts.models import Event, User
-from accounts.transactions import durable
-from annotate.errors import Conflict, Refused
 from annotate.labels import check_label, same_answer
 from annotate.models import Example, Task
 from annotate.services import hide, lock_example, require_owner, restore_verdict
+from core.errors import Conflict, Refused
+from core.transactions import durable
 from validate import services
 from validate.decisions import reopen
 from validate.models import Review, Vote

@@ -11,9 +11,9 @@ from django.http import HttpRequest
 
 from accounts import services
 from accounts.curation import CuratedAdmin, Panel, ReasonForm, act, history, person
-from accounts.errors import Refused
 from accounts.models import Role, User
 from annotate.models import Example, Round, Task
+from core.errors import Refused
 from validate.models import Vote
 from validate.services import set_banned
 

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
-from accounts.transactions import durable
 from annotate.models import Example, Task
 from annotate.services import lock_example
+from core.transactions import durable
 from validate.dawid_skene import Estimate, dawid_skene
 from validate.models import Gold, Review, Vote
 from validate.quarantine import open_review

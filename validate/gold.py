@@ -10,16 +10,16 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from accounts.compiled import Compiled, Given
 from accounts.models import User
 from accounts.services import record_event
-from accounts.transactions import durable
-from annotate.errors import Refused
 from annotate.inputs import Prepared, prepare
 from annotate.labels import check_label, same_answer
 from annotate.models import Example, Round, Task
 from annotate.services import context_of, lock_example, require_owner, settle
-from annotate.strict_json import NotJson, loads
+from core.errors import Refused
+from core.sql.compiled import Compiled, Given
+from core.strict_json import NotJson, loads
+from core.transactions import durable
 from validate.config import ValidationSettings
 from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.statements import Held

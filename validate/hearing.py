@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from accounts.compiled import Compiled, Given
 from annotate.models import Example
+from core.sql.compiled import Compiled, Given
 from validate.models import QueueItem, Reliability, Vote
 
 _HELD = "_hearing"

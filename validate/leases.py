@@ -15,14 +15,14 @@ from django.db import connection
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from accounts import compiled
-from accounts.compiled import Compiled, CompiledUpdate, Given
 from accounts.models import User
-from accounts.transactions import durable
-from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from annotate.queries import kept_config
 from annotate.services import lock_example
+from core.errors import Conflict, Refused
+from core.sql import compiled
+from core.sql.compiled import Compiled, CompiledUpdate, Given
+from core.transactions import durable
 from validate import queries, statements
 from validate.config import ValidationSettings
 from validate.decisions import lock_item
@@ -108,7 +108,7 @@ def _lease(
     is_turn = left_over or is_gold_turn(settings, row.answered + len(held))
     if is_turn and (gold := gold_for(row, held)):
         return _grant_gold(gold, validator, task)
-    _TAKE_PLACE.postpone(example=example.pk)
+    _TAKE_PLACE.run(example=example.pk)
     example.config = kept_config(example.config_id)
     return grant(example, validator, task)
 
@@ -120,7 +120,7 @@ _SHOWN = Compiled(lambda: statements.shown().filter(pk=Given("example")))
 
 
 def _grant_gold(gold: Gold, validator: User, task: Task) -> Lease:
-    _AWAIT_GOLD.postpone(task=task.pk, validator=validator.pk, gold=gold.pk)
+    _AWAIT_GOLD.run(task=task.pk, validator=validator.pk, gold=gold.pk)
     return grant(gold.example, validator, task, gold=True)
 
 

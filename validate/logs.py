@@ -17,8 +17,6 @@ from typing import Any, Literal
 from django.db.models import Count, F, Max, Q
 from pydantic import BaseModel, ConfigDict
 
-from accounts.transactions import durable
-from annotate.errors import Refused
 from annotate.labels import check_label
 from annotate.logs import (
     ExampleLine,
@@ -31,7 +29,9 @@ from annotate.logs import (
     read_line,
 )
 from annotate.models import Example, Task
-from annotate.strict_json import NotJson, loads
+from core.errors import Refused
+from core.strict_json import NotJson, loads
+from core.transactions import durable
 from validate.decisions import queue_for_votes
 from validate.hearing import Hearing, hear, hearing_of
 from validate.models import QueueItem, Reliability, Vote

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.models import Event, User
 from accounts.services import record_event
-from accounts.transactions import durable
 from annotate.models import Task
+from core.transactions import durable
 from validate.audit import Audit, audit_votes
 from validate.models import Vote
 from validate.quarantine import follow_quarantines

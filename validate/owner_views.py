@@ -16,11 +16,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
 from annotate.config import Label
-from annotate.errors import Refused
 from annotate.labels import same_answer
 from annotate.models import Example, Round, Task
 from annotate.own_work import work_item
 from annotate.owners import owned_task_or_404
+from core.errors import Refused
 from validate import adjudication
 from validate.adjudication import Case, Outcome
 from validate.models import Review, Vote

@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
-from accounts.transactions import after_commit, durable
-from annotate.errors import Refused
 from annotate.models import Example, Task
 from annotate.services import lock_example
+from core.errors import Refused
+from core.transactions import after_commit, durable
 from validate.decisions import decide_again, decision_on
 from validate.models import Reliability, Review, Vote
 from validate.policies.trust import PRIOR_RIGHT, PRIOR_WRONG

@@ -10,10 +10,10 @@ from uuid import UUID
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
-from accounts.compiled import Compiled, Given
 from accounts.models import Role, User
 from annotate.models import Task, Viewer
 from annotate.queries import kept_config
+from core.sql.compiled import Compiled, Given
 from validate import statements
 from validate.models import AuthorShare, Lease, QueueItem, Vote
 

@@ -21,11 +21,11 @@ from typing import NamedTuple
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts import compiled
-from accounts.compiled import Compiled, Given
 from accounts.services import record_event
 from annotate.labels import same_answer
 from annotate.models import Example, Task
+from core.sql import compiled
+from core.sql.compiled import Compiled, Given
 from validate import statements
 from validate.decisions import ballot_of, weights
 from validate.hearing import hearing_of, votes_on

@@ -12,16 +12,16 @@ from uuid import UUID
 from django.db.models import QuerySet, Subquery
 from django.utils import timezone
 
-from accounts import compiled
-from accounts.compiled import Compiled, Given
-from accounts.metrics import VOTE_SECONDS
 from accounts.models import Role, User
 from accounts.services import record_event
-from accounts.transactions import durable
-from annotate.errors import Conflict, Refused
 from annotate.labels import check_label
 from annotate.models import Example, Task
 from annotate.services import lock_example, lockable, require_owner, settle, with_configs
+from core.errors import Conflict, Refused
+from core.metrics import VOTE_SECONDS
+from core.sql import compiled
+from core.sql.compiled import Compiled, Given
+from core.transactions import durable
 from validate.decisions import (
     decide_now,
     follow,

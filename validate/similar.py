@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from annotate.errors import Refused
 from annotate.inputs import read_image
 from annotate.models import Example
+from core.errors import Refused
 
 CANDIDATES: Final = 120  # the most recent ones with the label: comparing them takes 0.1 s
 SHOWN: Final = 6

@@ -10,9 +10,9 @@ from math import isclose
 
 from django.db.models import Count, F, Q
 
-from accounts.transactions import durable
 from annotate.models import Example, Task
 from annotate.services import lock_example
+from core.transactions import durable
 from validate.models import AuthorShare, Reliability, Vote
 from validate.quarantine import follow_later
 from validate.reliability import (

@@ -16,9 +16,9 @@ from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from accounts import prepared
-from accounts.compiled import Compiled, Given, adapted
 from annotate.models import Example
+from core.sql import prepared
+from core.sql.compiled import Compiled, Given, adapted
 
 VALIDATES_WITHIN = timedelta(days=7)
 MAX_WAITING = 100  # counting on would cost more than the next item itself (1,000: 2.5 ms)
@@ -203,4 +203,4 @@ def count_share(
     """Add to a validator's share of an author's votes, or take from it what was added."""
     key = {"task": task_id, "author": author_id, "validator": validator_id}
     sql = _ADD_TO_SHARE if votes > 0 else _TAKE_FROM_SHARE
-    prepared.postpone(sql, {**key, "votes": votes, "agreed": agreed})
+    prepared.changed(sql, {**key, "votes": votes, "agreed": agreed})

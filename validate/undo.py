@@ -8,10 +8,10 @@ from django.db.models import F
 
 from accounts.models import User
 from accounts.services import record_event
-from accounts.transactions import durable
-from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from annotate.services import lock_example
+from core.errors import Conflict, Refused
+from core.transactions import durable
 from validate import queries
 from validate.decisions import decide_now, is_withdrawn, lock_item, urgency
 from validate.leases import end_lease, grant, require_validator

@@ -12,9 +12,9 @@ from django.test import Client
 from knox.models import AuthToken
 
 from accounts import services
-from accounts.errors import Refused
 from accounts.models import Event, User
 from annotate.models import Example, Task
+from core.errors import Refused
 from tests.cast import PASSWORD, person, submission
 
 

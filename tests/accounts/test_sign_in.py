@@ -15,8 +15,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from accounts import services
 from accounts.adapters import AccountAdapter
 from accounts.backends import TokenAuthentication
-from accounts.errors import Refused
 from accounts.models import Event, User, WorkSession
+from core.errors import Refused
 from tests.cast import PASSWORD, person
 from validate.services import set_banned
 

@@ -14,12 +14,12 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import AnonymousUser
 
-from accounts.doors import Door, Rate
 from accounts.models import User
-from accounts.transactions import durable
 from annotate import live, protocol, rounds
 from annotate.consumers import AnnotateConsumer
 from annotate.models import Example, Task
+from core.doors import Door, Rate
+from core.transactions import durable
 from tests import cast
 
 pytestmark = pytest.mark.django_db(transaction=True)

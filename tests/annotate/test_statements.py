@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import guest_session
-from accounts.transactions import durable
 from annotate import services, statements, submissions
 from annotate.models import Example, Task
 from annotate.queries import Participant, open_target
 from annotate.rounds import open_next_round
+from core.transactions import durable
 from tests import cast
 
 
@@ -154,5 +154,4 @@ def test_a_submission_takes_few_statements(task: Task, annotator: User) -> None:
         )
     said = [query["sql"] for query in seen]
     said = [one for one in said if "SAVEPOINT" not in one]
-    # The last two are one trip to PostgreSQL (`accounts.postponed`).
-    assert len(said) == (4 if connection.vendor == "postgresql" else 5), said
+    assert len(said) == 5, said

@@ -8,10 +8,10 @@ from django.db import IntegrityError, transaction
 from accounts.models import Event, User
 from accounts.services import guest_session
 from annotate import rounds, services, submissions
-from annotate.errors import Conflict, Refused
 from annotate.inputs import prepare
 from annotate.models import Example, Task
 from annotate.queries import Participant, progress_of
+from core.errors import Conflict, Refused
 from tests import cast
 from validate.models import QueueItem
 

@@ -15,11 +15,11 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.services import set_role
-from accounts.transactions import durable
 from annotate import services
 from annotate.models import Example, Task
 from annotate.own_work import PAGE_SIZE, work_item
 from annotate.queries import Participant
+from core.transactions import durable
 from tests import cast
 
 pytestmark = pytest.mark.django_db

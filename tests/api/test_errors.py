@@ -11,11 +11,11 @@ from django.db import OperationalError
 from django.test import Client
 from rest_framework.test import APIClient
 
-from accounts.doors import Door, Rate
 from accounts.models import User
 from accounts.services import create_token
 from annotate import queries
 from annotate.models import Example, Task
+from core.doors import Door, Rate
 from tests import cast
 
 AsUser = Callable[[User], APIClient]

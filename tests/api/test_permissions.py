@@ -15,8 +15,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from accounts import doors
 from annotate.models import Task
+from core import doors
 from tests import cast
 from validate import services as validation
 

@@ -19,10 +19,10 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
-from accounts import doors
 from accounts.models import User
 from accounts.services import create_token
 from annotate.models import Task
+from core import doors
 from tests import cast
 from validate import services as validation
 

@@ -14,10 +14,10 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from accounts.doors import Door, Rate
 from accounts.models import User
 from accounts.services import create_token, end_sessions, new_password, revoke_token
 from annotate.models import Task
+from core.doors import Door, Rate
 from dadc_server.sockets import websocket
 from tests import cast
 

@@ -12,11 +12,11 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.doors import Door, Rate
 from accounts.models import User
 from annotate import rounds
 from annotate.config import parse_task_file
 from annotate.models import Example, Task
+from core.doors import Door, Rate
 from tests import cast
 from validate.logs import import_log
 from validate.models import Lease, Vote

@@ -35,9 +35,9 @@ def begin(people: dict[str, str]) -> None:
 
 
 def next_round() -> None:
-    from accounts.transactions import durable
     from annotate import rounds
     from annotate.models import Task
+    from core.transactions import durable
     from tests import cast
 
     task = Task.objects.get(slug="digits")

@@ -13,12 +13,12 @@ from asgiref.sync import sync_to_async
 from numpy.typing import NDArray
 from rest_framework.test import APIClient
 
-from accounts.doors import OFF
 from accounts.models import User
 from annotate import inference, live
 from annotate.inference import live_model
 from annotate.models import Example, Task
 from annotate.queries import open_target
+from core.doors import OFF
 from tests import cast
 from tests.annotate.test_consumer import page
 

@@ -273,7 +273,7 @@ with connection.cursor() as cursor:
 
 OPEN_TWO_ROUNDS = """
 import time
-from accounts.transactions import durable
+from core.transactions import durable
 from annotate import rounds
 from annotate.models import Task
 from tests import cast

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import close_account
-from accounts.transactions import durable
 from annotate import rounds
 from annotate.models import Round, Task
+from core.transactions import durable
 from scoring import queries
 from scoring.models import Tally
 from scoring.statistics import wilson

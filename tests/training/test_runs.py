@@ -13,10 +13,10 @@ from django_tasks import TaskResultStatus
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import Event, User
-from accounts.transactions import durable
 from annotate import rounds
 from annotate.models import Example, ModelVersion, Task
 from annotate.signals import round_opened
+from core.transactions import durable
 from ml.backends import open_backend
 from tests import cast
 from tests.training.world import (

@@ -7,12 +7,12 @@ from django.db import IntegrityError, transaction
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
-from accounts.transactions import durable
 from annotate.config import TaskFile
-from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from annotate.queries import Participant
 from annotate.services import retract
+from core.errors import Conflict, Refused
+from core.transactions import durable
 from tests import cast
 from tests.races import at_once, meeting, without
 from tests.training.world import trained_task, verified_fooling, verified_foolings

@@ -13,10 +13,10 @@ import numpy as np
 from django.conf import settings
 
 from accounts.models import User
-from accounts.transactions import durable
 from annotate import rounds
 from annotate.config import parse_task_file
 from annotate.models import Example, ModelVersion, Task
+from core.transactions import durable
 from ml import artifacts, digits
 from ml.training import train_base
 from tests import cast

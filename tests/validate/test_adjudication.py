@@ -10,8 +10,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import Event, User
-from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
+from core.errors import Conflict, Refused
 from scoring.models import Tally
 from scoring.recount import check
 from tests import cast

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from accounts.models import Event, User
 from annotate import services as annotation
-from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from annotate.queries import Participant
+from core.errors import Conflict, Refused
 from tests import cast
 from validate import gold, leases, services, statements
 from validate.config import ValidationSettings

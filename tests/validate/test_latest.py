@@ -12,8 +12,8 @@ from django.apps import apps
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.errors import Refused
 from annotate.models import Task
+from core.errors import Refused
 from tests import cast
 from validate import leases, services
 from validate.gold import mark_gold

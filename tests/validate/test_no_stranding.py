@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
-from annotate.errors import Refused
 from annotate.models import Example, Task
+from core.errors import Refused
 from tests import cast
 from validate import services
 from validate.models import Lease, QueueItem, Vote

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.rule_spec import Json
+from core.rule_spec import Json
 from validate.policies import (
     FLAG_REASONS,
     UNSURE,

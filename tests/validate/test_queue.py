@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from accounts.models import Event, User
 from annotate import services as annotation
-from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from annotate.queries import Participant
 from annotate.services import set_hidden
+from core.errors import Conflict, Refused
 from scoring.models import Tally
 from tests import cast
 from validate import services

@@ -16,12 +16,12 @@ from django.db import IntegrityError
 from django.db.models import QuerySet
 
 from accounts.models import Event, User
-from accounts.transactions import durable
 from annotate import statements as reads
 from annotate import submissions
-from annotate.errors import Conflict
 from annotate.models import Example, Task
 from annotate.rounds import open_next_round
+from core.errors import Conflict
+from core.transactions import durable
 from tests import cast
 from tests.races import at_once, leased_unlocked, meeting, unlocked, without
 from tests.validate.test_races import lease_call, leases_of, submission_of, vote_call

@@ -21,12 +21,12 @@ from django.forms.models import model_to_dict
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.transactions import durable
 from annotate import submissions
-from annotate.errors import Refused
 from annotate.models import Example, Task
 from annotate.queries import Participant
 from annotate.services import lock_example
+from core.errors import Refused
+from core.transactions import durable
 from scoring.models import Tally
 from scoring.tally import contribution
 from tests import cast
@@ -333,9 +333,9 @@ def test_a_ban_during_a_vote_settles_on_one_story(
 
 
 def test_a_round_that_closes_takes_no_late_submission(task: Task, annotator: User) -> None:
-    from accounts.transactions import durable
     from annotate import rounds
     from annotate.models import Round
+    from core.transactions import durable
 
     for seed in range(ROUNDS):
         open_round = Round.objects.get(task=task, status=Round.Status.OPEN)

@@ -9,8 +9,8 @@ import scipy.stats
 from django.utils import timezone
 
 from accounts.models import Event, User
-from annotate.errors import Refused
 from annotate.models import Example, Task
+from core.errors import Refused
 from tests import cast
 from validate import services
 from validate.models import AuthorShare, Lease, Reliability, Review, Vote

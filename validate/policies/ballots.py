@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from annotate.rule_spec import Json
+from core.rule_spec import Json
 
 FLAG_REASONS: Final = (
     "offensive",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import exp, fsum, log
 from typing import Final
 
-from annotate.rule_spec import Json
+from core.rule_spec import Json
 
 DEFAULT_RELIABILITY: Final = 0.8
 """Mean of Beta(8, 2), the belief about a validator before any evidence."""

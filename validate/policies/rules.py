@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from annotate.rule_spec import build_rule, check_integer, check_number
+from core.rule_spec import build_rule, check_integer, check_number
 
 _LARGEST_CAP: Final = 99
 

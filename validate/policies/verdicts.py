@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from annotate.rule_spec import Json
+from core.rule_spec import Json
 from validate.policies.ballots import Ballot, Decision, Outcome, Verdict, Votes
 from validate.policies.beliefs import DEFAULT_RELIABILITY, HIGHEST_RELIABILITY, LabelBeliefs
 from validate.policies.rules import Bayes, KMatching, KOfN, Policy, TwoPlusOne

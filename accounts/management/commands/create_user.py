@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import services
-from accounts.errors import Refused
 from accounts.models import Role
+from core.errors import Refused
 
 
 class Command(BaseCommand):

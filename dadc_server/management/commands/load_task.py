@@ -10,8 +10,8 @@ from django.core.management.base import CommandError, CommandParser
 from accounts.models import Role, User
 from annotate.command_line import SummaryCommand
 from annotate.config import TaskFileError, read_task_file
-from annotate.errors import Refused
 from annotate.rounds import load_task
+from core.errors import Refused
 
 
 class Command(SummaryCommand):

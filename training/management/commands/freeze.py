@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotate.errors import Refused
 from annotate.models import Task
+from core.errors import Refused
 from training.models import Snapshot, Split
 from training.queries import settings_of
 from training.snapshots import freeze

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from annotate.errors import Refused
 from annotate.models import Task
+from core.errors import Refused
 from training import services
 from training.heartbeat import heartbeat
 from training.models import TrainingRun

@@ -9,8 +9,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import Role, User
 from annotate.command_line import SummaryCommand, task_named
-from annotate.errors import Refused
 from annotate.models import Task
+from core.errors import Refused
 from validate.gold import load_gold
 
 

@@ -7,10 +7,10 @@ from django.db import NotSupportedError, ProgrammingError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import prepared
 from accounts.models import User
-from accounts.transactions import durable
 from annotate.models import Example, Task
+from core.sql import prepared
+from core.transactions import durable
 from scoring.models import Tally
 from tests import cast
 from validate import services, statements

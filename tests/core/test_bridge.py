@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import OperationalError, connection, connections
 
-from accounts import bridge
+from core import bridge
 
 
 def pid() -> int:

@@ -11,15 +11,12 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
-
-from accounts.postponed import waiting
 
 # A plan that was made for a nearly empty table reads all of it for every row: nothing is prepared
 # before it was run often enough for its tables to have grown, and plans are made anew.
@@ -52,32 +49,15 @@ def changed(sql: str, values: Values) -> int:
         return int(cursor.rowcount)
 
 
-def postpone(sql: str, values: Values) -> None:
-    """The same of a write that is not asked how many: it may be sent with the next statement."""
-    default = database()
-    writes = waiting(default)
-    if writes is None:
-        changed(sql, values)
-        return
-    plan = _planned(default, sql, values)
-    if plan is None:
-        writes.add(sql, values)
-    else:
-        writes.add(plan.sql, plan.values)
-
-
 def database() -> Any:
     """This thread's connection itself: `connection` looks it up anew for each attribute."""
     return connections[DEFAULT_DB_ALIAS]
 
 
-def _run(sql: str, values: Values) -> AbstractContextManager[Any]:
+def _run(sql: str, values: Values) -> Any:
     """The cursor that the statement was run on."""
     default = database()
-    writes = waiting(default)
-    # Django asks and checks a dozen things of a connection before each cursor; within a service's
-    # transaction their answers stay the same.
-    cursor = default.cursor() if writes is None else writes.cursor()
+    cursor = default.cursor()
     plan = _planned(default, sql, values)
     if plan is None:
         cursor.execute(sql, values)
@@ -87,7 +67,7 @@ def _run(sql: str, values: Values) -> AbstractContextManager[Any]:
         except NotSupportedError:  # a column's type has changed under it
             _plans[default.connection].pop(plan.key, None)
             raise
-    return cursor if writes is None else nullcontext(cursor)
+    return cursor
 
 
 class _Planned(NamedTuple):

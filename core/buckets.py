@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import redis
 import structlog
 
-from accounts.doors import Rate
+from core.doors import Rate
 
 log = structlog.get_logger(__name__)
 

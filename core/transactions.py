@@ -8,8 +8,6 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
-from accounts.postponed import SentByTheEnd
-
 
 @contextmanager
 def durable() -> Iterator[None]:
@@ -23,8 +21,7 @@ def durable() -> Iterator[None]:
     """
     database: Any = connections[DEFAULT_DB_ALIAS]
     with transaction.atomic(durable=True):
-        with SentByTheEnd(database):
-            yield
+        yield
         database.validate_no_broken_transaction()
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.test import RequestFactory
 
 from accounts.adapters import AccountAdapter
-from accounts.addresses import address_of
+from core.addresses import address_of
 
 SEEN = [
     ("192.0.2.7", "192.0.2.7"),

@@ -12,10 +12,10 @@ from django.db.models import Count, F, Q
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import compiled
-from accounts.compiled import Compiled, CompiledUpdate, Given
 from accounts.models import Event, User
 from annotate.models import Example, Task
+from core.sql import compiled
+from core.sql.compiled import Compiled, CompiledUpdate, Given
 from tests import cast
 from validate.models import Lease, Reliability
 

@@ -17,9 +17,9 @@ from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import limits
-from accounts.buckets import Buckets, Got, MemoryBuckets, Meter, RedisBuckets, SharedBuckets, Want
-from accounts.doors import DOORS, OFF, Door, Rate, parse_doors
+from core import limits
+from core.buckets import Buckets, Got, MemoryBuckets, Meter, RedisBuckets, SharedBuckets, Want
+from core.doors import DOORS, OFF, Door, Rate, parse_doors
 from dadc_server.cache import RedisOrMemory
 from tests.races import at_once
 
@@ -85,7 +85,7 @@ def test_of_two_buckets_both_give_or_neither() -> None:
 
 
 def test_full_buckets_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accounts.buckets.SWEEP_ABOVE", 10)
+    monkeypatch.setattr("core.buckets.SWEEP_ABOVE", 10)
     clock = Clock()
     buckets = MemoryBuckets(clock)
     buckets._sweep_above = 10
@@ -97,7 +97,7 @@ def test_full_buckets_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_meter_slows_down_what_is_too_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("accounts.buckets.time.monotonic", clock)
+    monkeypatch.setattr("core.buckets.time.monotonic", clock)
     meter = Meter(Rate(3, 10))
     assert [meter.count() for _ in range(3)] == [0.0] * 3
     assert meter.count() == pytest.approx(0.1)
@@ -137,8 +137,8 @@ def test_without_the_lock_more_would_pass() -> None:
 
 RACER = """
 import sys, time
-from accounts.buckets import RedisBuckets, Want
-from accounts.doors import Rate
+from core.buckets import RedisBuckets, Want
+from core.doors import Rate
 
 url, atomic = sys.argv[1], sys.argv[2] == "atomic"
 want = Want("processes", Rate(30, 5))

@@ -43,7 +43,7 @@ from django.db.models.query import (
 )
 from django.db.models.sql import UpdateQuery
 
-from accounts import prepared
+from core.sql import prepared
 
 Row = TypeVar("Row")
 
@@ -103,10 +103,6 @@ class CompiledUpdate:
         """Write, and return how many rows there were."""
         return prepared.changed(*self._filled(given))
 
-    def postpone(self, **given: Any) -> None:
-        """Write with the next statement of the transaction, rows that it has locked, say."""
-        prepared.postpone(*self._filled(given))
-
     def returning(self, **given: Any) -> list[Any]:
         """Write, and return the rows of the one table as they are then."""
         sql, values = self._filled(given)
@@ -130,8 +126,6 @@ class CompiledUpdate:
         return plan
 
 
-# Nothing is read back from the writes below, but for keys that the database makes: within a
-# service's transaction they go with its next statement (`accounts.postponed`).
 def insert(row: Model) -> None:
     """Insert a new row and give it the key that the database made, as `save` would.
 
@@ -157,7 +151,7 @@ def insert_all(rows: Sequence[Model], *, keys: bool = True) -> None:
             for row, (key,) in zip(rows, prepared.rows(sql, values), strict=True):
                 row.pk = key
         else:
-            prepared.postpone(sql, values)
+            prepared.changed(sql, values)
     for row in rows:
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
@@ -165,7 +159,7 @@ def insert_all(rows: Sequence[Model], *, keys: bool = True) -> None:
 def update(row: Model, *names: str) -> None:
     """Write these fields of a row that this transaction has locked, so that it is there."""
     sql, pk = _update(type(row), names)
-    prepared.postpone(sql, _stored(row, (*names, pk), add=False))
+    prepared.changed(sql, _stored(row, (*names, pk), add=False))
 
 
 def update_all(rows: Sequence[Model], *names: str) -> None:
@@ -176,14 +170,14 @@ def update_all(rows: Sequence[Model], *names: str) -> None:
     if rows:
         sql, all_names = _update_all(type(rows[0]), names, len(rows))
         values = [value for row in rows for value in _stored(row, all_names, add=False)]
-        prepared.postpone(sql, values)
+        prepared.changed(sql, values)
 
 
 def delete(row: Model) -> None:
     """Delete a row that nothing points to; the database refuses one that something does."""
     table, key = _quoted(row._meta.db_table), row._meta.pk
     sql = f"DELETE FROM {table} WHERE {_quoted(key.column)} = %s"  # noqa: S608
-    prepared.postpone(sql, _stored(row, [key.name], add=False))
+    prepared.changed(sql, _stored(row, [key.name], add=False))
 
 
 # --- how ------------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from weakref import WeakValueDictionary
 
 from django.conf import settings
 
-from accounts.buckets import Buckets, Got, MemoryBuckets, SharedBuckets, Want
-from accounts.doors import Rate
-from accounts.request_ids import nobodys
+from core.buckets import Buckets, Got, MemoryBuckets, SharedBuckets, Want
+from core.doors import Rate
+from core.request_ids import nobodys
 
 FROM_PURSES = {"predict", "sandbox-predict", "connect"}
 LONGEST_HOLD = 1.0  # seconds after which tokens in a purse are worth nothing

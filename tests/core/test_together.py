@@ -16,10 +16,10 @@ from django.db import connections, transaction
 from accounts.models import Event, User
 from accounts.services import guest_session
 from annotate import services, statements, submissions
-from annotate.errors import Conflict, Refused
 from annotate.models import Example, Task
 from annotate.queries import Participant
-from annotate.together import Together
+from core.errors import Conflict, Refused
+from core.sql.together import Together
 from scoring.models import Tally
 from tests import cast
 from tests.races import at_once
@@ -314,7 +314,7 @@ def test_who_is_interrupted_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatc
     first = threading.Thread(target=several.write, args=(("a", "one", 1),))
     first.start()
     started.wait(5)
-    monkeypatch.setattr("annotate.together.threading.Event", Interrupted)
+    monkeypatch.setattr("core.sql.together.threading.Event", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         several.write(("a", "two", 2))
     monkeypatch.undo()

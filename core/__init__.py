@@ -1,0 +1,1 @@
+"""The ground floor: knows neither people nor tasks."""

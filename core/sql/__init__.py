@@ -1,0 +1,1 @@
+"""Hot statements: built once, prepared, and written together (docs/adr/0005, 0006)."""
