@@ -178,7 +178,7 @@ class ModelVersionAdmin(OfTaskAdmin):
     @act(
         "Promote or roll back to this model",
         warning="The open round is closed, and the next one begins with this model in the loop.",
-        fits=lambda model: bool(model.artifact),
+        fits=lambda model: bool(model.backend),
     )
     def serve(self, request: HttpRequest, model: ModelVersion, reason: str) -> str:
         opened = change_target(actor=person(request), task=model.task, model=model, reason=reason)

@@ -18,7 +18,6 @@ from rest_framework.views import APIView
 from annotate import services, submissions
 from annotate.body import answer_body, example_body
 from annotate.inference import live_model
-from annotate.inputs import prepare
 from annotate.models import Example, Round, Task
 from annotate.queries import open_target
 from annotate.rest import (
@@ -32,11 +31,10 @@ from annotate.rest import (
 )
 from core.addresses import address_of
 from core.errors import Refused
+from kinds import all_kinds
 
-_INPUT = (
-    'An image as `{"png": "<base64>"}` or `{"pixels": [784 numbers 0..1]}`, a text as `{"text"}`, '
-    'a pair as `{"context", "hypothesis"}`, a question as `{"context", "question"}`.'
-)
+_KINDS = ", ".join(sorted(all_kinds()))
+_INPUT = f"By the task's kind of input: {'; '.join(kind.shape for kind in all_kinds().values())}."
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -64,7 +62,7 @@ class TaskSerializer(serializers.Serializer[Task]):
 
     slug = serializers.CharField()
     name = serializers.CharField()
-    input = serializers.CharField(source="input_kind", help_text="image, text, text_pair, …")
+    input = serializers.CharField(source="input_kind", help_text=f"One of {_KINDS}.")
     labels = LabelSerializer(many=True, source="config.file.labels")
     instructions = InstructionsSerializer(source="config.file.instructions")
     language = serializers.CharField(help_text="Of what is shown, as a BCP 47 tag, or empty.")
@@ -152,9 +150,10 @@ class Predictions(APIView):
             raise Refused("no_open_round", "No round of this task is open right now.", status=409)
         if user is None:
             submissions.require_sandbox(target.config.file)
-        prepared = prepare(task.input_kind, body["input"])
+        kind = target.config.file.kind
+        prepared = kind.parse(body["input"])
         model = target.model_for(key)
-        answer = live_model(model).predict_one(prepared)
+        answer = live_model(model, kind).predict_one(prepared)
         return Response(answer_body(answer, model, target.round))
 
 
@@ -165,7 +164,9 @@ class SubmissionRequest(serializers.Serializer[Any]):
     )
     input = serializers.JSONField(help_text=_INPUT)
     label = serializers.JSONField(help_text="What it really is, by your judgement.")  # type: ignore[assignment]
-    context = serializers.JSONField(required=False, allow_null=True)  # type: ignore[assignment]
+    context = serializers.CharField(  # type: ignore[assignment]
+        required=False, allow_null=True, help_text="The id of the context that you were given."
+    )
     explanation = serializers.CharField(
         required=False, allow_blank=True, max_length=services.MAX_EXPLANATION
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
@@ -23,11 +23,10 @@ from pydantic import (
 )
 
 from accounts.languages import canonical
-from annotate.comparators import Comparator, parse_comparator
 from core.strict_json import NotJson, check_storable
+from kinds import Kind, all_kinds, kind_named
+from kinds.comparators import Comparator, parse_comparator
 
-INPUT_KINDS = ("image", "text", "text_pair", "passage_qa", "text_multilabel")
-InputKind = Literal["image", "text", "text_pair", "passage_qa", "text_multilabel"]
 # Neither blank nor with spaces around it: a person could not tell two of these apart.
 Word = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$", max_length=100)]
 Language = Annotated[str, AfterValidator(canonical)]
@@ -90,10 +89,10 @@ class TaskFile(Section):
 
     slug: Slug
     name: Annotated[str, StringConstraints(pattern=r"\S", max_length=200)]
-    input: InputKind
+    input: str
     labels: tuple[Label, ...] = ()
     instructions: Instructions = Instructions()
-    comparator: dict[str, Any] = Field(default_factory=lambda: {"rule": "exact_match"})
+    comparator: dict[str, Any]
     public: bool = True
     sandbox: bool = True
     language: Language | None = None
@@ -106,6 +105,8 @@ class TaskFile(Section):
     def _sections_know_their_defaults(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        rule = _rules_of(data.get("input"))[:1] or ("exact_match",)
+        data = {"comparator": {"rule": rule[0]}, **data}
         defaults = {name: section.defaults_for(data) for name, section in _sections.items()}
         given = {name: data[name] for name in defaults if isinstance(data.get(name), dict)}
         filled = {name: {**defaults[name], **given.get(name, {})} for name in defaults}
@@ -122,6 +123,13 @@ class TaskFile(Section):
             {"value": str(label), "name": str(label)} if isinstance(label, str | int) else label
             for label in labels
         ]
+
+    @field_validator("input")
+    @classmethod
+    def _kind_is_known(cls, name: str) -> str:
+        if name not in all_kinds():
+            raise ValueError(f"choose one of {', '.join(sorted(all_kinds()))}")
+        return name
 
     @field_validator("comparator")
     @classmethod
@@ -143,7 +151,8 @@ class TaskFile(Section):
         keys = [label.key.lower() for label in self.labels if label.key]
         if len(set(keys)) != len(keys):
             raise ValueError("two labels have the same key")
-        if self.input != "passage_qa" and len(values) < 2:
+        answers = self.kind.answers
+        if (answers.few or answers.several) and len(values) < 2:
             raise ValueError("at least two labels are needed")
         return self
 
@@ -152,6 +161,15 @@ class TaskFile(Section):
         for name in _sections:
             self.section(name).check_task(self)
         return self
+
+    @cached_property
+    def kind(self) -> Kind:
+        """All that is particular to this kind of input."""
+        return kind_named(self.input)
+
+    def check_label(self, label: object, name: str = "label") -> None:
+        """Refuse what is no answer of this task; `name` is what the sentence calls it."""
+        self.kind.answers.check(self.label_values, label, name)
 
     @property
     def label_values(self) -> list[str]:
@@ -173,6 +191,21 @@ class TaskFile(Section):
         return {}
 
 
+def _rules_of(kind: object) -> tuple[str, ...]:
+    kinds = all_kinds()
+    return kinds[kind].rules if isinstance(kind, str) and kind in kinds else ()
+
+
+def _require_rule_of_kind(file: TaskFile) -> None:
+    """Asked of new files only: a stored one stays readable, whatever it names."""
+    rule, rules = file.comparator["rule"], file.kind.rules
+    if rule not in rules:
+        raise TaskFileError(
+            f"comparator: the rule {rule} cannot compare answers to {file.input} tasks; choose "
+            f"{' or '.join(rules)}"
+        )
+
+
 def read_task_file(text: str | bytes) -> TaskFile:
     """Read a task file's YAML; TaskFileError says what is wrong with it."""
     try:
@@ -190,6 +223,7 @@ def parse_task_file(data: object) -> TaskFile:
         raise TaskFileError("A task file is a mapping with slug, name, input and labels.")
     try:
         file = TaskFile.model_validate(dict(data))
+        _require_rule_of_kind(file)
         check_storable(file.model_dump(mode="json"))
         return file
     except ValidationError as error:

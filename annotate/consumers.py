@@ -1,4 +1,4 @@
-"""The annotator's websocket: predictions while drawing, submissions, and news of the round."""
+"""The annotator's websocket: live predictions, submissions, and news of the round."""
 
 from __future__ import annotations
 
@@ -77,16 +77,18 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         self.guest: str | None = self.scope["session"].get("guest")
         visit = self.scope["session"].get(SESSION_KEY)
         self._visit = WorkSession(pk=UUID(visit)) if self.user and visit else None
-        self._draw_key = participant_key(self.user, self.guest)
+        self._person_key = participant_key(self.user, self.guest)
         self._address = address_of(self.scope)
         self._to_predict = Passage(
             "predict" if self.user else "sandbox-predict",
             # A script without a cookie has nothing but its address.
-            person=self._draw_key if self.user or self.guest else f"address-{self._address}",
+            person=self._person_key if self.user or self.guest else f"address-{self._address}",
             address=self._address,
         )
         self._frames = Meter(settings.LIMITS["frame"].person)
         self.task = await in_database_thread(visible_task, user, slug)
+        if self.task is not None and self.task.config is not None:
+            self._kind = self.task.config.file.kind
         await self.accept()
         if self.task is None:
             await self._error(Refused("not_found", "There is no such task."))
@@ -147,11 +149,11 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             if self.user is None:
                 submissions.require_sandbox(target.config.file)
             if wait := await self._to_predict.wait():
-                raise TooBusy(int(wait * 1000) + 1)
-            model = target.model_for(self._draw_key)
+                raise TooBusy(int(wait * 1000) + 1, target.config.file.kind)
+            model = target.model_for(self._person_key)
             engine = already_open(model)
             if engine is None:
-                engine = await asyncio.to_thread(live_model, model)
+                engine = await asyncio.to_thread(live_model, model, target.config.file.kind)
             answer = await engine.predict(frame.input)
         except TooBusy as busy:
             await self._busy(busy, seq=frame.seq)
@@ -211,7 +213,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         participant = self._participant()
         door = "sandbox-submit" if participant.sandbox else "submit"
         if wait := wait_for(door, person=participant.key, address=self._address):
-            raise TooBusy(int(wait * 1000) + 1)
+            raise TooBusy(int(wait * 1000) + 1, self._kind)
         done = submissions.submit(
             participant=participant,
             task_id=task_id,
@@ -254,7 +256,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             labels=task.config.file.label_values,
             round=self._round,
             model=target.models[0].name if target else None,
-            person=self._draw_key if self.user or self.guest else None,
+            person=self._person_key if self.user or self.guest else None,
             sandbox=self.user is None,
             session=await in_database_thread(self._progress, task.pk),
         )

@@ -9,20 +9,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import structlog
 from django.conf import settings
-from numpy.typing import NDArray
 
-from annotate.inputs import Prepared, image_key, read_image
 from annotate.models import ModelVersion
 from core.errors import Refused
 from core.metrics import BATCH_SIZE, QUEUE_DEPTH
+from kinds import Kind, Prepared
 from ml.artifacts import ArtifactError
-from ml.backends import Backend, open_backend
+from ml.backends import Answer, Backend, Source, open_model
 from ml.batcher import Busy, Late, PredictionCache
 from ml.breaker import Breaker, Unavailable
 
@@ -32,19 +29,12 @@ CACHED_PREDICTIONS = 5_000
 OPEN_MODELS = 8
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a model said: its label, and a probability for every label."""
-
-    label: str
-    probabilities: dict[str, float]
-
-
 class LiveModel:
     """One opened model, safe to use from any thread and event loop."""
 
-    def __init__(self, backend: Backend, sha256: str) -> None:
+    def __init__(self, backend: Backend, kind: Kind, sha256: str) -> None:
         self.backend = backend
+        self.kind = kind
         self.sha256 = sha256
         self._queue_depth = QUEUE_DEPTH.labels(sha256[:8])
         self._breaker: Breaker[object, Answer] = Breaker(
@@ -57,10 +47,9 @@ class LiveModel:
         No pass when it has just been asked the same. Otherwise it joins the batches: a model that
         hangs must not hold the threads that speak with the database.
         """
-        assert prepared.array is not None
-        if (row := _cache.get(self.sha256, prepared.key)) is not None:
-            return self._answers([row])[0]
-        asked = self._ask(prepared.array)
+        if (known := _cache.get((self.sha256, prepared.key))) is not None:
+            return known
+        asked = self._ask(prepared)
         loop = _home
         if loop is None or not loop.is_running():
             return asyncio.run(asked)
@@ -68,7 +57,7 @@ class LiveModel:
         return asyncio.run_coroutine_threadsafe(asked, loop).result(DEADLINE + 1)
 
     async def predict(self, input: object) -> Answer:
-        """Answer a raw or decoded input in a batch with everybody else's, off the event loop.
+        """Answer a raw or prepared input in a batch with everybody else's, off the event loop.
 
         Refused with code "busy" (and `retry_ms`) when too many wait, "late" past the deadline,
         "model_unavailable" (and `retry_ms`) at once while the model hangs.
@@ -79,7 +68,7 @@ class LiveModel:
         try:
             return await self._breaker.submit(input, timeout=DEADLINE)
         except Busy as busy:
-            raise TooBusy(busy.retry_ms) from busy
+            raise TooBusy(busy.retry_ms, self.kind) from busy
         except Unavailable as unavailable:
             raise ModelUnavailable(unavailable.retry_ms) from unavailable
         except Late as late:
@@ -91,47 +80,38 @@ class LiveModel:
         """One pass for the inputs that can be read; an error in one fails that one alone."""
         BATCH_SIZE.observe(len(inputs))
         self._queue_depth.set(self._breaker.waiting)
-        read: list[NDArray[np.float32] | Exception] = []
+        read: list[Prepared | Exception] = []
         for input in inputs:
             try:
-                read.append(input if isinstance(input, np.ndarray) else read_image(input))
+                read.append(input if isinstance(input, Prepared) else self.kind.parse(input))
             except Refused as refused:
                 read.append(refused)
-        answers = iter(self._predict([item for item in read if isinstance(item, np.ndarray)]))
-        return [item if isinstance(item, Exception) else next(answers) for item in read]
+        answers = self._answers([item for item in read if isinstance(item, Prepared)])
+        return [item if isinstance(item, Exception) else answers[item.key] for item in read]
 
-    def _predict(self, arrays: Sequence[NDArray[np.float32]]) -> list[Answer]:
-        keys = [image_key(array) for array in arrays]
-        known = [_cache.get(self.sha256, key) for key in keys]
-        missing = [index for index, row in enumerate(known) if row is None]
+    def _answers(self, inputs: Sequence[Prepared]) -> dict[str, Answer]:
+        """The answers by the inputs' keys; those that were just given are not asked for again."""
+        answers: dict[str, Answer] = {}
+        missing: dict[str, Prepared] = {}
+        for one in inputs:
+            if (known := _cache.get((self.sha256, one.key))) is not None:
+                answers[one.key] = known
+            else:
+                missing[one.key] = one
         if missing:
-            rows = self.backend.predict(np.stack([arrays[index] for index in missing]))
-            for index, row in zip(missing, rows, strict=True):
-                _cache.put(self.sha256, keys[index], row)
-                known[index] = row
-        return self._answers([row for row in known if row is not None])
-
-    def _answers(self, rows: Sequence[NDArray[np.float32]]) -> list[Answer]:
-        """Rounded together, which takes an eighth of the time: to the same digits as `round`.
-
-        The product of a float32 and a million is exact in 64 bits, and so is its half way.
-        """
-        if not rows:
-            return []
-        labels, table = self.backend.labels, np.stack(rows)
-        rounded = np.rint(table.astype(np.float64) * 1e6) / 1e6
-        best = table.argmax(axis=1).tolist()
-        return [
-            Answer(labels[index], dict(zip(labels, probabilities, strict=True)))
-            for index, probabilities in zip(best, rounded.tolist(), strict=True)
-        ]
+            found = self.backend.answer(list(missing.values()))
+            for key, answer in zip(missing, found, strict=True):
+                _cache.put((self.sha256, key), answer)
+                answers[key] = answer
+        return answers
 
 
 class TooBusy(Refused):
     """Too many predictions wait; try again in `retry_ms`."""
 
-    def __init__(self, retry_ms: int) -> None:
-        super().__init__("busy", "Many people are drawing right now: trying again.", status=503)
+    def __init__(self, retry_ms: int, kind: Kind) -> None:
+        acting = kind.words.acting.lower()
+        super().__init__("busy", f"Many people are {acting} right now: trying again.", status=503)
         self.retry_ms = retry_ms
 
 
@@ -149,7 +129,7 @@ class ModelUnavailable(Refused):
 
 log = structlog.get_logger(__name__)
 
-_cache = PredictionCache(CACHED_PREDICTIONS)
+_cache: PredictionCache[tuple[str, str], Answer] = PredictionCache(CACHED_PREDICTIONS)
 _opening = threading.Lock()
 _open: dict[str, LiveModel] = {}
 _home: asyncio.AbstractEventLoop | None = None
@@ -164,18 +144,18 @@ def answer_threads_here() -> None:
     _home = asyncio.get_running_loop()
 
 
-def live_model(model: ModelVersion) -> LiveModel:
+def live_model(model: ModelVersion, kind: Kind) -> LiveModel:
     """The opened model of a version; the first call in a process loads and warms it.
 
     That takes tens of milliseconds: on the event loop ask `already_open` first.
     """
-    if not model.artifact:
+    if not model.backend:
         raise Refused(
             "no_live_model", f"The model {model.name} is known from a log only.", status=409
         )
     with _opening:  # two requests that meet a new model together load it once
         if model.sha256 not in _open:
-            _open[model.sha256] = LiveModel(_backend_of(model), model.sha256)
+            _open[model.sha256] = LiveModel(_backend_of(model), kind, model.sha256)
             if len(_open) > OPEN_MODELS:
                 del _open[next(iter(_open))]
         return _open[model.sha256]
@@ -184,7 +164,8 @@ def live_model(model: ModelVersion) -> LiveModel:
 def _backend_of(model: ModelVersion) -> Backend:
     folder = Path(settings.ARTIFACT_DIR)
     try:
-        return open_backend(folder / model.artifact, model.sha256)
+        path = folder / model.artifact if model.artifact else None
+        return open_model(model.backend, Source(path, model.sha256, model.config))
     except ArtifactError as error:
         log.error("model_file_unusable", model=model.name, folder=str(folder), reason=str(error))  # noqa: TRY400
         raise Refused(

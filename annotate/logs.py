@@ -25,14 +25,13 @@ from pydantic import (
 
 from accounts.imported import MAX_NAME, person_of_a_log
 from accounts.models import User
-from annotate.comparators import AskAnnotator
-from annotate.inputs import text_key
-from annotate.labels import check_label
 from annotate.models import Example, ModelVersion, Round, Task
 from annotate.rounds import register_model
 from annotate.services import announce, context_of, insert, tries_at_next
 from core.errors import Refused
 from core.strict_json import dumps
+from kinds.comparators import AskAnnotator
+from kinds.texts import text_key
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -156,14 +155,14 @@ class ExampleRecorder:
         """Check the content and say whether the model was fooled."""
         if line.input is None:
             raise Refused("bad_line", "input: it must not be null")
-        check_label(self.file, line.label)
+        self.file.check_label(line.label)
         if line.prediction is None:
             raise Refused("bad_line", "prediction: it must not be null")
         for label, probability in (line.probabilities or {}).items():
             if isinstance(probability, bool) or not isinstance(probability, int | float):
                 raise Refused("bad_line", f"probabilities.{label}: it must be a number")
         if isinstance(line.prediction, str | int | float):
-            check_label(self.file, line.prediction, "prediction")
+            self.file.check_label(line.prediction, "prediction")
         try:
             return self._rule.fooled(line.prediction, line.label, claimed=line.fooled)
         except ValueError as error:

@@ -17,6 +17,7 @@ from django.utils.translation import get_language_info
 from accounts.languages import LONGEST_TAG, reads, wider
 from accounts.models import Role, User, WorkSession
 from annotate.config import TaskFile
+from kinds import Kind, kind_named
 
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
@@ -83,6 +84,11 @@ class Task(models.Model):
         return self.name
 
     @property
+    def kind(self) -> Kind:
+        """All that is particular to its kind of input."""
+        return kind_named(self.input_kind)
+
+    @property
     def language_name(self) -> str:
         """The language in English, or its tag where Django knows no name."""
         for known in wider(self.language):
@@ -140,8 +146,9 @@ class TaskConfig(models.Model):
 
 
 class Context(models.Model):
-    """What an annotator works on: a passage, a premise, a prompt. Digits have none."""
+    """What an annotator works on: a passage, a premise, a prompt. Some kinds have none."""
 
+    uid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="contexts")
     data = models.JSONField()
     sha256 = models.CharField(max_length=64)
@@ -157,13 +164,16 @@ class Context(models.Model):
 
 
 class ModelVersion(models.Model):
-    """An immutable registered model. One without an artifact is known from an imported log only."""
+    """An immutable registered model. One without a backend is known from an imported log only."""
 
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="models")
     number = models.PositiveIntegerField()
     name = models.CharField(max_length=100)
+    backend = models.CharField(
+        max_length=30, blank=True, help_text="The way of asking it; empty: nobody can."
+    )
     artifact = models.CharField(
-        max_length=200, blank=True, help_text="Path below the artifact folder."
+        max_length=200, blank=True, help_text="Path below the artifact folder, where it has a file."
     )
     sha256 = models.CharField(max_length=64, blank=True)
     config = models.JSONField(default=dict, blank=True, help_text="Net, seed, hyperparameters.")

@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from annotate.models import Example, Task
+from kinds import Kind
 
 PAGE_SIZE = 24
 
@@ -78,6 +79,7 @@ class WorkItem:
     example: Example
     words: str
     tone: str
+    kind: Kind
     picture: str | None
     texts: list[tuple[str, str]]
     share: str
@@ -115,23 +117,21 @@ def page_of_work(
 def work_item(example: Example) -> WorkItem:
     """The example with its status in words."""
     words, tone = _status_in_words(example)
-    content = example.input if isinstance(example.input, dict) else {}
-    png = content.get("png")
+    kind = example.task.kind
     probabilities = example.probabilities or {}
     return WorkItem(
         example=example,
         words=words,
         tone=tone,
-        picture=f"data:image/png;base64,{png}" if isinstance(png, str) else None,
-        texts=[(name, text) for name, text in content.items() if isinstance(text, str)]
-        if png is None
-        else [],
+        kind=kind,
+        picture=kind.picture(example.input),
+        texts=kind.texts(example.input),
         share=_percent(probabilities.get(str(example.prediction))),
     )
 
 
 def _percent(p: float | None) -> str:
-    """Whole percents as the drawing page shows them: never 100 % for what was not certain."""
+    """Whole percents as the task's page shows them: never 100 % for what was not certain."""
     if p is None:
         return ""
     return ">99\u00a0%" if 0.99 < p < 1 else f"{p:.0%}".replace("%", "\u00a0%")

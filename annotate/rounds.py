@@ -80,6 +80,7 @@ def register_model(
     *,
     task: Task,
     name: str | None = None,
+    backend: str = "",
     artifact: str = "",
     sha256: str = "",
     config: dict[str, Any] | None = None,
@@ -97,6 +98,7 @@ def register_model(
         task=task,
         number=number,
         name=name or f"{task.slug}-{number}",
+        backend=backend,
         artifact=artifact,
         sha256=sha256,
         config=config or {},
@@ -147,7 +149,7 @@ def change_target(*, actor: User, task: Task, model: ModelVersion, reason: str) 
     """Promote a model by hand, or roll back to an older one: a new round begins with it."""
     if not reason.strip():
         raise Refused("reason_missing", "Say why: changing the model needs a reason.")
-    if not model.artifact:
+    if not model.backend:
         raise Refused("no_live_model", f"The model {model.name} is known from a log only.")
     with durable():
         if not task.is_owned_by(actor):

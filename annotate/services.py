@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import add_events, new_event, record_event
-from annotate.inputs import text_key
 from annotate.models import Context, Example
 from annotate.queries import Participant, kept_config
 from annotate.signals import example_arrives, example_changed, examples_submitted
@@ -24,6 +23,7 @@ from core.errors import Refused
 from core.sql import compiled
 from core.sql.compiled import Compiled, Given
 from core.transactions import durable
+from kinds.texts import text_key
 
 MAX_EXPLANATION = 2_000
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,11 +16,9 @@ from django.db import DatabaseError, IntegrityError
 from accounts.models import User
 from annotate import inference, statements
 from annotate.config import TaskFile
-from annotate.inputs import prepare, text_key
-from annotate.labels import check_label
-from annotate.models import Example
+from annotate.models import Context, Example
 from annotate.queries import Participant, Target, open_target
-from annotate.services import MAX_EXPLANATION, announce, context_of, insert
+from annotate.services import MAX_EXPLANATION, announce, insert
 from annotate.statements import Progress
 from core.errors import Conflict, Refused
 from core.metrics import SUBMIT_SECONDS
@@ -91,22 +90,22 @@ def _submit_new(
     file = target.config.file
     if participant.sandbox:
         require_sandbox(file)
-    prepared = prepare(file.input, input)
-    check_label(file, label)
-    if file.input == "image" and context is not None:
-        # It is free text that validators are shown: an author could tell them the label.
-        raise Refused("no_context", "A drawing has no context.", fields={"context": "not taken"})
+    prepared = file.kind.parse(input)
+    file.check_label(label)
+    given = given_context(target, context)
     if len(remarks["explanation"]) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
-    model = target.model_for(text_key(context) if context is not None else participant.key)
-    answer = inference.live_model(model).predict_one(prepared)
+    model = target.model_for(str(given.uid) if given else participant.key)
+    answer = inference.live_model(model, file.kind).predict_one(prepared)
     example = Example(
         task=target.task,
         config=target.config,
         round=target.round,
         model=model,
+        author=participant.user,
         session=participant.session,
+        context=given,
         sandbox=participant.sandbox,
         client_id=client_id,
         input=prepared.stored,
@@ -114,23 +113,57 @@ def _submit_new(
         label=label,
         prediction=answer.label,
         probabilities=answer.probabilities,
-        fooled=file.comparator_rule.fooled(answer.label, label),
+        fooled=_fooled(file, answer.label, label),
         **remarks,
     )
-    came = _commit(example, participant=participant, context=context)
+    came = _commit(example, participant)
     return Submitted(example, is_new=True, progress=came.after(fooled=example.fooled))
 
 
-def _commit(example: Example, *, participant: Participant, context: object) -> Progress:
+def given_context(target: Target, uid: object) -> Context | None:
+    """The context that this id names, None where none is named; one query then.
+
+    Never free text: it would be shown to validators, and would choose the model among several.
+    """
+    kind = target.config.file.kind
+    if uid is None:
+        return None
+    if not kind.contexts:
+        raise Refused(
+            "no_context", f"A {kind.words.thing} has no context.", fields={"context": "not taken"}
+        )
+    found = None
+    with suppress(TypeError, ValueError, AttributeError):
+        found = Context.objects.filter(task=target.task, uid=uuid.UUID(uid)).first()  # type: ignore[arg-type]
+    if found is None:
+        raise Refused(
+            "unknown_context",
+            "The context must be the id of one that this task gave you.",
+            fields={"context": "unknown"},
+        )
+    return found
+
+
+def _fooled(file: TaskFile, prediction: Any, label: Any) -> bool:
+    try:
+        return file.comparator_rule.fooled(prediction, label)
+    except ValueError as error:
+        raise Refused(
+            "not_comparable",
+            f"This task's rule cannot compare the model's answer with yours: {error}",
+            status=409,
+        ) from error
+
+
+def _commit(example: Example, participant: Participant) -> Progress:
     """Write it, together with what others send meanwhile; returns how its author did before."""
-    example.author = participant.user
-    # A guest has no row to be locked, and a context may have to be made first.
-    if participant.user is not None and context is None:
+    # A guest has no row to be locked.
+    if participant.user is not None:
         came = _together.write(example)
         if came is not None:
             return came
     with durable():
-        return _insert(example, participant=participant, context=context)
+        return _insert(example, participant)
 
 
 def _insert_several(examples: Sequence[Example]) -> list[Progress | None]:
@@ -211,13 +244,9 @@ class _Sent:
         return (
             earlier.task_id == self.task_id
             and earlier.label == self.label
-            and (earlier.context.sha256 if earlier.context else None) == _context_key(self.context)
-            and earlier.input_hash == prepare(earlier.task.input_kind, self.input).key
+            and (str(earlier.context.uid) if earlier.context else None) == self.context
+            and earlier.input_hash == earlier.task.kind.parse(self.input).key
         )
-
-
-def _context_key(context: object) -> str | None:
-    return None if context is None else text_key(context)
 
 
 def _require_standing(user: User) -> None:
@@ -235,7 +264,7 @@ def require_sandbox(file: TaskFile) -> None:
         raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
 
 
-def _insert(example: Example, *, participant: Participant, context: object) -> Progress:
+def _insert(example: Example, participant: Participant) -> Progress:
     """Insert it where it still may be; returns how its author did before."""
     _lock_standing(participant.user, example.round_id)
     came = statements.before(
@@ -248,7 +277,6 @@ def _insert(example: Example, *, participant: Participant, context: object) -> P
         raise Refused(
             "duplicate", "You have already submitted exactly this in this round.", status=409
         )
-    example.context = context_of(example.task_id, context) if context is not None else None
     example.tries = came.tries
     insert([example])
     announce([example], actors=[participant.user], verb="submitted")

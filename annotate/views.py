@@ -1,4 +1,4 @@
-"""The annotator's pages: the tasks, drawing, and one's own work."""
+"""The annotator's pages: the tasks, the workbench, and one's own work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, 
 from annotate.queries import Participant, open_target, progress_of, visible_task
 
 LONGEST_ID = 19  # digits; a database compares no more
-DRAWN_KINDS = {"image"}  # kinds of input that have a page here; the others go over REST
 
 
 @require_safe
@@ -35,7 +34,6 @@ def home(request: HttpRequest) -> HttpResponse:
             "task": task,
             "goal": task.config.file.instructions.goal if task.config else "",
             "round": numbers.get(task.pk),
-            "has_page": task.input_kind in DRAWN_KINDS,
         }
         for task in tasks
     ]
@@ -44,7 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def task_page(request: HttpRequest, slug: str) -> HttpResponse:
-    """Draw and submit; a guest gets the same page as practice."""
+    """Make something and submit it; a guest gets the same page as practice."""
     task = visible_task(request.user, slug)
     if task is None or task.config is None:
         raise Http404
@@ -58,7 +56,7 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
         "round": target.round if target else None,
         "model": target.models[0] if target else None,
     }
-    if task.input_kind not in DRAWN_KINDS:
+    if not file.kind.has_page:
         return render(request, "annotate/no_page.html", context)
     participant = _participant(request)
     prefix = get_script_prefix()
@@ -67,6 +65,7 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
         "annotate/task.html",
         {
             **context,
+            "editor": f"{file.kind.name}/editor.html",
             "labels": file.labels,
             "good_pictures": [picture for picture in file.instructions.pictures if picture.good],
             "bad_pictures": [picture for picture in file.instructions.pictures if not picture.good],

@@ -15,24 +15,24 @@ from typing import Any
 import numpy as np
 
 from benchmarks.drawings import cache_folder
-from ml.backends import Backend, open_backend
+from kinds.image.pixels import decode
+from ml.backends import Source, open_model
 from ml.batcher import Batcher
-from ml.images import decode
 
 Message = dict[str, Any]
 
 
-def _open() -> Backend:
+def _open() -> Any:
     folder: Path = cache_folder() / "model"
     made = json.loads((folder / "model.json").read_text())
-    return open_backend(folder / made["artifact"], made["sha256"])
+    return open_model("onnx", Source(folder / made["artifact"], made["sha256"], {}))
 
 
 _backend = _open()
 
 
 def _answer(inputs: Sequence[object]) -> list[dict[str, Any]]:
-    rows = _backend.predict(np.stack([_read(input) for input in inputs]))
+    rows = _backend.probabilities(np.stack([_read(input) for input in inputs]))
     return [
         {
             "prediction": _backend.labels[int(row.argmax())],

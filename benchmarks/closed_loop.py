@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import connect
 
-from ml.backends import open_backend
+from kinds.image.pixels import png_of
+from ml.backends import Source, open_model
 from ml.digits import Images, load_idx, load_sklearn, split_clean
-from ml.images import png_of
 from ml.warps import warp
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -269,8 +269,8 @@ def _accuracy(data: Path, number: int, images: Images) -> float:
         "print(m.artifact, m.sha256)"
     )
     artifact, sha256 = _ask(data, script)[-2:]
-    backend = open_backend(data / "artifacts" / artifact, sha256)
-    rows = np.concatenate([backend.predict(part) for part in np.array_split(images.x, 8)])
+    backend = open_model("onnx", Source(data / "artifacts" / artifact, sha256, {}))
+    rows = np.concatenate([backend.probabilities(part) for part in np.array_split(images.x, 8)])
     return float((rows.argmax(axis=1) == images.y).mean())
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from kinds.image.pixels import InputError, normalise
 from ml.digits import Images, load_idx, load_sklearn, split_clean
-from ml.images import InputError, normalise
 from ml.training import TrainResult, evaluate, fine_tune, predict, train_base
 from ml.warps import warp
 

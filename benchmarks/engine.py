@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -22,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from ml.artifacts import save
-from ml.backends import Backend, open_backend
-from ml.batcher import Batcher, input_key
+from ml.backends import Source, open_model
+from ml.batcher import Batcher
 from ml.nets import DigitNet
 
 ROUNDS = 7
@@ -39,21 +40,21 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-def engine_rates(backends: Sequence[Backend], images: Image) -> dict[str, dict[int, float]]:
+def engine_rates(backends: dict[str, Any], images: Image) -> dict[str, dict[int, float]]:
     """Images a second by engine and batch size; engines take turns within each round."""
-    best = {backend.name: dict.fromkeys(BATCHES, 0.0) for backend in backends}
+    best = {name: dict.fromkeys(BATCHES, 0.0) for name in backends}
     for _ in range(ROUNDS):
         for size in BATCHES:
             passes = max(8, 512 // size)
-            for backend in backends:
+            for name, backend in backends.items():
                 rate = passes * size / cpu_seconds(partial(repeat, backend, images[:size], passes))
-                best[backend.name][size] = max(best[backend.name][size], rate)
+                best[name][size] = max(best[name][size], rate)
     return best
 
 
-def repeat(backend: Backend, images: Image, passes: int) -> None:
+def repeat(backend: Any, images: Image, passes: int) -> None:
     for _ in range(passes):
-        backend.predict(images)
+        backend.probabilities(images)
 
 
 async def crowd(
@@ -91,10 +92,9 @@ def measure() -> dict[str, object]:
     with TemporaryDirectory() as folder:
         labels = [str(digit) for digit in range(10)]
         saved = save(DigitNet(), net_name="digits", folder=Path(folder), labels=labels)
-        by_torch = open_backend(saved.path, saved.sha256, prefer="torch")
-        by_onnx = open_backend(saved.path, saved.sha256, prefer="onnx")
-    rates = engine_rates([by_torch, by_onnx], images)
-    key_us = cpu_seconds(lambda: [input_key(image) for image in images]) / len(images) * 1e6
+        by_torch = open_model("torch", Source(saved.path, saved.sha256, {}))
+        by_onnx = open_model("onnx", Source(saved.path, saved.sha256, {}))
+    rates = engine_rates({"torch": by_torch, "onnx": by_onnx}, images)
     return {
         "versions": {
             "python": platform.python_version(),
@@ -104,10 +104,9 @@ def measure() -> dict[str, object]:
         },
         "images_per_cpu_s": rates,
         "onnx_to_torch": {size: rates["onnx"][size] / rates["torch"][size] for size in BATCHES},
-        "input_key_us": key_us,
         "batcher_alone": {n: best_crowd(lambda items: items, images, n) for n in CALLERS},
         "batcher_with_onnx": {
-            n: best_crowd(lambda items: list(by_onnx.predict(np.stack(items))), images, n)
+            n: best_crowd(lambda items: list(by_onnx.probabilities(np.stack(items))), images, n)
             for n in CALLERS
         },
     }
@@ -122,7 +121,7 @@ def show(result: dict[str, object]) -> None:
         print(
             f"{size:5}{rates['torch'][size]:11,.0f}{rates['onnx'][size]:11,.0f}{ratios[size]:9.1f}"
         )
-    print(f"\ninput_key: {result['input_key_us']:.1f} µs an image\n")
+    print()
     print("callers  run        CPU µs/item    items/s   mean batch")
     for title, key in (("nothing", "batcher_alone"), ("onnx", "batcher_with_onnx")):
         crowds = result[key]

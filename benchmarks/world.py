@@ -82,7 +82,12 @@ def _trained_model() -> Path:
         saved = artifacts.save(result.net, net_name=DIGITS, folder=folder, labels=labels)
         base = store(BaseData(train, held_out), folder)
         config = {**result.config, "labels": labels, "base": base}
-        made = {"artifact": saved.path.name, "sha256": saved.sha256, "config": config}
+        made = {
+            "backend": "onnx",
+            "artifact": saved.path.name,
+            "sha256": saved.sha256,
+            "config": config,
+        }
         (folder / "model.json").write_text(json.dumps(made))
     return folder
 
@@ -96,7 +101,7 @@ def _untrained_model() -> Path:
     folder.mkdir(exist_ok=True)
     labels = [str(digit) for digit in range(10)]
     saved = artifacts.save(DigitNet(), net_name="digits", folder=folder, labels=labels)
-    made = {"artifact": saved.path.name, "sha256": saved.sha256}
+    made = {"backend": "onnx", "artifact": saved.path.name, "sha256": saved.sha256}
     (folder / "model.json").write_text(json.dumps(made))
     return folder
 
@@ -122,8 +127,8 @@ def _session(name: str, role: str) -> str:
 def _fill_queue(task: Any, waiting: int) -> dict[str, str]:
     """Examples that claim to have fooled the model, of many authors, all waiting for votes."""
     from accounts.services import create_user
-    from annotate.inputs import prepare
     from annotate.models import Example
+    from kinds.image import KIND
     from validate.models import QueueItem
 
     if not waiting:
@@ -133,7 +138,7 @@ def _fill_queue(task: Any, waiting: int) -> dict[str, str]:
     model = round_.targets.get()
     examples = []
     for n, (label, png) in enumerate(take(0, waiting)):
-        prepared = prepare("image", {"png": png})
+        prepared = KIND.parse({"png": png})
         examples.append(
             Example(
                 task=task,

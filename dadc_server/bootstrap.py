@@ -120,6 +120,7 @@ def train_base_model(task: Task, images: digits.Images, progress: Progress) -> M
             return locked.models.exclude(artifact="").order_by("number")[0]
         model = register_model(
             task=locked,
+            backend="onnx",
             artifact=artifact.path.name,
             sha256=artifact.sha256,
             config={**result.config, "labels": labels, "base": base},

@@ -92,22 +92,30 @@ async def _models() -> dict[str, Any]:
     """Every open round's models, opened and warmed here if they were not yet."""
 
     def look() -> dict[str, Any]:
-        open_ = ModelVersion.objects.filter(rounds__status=Round.Status.OPEN).exclude(artifact="")
+        open_ = (
+            ModelVersion.objects.filter(rounds__status=Round.Status.OPEN)
+            .exclude(backend="")
+            .select_related("task")
+        )
         names = {model.sha256: model for model in open_.distinct()}
         for sha256, model in names.items():
             if already_open(model) is not None:
                 continue
             try:
                 if sha256 not in _proved:
-                    live_model(model)
+                    live_model(model, model.task.kind)
                     _proved.add(sha256)
-                elif not (Path(settings.ARTIFACT_DIR) / model.artifact).exists():
+                elif not _has_its_file(model):
                     raise FileNotFoundError
             except Exception as error:
                 raise Wanting(f"{model.name} cannot be loaded ({type(error).__name__})") from error
         return {"models": len(names)}
 
     return await in_database_thread(look)
+
+
+def _has_its_file(model: ModelVersion) -> bool:
+    return not model.artifact or (Path(settings.ARTIFACT_DIR) / model.artifact).exists()
 
 
 async def _worker() -> dict[str, Any]:

@@ -135,7 +135,7 @@ ASGI_APPLICATION = "dadc_server.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [BASE_DIR / "templates", BASE_DIR / "kinds"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -138,15 +138,7 @@ def load(path: Path, sha256: str) -> LoadedArtifact:
 
     Raises MissingArtifact, TamperedArtifact, or ArtifactError for a file of another kind.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingArtifact(f"The model file {path.name} is missing.") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256.lower():
-        raise TamperedArtifact(
-            f"The model file {path.name} has changed: its SHA-256 is {found}, registered {sha256}."
-        )
+    data = checked_bytes(path, sha256)
     try:
         # Parsed from the bytes that were hashed: the file may be swapped, they may not.
         with zipfile.ZipFile(io.BytesIO(data)) as members:
@@ -162,6 +154,20 @@ def load(path: Path, sha256: str) -> LoadedArtifact:
             f"The model file {path.name} has format {version}; this version reads {FORMAT}."
         )
     return LoadedArtifact(net_name, labels, weights, onnx)
+
+
+def checked_bytes(path: Path, sha256: str) -> bytes:
+    """What is in the file; MissingArtifact or TamperedArtifact when it is not what it was."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingArtifact(f"The model file {path.name} is missing.") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256.lower():
+        raise TamperedArtifact(
+            f"The model file {path.name} has changed: its SHA-256 is {found}, registered {sha256}."
+        )
+    return data
 
 
 def _equal_onnx(

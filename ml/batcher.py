@@ -7,7 +7,6 @@ passes. No batch is ever held back for company.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -15,11 +14,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 T = TypeVar("T")
 R = TypeVar("R")
+K = TypeVar("K", bound=Hashable)
 
 # An idle worker thread ends, so that a forgotten batcher costs nothing; the next item starts one.
 IDLE_SECONDS: Final = 10.0
@@ -303,49 +300,25 @@ def _raisable(error: BaseException) -> Exception:
     return wrapped
 
 
-class PredictionCache:
-    """The latest probabilities, by model and input; the least recently used entry goes first.
-
-    `size` counts entries (ten probabilities take about 400 bytes with their keys). Safe from any
-    thread; rows come back read-only and shared.
-    """
+class PredictionCache(Generic[K, R]):
+    """The latest answers; the least recently used goes first. Safe from any thread."""
 
     def __init__(self, size: int) -> None:
-        if size < 1:
-            raise ValueError("size must be at least 1")
         self.size = size
-        self.hits = 0
-        self.misses = 0
         self._lock = threading.Lock()
-        self._rows: OrderedDict[tuple[str, Hashable], NDArray[np.float32]] = OrderedDict()
+        self._answers: OrderedDict[K, R] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def get(self, model_sha256: str, key: Hashable) -> NDArray[np.float32] | None:
-        """The probabilities (K,) that this model gave this input, if they are still known."""
+    def get(self, key: K) -> R | None:
+        """The answer that was given under this key, if it is still known."""
         with self._lock:
-            row = self._rows.get((model_sha256, key))
-            if row is None:
-                self.misses += 1
-                return None
-            self._rows.move_to_end((model_sha256, key))
-            self.hits += 1
-            return row
+            answer = self._answers.get(key)
+            if answer is not None:
+                self._answers.move_to_end(key)
+            return answer
 
-    def put(self, model_sha256: str, key: Hashable, probabilities: NDArray[np.float32]) -> None:
-        """Remember a copy of one input's probabilities: a row of a batch would keep the batch."""
-        row = probabilities.copy()
-        row.setflags(write=False)
+    def put(self, key: K, answer: R) -> None:
         with self._lock:
-            self._rows[model_sha256, key] = row
-            self._rows.move_to_end((model_sha256, key))
-            if len(self._rows) > self.size:
-                self._rows.popitem(last=False)
-
-
-def input_key(array: NDArray[Any]) -> bytes:
-    """16 bytes that stand for an array: its type, shape and values (BLAKE2b)."""
-    digest = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16)
-    digest.update(f"{array.dtype.str}{array.shape}".encode())
-    return digest.digest()
+            self._answers[key] = answer
+            self._answers.move_to_end(key)
+            if len(self._answers) > self.size:
+                self._answers.popitem(last=False)

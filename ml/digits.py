@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.images import normalise
+from kinds.image.pixels import normalise
 
 _IMAGE_MAGIC: Final = 2051
 _LABEL_MAGIC: Final = 2049

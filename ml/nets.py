@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+SHAPE: Final = (28, 28)  # of one input of the nets below
 MNIST_MEAN: Final = 0.1307
 MNIST_STD: Final = 0.3081
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from kinds.image.pixels import InputError, normalise
 from ml.digits import Images
-from ml.images import InputError, normalise
 from ml.metrics import accuracy, expected_calibration_error, per_class_recall
 from ml.nets import NETS
 from ml.warps import Augmentation, augment

@@ -127,7 +127,7 @@ def _labels(task: Task) -> Sequence[Label]:
     """The labels of a task of which one is right; none where answers are open or several."""
     assert task.config is not None
     file = task.config.file
-    few = len(file.labels) <= MAX_LABELS and file.input != "text_multilabel"
+    few = len(file.labels) <= MAX_LABELS and file.kind.answers.few
     return file.labels if few else ()
 
 

@@ -21,9 +21,9 @@ from annotate.config import parse_task_file
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Participant
 from core.transactions import durable
+from kinds.image.pixels import png_of
 from ml import artifacts
 from ml.artifacts import Artifact
-from ml.images import png_of
 from ml.nets import DigitNet
 from validate import services as validation
 from validate.models import Lease
@@ -75,6 +75,7 @@ def fixed_model(task: Task, seed: int = 0) -> ModelVersion:
     with durable():
         return rounds.register_model(
             task=task,
+            backend="onnx",
             artifact=artifact.path.name,
             sha256=artifact.sha256,
             config={"net": "digits", "seed": seed},
@@ -116,12 +117,12 @@ def submission(
 def prediction(task: Task, input: object) -> str:
     """What the task's live model says of an input."""
     from annotate.inference import live_model
-    from annotate.inputs import prepare
     from annotate.queries import open_target
 
     target = open_target(task.pk)
     assert target is not None
-    return live_model(target.models[0]).predict_one(prepare("image", input)).label
+    kind = target.config.file.kind
+    return live_model(target.models[0], kind).predict_one(kind.parse(input)).label
 
 
 def lease_for(validator: User, task: Task, **how: Any) -> Lease:

@@ -48,7 +48,7 @@ def pair(
     current: Backend, candidate: Backend, images: NDArray[np.float32], truth: NDArray[np.str_]
 ) -> Paired:
     """Let both models answer the same (n, 28, 28) images."""
-    old, new = current.predict(images), candidate.predict(images)
+    old, new = current.probabilities(images), candidate.probabilities(images)
     return Paired(
         old=np.array(current.labels)[old.argmax(axis=1)],
         new=np.array(candidate.labels)[new.argmax(axis=1)],

@@ -15,7 +15,7 @@ from django.conf import settings as django_settings
 
 from core.errors import Refused
 from ml import artifacts
-from ml.backends import open_backend
+from ml.backends import Source, open_model
 from ml.digits import Images
 from training import base_data, services, snapshots
 from training.config import RetrainingSettings
@@ -198,8 +198,8 @@ def _compare(
     What the current model was promoted with is an earlier round's frozen test. All else is the new
     round's: foolings of the round just played, and those of earlier ones that were verified late.
     """
-    current = open_backend(folder / run.parent.artifact, run.parent.sha256)
-    candidate = open_backend(saved.path, saved.sha256)
+    current = open_model("onnx", Source(folder / run.parent.artifact, run.parent.sha256, {}))
+    candidate = open_model("onnx", Source(saved.path, saved.sha256, {}))
     learned = set(learned_examples(run.parent).values_list("example_id", flat=True))
     held_out = data.held_out
     old = np.array([example in learned for example in held_out.examples.tolist()], dtype=bool)

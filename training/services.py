@@ -246,6 +246,7 @@ def conclude(
         task = run.task
         model = register_model(
             task=task,
+            backend="onnx",
             artifact=candidate.artifact.path.name,
             sha256=candidate.artifact.sha256,
             config=candidate.config,

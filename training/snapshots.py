@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from accounts.models import User
 from accounts.services import record_event
-from annotate.inputs import read_image
 from annotate.models import Example, Round, Task
 from core.errors import Refused
 from core.transactions import durable
+from kinds import kind_named
 from training.config import RetrainingSettings
 from training.models import AuthorSplit, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import verified_foolings
@@ -157,7 +157,7 @@ def frozen_images(snapshot: Snapshot, split: Split) -> FrozenImages:
     for item in items.iterator(BATCH):
         example = item.example
         author = example.author.pseudonym if example.author else ""
-        images.append(read_image(example.input))
+        images.append(kind_named("image").parse(example.input).features)
         facts.append((str(item.label), example.round.number, example.pk, author))
     return FrozenImages(
         x=np.stack(images) if images else np.empty((0, 28, 28), dtype=np.float32),

@@ -16,11 +16,11 @@ from uuid import UUID
 from django.db.models import Count, Min, QuerySet
 
 from accounts.models import Event, User
-from annotate.labels import check_label, same_answer
 from annotate.models import Example, Task
 from annotate.services import hide, lock_example, require_owner, restore_verdict
 from core.errors import Conflict, Refused
 from core.transactions import durable
+from kinds.answers import same_answer
 from validate import services
 from validate.decisions import reopen
 from validate.models import Review, Vote
@@ -141,7 +141,7 @@ def decide(
             return
         status = {"verify": Example.Status.VERIFIED, "reject": Example.Status.REJECTED}.get(act)
         if status is None:
-            check_label(example.config.file, label)
+            example.config.file.check_label(label)
             own = same_answer(label, example.label)
             status = Example.Status.VERIFIED if own else Example.Status.RELABELLED
         services.adjudicate_locked(

@@ -27,15 +27,16 @@ _HEX = set("0123456789abcdef")
 
 
 def picture(example: Example, size: int) -> SafeString | str:
-    """The drawing of an image example, or the beginning of a text."""
-    png = example.input.get("png") if isinstance(example.input, dict) else None
-    if png is None:
-        text = example.input.get("text") or example.input.get("hypothesis") or ""
-        return str(text)[:80] if isinstance(example.input, dict) else ""
+    """A picture of an example, or the beginning of its last text."""
+    kind = example.task.kind
+    address = kind.picture(example.input)
+    if address is None:
+        texts = kind.texts(example.input)
+        return texts[-1][1][:80] if texts else ""
     return format_html(
-        '<img class="drawing" src="data:image/png;base64,{}" alt="Drawing labelled {}"'
-        ' width="{}" height="{}">',
-        png,
+        '<img class="thing" src="{}" alt="{} labelled {}" width="{}" height="{}">',
+        address,
+        kind.words.thing.capitalize(),
         example.label,
         size,
         size,
@@ -132,7 +133,7 @@ class ExampleAdmin(OfTaskAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("drawing", "author", "said", "read_as", "likely", "explanation", "status")},
+            {"fields": ("thing", "author", "said", "read_as", "likely", "explanation", "status")},
         ),
         (
             "Details",
@@ -161,7 +162,7 @@ class ExampleAdmin(OfTaskAdmin):
             },
         ),
     )
-    readonly_fields = ("drawing", "said", "read_as", "likely", "data")
+    readonly_fields = ("thing", "said", "read_as", "likely", "data")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Example], search_term: str
@@ -204,7 +205,7 @@ class ExampleAdmin(OfTaskAdmin):
         return str(example.prediction)
 
     @admin.display(description="input")
-    def drawing(self, example: Example) -> SafeString | str:
+    def thing(self, example: Example) -> SafeString | str:
         return picture(example, 196)
 
     @admin.display(description="probabilities")
@@ -215,8 +216,8 @@ class ExampleAdmin(OfTaskAdmin):
     @admin.display(description="as stored")
     def data(self, example: Example) -> SafeString:
         shown = {"input": example.input}
-        if isinstance(example.input, dict) and "png" in example.input:
-            shown = {"input": {"png": f"{len(example.input['png'])} characters"}}
+        if example.task.kind.picture(example.input) is not None:
+            shown = {"input": f"{len(str(example.input))} characters"}
         return pretty({**shown, **({"context": example.context.data} if example.context else {})})
 
     def panels(self, request: HttpRequest, instance: Example) -> list[Panel]:

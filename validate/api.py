@@ -51,11 +51,8 @@ class ItemSerializer(serializers.Serializer[Lease]):
 
     @extend_schema_field(OpenApiTypes.ANY)
     def get_input(self, lease: Lease) -> Any:
-        """What was submitted, without the answer that a question carries with it."""
-        input = lease.example.input
-        if isinstance(input, dict):
-            return {name: value for name, value in input.items() if name != "answer"}
-        return input
+        """What was submitted, without what would tell the author's answer."""
+        return lease.example.config.file.kind.seen(lease.example.input)
 
     @extend_schema_field(LabelSerializer(many=True))
     def get_choices(self, lease: Lease) -> list[dict[str, Any]]:

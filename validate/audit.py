@@ -143,7 +143,7 @@ def disagreements(task: Task) -> Audit | None:
 def _labels(task: Task) -> list[str]:
     assert task.config is not None
     file = task.config.file
-    return file.label_values if file.input != "text_multilabel" else []
+    return file.label_values if file.kind.answers.few else []
 
 
 def _votes(task: Task) -> list[tuple[int, int, Any]]:

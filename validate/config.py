@@ -9,10 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from annotate.config import Section, TaskFile
+from kinds import all_kinds
 from validate.policies import Bayes, Policy, parse_policy
-
-# Their answers are not one of a few labels, so there is nothing to spread a probability over.
-_OPEN_ANSWERS = ("passage_qa", "text_multilabel")
 
 
 class Qualification(Section):
@@ -67,10 +65,11 @@ class ValidationSettings(Section):
 
     @classmethod
     def defaults_for(cls, task: Mapping[str, Any]) -> dict[str, Any]:
-        return {"policy": "k_matching"} if task.get("input") in _OPEN_ANSWERS else {}
+        kind = all_kinds().get(str(task.get("input")))
+        return {"policy": kind.policy} if kind else {}
 
     def check_task(self, task: TaskFile) -> None:
-        if isinstance(self.rule, Bayes) and task.input in _OPEN_ANSWERS:
+        if isinstance(self.rule, Bayes) and not task.kind.answers.few:
             raise ValueError(
                 f"validation: the policy bayes weighs a few labels against each other, and "
                 f"{task.input} has none; choose k_matching"

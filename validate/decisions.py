@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from django.utils import timezone
 
-from annotate.labels import in_order
 from annotate.models import Example
 from annotate.services import set_queued, settle
 from core.sql import compiled
 from core.sql.compiled import Compiled, Given
+from kinds.answers import in_order
 from validate.hearing import Hearing, hear, votes_on
 from validate.models import Lease, QueueItem, Vote
 from validate.policies import Ballot, Bayes, Decision, Outcome, decide

@@ -12,14 +12,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
-from annotate.inputs import Prepared, prepare
-from annotate.labels import check_label, same_answer
 from annotate.models import Example, Round, Task
 from annotate.services import context_of, lock_example, require_owner, settle
 from core.errors import Refused
 from core.sql.compiled import Compiled, Given
 from core.strict_json import NotJson, loads
 from core.transactions import durable
+from kinds import Prepared
+from kinds.answers import same_answer
 from validate.config import ValidationSettings
 from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.statements import Held
@@ -92,7 +92,7 @@ def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "")
         require_owner(example, actor)
         if example.hidden_at is not None or example.retracted_at is not None:
             raise Refused("withdrawn", "A hidden or retracted example cannot be gold.", status=409)
-        check_label(example.config.file, answer, "answer")
+        example.config.file.check_label(answer, "answer")
         if example.status == Example.Status.OPEN and not example.sandbox:
             QueueItem.objects.filter(pk=example.pk).delete()
             right = answer == example.label
@@ -197,8 +197,8 @@ def _read(task: Task, text: bytes) -> tuple[Prepared, Any, Any]:
     if unknown := set(data) - {"input", "answer", "context"}:
         raise Refused("bad_line", f"A line has no {', '.join(sorted(unknown))}.")
     file = task.config.file
-    prepared = prepare(file.input, data["input"])
-    check_label(file, data["answer"], "answer")
+    prepared = file.kind.parse(data["input"])
+    file.check_label(data["answer"], "answer")
     return prepared, data["answer"], data.get("context")
 
 

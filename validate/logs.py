@@ -17,7 +17,6 @@ from typing import Any, Literal
 from django.db.models import Count, F, Max, Q
 from pydantic import BaseModel, ConfigDict
 
-from annotate.labels import check_label
 from annotate.logs import (
     ExampleLine,
     ExampleRecorder,
@@ -287,7 +286,7 @@ def _check_answer(line: VoteLine, example: Example) -> None:
         known = ", ".join((UNSURE, *FLAG_REASONS))
         raise Refused("bad_line", f"The flag must be one of {known}.")
     if line.label is not None:
-        check_label(example.config.file, line.label)
+        example.config.file.check_label(line.label)
     if example.author is not None and example.author.pseudonym == line.validator:
         raise Refused("own_example", f"{line.validator} is the author of {line.example}.")
 

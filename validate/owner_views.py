@@ -16,11 +16,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
 from annotate.config import Label
-from annotate.labels import same_answer
 from annotate.models import Example, Round, Task
 from annotate.own_work import work_item
 from annotate.owners import owned_task_or_404
 from core.errors import Refused
+from kinds.answers import same_answer
 from validate import adjudication
 from validate.adjudication import Case, Outcome
 from validate.models import Review, Vote
@@ -37,22 +37,6 @@ KINDS: Final = {
 }
 _TONES: Final = {Review.Kind.FLAGGED: "bad", Review.Kind.AUDIT: "accent"}
 ACT_KEYS: Final = frozenset("vrhsuxajk")
-COMMON_REASONS: Final = {
-    "image": (
-        "Clearly what the author says",
-        "Clearly another digit",
-        "Could be read either way",
-        "Nothing to see, or a scribble",
-        "Not a fair attempt",
-    ),
-    "text": (
-        "The author's answer is right",
-        "Another answer is right",
-        "More than one answer is right",
-        "Offensive, or shows personal data",
-        "Not a fair attempt",
-    ),
-}
 
 
 @require_GET
@@ -71,7 +55,7 @@ def inbox(request: HttpRequest, slug: str) -> HttpResponse:
     first_page = f"?{query.urlencode()}"
     query["after"] = str(more)
     assert task.config is not None
-    labels = task.config.file.labels
+    labels, kind = task.config.file.labels, task.config.file.kind
     return render(
         request,
         "validate/owner/inbox.html",
@@ -84,8 +68,8 @@ def inbox(request: HttpRequest, slug: str) -> HttpResponse:
             "round_number": round_number,
             "filtered": bool(kind or round_number is not None),
             "waiting": sum(counts.values()),
-            "labels": _keys(labels) if task.input_kind != "text_multilabel" else [],
-            "reasons": COMMON_REASONS["image" if task.input_kind == "image" else "text"],
+            "labels": [] if kind.answers.several else _keys(labels),
+            "reasons": kind.words.reasons,
             "newer": first_page if after else "",
             "older": f"?{query.urlencode()}" if more is not None else "",
             "page_data": {
@@ -167,8 +151,9 @@ def similar(request: HttpRequest, slug: str, uid: UUID) -> HttpResponse:
     """Examples that look like this one; asked for when somebody looks at its card."""
     task = owned_task_or_404(request, slug)
     example = get_object_or_404(Example.objects.select_related("task"), task=task, uid=uid)
+    picture = task.kind.picture
     found = [
-        {"picture": f"data:image/png;base64,{one.example.input['png']}", **_similar(one.example)}
+        {"picture": picture(one.example.input), **_similar(one.example)}
         for one in similar_examples(example)
     ]
     return render(request, "validate/owner/similar.html", {"found": found})

@@ -22,10 +22,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.services import record_event
-from annotate.labels import same_answer
 from annotate.models import Example, Task
 from core.sql import compiled
 from core.sql.compiled import Compiled, Given
+from kinds.answers import same_answer
 from validate import statements
 from validate.decisions import ballot_of, weights
 from validate.hearing import hearing_of, votes_on
@@ -180,7 +180,7 @@ def credits_of(
 
 def _single_label(example: Example) -> bool:
     file = example.config.file
-    return bool(file.label_values) and file.input != "text_multilabel"
+    return bool(file.label_values) and file.kind.answers.few
 
 
 def _known_credit(example: Example, vote: Vote) -> Credit | None:

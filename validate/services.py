@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from accounts.models import Role, User
 from accounts.services import record_event
-from annotate.labels import check_label
 from annotate.models import Example, Task
 from annotate.services import lock_example, lockable, require_owner, settle, with_configs
 from core.errors import Conflict, Refused
@@ -239,7 +238,7 @@ def _check_answer(example: Example, label: object | None, flag: str, reason: str
     if flag and flag != UNSURE and flag not in FLAG_REASONS:
         raise Refused("unknown_flag", f"The flag must be one of {', '.join(FLAG_REASONS)}.")
     if label is not None:
-        check_label(example.config.file, label)
+        example.config.file.check_label(label)
     if len(reason) > MAX_REASON:
         raise Refused("too_long", f"A reason has at most {MAX_REASON} characters.")
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from annotate.inputs import read_image
 from annotate.models import Example
 from core.errors import Refused
+from kinds import Prepared, kind_named
 
 CANDIDATES: Final = 120  # the most recent ones with the label: comparing them takes 0.1 s
 SHOWN: Final = 6
@@ -19,15 +17,20 @@ SHOWN: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class Similar:
-    """Another example and how far away it is: L2 of the normalised images, pixels 0 to 1."""
+    """Another example and how far away it is, as its kind measures."""
 
     example: Example
     distance: float
 
 
 def similar_examples(example: Example) -> list[Similar]:
-    """The nearest among the recent settled drawings with the author's label; none for texts."""
-    if example.task.input_kind != "image":
+    """The nearest among the recent settled examples with the author's label.
+
+    None where the kind of input knows no distance.
+    """
+    kind = example.task.kind
+    own = _prepared(kind.name, example.input)
+    if kind.distance is None or own is None:
         return []
     candidates = (
         Example.objects.usable()
@@ -37,25 +40,21 @@ def similar_examples(example: Example) -> list[Similar]:
         .only("uid", "input", "label", "prediction", "status", "final_label")
         .order_by("-id")[:CANDIDATES]
     )
-    own = _pixels_of(example)
-    if own is None:
-        return []
     found = []
     for candidate in candidates:
-        pixels = _pixels_of(candidate)
-        if pixels is not None:
-            found.append(Similar(candidate, float(np.linalg.norm(pixels - own))))
+        other = _prepared(kind.name, candidate.input)
+        if other is not None:
+            found.append(Similar(candidate, kind.distance(own, other)))
     return sorted(found, key=lambda one: one.distance)[:SHOWN]
 
 
-def _pixels_of(example: Example) -> NDArray[np.float32] | None:
-    png = example.input.get("png") if isinstance(example.input, dict) else None
-    return _pixels(png) if isinstance(png, str) else None
+def _prepared(kind: str, stored: Any) -> Prepared | None:
+    return _parsed(kind, json.dumps(stored))
 
 
-@lru_cache(maxsize=2048)  # about 12 MB with the pictures that it is asked by
-def _pixels(png: str) -> NDArray[np.float32] | None:
+@lru_cache(maxsize=2048)  # about 12 MB with the inputs that it is asked by
+def _parsed(kind: str, stored: str) -> Prepared | None:
     try:
-        return read_image({"png": png})
+        return kind_named(kind).parse(json.loads(stored))
     except Refused:  # an imported log may hold anything
         return None

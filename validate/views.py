@@ -28,7 +28,6 @@ REASONS: Final = {
     "spam": "Spam, or not an attempt",
     "other": "Something else",
 }
-_REASONS_FOR_TEXT_ONLY: Final = {"not_in_language"}
 REST_AFTER_MINUTES: Final = 20
 
 
@@ -81,7 +80,7 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
             "reasons": [
                 (code, words)
                 for code, words in REASONS.items()
-                if file.input != "image" or code not in _REASONS_FOR_TEXT_ONLY
+                if code not in file.kind.words.flags_not_offered
             ],
             "progress": progress_of(user, task),
             "score": gold_score(user, task),

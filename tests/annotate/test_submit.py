@@ -8,10 +8,10 @@ from django.db import IntegrityError, transaction
 from accounts.models import Event, User
 from accounts.services import guest_session
 from annotate import rounds, services, submissions
-from annotate.inputs import prepare
 from annotate.models import Example, Task
 from annotate.queries import Participant, progress_of
 from core.errors import Conflict, Refused
+from kinds import kind_named
 from tests import cast
 from validate.models import QueueItem
 
@@ -232,9 +232,9 @@ def test_a_stored_picture_carries_no_metadata(task: Task, annotator: User) -> No
     ],
 )
 def test_a_text_is_kept_without_what_else_was_sent(kind: str, input: dict[str, object]) -> None:
-    sent = prepare(kind, {**input, "label": "look, it is this one"})
+    sent = kind_named(kind).parse({**input, "label": "look, it is this one"})
     assert sent.stored == input
-    assert sent.key == prepare(kind, input).key
+    assert sent.key == kind_named(kind).parse(input).key
 
 
 def test_a_drawing_brings_no_context_along(task: Task, annotator: User) -> None:

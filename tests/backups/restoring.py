@@ -32,14 +32,14 @@ def run(*command: str) -> str:
 
 def prediction(input: Any) -> Any:
     from annotate.inference import live_model
-    from annotate.inputs import prepare
     from annotate.models import Task
     from annotate.queries import open_target
+    from kinds.image import KIND as IMAGE
 
     target = open_target(Task.objects.get(slug="digits").pk)
     assert target is not None
     model = target.models[0]
-    return [model.sha256, live_model(model).predict_one(prepare("image", input)).probabilities]
+    return [model.sha256, live_model(model, IMAGE).predict_one(IMAGE.parse(input)).probabilities]
 
 
 def with_other_rows(file: Path) -> Path:

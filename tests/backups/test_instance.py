@@ -21,10 +21,10 @@ from django.db import connection, connections
 
 from accounts.models import User
 from annotate.inference import live_model
-from annotate.inputs import prepare
 from annotate.models import Task
 from annotate.queries import open_target
 from dadc_server.backups import archive
+from kinds.image import KIND as IMAGE
 from tests import cast
 from validate.gold import load_gold
 
@@ -118,7 +118,7 @@ def test_a_backup_under_load_is_the_same_instance_elsewhere(
     target = open_target(task.pk)
     assert target is not None
     model, input = target.models[0], cast.drawing(7)
-    answer = live_model(model).predict_one(prepare("image", input)).probabilities
+    answer = live_model(model, IMAGE).predict_one(IMAGE.parse(input)).probabilities
 
     ended = subprocess.run(
         [sys.executable, "-m", "tests.backups.restoring", str(file), json.dumps(input)],

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from ml.canvas_png import gray_levels
-from ml.images import STORED_SIDE
+from kinds.image.canvas_png import gray_levels
+from kinds.image.pixels import STORED_SIDE
 from tests.browser.conftest import PHONE, Visits
 from tests.browser.drawing import (
     TASK,

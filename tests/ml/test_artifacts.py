@@ -21,7 +21,8 @@ from ml.artifacts import (
     load,
     save,
 )
-from ml.backends import OnnxBackend, TorchBackend
+from ml.backends.onnx import OnnxBackend
+from ml.backends.torch import TorchBackend
 from ml.nets import DigitNet
 from ml.onnx_export import export_onnx, largest_difference, probe_images, reference_probabilities
 
@@ -199,8 +200,8 @@ def test_the_onnx_graph_equals_torch_on_edge_cases_and_noise(models):
     loaded = load(saved.path, saved.sha256)
     assert loaded.onnx is not None
     images = np.concatenate([probe_images(seed=7), 1 - probe_images(seed=8)])
-    by_torch = TorchBackend(net, LABELS).predict(images)
-    by_onnx = OnnxBackend(loaded.onnx, LABELS).predict(images)
+    by_torch = TorchBackend(net, LABELS).probabilities(images)
+    by_onnx = OnnxBackend(loaded.onnx, LABELS).probabilities(images)
     assert np.abs(by_torch - by_onnx).max() <= 1e-5
 
 
@@ -233,9 +234,9 @@ def test_the_difference_sees_a_wrong_graph_and_a_shape_that_does_not_fit():
 def test_serving_by_onnx_imports_no_torch(models):
     saved = save_digits(models)
     program = (
-        "import sys; from pathlib import Path; from ml.backends import open_backend;"
-        "backend = open_backend(Path(sys.argv[1]), sys.argv[2]);"
-        "print(backend.name, 'torch' in sys.modules)"
+        "import sys; from pathlib import Path; from ml.backends import Source, open_model;"
+        "backend = open_model('onnx', Source(Path(sys.argv[1]), sys.argv[2], {}));"
+        "print(type(backend).__name__, 'torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(saved.path), saved.sha256],
@@ -244,4 +245,4 @@ def test_serving_by_onnx_imports_no_torch(models):
         cwd=Path(onnx_export.__file__).parent.parent,
         check=True,
     )
-    assert done.stdout.split() == ["onnx", "False"]
+    assert done.stdout.split() == ["OnnxBackend", "False"]

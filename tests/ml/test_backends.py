@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from ml.artifacts import ArtifactError, TamperedArtifact, save
-from ml.backends import OnnxBackend, TorchBackend, open_backend
+from ml.backends import Source, open_model
+from ml.backends.onnx import OnnxBackend
+from ml.backends.torch import TorchBackend
 from ml.nets import DigitNet
 from ml.onnx_export import export_onnx, probe_images
 
@@ -38,17 +40,18 @@ def onnx(net):
 
 @pytest.fixture(params=["onnx", "torch"])
 def backend(request, saved):
-    return open_backend(saved.path, saved.sha256, prefer=request.param)
+    return open_model(request.param, Source(saved.path, saved.sha256, {}))
 
 
 def test_the_preferred_engine_opens(saved):
-    assert open_backend(saved.path, saved.sha256).name == "onnx"
-    assert open_backend(saved.path, saved.sha256, prefer="torch").name == "torch"
+    source = Source(saved.path, saved.sha256, {})
+    assert isinstance(open_model("onnx", source), OnnxBackend)
+    assert isinstance(open_model("torch", source), TorchBackend)
 
 
 def test_answers_are_probabilities_for_each_label(backend):
     images = probe_images()
-    probabilities = backend.predict(images)
+    probabilities = backend.probabilities(images)
     assert backend.labels == tuple(LABELS)
     assert probabilities.shape == (len(images), 10)
     assert probabilities.dtype == np.float32
@@ -57,19 +60,19 @@ def test_answers_are_probabilities_for_each_label(backend):
 
 
 def test_no_images_get_no_answers(backend):
-    assert backend.predict(np.empty((0, 28, 28), np.float32)).shape == (0, 10)
+    assert backend.probabilities(np.empty((0, 28, 28), np.float32)).shape == (0, 10)
 
 
 @pytest.mark.parametrize("size", [2, 3, 7, 16, 64, 95])
 def test_an_answer_does_not_depend_on_its_company(backend, size):
     images = probe_images(seed=11)
-    alone = np.concatenate([backend.predict(image[None]) for image in images])
+    alone = np.concatenate([backend.probabilities(image[None]) for image in images])
     starts = range(0, len(images), size)
-    together = np.concatenate([backend.predict(images[at : at + size]) for at in starts])
+    together = np.concatenate([backend.probabilities(images[at : at + size]) for at in starts])
     shuffled = np.random.default_rng(0).permutation(len(images))
     mixed = np.empty_like(alone)
-    mixed[shuffled] = backend.predict(images[shuffled])
-    tolerance = 0 if backend.name == "onnx" else 1e-6
+    mixed[shuffled] = backend.probabilities(images[shuffled])
+    tolerance = 0 if isinstance(backend, OnnxBackend) else 1e-6
     assert np.abs(alone - together).max() <= tolerance
     assert np.abs(alone - mixed).max() <= tolerance
     assert (alone.argmax(axis=1) == together.argmax(axis=1)).all()
@@ -77,17 +80,19 @@ def test_an_answer_does_not_depend_on_its_company(backend, size):
 
 def test_more_images_than_one_pass_takes_are_answered_in_order(backend):
     images = np.tile(probe_images(), (6, 1, 1))
-    many = backend.predict(images)
+    many = backend.probabilities(images)
     assert len(many) == 576
-    np.testing.assert_allclose(many, np.tile(backend.predict(probe_images()), (6, 1)), atol=1e-6)
+    np.testing.assert_allclose(
+        many, np.tile(backend.probabilities(probe_images()), (6, 1)), atol=1e-6
+    )
 
 
 def test_images_that_are_not_contiguous_are_read_right(backend):
     images = probe_images()
     turned = np.asfortranarray(images)
-    np.testing.assert_array_equal(backend.predict(turned), backend.predict(images))
+    np.testing.assert_array_equal(backend.probabilities(turned), backend.probabilities(images))
     np.testing.assert_allclose(
-        backend.predict(images[::2]), backend.predict(images)[::2], atol=1e-6
+        backend.probabilities(images[::2]), backend.probabilities(images)[::2], atol=1e-6
     )
 
 
@@ -102,25 +107,25 @@ def test_images_that_are_not_contiguous_are_read_right(backend):
     ],
 )
 def test_other_shapes_and_types_are_refused(backend, images):
-    with pytest.raises(ValueError, match=r"must be \(n, 28, 28\) float32"):
-        backend.predict(images)
+    with pytest.raises(ValueError, match=r"must be \(28, 28\) float32"):
+        backend.probabilities(images)
 
 
 def test_threads_that_predict_at_once_get_their_own_answers(backend):
     images = probe_images(seed=3)
-    alone = [backend.predict(image[None])[0] for image in images]
+    alone = [backend.probabilities(image[None])[0] for image in images]
     with ThreadPoolExecutor(4) as threads:
-        rows = list(threads.map(lambda image: backend.predict(image[None])[0], images))
+        rows = list(threads.map(lambda image: backend.probabilities(image[None])[0], images))
     np.testing.assert_allclose(rows, alone, atol=1e-6)
 
 
 def test_torch_ignores_later_changes_of_the_net_and_its_training_mode():
     net = DigitNet().train()
     backend = TorchBackend(net, LABELS)
-    before = backend.predict(probe_images())
+    before = backend.probabilities(probe_images())
     with torch.no_grad():
         net.fc2.bias += 3 * torch.arange(10)
-    np.testing.assert_array_equal(backend.predict(probe_images()), before)
+    np.testing.assert_array_equal(backend.probabilities(probe_images()), before)
     assert net.training
 
 
@@ -129,7 +134,7 @@ def test_torch_leaves_the_threads_of_training_alone(net):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        backend.predict(probe_images())
+        backend.probabilities(probe_images())
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
@@ -143,16 +148,16 @@ def test_a_graph_that_does_not_run_falls_back_to_torch_and_says_so(saved, tmp_pa
     path = tmp_path / "broken.model"
     path.write_bytes(out.getvalue())
     with caplog.at_level(logging.WARNING):
-        backend = open_backend(path, sha256(out.getvalue()).hexdigest())
-    assert backend.name == "torch"
-    assert "torch serves it" in caplog.text
+        backend = open_model("onnx", Source(path, sha256(out.getvalue()).hexdigest(), {}))
+    assert isinstance(backend, TorchBackend)
+    assert "torch serves" in caplog.text
 
 
 def test_a_changed_file_does_not_open(saved, tmp_path):
     path = tmp_path / "changed.model"
     path.write_bytes(saved.path.read_bytes() + b"\0")
     with pytest.raises(TamperedArtifact):
-        open_backend(path, saved.sha256)
+        open_model("onnx", Source(path, saved.sha256, {}))
 
 
 def test_a_model_with_labels_that_do_not_fit_does_not_open(saved, tmp_path):
@@ -163,5 +168,5 @@ def test_a_model_with_labels_that_do_not_fit_does_not_open(saved, tmp_path):
             new.writestr(name, data.replace(b'"9"]', b'"9", "x"]'))
     path = tmp_path / "eleven.model"
     path.write_bytes(out.getvalue())
-    with pytest.raises(ArtifactError, match="no probabilities"):
-        open_backend(path, sha256(out.getvalue()).hexdigest())
+    with pytest.raises(ArtifactError, match="not 11 labels"):
+        open_model("onnx", Source(path, sha256(out.getvalue()).hexdigest(), {}))

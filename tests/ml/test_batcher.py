@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ml import batcher as batcher_module
-from ml.batcher import Batcher, BatchFailed, Busy, Closed, Late, PredictionCache, input_key
+from ml.batcher import Batcher, BatchFailed, Busy, Closed, Late, PredictionCache
 
 
 class Doubler:
@@ -364,68 +364,10 @@ def test_limits_must_be_positive(doubler, options):
         Batcher(doubler, **options)
 
 
-def test_the_cache_forgets_the_least_recently_used():
+def test_the_cache_forgets_what_was_used_longest_ago():
     cache = PredictionCache(2)
-    row = np.array([0.25, 0.75], np.float32)
-    cache.put("model", b"a", row)
-    cache.put("model", b"b", row)
-    assert cache.get("model", b"a") is not None
-    cache.put("model", b"c", row)
-    assert cache.get("model", b"b") is None
-    assert cache.get("model", b"a") is not None
-    assert cache.get("model", b"c") is not None
-    assert (len(cache), cache.hits, cache.misses) == (2, 3, 1)
-
-
-def test_the_cache_keeps_models_apart():
-    cache = PredictionCache(10)
-    cache.put("one", b"a", np.array([1.0], np.float32))
-    assert cache.get("two", b"a") is None
-
-
-def test_a_cached_row_is_a_read_only_copy():
-    cache = PredictionCache(10)
-    batch = np.ones((64, 10), np.float32)
-    cache.put("model", b"a", batch[3])
-    batch[3] = 0
-    row = cache.get("model", b"a")
-    assert row is not None
-    assert row.base is None
-    np.testing.assert_array_equal(row, np.ones(10))
-    with pytest.raises(ValueError, match="read-only"):
-        row[0] = 0
-
-
-def test_the_cache_stays_bounded_under_threads():
-    cache = PredictionCache(50)
-
-    def use(seed: int) -> None:
-        for key in np.random.default_rng(seed).integers(0, 200, 2_000):
-            row = cache.get("model", int(key))
-            assert row is None or row[0] == key
-            cache.put("model", int(key), np.array([key], np.float32))
-
-    threads = [threading.Thread(target=use, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(cache) == 50
-    assert cache.hits + cache.misses == 8_000
-
-
-def test_the_cache_needs_room():
-    with pytest.raises(ValueError, match="at least 1"):
-        PredictionCache(0)
-
-
-def test_input_keys_tell_values_shapes_and_types_apart():
-    image = np.random.default_rng(0).random((28, 28)).astype(np.float32)
-    key = input_key(image)
-    assert len(key) == 16
-    assert input_key(image.copy()) == key
-    assert input_key(np.asfortranarray(image)) == key
-    other = image.copy()
-    other[27, 27] += 1e-3
-    different = [other, image.T, image.reshape(784), image.view(np.int32)]
-    assert len({key, *map(input_key, different)}) == 5
+    cache.put("a", 1)
+    cache.put("b", 2)
+    assert cache.get("a") == 1
+    cache.put("c", 3)
+    assert [cache.get(key) for key in "abc"] == [1, None, 3]

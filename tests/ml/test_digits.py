@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from kinds.image.pixels import normalise
 from ml.digits import (
     DataError,
     Images,
@@ -18,7 +19,6 @@ from ml.digits import (
     restore_bitmaps,
     split_clean,
 )
-from ml.images import normalise
 from ml.warps import WARPS, augment, warp
 
 torch.set_num_threads(1)

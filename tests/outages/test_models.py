@@ -53,7 +53,7 @@ def brake(task: Task, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
     live.forget_targets()
     target = open_target(task.pk)
     assert target is not None
-    model = live_model(target.models[0])
+    model = live_model(target.models[0], target.config.file.kind)
     backend, brake = model.backend, Brake(model.backend.predict)
     # An item is late half a second after it was sent, a run when it has lasted half of that:
     # whoever is told "late" finds the circuit open, however late the run's thread began.

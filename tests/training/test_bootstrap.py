@@ -20,7 +20,7 @@ from annotate.models import Round, Task
 from annotate.queries import open_target
 from dadc_server import bootstrap
 from ml import digits
-from ml.backends import open_backend
+from ml.backends import Source, open_model
 from tests import cast
 from training import base_data
 from training.queries import settings_of, trainable_model
@@ -53,7 +53,9 @@ def test_a_fresh_server_gets_a_task_a_model_a_round_and_an_admin(client: Client)
     model = trainable_model(open_target(task.pk))
     assert model is not None
     folder = Path(django_settings.ARTIFACT_DIR)
-    assert open_backend(folder / model.artifact, model.sha256).labels == tuple(cast.DIGITS)
+    assert open_model("onnx", Source(folder / model.artifact, model.sha256, {})).labels == tuple(
+        cast.DIGITS
+    )
     base = base_data.read(model.config["base"], folder)
     assert (len(base.train), len(base.held_out)) == (80, 20)
     assert model.metrics["clean"]["items"] == 20

@@ -17,7 +17,7 @@ from annotate import rounds
 from annotate.models import Example, ModelVersion, Task
 from annotate.signals import round_opened
 from core.transactions import durable
-from ml.backends import open_backend
+from ml.backends import Source, open_model
 from tests import cast
 from tests.training.world import (
     serving,
@@ -67,7 +67,9 @@ def test_a_candidate_that_passes_opens_the_next_round(
     assert (model, model.parent) == (run.candidate, run.parent)
     assert trained.rounds.get(number=1).status == "closed"
     assert (run.progress, run.claim) == (1.0, None)
-    backend = open_backend(Path(settings.ARTIFACT_DIR) / model.artifact, model.sha256)
+    backend = open_model(
+        "onnx", Source(Path(settings.ARTIFACT_DIR) / model.artifact, model.sha256, {})
+    )
     assert backend.labels == tuple(cast.DIGITS)
 
 

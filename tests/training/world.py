@@ -65,6 +65,7 @@ def trained_task(owner: User | None, **retraining: Any) -> Task:
     with durable():
         model = rounds.register_model(
             task=task,
+            backend="onnx",
             artifact=base.artifact.path.name,
             sha256=base.artifact.sha256,
             config=base.config,

@@ -32,7 +32,7 @@ class Command(SummaryCommand):
         assert found.config is not None
         file = found.config.file
         labels = len(file.label_values)
-        if labels < 2 or file.input == "text_multilabel":
+        if labels < 2 or not file.kind.answers.few:
             raise CommandError("Only tasks whose answer is one of a few labels can be simulated.")
         if given["items"] < 1 or given["validators"] < 5 or given["repetitions"] < 1:
             raise CommandError("Give at least one item, five validators and one repetition.")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.comparators import COMPARATORS, parse_comparator, token_f1
+from kinds.comparators import COMPARATORS, parse_comparator, token_f1
 
 
 def fooled(spec: dict[str, object], prediction: object, label: object) -> bool:

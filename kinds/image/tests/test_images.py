@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ml.digits import load_idx
-from ml.images import (
+from kinds.image.pixels import (
     MAX_BYTES,
     STORED_SIDE,
     InputError,
@@ -19,7 +18,8 @@ from ml.images import (
     normalise,
     png_of,
 )
-from ml.images import read as read_input
+from kinds.image.pixels import read as read_input
+from ml.digits import load_idx
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from ml import images
-from ml.canvas_png import gray_levels
-from ml.images import InputError, normalise
+from kinds.image import pixels as images
+from kinds.image.canvas_png import gray_levels
+from kinds.image.pixels import InputError, normalise
 
 MOST = 280
 UP = 2
@@ -262,7 +262,7 @@ def test_a_decompression_bomb_is_not_unpacked(monkeypatch):
             return unpacked
 
     real = zlib.decompressobj
-    monkeypatch.setattr("ml.canvas_png.zlib.decompressobj", Unpacking)
+    monkeypatch.setattr("kinds.image.canvas_png.zlib.decompressobj", Unpacking)
     bomb = zlib.compress(b"\x02" + bytes(100_000_000), 1)
     assert gray_levels(png(112, 112, bomb), MOST) is None
     assert asked == [112 * 449 + 1]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ml.canvas_png import Levels, gray_levels
+from kinds.image.canvas_png import Levels, gray_levels
 
 Gray = NDArray[np.float32]
 

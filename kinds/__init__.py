@@ -1,0 +1,90 @@
+"""Kinds of input: what a task's people make and models answer; one folder a kind, found by itself.
+
+A folder holds `__init__.py` with `KIND`, and beside it whatever else the kind needs: `editor.html`
+and `static/editor.js` (the annotator's page), `static/viewer.js` (the validator's), its tests. The
+rest of the server knows a kind only through the fields of `Kind`. Imports no Django.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, Final
+
+from kinds.answers import Answers
+from kinds.words import Words
+
+FOLDER: Final = Path(__file__).parent
+
+
+class Prepared:
+    """A checked input.
+
+    `key` names its content: the same for two that a model cannot tell apart. `features` are what a
+    model reads, in the form that the kind says. `stored`, what is kept, is made when it is asked
+    for: most inputs are only predicted.
+    """
+
+    __slots__ = ("_store", "features", "key")
+
+    def __init__(self, key: str, features: Any, store: Callable[[], Any] | None = None) -> None:
+        self.key, self.features = key, features
+        self._store = store
+
+    @property
+    def stored(self) -> Any:
+        """What is kept, as JSON; parsing it again gives the same key."""
+        return self.features if self._store is None else self._store()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """All that the server knows of one kind of input."""
+
+    name: str
+    parse: Callable[[object], Prepared]
+    """Check a raw input as it travels; core.errors.Refused with a sentence."""
+    answers: Answers
+    words: Words
+    rules: tuple[str, ...]
+    """The fooling rules that a task of this kind may name; the first is the default."""
+    shape: str
+    """How an input travels, for the API's documentation."""
+    contexts: bool = False
+    """Whether it may be made about a context that the server gave."""
+    policy: str = "bayes"
+    """The verdict policy where a task names none."""
+    seen: Callable[[Any], Any] = lambda stored: stored
+    """What a validator is shown of a stored input: nothing that tells the author's answer."""
+    picture: Callable[[Any], str | None] = lambda _: None
+    """The address of a picture of a stored input, where it is one."""
+    distance: Callable[[Prepared, Prepared], float] | None = None
+    """How far two inputs are apart, where "looks like" means something."""
+    folder: Path
+
+    @cached_property
+    def has_page(self) -> bool:
+        """Whether annotators have a page for it; else scripts send, validate and score it."""
+        return (self.folder / "editor.html").exists()
+
+    def texts(self, stored: Any) -> list[tuple[str, str]]:
+        """The named texts of a stored input, for lists and cards."""
+        content = stored if isinstance(stored, dict) and self.picture(stored) is None else {}
+        return [(name, text) for name, text in content.items() if isinstance(text, str)]
+
+
+@cache
+def all_kinds() -> dict[str, Kind]:
+    """Every kind by its name."""
+    folders = [found.name for found in iter_modules([str(FOLDER)]) if found.ispkg]
+    kinds: list[Kind] = [import_module(f"kinds.{name}").KIND for name in folders]
+    return {kind.name: kind for kind in kinds}
+
+
+def kind_named(name: str) -> Kind:
+    """The kind with this name; KeyError when there is none."""
+    return all_kinds()[name]

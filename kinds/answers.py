@@ -1,0 +1,51 @@
+"""What counts as an answer of a task, and when two answers are the same; imports no Django."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import Refused
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of one kind of input.
+
+    `few`: an answer is one of the task's labels, over which a probability can be spread. `several`:
+    it is a set of them. Neither: it is free, and any label list only suggests.
+    """
+
+    few: bool = False
+    several: bool = False
+
+    def check(self, labels: Sequence[str], answer: object, name: str = "label") -> None:
+        """Refuse what is no answer of a task with these labels; `name` is what it is called."""
+        if self.several:
+            if isinstance(answer, list) and all(item in labels for item in answer):
+                return
+            raise _refusal(name, f"a list of {', '.join(labels)}")
+        if answer is None or (labels and answer not in labels):
+            raise _refusal(name, f"one of {', '.join(labels)}" if labels else "an answer")
+
+
+ONE_OF_THE_LABELS = Answers(few=True)
+SEVERAL_LABELS = Answers(several=True)
+FREE = Answers()
+
+
+def same_answer(one: object, other: object) -> bool:
+    """Whether two answers are the same; a list of labels is a set to people."""
+    return in_order(one) == in_order(other)
+
+
+def in_order(answer: Any) -> Any:
+    """An answer as it is compared."""
+    return sorted(set(answer), key=str) if isinstance(answer, list) else answer
+
+
+def _refusal(name: str, expected: str) -> Refused:
+    return Refused(
+        f"unknown_{name}", f"The {name} must be {expected}.", fields={name: f"not {expected}"}
+    )

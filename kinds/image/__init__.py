@@ -1,0 +1,64 @@
+"""Drawings and scans: dark on light or the reverse, read as a square of ink."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import Refused
+from kinds import Kind, Prepared
+from kinds.answers import ONE_OF_THE_LABELS
+from kinds.image.pixels import InputError, read
+from kinds.words import Words
+
+
+def parse(raw: object) -> Prepared:
+    """The features are the (28, 28) float32 array that a model reads, paper 0 and ink 1."""
+    try:
+        drawing = read(raw)
+    except InputError as error:
+        raise Refused(error.code, error.message, fields={"input": error.message}) from error
+    # The same for two drawings that a model cannot tell apart.
+    key = hashlib.sha256(np.ascontiguousarray(drawing.array).tobytes()).hexdigest()
+    # A PNG made anew: what was sent may carry a camera's EXIF.
+    return Prepared(key, drawing.array, lambda: {"png": base64.b64encode(drawing.png()).decode()})
+
+
+def picture(stored: Any) -> str | None:
+    png = stored.get("png") if isinstance(stored, dict) else None
+    return f"data:image/png;base64,{png}" if isinstance(png, str) else None
+
+
+def distance(one: Prepared, other: Prepared) -> float:
+    """L2 of the framed images, pixels 0 to 1."""
+    return float(np.linalg.norm(one.features - other.features))
+
+
+KIND = Kind(
+    name="image",
+    parse=parse,
+    answers=ONE_OF_THE_LABELS,
+    words=Words(
+        act="Draw",
+        acting="Drawing",
+        thing="drawing",
+        alter="Bend it further",
+        reasons=(
+            "Clearly what the author says",
+            "Clearly another digit",
+            "Could be read either way",
+            "Nothing to see, or a scribble",
+            "Not a fair attempt",
+        ),
+        flags_not_offered=frozenset({"not_in_language"}),
+    ),
+    rules=("exact_match", "numeric"),
+    shape='an image as `{"png": "<base64>"}` or `{"pixels": [784 numbers 0..1]}`',
+    picture=picture,
+    distance=distance,
+    folder=Path(__file__).parent,
+)

@@ -1,0 +1,21 @@
+"""One text, and one label for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kinds import Kind
+from kinds.answers import ONE_OF_THE_LABELS
+from kinds.texts import parser
+from kinds.words import Words
+
+KIND = Kind(
+    name="text",
+    parse=parser("text"),
+    answers=ONE_OF_THE_LABELS,
+    words=Words(act="Write", acting="Writing", thing="text", alter="Change it further"),
+    rules=("exact_match", "numeric"),
+    shape='a text as `{"text"}`',
+    contexts=True,
+    folder=Path(__file__).parent,
+)

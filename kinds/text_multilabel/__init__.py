@@ -1,0 +1,22 @@
+"""One text, and any number of labels for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kinds import Kind
+from kinds.answers import SEVERAL_LABELS
+from kinds.texts import parser
+from kinds.words import Words
+
+KIND = Kind(
+    name="text_multilabel",
+    parse=parser("text"),
+    answers=SEVERAL_LABELS,
+    words=Words(act="Write", acting="Writing", thing="text", alter="Change it further"),
+    rules=("label_set", "exact_match"),
+    shape='a text as `{"text"}`',
+    policy="k_matching",
+    contexts=True,
+    folder=Path(__file__).parent,
+)

@@ -1,0 +1,21 @@
+"""A hypothesis written to a given context, as in natural language inference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kinds import Kind
+from kinds.answers import ONE_OF_THE_LABELS
+from kinds.texts import parser
+from kinds.words import Words
+
+KIND = Kind(
+    name="text_pair",
+    parse=parser("context", "hypothesis"),
+    answers=ONE_OF_THE_LABELS,
+    words=Words(act="Write", acting="Writing", thing="hypothesis", alter="Change it further"),
+    rules=("exact_match", "numeric"),
+    shape='a pair as `{"context", "hypothesis"}`',
+    contexts=True,
+    folder=Path(__file__).parent,
+)

@@ -1,0 +1,26 @@
+"""What pages call the things of one kind; imports no Django."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """ "Draw a drawing" or "write a text": `act` is the verb, `thing` the noun."""
+
+    act: str
+    acting: str
+    thing: str
+    alter: str
+    """What one does with a thing to make another of it: "Bend it further"."""
+    reasons: tuple[str, ...] = (
+        "The author's answer is right",
+        "Another answer is right",
+        "More than one answer is right",
+        "Offensive, or shows personal data",
+        "Not a fair attempt",
+    )
+    """Common reasons of an owner's decision."""
+    flags_not_offered: frozenset[str] = frozenset()
+    """Reasons to flag that mean nothing here."""

@@ -1,0 +1,83 @@
+"""Ways of asking a model, behind one protocol; one file a backend, found by its name.
+
+A file has `load(source) -> Backend`, which raises ml.artifacts.ArtifactError when the model cannot
+be used. Nothing heavy is imported before a model needs it. Imports no Django.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinds import Prepared
+from ml.artifacts import ArtifactError
+
+NAMES: Final = tuple(sorted(found.name for found in iter_modules(__path__)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says: a label as JSON, and a probability for every label where it gives them."""
+
+    label: Any
+    probabilities: dict[str, float] | None = None
+
+
+class Backend(Protocol):
+    """A model that is ready to answer, from any thread and from several at once."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it can answer, by name; empty where answers are free."""
+
+    def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
+        """One answer an input, in order.
+
+        What an input is answered does not depend on its company by more than 1e-6. Raises
+        ValueError for features of another shape or type than it was made for.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model comes from: its file, where it has one, and what its registration says."""
+
+    path: Path | None
+    sha256: str
+    config: Mapping[str, Any]
+
+    @property
+    def file(self) -> Path:
+        """The file, for backends that need one."""
+        if self.path is None:
+            raise ArtifactError("This model needs its file.")
+        return self.path
+
+
+def open_model(backend: str, source: Source) -> Backend:
+    """The model of a version, its file checked, warmed up; ArtifactError says why not."""
+    if backend not in NAMES:
+        raise ArtifactError(f"There is no backend {backend!r}: they are {', '.join(NAMES)}.")
+    loaded: Backend = import_module(f"ml.backends.{backend}").load(source)
+    return loaded
+
+
+def answers_of(labels: Sequence[str], table: NDArray[np.float32]) -> list[Answer]:
+    """Each row of probabilities as an answer, rounded to six digits.
+
+    Rounded together, which takes an eighth of the time: to the same digits as `round`. The product
+    of a float32 and a million is exact in 64 bits, and so is its half way.
+    """
+    rounded = np.rint(table.astype(np.float64) * 1e6) / 1e6
+    best = table.argmax(axis=1).tolist()
+    return [
+        Answer(labels[index], dict(zip(labels, probabilities, strict=True)))
+        for index, probabilities in zip(best, rounded.tolist(), strict=True)
+    ]

@@ -1,0 +1,42 @@
+"""A label from the hash of the input: for tests, and for a task that has no model yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from kinds import Prepared
+from ml.artifacts import ArtifactError
+from ml.backends import Answer, Backend, Source
+
+LEAST = 2
+SURE = 0.9  # what it gives its own answer; the rest is shared evenly
+
+
+class NullBackend:
+    """Always the same of an input, and of no use: nobody is measured against it."""
+
+    def __init__(self, labels: Sequence[str], salt: str = "") -> None:
+        self.labels = tuple(labels)
+        self._salt = salt
+
+    def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
+        return [self._answer(one.key) for one in inputs]
+
+    def _answer(self, key: str) -> Answer:
+        chosen = self.labels[hash_of(self._salt + key) % len(self.labels)]
+        rest = round((1 - SURE) / max(len(self.labels) - 1, 1), 6)
+        return Answer(chosen, {name: SURE if name == chosen else rest for name in self.labels})
+
+
+def hash_of(text: str) -> int:
+    """A number that follows from the text, in every process the same."""
+    return int.from_bytes(sha256(text.encode()).digest()[:8])
+
+
+def load(source: Source) -> Backend:
+    """The registration has the labels and, where two such models are to differ, a `salt`."""
+    labels = source.config.get("labels", ())
+    if len(labels) < LEAST:
+        raise ArtifactError("The null model needs two labels or more to choose from.")
+    return NullBackend(labels, str(source.config.get("salt", "")))
