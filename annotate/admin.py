@@ -16,10 +16,11 @@ from django.utils.safestring import SafeString
 
 from accounts.curation import CuratedAdmin, act, person
 from accounts.models import Event, User
-from annotate.config import TaskFileError, read_task_file
+from annotate.config import read_task_file
 from annotate.models import ModelVersion, Round, Task, TaskConfig
 from annotate.rounds import change_target, load_task
 from core.errors import Refused
+from core.strict_yaml import NotYaml
 
 MAX_TASK_FILE = 200_000
 
@@ -74,7 +75,7 @@ def load_upload(upload: Any, actor: User) -> str:
         raise Refused("too_long", f"A task file has at most {MAX_TASK_FILE // 1000} kB.")
     try:
         file = read_task_file(upload.read())
-    except TaskFileError as error:
+    except NotYaml as error:
         raise Refused("bad_task_file", str(error)) from error
     task, changed = load_task(file=file, actor=actor)
     assert task.config is not None

@@ -10,20 +10,19 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from accounts.languages import canonical
-from core.strict_json import NotJson, check_storable
+from core import strict_yaml
+from core.strict_yaml import NotYaml
 from kinds import Kind, all_kinds, kind_named
 from kinds.comparators import Comparator, parse_comparator
 
@@ -31,10 +30,6 @@ from kinds.comparators import Comparator, parse_comparator
 Word = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$", max_length=100)]
 Language = Annotated[str, AfterValidator(canonical)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-
-
-class TaskFileError(ValueError):
-    """The task file is not one; the message is a sentence per mistake."""
 
 
 class Section(BaseModel):
@@ -117,8 +112,8 @@ class TaskFile(Section):
     def _plain_labels_are_their_own_names(cls, labels: object) -> object:
         if not isinstance(labels, list | tuple):
             return labels
-        if any(isinstance(label, bool) for label in labels):
-            raise ValueError("write labels such as yes and no in quotes: YAML reads them as truth")
+        if any(isinstance(label, bool | float) for label in labels):
+            raise ValueError("write labels such as true, false and 1.50 in quotes")
         return [
             {"value": str(label), "name": str(label)} if isinstance(label, str | int) else label
             for label in labels
@@ -200,39 +195,19 @@ def _require_rule_of_kind(file: TaskFile) -> None:
     """Asked of new files only: a stored one stays readable, whatever it names."""
     rule, rules = file.comparator["rule"], file.kind.rules
     if rule not in rules:
-        raise TaskFileError(
+        raise NotYaml(
             f"comparator: the rule {rule} cannot compare answers to {file.input} tasks; choose "
             f"{' or '.join(rules)}"
         )
 
 
 def read_task_file(text: str | bytes) -> TaskFile:
-    """Read a task file's YAML; TaskFileError says what is wrong with it."""
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TaskFileError(f"This is not YAML: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise TaskFileError("This is nested too deep for a task file.") from error
-    return parse_task_file(data)
+    """Read a task file's YAML; NotYaml says what is wrong with it."""
+    return parse_task_file(strict_yaml.loads(text))
 
 
 def parse_task_file(data: object) -> TaskFile:
-    """Check what was read from YAML; TaskFileError names every mistake and where it is."""
-    if not isinstance(data, Mapping):
-        raise TaskFileError("A task file is a mapping with slug, name, input and labels.")
-    try:
-        file = TaskFile.model_validate(dict(data))
-        _require_rule_of_kind(file)
-        check_storable(file.model_dump(mode="json"))
-        return file
-    except ValidationError as error:
-        sentences = [
-            f"{'.'.join(str(part) for part in mistake['loc']) or 'task file'}: {mistake['msg']}"
-            for mistake in error.errors()
-        ]
-        raise TaskFileError("; ".join(sentences)) from error
-    except NotJson as error:
-        raise TaskFileError(str(error)) from error
-    except RecursionError as error:
-        raise TaskFileError("This is nested too deep for a task file.") from error
+    """Check what was read from YAML; NotYaml names every mistake and where it is."""
+    file = strict_yaml.parse(TaskFile, data, what="task file")
+    _require_rule_of_kind(file)
+    return file

@@ -12,12 +12,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import yaml
 from django.conf import settings
 
 from accounts.models import Role, User
 from accounts.services import create_user
-from annotate.config import parse_task_file
+from annotate.config import read_task_file
 from annotate.models import ModelVersion, Round, Task
 from annotate.rounds import load_task, open_next_round, register_model
 from core.transactions import durable
@@ -63,7 +62,7 @@ def load_library() -> list[tuple[Task, bool]]:
     """
     loaded = []
     for path in sorted(LIBRARY.glob("*.yaml")):
-        file = parse_task_file(yaml.safe_load(path.read_text()))
+        file = read_task_file(path.read_text())
         existing = Task.objects.filter(slug=file.slug).first()
         loaded.append((existing, False) if existing else load_task(file=file))
     return loaded

@@ -55,7 +55,7 @@ def inbox(request: HttpRequest, slug: str) -> HttpResponse:
     first_page = f"?{query.urlencode()}"
     query["after"] = str(more)
     assert task.config is not None
-    labels, kind = task.config.file.labels, task.config.file.kind
+    file = task.config.file
     return render(
         request,
         "validate/owner/inbox.html",
@@ -68,8 +68,8 @@ def inbox(request: HttpRequest, slug: str) -> HttpResponse:
             "round_number": round_number,
             "filtered": bool(kind or round_number is not None),
             "waiting": sum(counts.values()),
-            "labels": [] if kind.answers.several else _keys(labels),
-            "reasons": kind.words.reasons,
+            "labels": [] if file.kind.answers.several else _keys(file.labels),
+            "reasons": file.kind.words.reasons,
             "newer": first_page if after else "",
             "older": f"?{query.urlencode()}" if more is not None else "",
             "page_data": {

@@ -82,11 +82,17 @@ def test_open_answers_are_counted_and_not_weighed(load: Any, input: str) -> None
         (MINIMAL.replace("text_pair ", "speech "), "input: "),
         (MINIMAL.replace("[e, n, c]", "[e]"), "at least two labels"),
         (MINIMAL.replace("[e, n, c]", "[e, e]"), "two labels have the same value"),
-        (MINIMAL.replace("[e, n, c]", "[yes, no]"), "in quotes"),
+        (MINIMAL.replace("[e, n, c]", "[true, no]"), "in quotes"),
+        (MINIMAL.replace("[e, n, c]", "[1.50, 2]"), "in quotes"),
         (MINIMAL.replace("two_plus_one", "three"), "Unknown policy 'three'"),
         (MINIMAL.replace("two_plus_one", "two_plus_one, n: 3"), "no parameter n"),
         (MINIMAL + "colour: red\n", "colour: "),
         (MINIMAL + "comparator: {rule: guess}\n", "Unknown rule 'guess'"),
+        (MINIMAL + "comparator: {rule: ask_annotator}\n", "cannot compare answers to text_pair"),
+        (MINIMAL + "comparator: {rule: ensemble, of: {rule: numeric}}\n", "cannot compare"),
+        (MINIMAL + "name: Another\n", "name is there twice"),
+        (MINIMAL + "language: &a nl\ncontent_warning: *a\n", "Aliases"),
+        (MINIMAL + "instructions: {<<: {goal: Go}}\n", "a plain word"),
         (MINIMAL + "x: !!python/object/apply:os.system ['true']\n", "is not YAML"),
         ("[" * 5_000, "nested too deep"),
         (f"{MINIMAL}comparator: {'{a: ' * 500}1{'}' * 500}\n", "nested too deep"),
@@ -111,6 +117,14 @@ def test_a_mistake_is_named_in_a_sentence(load: Any, text: str, sentence: str) -
 
     assert sentence in str(refused.value)
     assert not Task.objects.exists()
+
+
+def test_labels_stay_as_they_were_written(load: Any) -> None:
+    labels = ["01", "010", "16:9", "1_000", "0x1F", "yes", "no", "1", "~x", "0123.5"]
+    load(MINIMAL.replace("[e, n, c]", f"[{', '.join(labels)}]"))
+
+    config = TaskConfig.objects.get()
+    assert config.file.label_values == labels
 
 
 def test_a_file_that_is_not_there_is_named(command: Any, tmp_path: Path) -> None:

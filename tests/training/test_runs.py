@@ -359,7 +359,8 @@ def test_a_heartbeat_goes_on_beside_the_training(
 
 
 def test_an_unknown_setting_is_a_mistake_in_the_task_file() -> None:
-    from annotate.config import TaskFileError, parse_task_file
+    from annotate.config import parse_task_file
+    from core.strict_yaml import NotYaml
 
     for section, complaint in [
         ({"triger": 3}, "triger"),
@@ -367,7 +368,7 @@ def test_an_unknown_setting_is_a_mistake_in_the_task_file() -> None:
         ({"gates": {"min_verifed": 3}}, "min_verifed"),
         ({"gates": {"clean_margin": 3}}, "clean_margin"),
     ]:
-        with pytest.raises(TaskFileError, match=complaint):
+        with pytest.raises(NotYaml, match=complaint):
             parse_task_file(cast.task_file(retraining=section))
 
 

@@ -12,9 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from accounts.languages import canonical, reads
 from accounts.models import Event, User
 from accounts.services import set_preferences
-from annotate.config import TaskFileError, parse_task_file
+from annotate.config import parse_task_file
 from annotate.models import Task, TaskConfig
 from annotate.rounds import load_task
+from core.strict_yaml import NotYaml
 from tests import cast
 from validate import services
 from validate.queries import progress_of, waiting_by_task
@@ -34,7 +35,7 @@ def test_tags_are_kept_in_one_spelling(written: str, tag: str) -> None:
 def test_what_is_no_tag_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="no language tag"):
         canonical(written)
-    with pytest.raises(TaskFileError, match="no language tag"):
+    with pytest.raises(NotYaml, match="no language tag"):
         parse_task_file(cast.task_file(language=written))
 
 

@@ -9,9 +9,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import Role, User
 from annotate.command_line import SummaryCommand
-from annotate.config import TaskFileError, read_task_file
+from annotate.config import read_task_file
 from annotate.rounds import load_task
 from core.errors import Refused
+from core.strict_yaml import NotYaml
 
 
 class Command(SummaryCommand):
@@ -41,7 +42,7 @@ def _read(file: Path) -> Any:
         return read_task_file(file.read_bytes())
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-    except TaskFileError as error:
+    except NotYaml as error:
         raise CommandError(f"{file}: {error}.") from error
 
 
