@@ -56,6 +56,8 @@ class Kind:
     """How an input travels, for the API's documentation."""
     contexts: bool = False
     """Whether it may be made about a context that the server gave."""
+    probes: tuple[object, object]
+    """Two raw inputs that a model worth asking tells apart; new models are tried on them."""
     policy: str = "bayes"
     """The verdict policy where a task names none."""
     seen: Callable[[Any], Any] = lambda stored: stored

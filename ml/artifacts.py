@@ -127,9 +127,8 @@ def save(net: nn.Module, *, net_name: str, folder: Path, labels: Sequence[str]) 
         manifest["onnx_refusal"] = refusal
     members[MANIFEST] = json.dumps(manifest, sort_keys=True, ensure_ascii=False).encode()
     data = _zipped(members)
-    sha256 = hashlib.sha256(data).hexdigest()
-    path = folder / f"{sha256}{SUFFIX}"
-    _write_atomically(path, data)
+    path = keep(data, folder, SUFFIX)
+    sha256 = path.stem
     return Artifact(path, sha256, len(data), net_name, labels, difference, refusal)
 
 
@@ -154,6 +153,14 @@ def load(path: Path, sha256: str) -> LoadedArtifact:
             f"The model file {path.name} has format {version}; this version reads {FORMAT}."
         )
     return LoadedArtifact(net_name, labels, weights, onnx)
+
+
+def keep(data: bytes, folder: Path, suffix: str) -> Path:
+    """Write the bytes into the folder under their own hash; where they are already, they stay."""
+    path = folder / f"{hashlib.sha256(data).hexdigest()}{suffix}"
+    if not path.exists():
+        _write_atomically(path, data)
+    return path
 
 
 def checked_bytes(path: Path, sha256: str) -> bytes:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from rest_framework import serializers, status
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.models import Round
-from annotate.rest import asked, task_or_404
+from annotate.registry import ModelFile, register
+from annotate.rest import asked, checked, pass_door, signed_in, task_or_404
+from core import strict_yaml
 from core.errors import Refused
+from core.strict_yaml import NotYaml
+from ml.backends import NAMES
 from scoring.queries import author_board, model_board, round_board
 
 
@@ -97,6 +102,27 @@ class ModelsSerializer(serializers.Serializer[Any]):
     models = ModelSerializer(many=True)
 
 
+class ModelRequest(serializers.Serializer[Any]):
+    """The model file as JSON; a file travels as `content`."""
+
+    name = serializers.CharField(max_length=100)
+    backend = serializers.ChoiceField(NAMES, allow_null=True)
+    content = serializers.CharField(required=False, help_text="The model's file in base64.")
+    labels = serializers.JSONField(
+        required=False, help_text="The model's names to the task's, or the task's in its order."
+    )
+    open_round = serializers.BooleanField(
+        required=False, default=False, help_text="Open the next round against it."
+    )
+
+
+class RegisteredSerializer(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    number = serializers.IntegerField()
+    backend = serializers.CharField()
+    check = serializers.DictField(help_text="What the model showed before it was taken.")
+
+
 class RoundQuery(serializers.Serializer[Any]):
     round = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
 
@@ -140,3 +166,25 @@ class Models(APIView):
         task = task_or_404(request, slug)
         board = {"task": task.slug, "models": model_board(task)}
         return Response(ModelsSerializer(board).data)
+
+    @extend_schema(
+        summary="Register a model of a task that you own",
+        description="It is tried first; what may not judge anybody is refused with what to do.",
+        tags=["models"],
+        request=ModelRequest,
+        responses={201: RegisteredSerializer},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        task = task_or_404(request, slug)
+        owner = signed_in(request)
+        if owner is None:
+            raise NotAuthenticated
+        pass_door("submit", request, f"user-{owner.pk}")
+        body = checked(ModelRequest, request)
+        open_round = body.pop("open_round")
+        try:
+            file = strict_yaml.parse(ModelFile, body, what="model")
+        except NotYaml as error:
+            raise Refused("bad_model", str(error)) from error
+        done = register(task=task, file=file, actor=owner, open_round=open_round)
+        return Response(done.summary(), status=status.HTTP_201_CREATED)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
+from math import hypot
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from core.errors import Refused
 from kinds import Kind, Prepared
 from kinds.answers import ONE_OF_THE_LABELS
-from kinds.image.pixels import InputError, read
+from kinds.image.pixels import SIDE, InputError, read
 from kinds.words import Words
 
 
@@ -38,6 +40,13 @@ def distance(one: Prepared, other: Prepared) -> float:
     return float(np.linalg.norm(one.features - other.features))
 
 
+def _pixels(ink: Callable[[int, int], bool]) -> dict[str, list[int]]:
+    return {"pixels": [int(ink(y, x)) for y in range(SIDE) for x in range(SIDE)]}
+
+
+_BAR = _pixels(lambda y, x: 4 <= y < 24 and 13 <= x < 15)
+_RING = _pixels(lambda y, x: 6 < hypot(y - 14, x - 14) < 9)
+
 KIND = Kind(
     name="image",
     parse=parse,
@@ -58,6 +67,7 @@ KIND = Kind(
     ),
     rules=("exact_match", "numeric"),
     shape='an image as `{"png": "<base64>"}` or `{"pixels": [784 numbers 0..1]}`',
+    probes=(_BAR, _RING),
     picture=picture,
     distance=distance,
     folder=Path(__file__).parent,

@@ -27,6 +27,10 @@ KIND = Kind(
     shape='a question as `{"context", "question"}`',
     policy="k_matching",
     seen=seen,
+    probes=(
+        {"context": "Ann met Bob in Rome.", "question": "Who met Bob?"},
+        {"context": "Ann met Bob in Rome.", "question": "Where did they meet?"},
+    ),
     contexts=True,
     folder=Path(__file__).parent,
 )

@@ -16,6 +16,7 @@ KIND = Kind(
     words=Words(act="Write", acting="Writing", thing="text", alter="Change it further"),
     rules=("exact_match", "numeric"),
     shape='a text as `{"text"}`',
+    probes=({"text": "It was wonderful."}, {"text": "It was dreadful."}),
     contexts=True,
     folder=Path(__file__).parent,
 )

@@ -17,6 +17,7 @@ KIND = Kind(
     rules=("label_set", "exact_match"),
     shape='a text as `{"text"}`',
     policy="k_matching",
+    probes=({"text": "It was wonderful."}, {"text": "It was dreadful."}),
     contexts=True,
     folder=Path(__file__).parent,
 )

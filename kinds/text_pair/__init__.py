@@ -16,6 +16,10 @@ KIND = Kind(
     words=Words(act="Write", acting="Writing", thing="hypothesis", alter="Change it further"),
     rules=("exact_match", "numeric"),
     shape='a pair as `{"context", "hypothesis"}`',
+    probes=(
+        {"context": "A man sleeps.", "hypothesis": "Somebody rests."},
+        {"context": "A man sleeps.", "hypothesis": "He runs."},
+    ),
     contexts=True,
     folder=Path(__file__).parent,
 )

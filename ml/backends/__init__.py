@@ -66,7 +66,26 @@ def open_model(backend: str, source: Source) -> Backend:
     if backend not in NAMES:
         raise ArtifactError(f"There is no backend {backend!r}: they are {', '.join(NAMES)}.")
     loaded: Backend = import_module(f"ml.backends.{backend}").load(source)
-    return loaded
+    names = source.config.get("names")
+    return Renamed(loaded, names) if names else loaded
+
+
+class Renamed:
+    """A backend whose labels are called otherwise in the task."""
+
+    def __init__(self, backend: Backend, names: Mapping[str, str]) -> None:
+        self._backend, self._names = backend, names
+        self.labels = tuple(names.get(label, label) for label in backend.labels)
+
+    def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
+        return [
+            Answer(
+                self._names.get(one.label, one.label),
+                one.probabilities
+                and {self._names.get(name, name): p for name, p in one.probabilities.items()},
+            )
+            for one in self._backend.answer(inputs)
+        ]
 
 
 def answers_of(labels: Sequence[str], table: NDArray[np.float32]) -> list[Answer]:

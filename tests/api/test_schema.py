@@ -53,6 +53,7 @@ def test_the_schema_names_every_call_of_the_contract(db: None, guest: APIClient)
         ("get", f"{task}leaderboard/"),
         ("get", f"{task}rounds/"),
         ("get", f"{task}models/"),
+        ("post", f"{task}models/"),
     }
 
 

@@ -1,0 +1,247 @@
+"""Registering models: what is taken serves at once, what may not judge is told what to do."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from accounts.services import create_token
+from annotate import rounds, submissions
+from annotate.config import parse_task_file
+from annotate.models import Context, Example, ModelVersion, Task, TaskConfig
+from annotate.queries import Participant
+from annotate.registry import ModelFile, register
+from core.errors import Refused
+from ml import artifacts
+from tests import cast
+
+LETTERS = list("abcdefghij")
+
+
+@pytest.fixture
+def opinions(owner: User) -> Task:
+    file = {"slug": "opinions", "name": "Opinions", "input": "text", "labels": ["good", "bad"]}
+    task, _ = rounds.load_task(file=parse_task_file(file), actor=owner)
+    return task
+
+
+@pytest.fixture
+def letters(owner: User) -> Task:
+    """A task of somebody's own, with pictures and labels that no model of the house knows."""
+    file = cast.task_file(slug="letters", labels=LETTERS)
+    task, _ = rounds.load_task(file=parse_task_file(file), actor=owner)
+    return task
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> bytes:
+    """An ONNX graph of ten probabilities."""
+    saved, data = cast._fixed_artifact(0)
+    path = tmp_path / saved.path.name
+    path.write_bytes(data)
+    loaded = artifacts.load(path, saved.sha256).onnx
+    assert loaded is not None
+    return loaded
+
+
+def calling(user: User) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {create_token(user=user)}")
+    return client
+
+
+def test_a_task_of_texts_is_played_against_a_model_that_a_command_registered(
+    opinions: Task, annotator: User, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "model.yaml").write_text("name: coin\nbackend: null\n")
+    call_command(
+        "register_model", "opinions", str(tmp_path / "model.yaml"), "--open-round", "--json"
+    )
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {key: summary[key] for key in ("model", "number", "backend")} == {
+        "model": "coin",
+        "number": 1,
+        "backend": "null",
+    }
+    assert summary["check"]["probabilities"] is True
+    client = calling(annotator)
+    asked = {"input": {"text": "A fine film."}}
+    said = client.post("/api/v1/tasks/opinions/predictions/", asked, format="json").json()
+    assert (said["model"], said["round"]) == ("coin", 1)
+    other = {"good": "bad", "bad": "good"}[said["prediction"]]
+    sent = {**asked, "client_id": str(uuid.uuid4()), "label": other}
+    accepted = client.post("/api/v1/tasks/opinions/examples/", sent, format="json")
+    assert accepted.status_code == 201, accepted.json()
+    assert accepted.json()["fooled"] is True
+    assert Example.objects.get().input == {"text": "A fine film."}
+
+
+def test_an_owner_opens_a_round_of_their_own_pictures_over_rest(
+    letters: Task, owner: User, annotator: User, graph: bytes
+) -> None:
+    sent = {
+        "name": "reader",
+        "backend": "onnx",
+        "content": base64.b64encode(graph).decode(),
+        "labels": LETTERS,
+        "open_round": True,
+    }
+    made = calling(owner).post("/api/v1/tasks/letters/models/", sent, format="json")
+    assert made.status_code == 201, made.json()
+    assert made.json()["check"]["labels"] == LETTERS
+    assert cast.prediction(letters, cast.drawing(1)) in LETTERS
+    example = submissions.submit(
+        participant=Participant(user=annotator),
+        task_id=letters.pk,
+        client_id=uuid.uuid4(),
+        input=cast.drawing(1),
+        label="a",
+    ).example
+    assert example.model.backend == "onnx"
+    again = calling(owner).post("/api/v1/tasks/letters/models/", sent, format="json")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "name_taken")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"labels": [*LETTERS[:9], "z"]}, "lacks j and has z"),
+        ({"labels": LETTERS[:9]}, "not 9 labels"),
+        ({"labels": {**{name: name for name in LETTERS}, "a": "b"}}, "have the same name"),
+        ({"content": base64.b64encode(b"no graph").decode()}, "cannot run"),
+        ({"content": "%"}, "base64"),
+        ({"content": None}, "needs its file"),
+        ({"path": "/etc/passwd", "content": None}, "a path is not read from afar"),
+        ({"backend": "null"}, "has no file"),
+        ({"backend": "torch"}, "Only models for onnx can be sent"),
+        ({"name": " "}, "name"),
+    ],
+)
+def test_what_may_not_judge_is_refused_and_nothing_is_made(
+    letters: Task, owner: User, graph: bytes, changes: dict[str, Any], sentence: str
+) -> None:
+    given = {
+        "name": "reader",
+        "backend": "onnx",
+        "content": base64.b64encode(graph).decode(),
+        "labels": LETTERS,
+        **changes,
+    }
+    with pytest.raises((Refused, ValueError)) as refused:
+        register(task=letters, file=ModelFile.model_validate(given), actor=owner)
+    assert sentence in str(refused.value)
+    assert not ModelVersion.objects.exists()
+
+
+def test_the_names_of_a_model_are_told_as_the_task_s(
+    letters: Task, owner: User, graph: bytes
+) -> None:
+    names = {f"CLASS_{index}": letter for index, letter in enumerate(LETTERS)}
+    file = ModelFile(
+        name="reader", backend="onnx", content=base64.b64encode(graph).decode(), labels=names
+    )
+    register(task=letters, file=file, actor=owner, open_round=True)
+    assert cast.prediction(letters, cast.drawing(1)) in LETTERS
+
+
+def test_only_an_owner_registers(opinions: Task, annotator: User) -> None:
+    sent = {"name": "coin", "backend": "null"}
+    guest = APIClient().post("/api/v1/tasks/opinions/models/", sent, format="json")
+    assert guest.status_code == 401
+    for person in (annotator, cast.person("other", "owner")):
+        refused = calling(person).post("/api/v1/tasks/opinions/models/", sent, format="json")
+        assert refused.status_code == 403
+    assert not ModelVersion.objects.exists()
+
+
+def test_a_file_that_is_not_there_is_named(opinions: Task, tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text(
+        "name: m\nbackend: onnx\npath: gone.onnx\nlabels: [good, bad]\n"
+    )
+    with pytest.raises(CommandError, match=r"gone\.onnx cannot be read"):
+        call_command("register_model", "opinions", str(tmp_path / "model.yaml"))
+    with pytest.raises(CommandError, match="There is no task nothing"):
+        call_command("register_model", "nothing", str(tmp_path / "model.yaml"))
+
+
+# --- what such tasks could be led to --------------------------------------------------------------
+@pytest.fixture
+def played(opinions: Task, owner: User) -> Task:
+    register(
+        task=opinions, file=ModelFile(name="coin", backend="null"), actor=owner, open_round=True
+    )
+    return opinions
+
+
+def test_a_rule_that_a_stored_file_could_still_name_is_refused_in_words(
+    played: Task, annotator: User
+) -> None:
+    assert played.config is not None
+    data = {**played.config.data, "comparator": {"rule": "ask_annotator"}}
+    played.config = TaskConfig.objects.create(task=played, version=2, data=data)
+    played.save(update_fields=["config"])
+    sent = {"client_id": str(uuid.uuid4()), "input": {"text": "So so."}, "label": "good"}
+    answer = calling(annotator).post("/api/v1/tasks/opinions/examples/", sent, format="json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_comparable")
+    assert not Example.objects.exists()
+
+
+def test_a_context_is_an_id_that_the_task_gave(played: Task, owner: User, annotator: User) -> None:
+    mine = Context.objects.create(task=played, data={"prompt": "A film"}, sha256="1")
+    other_file = {"slug": "other", "name": "Other", "input": "text", "labels": ["good", "bad"]}
+    other, _ = rounds.load_task(file=parse_task_file(other_file), actor=owner)
+    theirs = Context.objects.create(task=other, data={}, sha256="2")
+    client = calling(annotator)
+    for context, status in [
+        ("any words", 400),
+        (str(theirs.uid), 400),
+        (str(uuid.uuid4()), 400),
+        (str(mine.uid), 201),
+    ]:
+        sent = {
+            "client_id": str(uuid.uuid4()),
+            "input": {"text": f"So so, {context}."},
+            "label": "good",
+            "context": context,
+        }
+        answer = client.post("/api/v1/tasks/opinions/examples/", sent, format="json")
+        assert answer.status_code == status, answer.json()
+        if status == 400:
+            assert answer.json()["error"]["code"] == "unknown_context"
+    assert Example.objects.get().context == mine
+
+
+def test_an_ensemble_s_member_is_drawn_for_a_context_and_kept(
+    played: Task, owner: User, annotator: User
+) -> None:
+    from core.transactions import durable
+
+    second = register(
+        task=played, file=ModelFile(name="coin-2", backend="null", salt="2"), actor=owner
+    ).model
+    first = ModelVersion.objects.get(name="coin")
+    with durable():
+        rounds.open_next_round(task=played, models=[first, second])
+    contexts = [
+        Context.objects.create(task=played, data={"n": n}, sha256=str(n)) for n in range(12)
+    ]
+    drawn = {}
+    for context in contexts * 2:
+        done = submissions.submit(
+            participant=Participant(user=annotator),
+            task_id=played.pk,
+            client_id=uuid.uuid4(),
+            input={"text": f"{context.pk} {len(drawn)} {context.pk in drawn}"},
+            label="good",
+            context=str(context.uid),
+        )
+        assert drawn.setdefault(context.pk, done.example.model_id) == done.example.model_id
+    assert set(drawn.values()) == {first.pk, second.pk}
