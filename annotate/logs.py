@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 from django.db.models import Q
@@ -31,8 +31,8 @@ from annotate.services import announce, context_of, insert, tries_at_next
 from core.errors import Refused
 from core.strict_json import dumps
 from kinds.comparators import AskAnnotator
-from kinds.texts import text_key
 
+CLOCKS_DIFFER = timedelta(minutes=5)
 Line = TypeVar("Line", bound=BaseModel)
 
 
@@ -120,6 +120,7 @@ class ExampleRecorder:
         if known is not None:
             self._refuse_other_content(line, known)
             return known
+        key = self.file.kind.parse(line.input).key  # kept as it came, but only what can be read
         fooled = self._judge(line)
         author = self.person(line.author)  # the last thing that can be refused
         round_, model = self._round(line.round), self._model(line.model)
@@ -133,7 +134,7 @@ class ExampleRecorder:
             external_id=line.id,
             context=context_of(self.task.pk, line.context) if line.context is not None else None,
             input=line.input,
-            input_hash=text_key(line.input),
+            input_hash=key,
             label=line.label,
             prediction=line.prediction,
             probabilities=line.probabilities,
@@ -153,20 +154,27 @@ class ExampleRecorder:
 
     def _judge(self, line: ExampleLine) -> bool:
         """Check the content and say whether the model was fooled."""
-        if line.input is None:
-            raise Refused("bad_line", "input: it must not be null")
         self.file.check_label(line.label)
         if line.prediction is None:
             raise Refused("bad_line", "prediction: it must not be null")
-        for label, probability in (line.probabilities or {}).items():
-            if isinstance(probability, bool) or not isinstance(probability, int | float):
-                raise Refused("bad_line", f"probabilities.{label}: it must be a number")
+        self._check_probabilities(line.probabilities or {})
+        if line.created_at is not None and line.created_at > timezone.now() + CLOCKS_DIFFER:
+            raise Refused("bad_line", "created_at: it is in the future")
         if isinstance(line.prediction, str | int | float):
             self.file.check_label(line.prediction, "prediction")
         try:
             return self._rule.fooled(line.prediction, line.label, claimed=line.fooled)
         except ValueError as error:
             raise Refused("bad_line", str(error)) from error
+
+    def _check_probabilities(self, probabilities: dict[str, Any]) -> None:
+        labels = self.file.label_values if self.file.kind.answers.few else []
+        for label, probability in probabilities.items():
+            number = isinstance(probability, int | float) and not isinstance(probability, bool)
+            if not number or not 0 <= probability <= 1:
+                raise Refused("bad_line", f"probabilities.{label}: it must be a number from 0 to 1")
+            if labels and label not in labels:
+                raise Refused("bad_line", f"probabilities.{label}: it is no label of the task")
 
     def _refuse_other_content(self, line: ExampleLine, known: Example) -> None:
         there = (known.input, known.label, known.prediction, known.round.number, known.model.name)

@@ -34,6 +34,17 @@ def parser(*fields: str, hidden: tuple[str, ...] = ()) -> Callable[[object], Pre
     return parse
 
 
+def only(*fields: str) -> Callable[[Any], Any]:
+    """What validators are shown of what is stored: a log may have brought more, or anything."""
+
+    def seen(stored: Any) -> Any:
+        if not isinstance(stored, dict):
+            return stored
+        return {field: stored[field] for field in fields if field in stored}
+
+    return seen
+
+
 def text_key(content: Any) -> str:
     """The sha256 of the canonical JSON."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from kinds import Kind
 from kinds.answers import FREE
-from kinds.texts import parser
+from kinds.texts import only, parser
 from kinds.words import Words
-
-
-def seen(stored: Any) -> Any:
-    """Without the answer, which an author may have marked."""
-    if not isinstance(stored, dict):
-        return stored
-    return {name: text for name, text in stored.items() if name != "answer"}
-
 
 KIND = Kind(
     name="passage_qa",
@@ -26,11 +17,11 @@ KIND = Kind(
     rules=("exact_match", "string_f1", "span_iou", "numeric", "ask_annotator"),
     shape='a question as `{"context", "question"}`',
     policy="k_matching",
-    seen=seen,
     probes=(
         {"context": "Ann met Bob in Rome.", "question": "Who met Bob?"},
         {"context": "Ann met Bob in Rome.", "question": "Where did they meet?"},
     ),
+    seen=only("context", "question"),
     contexts=True,
     folder=Path(__file__).parent,
 )

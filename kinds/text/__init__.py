@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kinds import Kind
 from kinds.answers import ONE_OF_THE_LABELS
-from kinds.texts import parser
+from kinds.texts import only, parser
 from kinds.words import Words
 
 KIND = Kind(
@@ -17,6 +17,7 @@ KIND = Kind(
     rules=("exact_match", "numeric"),
     shape='a text as `{"text"}`',
     probes=({"text": "It was wonderful."}, {"text": "It was dreadful."}),
+    seen=only("text"),
     contexts=True,
     folder=Path(__file__).parent,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kinds import Kind
 from kinds.answers import SEVERAL_LABELS
-from kinds.texts import parser
+from kinds.texts import only, parser
 from kinds.words import Words
 
 KIND = Kind(
@@ -18,6 +18,7 @@ KIND = Kind(
     shape='a text as `{"text"}`',
     policy="k_matching",
     probes=({"text": "It was wonderful."}, {"text": "It was dreadful."}),
+    seen=only("text"),
     contexts=True,
     folder=Path(__file__).parent,
 )

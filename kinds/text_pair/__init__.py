@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kinds import Kind
 from kinds.answers import ONE_OF_THE_LABELS
-from kinds.texts import parser
+from kinds.texts import only, parser
 from kinds.words import Words
 
 KIND = Kind(
@@ -20,6 +20,7 @@ KIND = Kind(
         {"context": "A man sleeps.", "hypothesis": "Somebody rests."},
         {"context": "A man sleeps.", "hypothesis": "He runs."},
     ),
+    seen=only("context", "hypothesis"),
     contexts=True,
     folder=Path(__file__).parent,
 )

@@ -16,6 +16,7 @@ from accounts.models import Event, User
 from annotate.models import Example, ModelVersion, Round, Task
 from scoring.models import Tally
 from tests import cast
+from validate.logs import import_log
 from validate.models import QueueItem, Vote
 
 Load = Callable[..., Task]
@@ -288,6 +289,7 @@ def test_any_json_survives_the_round_trip(nli: Load, command: Any, log_file: Any
         "b": [1e300, 5e-324, 0.1, -0.0, 1e16, 12345678901234567890, 1.0, 1, True, None],
         "a": {"ü": "\u2028 😀 \u202e", "": [], "\\u0000": {}},
         "context": "“quoted”",
+        "hypothesis": "said",
     }
     line = example(
         "ключ-1",
@@ -339,3 +341,24 @@ def test_what_was_taken_back_is_not_exported(
     lines = [json.loads(line) for line in command("export_log", "digits").splitlines()]
 
     assert [line.get("id") or line["example"] for line in lines] == [str(kept.uid)] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"input": {"text": "It is dry."}}, "context must be a text"),
+        ({"input": None}, "must be an object"),
+        ({"input": {"context": "It rains.", "hypothesis": " "}}, "hypothesis must be a text"),
+        ({"probabilities": {"e": 1.5}}, "probabilities.e: it must be a number from 0 to 1"),
+        ({"probabilities": {"e": -0.1}}, "from 0 to 1"),
+        ({"probabilities": {"z": 0.1}}, "no label of the task"),
+        ({"created_at": "2999-01-01T00:00:00Z"}, "in the future"),
+    ],
+)
+def test_what_a_log_brings_is_checked_as_what_people_send(
+    nli: Any, changes: dict[str, Any], sentence: str
+) -> None:
+    line = json.dumps(example(**changes)).encode()
+    (refusal,) = import_log(nli(), lambda: [line]).mistakes
+    assert sentence in refusal
+    assert not Example.objects.exists()
