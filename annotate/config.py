@@ -22,6 +22,7 @@ from pydantic import (
 
 from accounts.languages import canonical
 from core import strict_yaml
+from core.errors import Refused
 from core.strict_yaml import NotYaml
 from kinds import Kind, all_kinds, kind_named
 from kinds.comparators import Comparator, parse_comparator
@@ -162,9 +163,14 @@ class TaskFile(Section):
         """All that is particular to this kind of input."""
         return kind_named(self.input)
 
-    def check_label(self, label: object, name: str = "label") -> None:
-        """Refuse what is no answer of this task; `name` is what the sentence calls it."""
+    def check_label(self, label: object, name: str = "label", *, of: object = None) -> None:
+        """Refuse what is no answer of this task, or not to the input `of` (features or stored).
+
+        `name` is what the sentence calls it.
+        """
         self.kind.answers.check(self.label_values, label, name)
+        if of is not None and (complaint := self.kind.fits(of, label)):
+            raise Refused(f"unknown_{name}", f"The {name}: {complaint}", fields={name: complaint})
 
     @property
     def label_values(self) -> list[str]:

@@ -30,6 +30,7 @@ from annotate.rounds import register_model
 from annotate.services import announce, context_of, insert, tries_at_next
 from core.errors import Refused
 from core.strict_json import dumps
+from kinds import Prepared
 from kinds.comparators import AskAnnotator
 
 CLOCKS_DIFFER = timedelta(minutes=5)
@@ -120,8 +121,8 @@ class ExampleRecorder:
         if known is not None:
             self._refuse_other_content(line, known)
             return known
-        key = self.file.kind.parse(line.input).key  # kept as it came, but only what can be read
-        fooled = self._judge(line)
+        prepared = self.file.kind.parse(line.input)  # kept as it came, but only what can be read
+        fooled = self._judge(line, prepared)
         author = self.person(line.author)  # the last thing that can be refused
         round_, model = self._round(line.round), self._model(line.model)
         self._let_serve(round_, model)
@@ -134,7 +135,7 @@ class ExampleRecorder:
             external_id=line.id,
             context=context_of(self.task.pk, line.context) if line.context is not None else None,
             input=line.input,
-            input_hash=key,
+            input_hash=prepared.key,
             label=line.label,
             prediction=line.prediction,
             probabilities=line.probabilities,
@@ -152,9 +153,9 @@ class ExampleRecorder:
             self._people[name] = person_of_a_log(name)
         return self._people[name]
 
-    def _judge(self, line: ExampleLine) -> bool:
+    def _judge(self, line: ExampleLine, prepared: Prepared) -> bool:
         """Check the content and say whether the model was fooled."""
-        self.file.check_label(line.label)
+        self.file.check_label(line.label, of=prepared.features)
         if line.prediction is None:
             raise Refused("bad_line", "prediction: it must not be null")
         self._check_probabilities(line.probabilities or {})
@@ -162,6 +163,8 @@ class ExampleRecorder:
             raise Refused("bad_line", "created_at: it is in the future")
         if isinstance(line.prediction, str | int | float):
             self.file.check_label(line.prediction, "prediction")
+        if complaint := self.file.kind.fits(prepared.features, line.prediction):
+            raise Refused("bad_line", f"prediction: {complaint}")
         try:
             return self._rule.fooled(line.prediction, line.label, claimed=line.fooled)
         except ValueError as error:

@@ -91,7 +91,7 @@ def _submit_new(
     if participant.sandbox:
         require_sandbox(file)
     prepared = file.kind.parse(input)
-    file.check_label(label)
+    file.check_label(label, of=prepared.features)
     given = given_context(target, context)
     if len(remarks["explanation"]) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")

@@ -64,6 +64,8 @@ class Kind:
     """What a validator is shown of a stored input: nothing that tells the author's answer."""
     picture: Callable[[Any], str | None] = lambda _: None
     """The address of a picture of a stored input, where it is one."""
+    fits: Callable[[Any, Any], str] = lambda _input, _answer: ""
+    """What is wrong with an answer to this very input (its features, or what is stored), or ""."""
     distance: Callable[[Prepared, Prepared], float] | None = None
     """How far two inputs are apart, where "looks like" means something."""
     folder: Path

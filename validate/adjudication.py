@@ -141,7 +141,7 @@ def decide(
             return
         status = {"verify": Example.Status.VERIFIED, "reject": Example.Status.REJECTED}.get(act)
         if status is None:
-            example.config.file.check_label(label)
+            example.config.file.check_label(label, of=example.input)
             own = same_answer(label, example.label)
             status = Example.Status.VERIFIED if own else Example.Status.RELABELLED
         services.adjudicate_locked(

@@ -92,7 +92,7 @@ def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "")
         require_owner(example, actor)
         if example.hidden_at is not None or example.retracted_at is not None:
             raise Refused("withdrawn", "A hidden or retracted example cannot be gold.", status=409)
-        example.config.file.check_label(answer, "answer")
+        example.config.file.check_label(answer, "answer", of=example.input)
         if example.status == Example.Status.OPEN and not example.sandbox:
             QueueItem.objects.filter(pk=example.pk).delete()
             right = answer == example.label
@@ -198,7 +198,7 @@ def _read(task: Task, text: bytes) -> tuple[Prepared, Any, Any]:
         raise Refused("bad_line", f"A line has no {', '.join(sorted(unknown))}.")
     file = task.config.file
     prepared = file.kind.parse(data["input"])
-    file.check_label(data["answer"], "answer")
+    file.check_label(data["answer"], "answer", of=prepared.features)
     return prepared, data["answer"], data.get("context")
 
 

@@ -286,7 +286,7 @@ def _check_answer(line: VoteLine, example: Example) -> None:
         known = ", ".join((UNSURE, *FLAG_REASONS))
         raise Refused("bad_line", f"The flag must be one of {known}.")
     if line.label is not None:
-        example.config.file.check_label(line.label)
+        example.config.file.check_label(line.label, of=example.input)
     if example.author is not None and example.author.pseudonym == line.validator:
         raise Refused("own_example", f"{line.validator} is the author of {line.example}.")
 

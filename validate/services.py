@@ -238,7 +238,7 @@ def _check_answer(example: Example, label: object | None, flag: str, reason: str
     if flag and flag != UNSURE and flag not in FLAG_REASONS:
         raise Refused("unknown_flag", f"The flag must be one of {', '.join(FLAG_REASONS)}.")
     if label is not None:
-        example.config.file.check_label(label)
+        example.config.file.check_label(label, of=example.input)
     if len(reason) > MAX_REASON:
         raise Refused("too_long", f"A reason has at most {MAX_REASON} characters.")
 

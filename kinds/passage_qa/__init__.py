@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from kinds import Kind
 from kinds.answers import FREE
 from kinds.texts import only, parser
 from kinds.words import Words
+
+
+def fits(content: Any, answer: Any) -> str:
+    """An answer with a place, `{"text", "start"}`, stands there in the passage.
+
+    `start` counts Unicode code points, as Python does; JavaScript counts UTF-16 units.
+    """
+    if not isinstance(answer, dict):
+        return ""
+    text, start = answer.get("text"), answer.get("start")
+    if not isinstance(text, str) or type(start) is not int:
+        return "an answer in the passage has a text and a start, a whole number."
+    passage = content.get("context", "") if isinstance(content, dict) else ""
+    there = passage[start : start + len(text)] if start >= 0 else ""
+    if there == text:
+        return ""
+    return f"the passage has {there[:40]!r} at {start}, not {text[:40]!r}."
+
 
 KIND = Kind(
     name="passage_qa",
@@ -17,6 +36,7 @@ KIND = Kind(
     rules=("exact_match", "string_f1", "span_iou", "numeric", "ask_annotator"),
     shape='a question as `{"context", "question"}`',
     policy="k_matching",
+    fits=fits,
     probes=(
         {"context": "Ann met Bob in Rome.", "question": "Who met Bob?"},
         {"context": "Ann met Bob in Rome.", "question": "Where did they meet?"},

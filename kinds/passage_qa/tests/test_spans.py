@@ -1,0 +1,78 @@
+"""An answer and its place agree with the passage, at every door."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from annotate import rounds
+from annotate.config import parse_task_file
+from annotate.models import Example, Task
+from kinds.passage_qa import fits
+from validate.logs import import_log
+
+PASSAGE = "The capital of France is Paris \U0001f5fc, not Lyons."
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_there"),
+    [
+        ({"text": "Paris", "start": 25}, True),
+        ({"text": "Lyons", "start": 25}, False),
+        ({"text": "Lyons", "start": 38}, True),  # code points: the tower is one, and two in UTF-16
+        ({"text": "Lyons", "start": 39}, False),
+        ({"text": "Paris", "start": 9_999}, False),
+        ({"text": "Lyons.", "start": -6}, False),
+        ({"text": "Paris", "start": True}, False),
+        ({"text": "Paris", "start": "25"}, False),
+        ({"text": "Paris"}, False),
+        ({"start": 25}, False),
+        ("Paris", True),  # an answer without a place can be anywhere
+    ],
+)
+def test_a_place_is_where_the_text_stands(answer: Any, is_there: bool) -> None:
+    assert (fits({"context": PASSAGE, "question": "?"}, answer) == "") == is_there
+
+
+@pytest.fixture
+def task(db: None) -> Task:
+    file = {"slug": "qa", "name": "Questions", "input": "passage_qa"}
+    return rounds.load_task(file=parse_task_file(file))[0]
+
+
+@pytest.mark.parametrize("wrong", ["label", "prediction"])
+def test_a_log_that_does_not_agree_is_refused(task: Task, wrong: str) -> None:
+    line = {
+        "kind": "example",
+        "id": "q1",
+        "round": 1,
+        "author": "somebody",
+        "input": {"context": PASSAGE, "question": "Which city?"},
+        "label": {"text": "Paris", "start": 25},
+        "prediction": {"text": "Lyons", "start": 38},
+        "model": "reader",
+    }
+    lines = [json.dumps({**line, wrong: {"text": "Lyons", "start": 25}}).encode()]
+    (sentence,) = import_log(task, lambda: lines).mistakes
+    assert "the passage has 'Paris' at 25, not 'Lyons'" in sentence
+    assert import_log(task, lambda: [json.dumps(line).encode()]).mistakes == []
+    assert Example.objects.count() == 1
+
+
+def test_a_vote_that_does_not_agree_is_refused(task: Task) -> None:
+    line = {
+        "kind": "example",
+        "id": "q1",
+        "round": 1,
+        "author": "somebody",
+        "input": {"context": PASSAGE, "question": "Which city?"},
+        "label": "Paris",
+        "prediction": "Lyons",
+        "model": "reader",
+    }
+    vote = {"kind": "vote", "example": "q1", "validator": "v", "label": {"text": "L", "start": 0}}
+    lines = [json.dumps(one).encode() for one in (line, vote)]
+    (sentence,) = import_log(task, lambda: lines).mistakes
+    assert "not 'L'" in sentence
