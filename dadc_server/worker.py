@@ -4,12 +4,9 @@ import gc
 import logging
 import os
 import resource
-import sys
 from typing import Any, ClassVar
 
-from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger as GunicornLogger
-from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
@@ -17,7 +14,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
 from django.conf import settings
 
 from dadc_server import logs
-from dadc_server.even_shares import Counts, EvenServer
 
 
 class Logger(GunicornLogger):
@@ -49,29 +45,11 @@ class Worker(UvicornWorker):
         "timeout_graceful_shutdown": 8,
     }
 
-    _counts: ClassVar = Counts()  # made in gunicorn's master, which loads this class
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Still in the master, too. Where each has a socket of its own, nobody else can go first.
-        shares = self.cfg.workers > 1 and not self.cfg.reuse_port
-        self._row = self._counts.announce() if shares else None
         logger = logging.getLogger("uvicorn.error")
         logger.handlers = []  # its messages go up to the root, as everybody's
         logger.propagate = True
-
-    async def _serve(self) -> None:
-        """As uvicorn's worker does, but beside others no more than a fair share of connections."""
-        self.config.app = self.wsgi
-        server = (
-            Server(self.config)
-            if self._row is None
-            else EvenServer(self.config, self._counts, self._row)
-        )
-        self._install_sigquit_handler()
-        await server.serve(sockets=self.sockets)
-        if not server.started:
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def load_wsgi(self) -> None:
         """Load the application and leave it out of garbage collection: it is there for good.

@@ -8,18 +8,15 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
+from dadc_server.serve import Options, web_command
 from tests.services import free_port
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -68,15 +65,14 @@ class WebProcess:
     def __init__(self, folder: Path, *, workers: int = 1, **environment: str) -> None:
         self.folder = folder
         (folder / "echo.py").write_text(ECHO)
-        self.address = f"127.0.0.1:{free_port()}"
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "gunicorn", "echo:application"),
-                *("--worker-class", "dadc_server.worker.Worker", "--bind", self.address),
-                *("--pythonpath", f"{PROJECT},{folder}", "--log-level", "warning"),
-                *("--workers", str(workers)),
-                "--no-control-socket",
-            ],
+                "echo:application" if word == "dadc_server.asgi:application" else word
+                for word in web_command(Options("127.0.0.1", port, folder), workers)
+            ]
+            + ["--pythonpath", f"{PROJECT},{folder}"],
             cwd=folder,
             env=os.environ | {"DADC_DATA": str(folder)} | environment,
         )
@@ -100,36 +96,9 @@ class WebProcess:
         finally:
             connection.close()
 
-    def connect(self) -> socket.socket:
-        host, port = self.address.split(":")
-        return socket.create_connection((host, int(port)), timeout=20)
-
-    def shares(self) -> dict[int, int]:
-        """How many connections each of the processes holds that gunicorn has started, by pid."""
-        return {
-            process.pid: sum(
-                f"{one.laddr.ip}:{one.laddr.port}" == self.address for one in _established(process)
-            )
-            for process in psutil.Process(self.process.pid).children()
-        }
-
     def end(self) -> None:
         self.process.terminate()
         self.process.wait(20)
-
-
-def _established(process: psutil.Process) -> Any:
-    try:
-        return [one for one in process.net_connections("tcp") if one.status == "ESTABLISHED"]
-    except psutil.Error:
-        return []
-
-
-def come_true(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -225,33 +194,3 @@ def test_open_sockets_are_told_to_come_back_when_it_stops(tmp_path: Path, worker
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
     assert web.process.wait(20) == 0
-
-
-def test_processes_take_equal_shares_of_a_crowd(tmp_path: Path) -> None:
-    """Also after one was killed: what it had says nothing of the one in its place."""
-    web = WebProcess(tmp_path, workers=2)
-    serving: set[int] = set()
-
-    def both_serve() -> bool:
-        with web.connect():
-            time.sleep(0.05)
-            shares = web.shares()
-        serving.update(pid for pid, connections in shares.items() if connections)
-        return len(shares) == 2 and serving >= set(shares)
-
-    try:
-        for is_killed in (False, False, True):
-            if is_killed:
-                psutil.Process(next(iter(web.shares()))).kill()
-                come_true(lambda: not serving >= set(web.shares()))
-            come_true(both_serve)
-            come_true(lambda: sum(web.shares().values()) == 0)
-            with ExitStack() as crowd:
-                for _ in range(80):
-                    crowd.enter_context(web.connect())
-                come_true(lambda: sum(web.shares().values()) == 80)
-                shares = web.shares().values()
-                assert max(shares) - min(shares) <= 8, shares
-            come_true(lambda: sum(web.shares().values()) == 0)
-    finally:
-        web.end()
