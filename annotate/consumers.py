@@ -28,9 +28,8 @@ from annotate.queries import Participant, Target, participant_key, progress_of, 
 from core import metrics
 from core.addresses import address_of
 from core.bridge import in_database_thread
-from core.buckets import Meter
 from core.errors import Refused
-from core.limits import Passage, wait_for
+from core.limits import Meter, Passage, wait_for
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +147,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 raise Refused("no_open_round", "No round of this task is open right now.")
             if self.user is None:
                 submissions.require_sandbox(target.config.file)
-            if wait := await self._to_predict.wait():
+            if wait := self._to_predict.wait():
                 raise TooBusy(int(wait * 1000) + 1, target.config.file.kind)
             model = target.model_for(self._person_key)
             engine = already_open(model)

@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 
 from core.addresses import address_of
-from core.limits import passage_of_address
+from core.limits import wait_for
 from core.metrics import OPEN_SOCKETS, REFUSALS
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class Doorkeeper:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         address = address_of(scope)
-        if problem := await self._problem(address):
+        if problem := self._problem(address):
             REFUSALS.labels("socket", "too_many_connections").inc()
             await _turn_away(receive, send, problem)
             return None
@@ -44,10 +44,10 @@ class Doorkeeper:
             if not self.open[address]:
                 del self.open[address]
 
-    async def _problem(self, address: str) -> str:
+    def _problem(self, address: str) -> str:
         """A sentence for the person, "" when they may come in: then nothing else may run before
         they are counted, or a crowd that comes at once would all find room."""
-        if await passage_of_address("connect", address).wait():
+        if wait_for("connect", address=address):
             return "Too many pages were opened at once where you are."
         if self.open.total() >= settings.SOCKETS:
             log.warning("sockets_full", setting="DADC_SOCKETS", most=settings.SOCKETS)
