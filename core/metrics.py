@@ -2,7 +2,7 @@
 
 Of a signed-in person, an input or an address nothing is said here; every label has few values.
 With PROMETHEUS_MULTIPROC_DIR (bin/serve sets it) all processes of a machine write into files there,
-and each of them can tell the sum (dadc_server/metrics_page.py).
+and each of them can tell the sum (dadc_server/web/probes.py).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from rest_framework.views import APIView, exception_handler
 
 from core.errors import Refused
 from core.metrics import REFUSALS
-from dadc_server.outages import BODY, RETRY_SECONDS, is_outage
+from dadc_server.web.outages import BODY, RETRY_SECONDS, is_outage
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,10 @@
+"""The project's own app: its system checks stop a start with a setting that would lose or leak."""
+
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
 
 
 class DadcServerConfig(AppConfig):
@@ -6,4 +12,32 @@ class DadcServerConfig(AppConfig):
     verbose_name = "DADC Server"
 
     def ready(self) -> None:
-        from dadc_server import checks, telemetry  # noqa: F401  (connects them)
+        from dadc_server import telemetry  # noqa: F401  (connects it)
+
+
+@register()
+def web_processes_share_a_channel_layer(**_: Any) -> list[CheckMessage]:
+    """Several web processes without Redis could not tell each other of a new round."""
+    if settings.WEB_CONCURRENCY > 1 and not settings.REDIS_URL:
+        return [
+            Error(
+                f"WEB_CONCURRENCY is {settings.WEB_CONCURRENCY}, but there is no REDIS_URL.",
+                hint="Set REDIS_URL=redis://… or run one web process.",
+                id="dadc.E001",
+            )
+        ]
+    return []
+
+
+@register()
+def https_comes_through_a_proxy(**_: Any) -> list[CheckMessage]:
+    """bin/serve speaks HTTP: unless a proxy is believed, each page is sent to https for ever."""
+    if settings.HTTPS and not settings.TRUSTED_PROXIES:
+        return [
+            Warning(
+                "DADC_HTTPS is set, but there is no DADC_PROXY whose word for https is taken.",
+                hint="Set DADC_PROXY=1 for a proxy on this machine, or its address.",
+                id="dadc.W001",
+            )
+        ]
+    return []

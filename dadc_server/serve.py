@@ -172,8 +172,8 @@ def web_command(options: Options, workers: int) -> list[str]:
     """The gunicorn command line: one way to serve, for one embedded process and for many."""
     return [
         *(sys.executable, "-m", "gunicorn", "dadc_server.asgi:application"),
-        *("--worker-class", "dadc_server.worker.Worker", "--workers", str(workers)),
-        *("--logger-class", "dadc_server.worker.Logger"),
+        *("--worker-class", "dadc_server.web.process.Worker", "--workers", str(workers)),
+        *("--logger-class", "dadc_server.web.process.Logger"),
         *("--bind", options.address, "--backlog", "2048", "--keep-alive", "75"),
         *("--timeout", "60", "--graceful-timeout", "10", "--log-level", "warning"),
         "--no-control-socket",

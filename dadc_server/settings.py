@@ -117,7 +117,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "dadc_server.static_files.StaticFiles",
+    "dadc_server.web.static_files.StaticFiles",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -197,7 +197,7 @@ if REDIS_URL:
     }
     CACHES = {
         "default": {
-            "BACKEND": "dadc_server.cache.RedisOrMemory",
+            "BACKEND": "dadc_server.web.cache.RedisOrMemory",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": "dadc",
             "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
@@ -286,7 +286,7 @@ REST_FRAMEWORK = {
         "accounts.backends.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["dadc_server.json_body.JsonParser"],
+    "DEFAULT_PARSER_CLASSES": ["dadc_server.web.json_body.JsonParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "dadc_server.api.NewestFirst",
     "PAGE_SIZE": 50,
@@ -335,8 +335,8 @@ if HTTPS:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https"
-# What a proxy forwards is read in one place, the web process (dadc_server/worker.py): what Django,
-# allauth and the websockets see as address and scheme is already the client's.
+# What a proxy forwards is read in one place, the web process (dadc_server/web/process.py): what
+# Django, allauth and the websockets see as address and scheme is already the client's.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -364,7 +364,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "dadc_server.storage.StaticStorage"
+        else "dadc_server.web.static_files.StaticStorage"
     },
 }
 LANGUAGE_CODE = "en"

@@ -3,16 +3,15 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from dadc_server import health
 from dadc_server.api import NoSuchCall
-from dadc_server.metrics_page import metrics
+from dadc_server.web import probes
 
-handler500 = "dadc_server.outages.failed"
+handler500 = "dadc_server.web.outages.failed"
 
 urlpatterns = [
-    path("healthz", health.alive, name="alive"),
-    path("readyz", health.ready, name="ready"),
-    path("metrics", metrics, name="metrics"),
+    path("healthz", probes.alive, name="alive"),
+    path("readyz", probes.ready, name="ready"),
+    path("metrics", probes.metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.urls")),
     path("api/v1/", include("dadc_server.api_urls")),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dadc_server.handler import Handler
+from dadc_server.web.handler import Handler
 
 Message = dict[str, Any]
 NOWHERE = "/nowhere/"  # a page without a query

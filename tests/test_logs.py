@@ -25,9 +25,9 @@ from accounts.services import create_token
 from annotate.models import Task
 from dadc_server.asgi import application
 from dadc_server.logs import WithoutPaths, logging_settings
+from dadc_server.management.commands import worker
 from tests import cast
 from tests.training.world import trained_task, verified_foolings
-from training.management.commands import worker
 from validate.services import set_banned
 
 ADDRESS = "203.0.113.77"

@@ -19,8 +19,8 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from annotate.models import Task
-from dadc_server.metrics_page import forget_the_dead
 from dadc_server.telemetry import time_job
+from dadc_server.web.probes import forget_the_dead
 from tests import cast
 
 PROJECT = Path(__file__).resolve().parents[1]

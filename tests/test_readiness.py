@@ -20,9 +20,8 @@ from django.utils import timezone
 
 from annotate import inference
 from annotate.models import ModelVersion, Task
-from dadc_server import readiness
-from training import pulse
-from training.management.commands import worker
+from dadc_server.jobs import housekeeping
+from dadc_server.web import readiness
 from training.models import WorkerPulse
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +34,7 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def beating(db: None) -> None:
-    pulse.beat()
+    housekeeping.beat()
 
 
 def lose_the_artifacts() -> None:
@@ -178,19 +177,19 @@ async def test_a_part_that_hangs_is_neither_waited_for_nor_asked_twice(
 
 def test_a_worker_beats_while_it_has_nothing_to_do(task: Task) -> None:
     done = threading.Event()
-    thread = threading.Thread(target=worker.keep_house, args=(done,))
+    thread = threading.Thread(target=housekeeping.keep_house, args=(done,))
     thread.start()
     deadline = time.monotonic() + 20
-    while pulse.seconds_since_beat() is None and time.monotonic() < deadline:
+    while housekeeping.seconds_since_beat() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     done.set()
     thread.join()
     assert WorkerPulse.objects.count() == 1
-    pulse.beat()
+    housekeeping.beat()
     assert WorkerPulse.objects.count() == 1
 
 
 def test_there_is_one_row_of_it(db: None) -> None:
-    pulse.beat()
+    housekeeping.beat()
     with pytest.raises(IntegrityError), transaction.atomic():
         WorkerPulse.objects.create(pk=2, beat_at=timezone.now())

@@ -132,7 +132,7 @@ class TrainingRun(models.Model):
 
 
 class WorkerPulse(models.Model):
-    """When a background worker was last there; the one row that `training.pulse` writes."""
+    """When a background worker was last there; the one row that the worker writes."""
 
     beat_at = models.DateTimeField()
 

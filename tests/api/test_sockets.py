@@ -18,7 +18,7 @@ from accounts.models import User
 from accounts.services import create_token, end_sessions, new_password, revoke_token
 from annotate.models import Task
 from core.doors import Door, Rate
-from dadc_server.sockets import websocket
+from dadc_server.web.sockets import websocket
 from tests import cast
 
 Event = dict[str, Any]
@@ -186,7 +186,7 @@ def end_all_sessions(person: User) -> None:
 async def test_an_open_socket_ends_with_the_session(
     task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch, act: Callable[[User], None]
 ) -> None:
-    monkeypatch.setattr("dadc_server.sign_outs.LOOK_EVERY", 0.05)
+    monkeypatch.setattr("dadc_server.web.sockets.LOOK_EVERY", 0.05)
     socket, _ = await opened(cookie=await cookie_of(annotator))
     guest, _ = await opened()
     await asyncio.sleep(0.2)
@@ -205,7 +205,7 @@ async def test_an_open_socket_ends_with_the_session(
 async def test_a_script_s_socket_ends_with_its_token_alone(
     task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dadc_server.sign_outs.LOOK_EVERY", 0.05)
+    monkeypatch.setattr("dadc_server.web.sockets.LOOK_EVERY", 0.05)
     token = await sync_to_async(create_token)(user=annotator)
     socket, _ = await opened(authorization=f"Token {token}")
     await sync_to_async(end_all_sessions)(annotator)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from core import limits
 from core.doors import DOORS, OFF, Door, Rate, parse_doors
 from core.limits import Buckets, MemoryBuckets, Meter, RedisBuckets, SharedBuckets, Want
-from dadc_server.cache import RedisOrMemory
+from dadc_server.web.cache import RedisOrMemory
 from tests.races import at_once
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -11,9 +11,10 @@ from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
 from annotate.models import Task
+from dadc_server.jobs import housekeeping
+from dadc_server.management.commands import worker
 from tests.training.world import serving, verified_fooling, verified_foolings
 from training import services
-from training.management.commands import worker
 from training.models import Snapshot, TrainingRun
 from training.queries import waiting_foolings
 
@@ -110,9 +111,9 @@ def test_housekeeping_survives_a_database_that_is_away(monkeypatch: pytest.Monke
             done.set()
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr(worker, "LOOK_EVERY", 0)
-    monkeypatch.setattr(worker.pulse, "beat", away)
-    thread = threading.Thread(target=worker.keep_house, args=(done,))
+    monkeypatch.setattr(housekeeping, "LOOK_EVERY", 0)
+    monkeypatch.setattr(housekeeping, "beat", away)
+    thread = threading.Thread(target=housekeeping.keep_house, args=(done,))
     thread.start()
     thread.join(30)
     assert looks == 2

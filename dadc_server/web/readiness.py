@@ -17,7 +17,7 @@ from django.db import connection
 from annotate.inference import already_open, live_model
 from annotate.models import ModelVersion, Round
 from core.bridge import in_database_thread
-from training.pulse import seconds_since_beat
+from dadc_server.jobs.housekeeping import seconds_since_beat
 
 PATIENCE = 2.0
 WORKER_SILENT_AFTER = 30.0  # a worker beats every five seconds, also while it trains

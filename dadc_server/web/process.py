@@ -1,5 +1,6 @@
 """The web process: uvicorn under gunicorn, with this server's limits."""
 
+import asyncio
 import gc
 import logging
 import os
@@ -7,6 +8,7 @@ import resource
 from typing import Any, ClassVar
 
 from gunicorn.glogging import Logger as GunicornLogger
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn_worker import UvicornWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
@@ -14,6 +16,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
 from django.conf import settings
 
 from dadc_server import logs
+
+PATIENCE = 10.0
 
 
 class Logger(GunicornLogger):
@@ -27,6 +31,34 @@ class Logger(GunicornLogger):
             logger.propagate = True
 
 
+class Websocket(WebSocketsSansIOProtocol):
+    """uvicorn's websocket, cut off when its client takes nothing in for ten seconds.
+
+    uvicorn lets senders wait while 64 KiB are unsent, and after 40 s without a pong it closes
+    politely, which means never: what is unsent must leave first. Over HTTP that is nginx' business.
+    """
+
+    _cut: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._cut is None:
+            self._cut = self.loop.call_later(PATIENCE, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stay()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stay()
+        super().connection_lost(exc)
+
+    def _stay(self) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+
+
 class Worker(UvicornWorker):
     """Serves HTTP and websockets; a frame over the size limit closes its socket with 1009."""
 
@@ -36,8 +68,7 @@ class Worker(UvicornWorker):
         "ws_max_size": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         # Frames are a few hundred bytes; compressing each costs more than it saves.
         "ws_per_message_deflate": False,
-        "ws": "dadc_server.slow_readers:Protocol",
-        "http": "dadc_server.slow_readers:Http",
+        "ws": Websocket,
         "access_log": False,
         "server_header": False,
         "proxy_headers": bool(settings.TRUSTED_PROXIES),

@@ -12,7 +12,7 @@ from django.urls import Resolver404, resolve
 from core import request_ids
 from core.metrics import REQUEST_SECONDS
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("dadc_server.requests")  # a name that operators look for
 
 # Asked every few seconds by machines, or by every page many times.
 _UNSAID = ("/healthz", "/readyz", "/metrics")

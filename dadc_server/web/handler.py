@@ -13,22 +13,20 @@ from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from core.bridge import one_thread
-from dadc_server.probes import PROBES
-
-MOST_KEPT = 8 << 20  # bytes of an answer; the largest page and static file have less than 2 MiB
+from dadc_server.web.probes import PROBES
 
 
 class Handler(ASGIHandler):
     """Django's, but for its threads and for probes.
 
     A request is lent a thread, with its database connection, from when its body is here until its
-    answer is made, and is handled there in one go: who sends or reads slowly holds none. Django's
-    own goes to the thread and back for each of its steps, which costs more than some answers.
+    answer is made, and is handled there in one go: who sends or reads slowly holds none. (An answer
+    that is made while it is sent holds one; a proxy takes it in for its client.) Django's own goes
+    to the thread and back for each of its steps, which costs more than some answers.
 
     Probes come over plain HTTP and by a number, `http://10.0.0.5:8000/readyz`, past the proxy: no
     check of host names may refuse them, and none may send them to https. Nothing in their answers
@@ -50,11 +48,8 @@ class Handler(ASGIHandler):
         async with one_thread():
             response = await sync_to_async(self._respond)(scope, body)
             if response.streaming:  # its parts are made one by one, on the same thread
-                last = _Held(send)
-                await self._stream(response, receive, last.keep)
-        if response.streaming:
-            await last.send()
-        else:
+                await self._stream(response, receive, send)
+        if not response.streaming:
             await self.send_response(response, send)
 
     def _respond(self, scope: dict[str, Any], body: bytes) -> HttpResponseBase:
@@ -68,8 +63,6 @@ class Handler(ASGIHandler):
             match = getattr(request, "resolver_match", None)
             scope["route"] = match.route if match else None
         response._handler_class = self.__class__
-        if isinstance(response, FileResponse):
-            response.block_size = self.chunk_size
         if not response.streaming:
             response.close()
         return cast(HttpResponseBase, response)
@@ -116,26 +109,6 @@ async def _body(receive: Any) -> bytes | None:
             return None
         if not message.get("more_body", False):
             return bytes(body)
-
-
-class _Held:
-    """What of a stream is to be sent once the thread is given back: all but a long beginning."""
-
-    def __init__(self, send: Any) -> None:
-        self._send = send
-        self._kept: list[Mapping[str, Any]] = []
-        self._size = 0
-
-    async def keep(self, message: Mapping[str, Any]) -> None:
-        self._kept.append(message)
-        self._size += len(message.get("body", b""))
-        if self._size > MOST_KEPT:
-            await self.send()
-
-    async def send(self) -> None:
-        kept, self._kept = self._kept, []
-        for message in kept:
-            await self._send(message)
 
 
 async def _refuse(path: str, send: Any) -> None:

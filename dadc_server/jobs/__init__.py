@@ -1,0 +1,1 @@
+"""What the background worker does besides the jobs themselves."""

@@ -1,0 +1,1 @@
+"""What serves pages and websockets: one process of uvicorn, or several under gunicorn."""
