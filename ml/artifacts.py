@@ -10,8 +10,6 @@ import hashlib
 import io
 import json
 import logging
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
+from ml.files import written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -159,7 +159,8 @@ def keep(data: bytes, folder: Path, suffix: str) -> Path:
     """Write the bytes into the folder under their own hash; where they are already, they stay."""
     path = folder / f"{hashlib.sha256(data).hexdigest()}{suffix}"
     if not path.exists():
-        _write_atomically(path, data)
+        with written_whole(path) as out:
+            out.write(data)
     return path
 
 
@@ -205,24 +206,3 @@ def _zipped(members: Mapping[str, bytes]) -> bytes:
             info.external_attr = 0o600 << 16
             out.writestr(info, members[name])
     return archive.getvalue()
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Put the bytes at the path, readable and writable by the owner only, safe against a crash."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name, too, must survive a power cut
-    finally:
-        os.close(folder)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ml.digits import Images
+from ml.files import written_whole
 
 
 class BaseDataError(RuntimeError):
@@ -50,7 +49,8 @@ def store(base: BaseData, folder: Path) -> dict[str, Any]:
     sha256 = hashlib.sha256(data).hexdigest()
     name = f"{sha256}.base.npz"
     if not (folder / name).exists():
-        _write(folder / name, data)
+        with written_whole(folder / name) as out:
+            out.write(data)
     return {
         "file": name,
         "sha256": sha256,
@@ -78,18 +78,3 @@ def read(named: dict[str, Any], folder: Path) -> BaseData:
             )
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise BaseDataError(f"The base data {path.name} cannot be read: {error}") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing: a reader never meets half a file."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

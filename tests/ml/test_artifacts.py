@@ -104,7 +104,7 @@ def test_a_crash_while_writing_leaves_no_file(models, monkeypatch):
     def full_disk(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ml.artifacts.os.fsync", full_disk)
+    monkeypatch.setattr("ml.files.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         save_digits(models)
     assert list(models.iterdir()) == []

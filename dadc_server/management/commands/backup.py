@@ -9,9 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 from annotate.command_line import SummaryCommand
-from dadc_server.backups.errors import BackupError
-from dadc_server.backups.instance import back_up
-from dadc_server.backups.meter import bytes_shown
+from dadc_server.backup import BackupError, back_up
 
 
 class Command(SummaryCommand):
@@ -23,13 +21,11 @@ class Command(SummaryCommand):
 
     def handle(self, *_: Any, file: Path, json: bool, **__: Any) -> None:
         try:
-            with bytes_shown("backing up") as meter:
-                outcome = back_up(file.absolute(), meter)
+            numbers = back_up(file.absolute()).summary()
         except BackupError as error:
             raise CommandError(str(error)) from error
         except (OSError, DatabaseError) as error:
             raise CommandError(f"The backup was not made: {error}") from error
-        numbers = outcome.as_json()
         self.conclude(
             "{examples} examples, {votes} votes, {models} models and {artifacts} artifacts are in "
             "{file}.".format(file=file, **numbers),

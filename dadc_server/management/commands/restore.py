@@ -9,9 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 from annotate.command_line import SummaryCommand
-from dadc_server.backups.errors import BackupError
-from dadc_server.backups.instance import restore
-from dadc_server.backups.meter import bytes_shown
+from dadc_server.backup import BackupError, restore
 
 
 class Command(SummaryCommand):
@@ -26,13 +24,11 @@ class Command(SummaryCommand):
 
     def handle(self, *_: Any, file: Path, json: bool, replace: bool, **__: Any) -> None:
         try:
-            with bytes_shown("restoring") as meter:
-                outcome = restore(file.absolute(), meter, replace=replace)
+            numbers = restore(file.absolute(), replace=replace).summary()
         except BackupError as error:
             raise CommandError(str(error)) from error
         except (OSError, DatabaseError) as error:
             raise CommandError(f"Nothing was restored: {error}") from error
-        numbers = outcome.as_json()
         self.conclude(
             "{examples} examples, {votes} votes, {models} models and {artifacts} artifacts are "
             "back, as they were at {made_at}.".format(**numbers),

@@ -23,9 +23,10 @@ from accounts.models import User
 from annotate.inference import live_model
 from annotate.models import Task
 from annotate.queries import open_target
-from dadc_server.backups import archive
+from dadc_server import backup as backups
 from kinds.image import KIND as IMAGE
 from tests import cast
+from tests.backup.restoring import read_manifest
 from validate.gold import load_gold
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -121,7 +122,7 @@ def test_a_backup_under_load_is_the_same_instance_elsewhere(
     answer = live_model(model, IMAGE).predict_one(IMAGE.parse(input)).probabilities
 
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.backups.restoring", str(file), json.dumps(input)],
+        [sys.executable, "-m", "tests.backup.restoring", str(file), json.dumps(input)],
         cwd=PROJECT,
         env=another_instance,
         capture_output=True,
@@ -146,6 +147,7 @@ def test_a_backup_under_load_is_the_same_instance_elsewhere(
     assert "rows" in met["wrong"]
     assert met["kept"], "what failed changed nothing"
     assert met["gone"]
+    assert met["artifacts"] == 1
     assert "mfa.0002_authenticator_timestamps" in met["older has"]
     assert "mfa.0003_authenticator_type_uniq" not in met["older has"]
     assert "are back" in met["older"]
@@ -162,10 +164,10 @@ def backup(task: Task, tmp_path: Path) -> Path:
 def altered(backup: Path, **changes: Any) -> str:
     """The same backup with another manifest."""
     folder = backup.with_name("unpacked")
-    manifest = archive.unpack(backup, folder, lambda _: None)
+    manifest = backups.unpack(backup, folder)
     file = backup.with_name("altered.tar")
     files = {name: folder / name for name in manifest.members}
-    archive.write(file, manifest.model_copy(update=changes), files, lambda _: None)
+    backups.write(file, manifest.model_copy(update=changes), files)
     return str(file)
 
 
@@ -185,7 +187,7 @@ def test_a_missing_artifact_is_told_and_the_rest_is_kept(task: Task, tmp_path: P
     file = tmp_path / "backup.tar"
     with pytest.raises(CommandError, match="1 files that models need are not in the artifacts"):
         call_command("backup", str(file), stdout=io.StringIO())
-    assert len(archive.read_manifest(file).missing_artifacts) == 1
+    assert len(read_manifest(file)["missing_artifacts"]) == 1
 
 
 def test_a_backup_is_never_written_over_another(backup: Path, tmp_path: Path) -> None:

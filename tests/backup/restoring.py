@@ -1,4 +1,4 @@
-"""An empty instance that restores a backup: `python -m tests.backups.restoring FILE INPUT`.
+"""An empty instance that restores a backup: `python -m tests.backup.restoring FILE INPUT`.
 
 Runs in a process of its own, whose environment names the new instance; prints what it met as JSON.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tarfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,21 @@ def prediction(input: Any) -> Any:
     return [model.sha256, live_model(model, IMAGE).predict_one(IMAGE.parse(input)).probabilities]
 
 
+def read_manifest(file: Path) -> Any:
+    with tarfile.open(file) as tar:
+        return json.loads(tar.extractfile("manifest.json").read())
+
+
 def with_other_rows(file: Path) -> Path:
     """The same backup, saying that it holds one user more."""
-    from dadc_server.backups import archive
+    from dadc_server import backup as backups
 
     folder = file.parent / "unpacked"
-    manifest = archive.unpack(file, folder, lambda _: None)
+    manifest = backups.unpack(file, folder)
     rows = {**manifest.rows, "accounts_user": manifest.rows["accounts_user"] + 1}
     wrong = file.parent / "wrong.tar"
     files = {name: folder / name for name in manifest.members}
-    archive.write(wrong, manifest.model_copy(update={"rows": rows}), files, lambda _: None)
+    backups.write(wrong, manifest.model_copy(update={"rows": rows}), files)
     return wrong
 
 
@@ -80,8 +86,9 @@ def while_somebody_is_connected(act: Any) -> Any:
 
 def main(file: str, input: str) -> None:
     django.setup()
+    from django.conf import settings
+
     from annotate.models import Task
-    from dadc_server.backups import archive
 
     met: dict[str, Any] = {"restored": run("restore", file, "--json")}
     met["log"] = run("export_log", "digits")
@@ -91,16 +98,20 @@ def main(file: str, input: str) -> None:
     Task.objects.create(slug="made-later", name="Made later")
     met["not empty"] = run("restore", file)
     met["in use"] = while_somebody_is_connected(lambda: run("restore", file, "--replace"))
+    artifacts = Path(settings.ARTIFACT_DIR)
+    for artifact in artifacts.iterdir():
+        artifact.unlink()
     met["wrong"] = run("restore", str(with_other_rows(Path(file))), "--replace")
-    met["kept"] = Task.objects.filter(slug="made-later").exists()
+    met["kept"] = Task.objects.filter(slug="made-later").exists() and not any(artifacts.iterdir())
     met["replaced"] = run("restore", file, "--replace", "--json")
+    met["artifacts"] = len(list(artifacts.iterdir()))
     met["gone"] = not Task.objects.filter(slug="made-later").exists()
 
     older = str(Path(file).with_name("older.tar"))
     run("migrate", *OLDER)
     run("backup", older)
     run("migrate")
-    met["older has"] = archive.read_manifest(Path(older)).migrations
+    met["older has"] = read_manifest(Path(older))["migrations"]
     met["older"] = run("restore", older, "--replace")
     met["migrated"] = run("migrate", "--check") == ""
     json.dump(met, sys.stdout)
