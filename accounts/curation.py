@@ -19,6 +19,7 @@ from django.utils.functional import cached_property
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import capfirst
 
+from accounts.caller import person
 from accounts.models import Event, Role, User
 from core.errors import Refused
 
@@ -140,11 +141,6 @@ class CuratedAdmin(admin.ModelAdmin[M]):
             "title": capfirst(self.opts.verbose_name),
         }
         return super().render_change_form(request, context, *args, **kwargs)
-
-
-def person(request: HttpRequest) -> User:
-    """Who asks; the site lets nobody in who is not signed in."""
-    return cast(User, request.user)
 
 
 def history(instance: Model) -> Panel:

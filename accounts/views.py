@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from allauth.account import views as allauth
 from allauth.account.decorators import reauthentication_required
 from allauth.mfa.models import Authenticator
@@ -18,20 +16,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from knox.models import AuthToken
 
 from accounts import services
+from accounts.caller import person
 from accounts.forms import CloseAccountForm, PreferencesForm
-from accounts.models import User
 from core.errors import Refused
-
-
-def _person(request: HttpRequest) -> User:
-    return cast(User, request.user)
 
 
 @never_cache
 @login_required
 @require_safe
 def account(request: HttpRequest) -> HttpResponse:
-    return _account(request, PreferencesForm.of(_person(request)))
+    return _account(request, PreferencesForm.of(person(request)))
 
 
 @never_cache
@@ -41,7 +35,7 @@ def set_preferences(request: HttpRequest) -> HttpResponse:
     form = PreferencesForm(request.POST)
     if form.is_valid():
         try:
-            services.set_preferences(user=_person(request), **form.cleaned_data)
+            services.set_preferences(user=person(request), **form.cleaned_data)
         except Refused as refused:
             form.add_error("languages", refused.message)
         else:
@@ -51,7 +45,7 @@ def set_preferences(request: HttpRequest) -> HttpResponse:
 
 
 def _account(request: HttpRequest, preferences: PreferencesForm) -> HttpResponse:
-    user = _person(request)
+    user = person(request)
     return render(
         request,
         "accounts/account.html",
@@ -73,7 +67,7 @@ def _account(request: HttpRequest, preferences: PreferencesForm) -> HttpResponse
 def create_token(request: HttpRequest) -> HttpResponse:
     """Show the new token on this one page; reloading it asks before it would make another."""
     try:
-        token = services.create_token(user=_person(request))
+        token = services.create_token(user=person(request))
     except Refused as refused:
         messages.error(request, refused.message)
         return redirect("account")
@@ -83,7 +77,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def revoke_token(request: HttpRequest, token_key: str) -> HttpResponse:
-    if services.revoke_token(user=_person(request), token_key=token_key):
+    if services.revoke_token(user=person(request), token_key=token_key):
         messages.success(request, "The token is revoked: scripts that use it are shut out now.")
     return redirect("account")
 
@@ -91,7 +85,7 @@ def revoke_token(request: HttpRequest, token_key: str) -> HttpResponse:
 @login_required
 @require_POST
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
-    services.end_sessions(user=_person(request))
+    services.end_sessions(user=person(request))
     logout(request)
     messages.success(request, "You are signed out on every device.")
     return redirect("account_login")
@@ -101,7 +95,7 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def close_account(request: HttpRequest) -> HttpResponse:
-    user = _person(request)
+    user = person(request)
     form = CloseAccountForm(request.POST or None, user=user)
     if request.method == "POST" and form.is_valid():
         try:

@@ -14,7 +14,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.curation import CuratedAdmin, act, person
+from accounts.caller import person
+from accounts.curation import CuratedAdmin, act
 from accounts.models import Event, User
 from annotate.config import read_task_file
 from annotate.models import ModelVersion, Round, Task, TaskConfig

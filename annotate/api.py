@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.caller import person
 from annotate import services, submissions
 from annotate.body import answer_body, example_body
 from annotate.inference import live_model
@@ -25,7 +26,6 @@ from annotate.rest import (
     checked,
     participant_of,
     pass_door,
-    person,
     signed_in,
     task_or_404,
 )

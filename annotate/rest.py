@@ -40,12 +40,6 @@ def signed_in(request: Request) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 
-def person(request: Request) -> User:
-    """The person who calls, where the call's permissions let no guest in."""
-    assert isinstance(request.user, User)
-    return request.user
-
-
 def participant_of(request: Request) -> Participant:
     """Who submits: the account, or the guest whose visit the task's page began."""
     user = signed_in(request)

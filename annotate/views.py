@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import get_script_prefix
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts.caller import person
 from accounts.models import User, WorkSession
 from annotate import services
 from annotate.models import Round, Task
@@ -95,7 +96,7 @@ def _participant(request: HttpRequest) -> Participant:
 @login_required
 def my_work(request: HttpRequest) -> HttpResponse:
     """One's own examples with what became of each."""
-    user = _person(request)
+    user = person(request)
     filter_form = WorkFilter(request.GET, user=user)
     before = request.GET.get("before", "")
     last_seen = int(before) if before.isdecimal() and len(before) < LONGEST_ID else None
@@ -134,15 +135,10 @@ async def my_data(request: HttpRequest) -> StreamingHttpResponse:
 @login_required
 def retract(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
     """Ask whether to take an example back, and do it."""
-    user = _person(request)
+    user = person(request)
     example = get_object_or_404(own_examples(user), uid=uid)
     if request.method == "POST":
         services.retract(participant=Participant(user=user), uid=uid)
         messages.success(request, "Taken back. It is used for nothing any more.")
         return redirect("my_work")
     return render(request, "annotate/retract.html", {"item": work_item(example)})
-
-
-def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import User
+from accounts.caller import person
 from annotate.models import ModelVersion, Task
+from annotate.owners import owned_task_or_404
 from annotate.queries import Target, open_target
 from annotate.rounds import change_target
 from core.errors import Refused
@@ -24,20 +25,11 @@ RUNS_SHOWN = 20
 MODELS_SHOWN = 50
 
 
-def _owned_task(request: HttpRequest, slug: str) -> Task:
-    """The task if this person owns it; for others there is no such page."""
-    owned = Task.objects.owned_by(request.user).select_related("config")
-    task = get_object_or_404(owned, slug=slug)
-    if task.config is None:
-        raise Http404
-    return task
-
-
 @require_safe
 @never_cache
 def training_page(request: HttpRequest, slug: str) -> HttpResponse:
     """The whole page."""
-    task = _owned_task(request, slug)
+    task = owned_task_or_404(request, slug)
     target = open_target(task.pk)
     context = _state(task, target) | _history(task, target)
     return render(request, "training/training.html", context)
@@ -51,7 +43,7 @@ def live_part(request: HttpRequest, slug: str) -> HttpResponse:
     The history comes along only when a run ended or a round began, so that an open table of gates
     stays open while a run goes on.
     """
-    task = _owned_task(request, slug)
+    task = owned_task_or_404(request, slug)
     target = open_target(task.pk)
     state = _state(task, target)
     if request.GET.get("seen") == state["version"]:
@@ -64,9 +56,9 @@ def live_part(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def start(request: HttpRequest, slug: str) -> HttpResponse:
     """Retrain now."""
-    task = _owned_task(request, slug)
+    task = owned_task_or_404(request, slug)
     try:
-        services.request_run(actor=cast(User, request.user), task=task)
+        services.request_run(actor=person(request), task=task)
     except Refused as refused:
         messages.error(request, refused.message)
     return redirect("training", slug=slug)
@@ -75,14 +67,12 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Ask for a reason, then let this model serve the next round: a promotion or a roll-back."""
-    task = _owned_task(request, slug)
+    task = owned_task_or_404(request, slug)
     model = get_object_or_404(task.models.exclude(artifact=""), number=number)
     reason, complaint = request.POST.get("reason", ""), ""
     if request.method == "POST":
         try:
-            opened = change_target(
-                actor=cast(User, request.user), task=task, model=model, reason=reason
-            )
+            opened = change_target(actor=person(request), task=task, model=model, reason=reason)
         except Refused as refused:
             complaint = refused.message
         else:

@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.curation import CuratedAdmin, Panel, act, history, person
+from accounts.caller import person
+from accounts.curation import CuratedAdmin, Panel, act, history
 from accounts.models import User
 from annotate.admin import OfTask, OfTaskAdmin, pretty
 from annotate.models import Example, Task

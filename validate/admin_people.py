@@ -10,7 +10,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from accounts import services
-from accounts.curation import CuratedAdmin, Panel, ReasonForm, act, history, person
+from accounts.caller import person
+from accounts.curation import CuratedAdmin, Panel, ReasonForm, act, history
 from accounts.models import Role, User
 from annotate.models import Example, Round, Task
 from core.errors import Refused

@@ -17,9 +17,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.caller import person
 from annotate.api import LabelSerializer
 from annotate.queries import participant_key
-from annotate.rest import asked, checked, pass_door, person, shared, task_or_404
+from annotate.rest import asked, checked, pass_door, shared, task_or_404
 from validate import services
 from validate.models import Lease
 from validate.policies import FLAG_REASONS, UNSURE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.models import User
+from accounts.caller import person
 from annotate.config import Label
 from annotate.models import Example, Round, Task
 from annotate.own_work import work_item
@@ -181,7 +181,7 @@ def decide(request: HttpRequest, slug: str) -> HttpResponse:
     act, _, label = request.POST.get("act", "").partition(":")
     try:
         outcome = adjudication.decide_all(
-            actor=cast(User, request.user),
+            actor=person(request),
             task=task,
             uids=_uids(request),
             act="relabel" if act == "label" else act,
@@ -199,7 +199,7 @@ def take_back(request: HttpRequest, slug: str) -> HttpResponse:
     task = owned_task_or_404(request, slug)
     try:
         outcome = adjudication.take_back_all(
-            actor=cast(User, request.user),
+            actor=person(request),
             task=task,
             uids=_uids(request),
             reason=request.POST.get("reason", "").strip() or "Taken back",

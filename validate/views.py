@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.caller import person
 from accounts.models import Role, User
 from annotate.models import Task
 from annotate.queries import participant_key, visible_task
@@ -35,7 +36,7 @@ REST_AFTER_MINUTES: Final = 20
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """The tasks whose queue is open to this person, with how much waits: those with work first."""
-    user = _person(request)
+    user = person(request)
     waiting = waiting_by_task(user)
     visible = Task.objects.visible_to(user).select_related("config").order_by("name")
     tasks = [task for task in visible if may_validate(user, task)]
@@ -60,7 +61,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 def validate(request: HttpRequest, slug: str) -> HttpResponse:
     """The page that asks for item after item; its script takes the leases, so a look costs none."""
-    user = _person(request)
+    user = person(request)
     task = _task(user, slug)
     if not may_validate(user, task):
         return render(request, "validate/not_yet.html", {"task": task}, status=403)
@@ -108,7 +109,7 @@ def _page_data(request: HttpRequest, user: User, task: Task, prefix: str) -> dic
 @login_required
 def look_again(request: HttpRequest, slug: str) -> HttpResponse:
     """Put back what this person skipped, and go on."""
-    user = _person(request)
+    user = person(request)
     task = _task(user, slug)
     services.unskip(validator=user, task=task)
     return redirect("validate", slug=task.slug)
@@ -119,8 +120,3 @@ def _task(user: User, slug: str) -> Task:
     if task is None or task.config is None:
         raise Http404
     return task
-
-
-def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
