@@ -14,10 +14,8 @@ from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from accounts import statements
 from accounts.models import User
-from core.sql.compiled import Compiled, Given
-
-_PERSON = Compiled(lambda: User.objects.filter(pk=Given("user")))
 
 
 class PasswordBackend(AuthenticationBackend):
@@ -27,7 +25,7 @@ class PasswordBackend(AuthenticationBackend):
         return isinstance(user, User) and user.may_sign_in
 
     def get_user(self, user_id: int) -> User | None:
-        user = _PERSON.first(user=user_id)
+        user = statements.person(user_id)
         return user if self.user_can_authenticate(user) else None
 
 

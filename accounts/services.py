@@ -14,10 +14,10 @@ from django.db import IntegrityError, models
 from django.utils import timezone
 from knox.models import AuthToken
 
+from accounts import statements
 from accounts.languages import canonical
 from accounts.models import Event, Role, User, WorkSession
 from core.errors import Refused
-from core.sql import compiled
 from core.transactions import durable
 
 MAX_TOKENS = 10
@@ -38,7 +38,7 @@ def record_event(
 
 def add_events(events: Sequence[Event]) -> None:
     """Add Events inside the caller's transaction, where nobody changes them any more."""
-    compiled.insert_all(events, keys=False)
+    statements.add_events(events)
 
 
 def new_event(

@@ -6,18 +6,14 @@ from django.contrib.sessions.backends import db
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from core.sql.compiled import Compiled, Given
-
-_OPEN = Compiled(
-    lambda: Session.objects.filter(session_key=Given("key"), expire_date__gt=Given("now"))
-)
+from accounts import statements
 
 
 class SessionStore(db.SessionStore):
     """Every request and every websocket begins with this one read."""
 
     def _get_session_from_db(self) -> Session | None:
-        session = _OPEN.first(key=self.session_key, now=timezone.now())
+        session = statements.open_session(self.session_key, timezone.now())
         if session is None:
             self._session_key = None
         return session

@@ -17,11 +17,9 @@ import structlog
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import DatabaseError
-from django.dispatch import receiver
 
 from annotate.models import Task
 from annotate.queries import Target, open_target
-from annotate.signals import round_opened
 from core.bridge import in_database_thread
 from core.request_ids import nobodys
 
@@ -90,8 +88,7 @@ _watcher: asyncio.Task[None] | None = None
 _telling: set[asyncio.Task[None]] = set()
 
 
-@receiver(round_opened)
-def tell_open_pages(task: str, round: int, model: str, **_: object) -> None:
+def tell_open_pages(task: str, round: int, model: str) -> None:
     """Send the hint; called after the commit from a thread without an event loop."""
     layer = get_channel_layer()
     if layer is not None:

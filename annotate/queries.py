@@ -83,6 +83,23 @@ def kept_config(pk: int) -> TaskConfig:
     return TaskConfig.objects.get(pk=pk)
 
 
+def lockable(*also: str) -> QuerySet[Example]:
+    """Examples that are locked when they are read, with their tasks, and then what hangs on them.
+
+    NO KEY: rows that point to one (a lease, a vote) can still be inserted by others meanwhile.
+    """
+    locked = Example.objects.select_for_update(no_key=True, of=("self", *also))
+    return locked.select_related("task", *also)
+
+
+def with_configs(example: Example) -> Example:
+    """An example that was read with its task, and the files of both."""
+    example.config = kept_config(example.config_id)
+    if example.task.config_id is not None:
+        example.task.config = kept_config(example.task.config_id)
+    return example
+
+
 def open_target(task_id: int) -> Target | None:
     """The open round of a task with its config and models; None when no round is open."""
     round_ = (

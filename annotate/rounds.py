@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib.staticfiles import finders
@@ -13,8 +14,8 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import record_event
 from annotate.config import TaskFile
+from annotate.live import tell_open_pages
 from annotate.models import ModelVersion, Round, Task, TaskConfig
-from annotate.signals import round_opened
 from core.errors import Conflict, Refused
 from core.transactions import after_commit, durable
 
@@ -140,8 +141,7 @@ def open_next_round(
         scope=task.slug,
         data={"number": opened.number, "models": [m.name for m in models], "reason": reason},
     )
-    slug, number, name = task.slug, opened.number, models[0].name
-    after_commit(lambda: round_opened.send(Round, task=slug, round=number, model=name))
+    after_commit(partial(tell_open_pages, task.slug, opened.number, models[0].name))
     return opened
 
 

@@ -9,19 +9,17 @@ import copy
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import add_events, new_event, record_event
+from annotate import facts, statements
 from annotate.models import Context, Example
-from annotate.queries import Participant, kept_config
-from annotate.signals import example_arrives, example_changed, examples_submitted
+from annotate.queries import Participant, lockable, with_configs
 from core.errors import Refused
-from core.sql import compiled
-from core.sql.compiled import Compiled, Given
 from core.transactions import durable
 from kinds.texts import text_key
 
@@ -37,8 +35,8 @@ def tries_at_next(examples: QuerySet[Example]) -> int:
 def insert(examples: Sequence[Example]) -> None:
     """Insert new examples, once the apps above have said which of them are to be validated."""
     for example in examples:
-        example_arrives.send(sender=Example, example=example)
-    compiled.insert_all(examples)
+        facts.arrives(example)
+    statements.insert(examples)
 
 
 def announce(examples: Sequence[Example], *, actors: Sequence[User | None], verb: str) -> None:
@@ -55,7 +53,7 @@ def announce(examples: Sequence[Example], *, actors: Sequence[User | None], verb
             for example, actor in zip(examples, actors, strict=True)
         ]
     )
-    examples_submitted.send(sender=Example, examples=examples)
+    facts.submitted(examples)
 
 
 def context_of(task_id: int, data: object, source: str = "") -> Context:
@@ -66,31 +64,9 @@ def context_of(task_id: int, data: object, source: str = "") -> Context:
     return context
 
 
-def lockable(*also: str) -> QuerySet[Example]:
-    """Examples that are locked when they are read, with their tasks, and then what hangs on them.
-
-    NO KEY: rows that point to one (a lease, a vote) can still be inserted by others meanwhile.
-    """
-    locked = Example.objects.select_for_update(no_key=True, of=("self", *also))
-    return locked.select_related("task", *also)
-
-
-_LOCKED = Compiled(lambda: lockable().filter(pk=Given("example")))
-
-
 def lock_example(pk: int) -> Example:
     """Lock one example's row until the transaction ends; Example.DoesNotExist."""
-    return with_configs(_LOCKED.first(example=pk))
-
-
-def with_configs(example: Example | None) -> Example:
-    """An example that was read with its task, and the files of both; Example.DoesNotExist."""
-    if example is None:
-        raise Example.DoesNotExist
-    example.config = kept_config(example.config_id)
-    if example.task.config_id is not None:
-        example.task.config = kept_config(example.task.config_id)
-    return example
+    return with_configs(lockable().get(pk=pk))
 
 
 def _change(example: Example, **values: Any) -> None:
@@ -98,8 +74,8 @@ def _change(example: Example, **values: Any) -> None:
     before = copy.copy(example)
     for name, value in values.items():
         setattr(example, name, value)
-    compiled.update(example, *values)
-    example_changed.send(sender=Example, before=before, example=example)
+    statements.update(example, *values)
+    facts.changed(before, example)
 
 
 def set_queued(example: Example) -> None:
@@ -107,67 +83,44 @@ def set_queued(example: Example) -> None:
     _change(example, queued=True)
 
 
-def settle(
+class Verdict(NamedTuple):
+    """What an example was found to be, by votes or by an owner's word."""
+
+    status: str
+    label: object | None = None
+    adjudicated: bool = False
+    settled_at: datetime | None = None
+
+
+def latch(
     example: Example,
+    verdict: Verdict,
     *,
-    status: str,
-    label: object | None,
+    verb: str,
     actor: User | None = None,
-    reason: str = "",
-    data: dict[str, Any] | None = None,
+    data: dict[str, Any],
 ) -> None:
-    """Latch the verdict on a locked example.
+    """Latch a verdict on a locked example; the event tells what it was before.
 
     A verdict by votes (no actor) changes only an open example. One by an owner changes any, and
-    from then on votes change nothing. `status` "open" takes an owner's verdict back.
+    from then on votes change nothing.
     """
-    adjudicated = actor is not None and status != Example.Status.OPEN
-    if actor is None and example.status != Example.Status.OPEN:
-        raise ValueError("Votes never change a settled example.")
     before = example.status
+    if actor is None and before != Example.Status.OPEN:
+        raise ValueError("Votes never change a settled example.")
     _change(
         example,
-        status=status,
-        final_label=label,
-        adjudicated=adjudicated,
-        settled_at=None if status == Example.Status.OPEN else timezone.now(),
+        status=verdict.status,
+        final_label=verdict.label,
+        adjudicated=verdict.adjudicated,
+        settled_at=verdict.settled_at,
     )
     record_event(
         actor=actor,
-        verb="adjudicated" if actor else "settled",
+        verb=verb,
         subject=example,
         scope=example.task.slug,
-        data={"from": before, "to": status, "label": label, "reason": reason, **(data or {})},
-    )
-
-
-def restore_verdict(
-    example: Example,
-    *,
-    status: str,
-    label: object | None,
-    adjudicated: bool,
-    settled_at: datetime | None,
-    actor: User,
-    reason: str,
-) -> None:
-    """Put a locked example back to an earlier verdict, when an owner takes a later one back."""
-    before = example.status
-    _change(
-        example, status=status, final_label=label, adjudicated=adjudicated, settled_at=settled_at
-    )
-    record_event(
-        actor=actor,
-        verb="restored_verdict",
-        subject=example,
-        scope=example.task.slug,
-        data={
-            "from": before,
-            "to": status,
-            "label": label,
-            "adjudicated": adjudicated,
-            "reason": reason,
-        },
+        data={"from": before, "to": verdict.status, "label": verdict.label, **data},
     )
 
 
@@ -205,16 +158,8 @@ def _own(participant: Participant, uid: uuid.UUID) -> Example:
     return lock_example(pk)
 
 
-def set_hidden(*, actor: User, example_id: int, hidden: bool, reason: str) -> Example:
-    """Hide an example from data and boards, or show it again; an owner's act with a reason."""
-    with durable():
-        example = lock_example(example_id)
-        hide(example, actor=actor, hidden=hidden, reason=reason)
-    return example
-
-
 def hide(example: Example, *, actor: User, hidden: bool, reason: str) -> None:
-    """The same for an example that the caller has locked."""
+    """Hide a locked example from data and boards, or show it again: an owner's act."""
     require_owner(example, actor)
     if (example.hidden_at is not None) == hidden:
         return

@@ -19,10 +19,9 @@ from annotate.config import TaskFile
 from annotate.models import Context, Example
 from annotate.queries import Participant, Target, open_target
 from annotate.services import MAX_EXPLANATION, announce, insert
-from annotate.statements import Progress
+from annotate.statements import Progress, Together
 from core.errors import Conflict, Refused
 from core.metrics import SUBMIT_SECONDS
-from core.sql.together import Together
 from core.transactions import durable
 
 

@@ -131,8 +131,9 @@ def _copies(cursor: Any, row: Any, other: dict[str, str], size: int, authors: li
 def _latency(task: Any, size: int) -> float:
     """Let one validator answer item after item; returns the median of `next_item` in ms."""
     from accounts.models import Role, User
+    from validate.acts.lease import next_item
+    from validate.acts.vote import vote
     from validate.queries import progress_of
-    from validate.services import next_item, vote
 
     person = User.objects.create(username=f"{task.slug}-validator", role=Role.VALIDATOR)
     asking, voting, looking = [], [], []
@@ -162,8 +163,9 @@ def _at_once(people: int, items: int) -> None:
 
     from accounts.models import Role, User
     from scoring.recount import repair
+    from validate.acts.lease import next_item
+    from validate.acts.vote import vote
     from validate.models import Vote
-    from validate.services import next_item, vote
 
     task = _task("queue-at-once")
     _fill(task, items)

@@ -12,7 +12,11 @@ class DadcServerConfig(AppConfig):
     verbose_name = "DADC Server"
 
     def ready(self) -> None:
+        from annotate import facts
         from dadc_server import telemetry  # noqa: F401  (connects it)
+        from dadc_server.facts import RECEIVERS
+
+        facts.receive(RECEIVERS)
 
 
 @register()

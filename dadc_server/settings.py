@@ -88,7 +88,6 @@ CSRF_TRUSTED_ORIGINS = env.list("DADC_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     "dadc_server.apps.DadcServerConfig",
-    # In this order they hear of a verdict, and lock: reliabilities, tallies, training runs.
     "accounts",
     "annotate",
     "validate",

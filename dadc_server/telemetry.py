@@ -8,17 +8,17 @@ from django.dispatch import receiver
 from django_tasks import TaskResult
 from django_tasks.signals import task_finished
 
+from annotate.facts import Receiver
 from annotate.models import Example
-from annotate.signals import example_changed
 from core.metrics import DECISIONS, JOB_SECONDS
 from core.transactions import after_commit
 
 
-@receiver(example_changed)
-def count_decision(before: Example, example: Example, **_: Any) -> None:
-    """Count an example that was open until this transaction, once that has committed."""
-    if before.status == Example.Status.OPEN != example.status:
-        after_commit(DECISIONS.labels(example.status).inc)
+class Decisions(Receiver):
+    def changed(self, before: Example, example: Example) -> None:
+        """Count an example that was open until this transaction, once that has committed."""
+        if before.status == Example.Status.OPEN != example.status:
+            after_commit(DECISIONS.labels(example.status).inc)
 
 
 @receiver(task_finished)

@@ -1,21 +1,26 @@
-"""Whether the tallies are what the facts say, and making them so."""
+"""Whether what is stored for speed is what the facts say, and making it so.
+
+Tallies and the queue in one transaction; then, task by task, what is known about validators.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from django.db import OperationalError, connection
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
-from annotate.models import Example
+from annotate.models import Example, Task
 from core.transactions import durable
 from scoring.models import Tally
 from scoring.tally import COLUMNS, contribution
+from validate.people import recount as standings
+from validate.people.recount import StandingRecount
 from validate.recount import QueueDifference, queue_differences, repair_queue
 
 ATTEMPTS = 20
@@ -43,25 +48,40 @@ class Recount:
     examples: int
     tally_differences: tuple[TallyDifference, ...]
     queue_differences: tuple[QueueDifference, ...]
+    standings: Mapping[str, StandingRecount]  # by the task's slug
+
+    @property
+    def differences(self) -> int:
+        """How many stored numbers were wrong."""
+        wrong = sum(one.wrong for one in self.standings.values())
+        return len(self.tally_differences) + len(self.queue_differences) + wrong
 
     @property
     def agrees(self) -> bool:
-        return not self.tally_differences and not self.queue_differences
+        return not self.differences
 
 
 def check() -> Recount:
     """Recount everything at one moment, while people go on working."""
     with _one_moment():
-        return _recount()
+        return replace(_recount(), standings={one.slug: standings.check(one) for one in _tasks()})
+
+
+def _tasks() -> QuerySet[Task]:
+    return Task.objects.exclude(config=None).select_related("config").order_by("pk")
 
 
 def repair() -> Recount:
     """Recount everything and correct what differs; submissions and votes wait meanwhile."""
     for attempt in range(1, ATTEMPTS):
         with suppress(OperationalError):  # people were in the way: they go first
-            return _repair()
+            return _with_standings(_repair())
         time.sleep(0.2 * attempt)
-    return _repair()
+    return _with_standings(_repair())
+
+
+def _with_standings(found: Recount) -> Recount:
+    return replace(found, standings={one.slug: standings.repair(one) for one in _tasks()})
 
 
 def _repair() -> Recount:
@@ -120,6 +140,7 @@ def _recount() -> Recount:
         examples=sum(numbers["submitted"] for numbers in counted.values()),
         tally_differences=tuple(differences),
         queue_differences=tuple(queue_differences()),
+        standings={},
     )
 
 

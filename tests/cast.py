@@ -25,7 +25,7 @@ from kinds.image.pixels import png_of
 from ml import artifacts
 from ml.artifacts import Artifact
 from ml.nets import DigitNet
-from validate import services as validation
+from tests import acts
 from validate.models import Lease
 
 PASSWORD = "correct horse battery staple"
@@ -127,7 +127,7 @@ def prediction(task: Task, input: object) -> str:
 
 def lease_for(validator: User, task: Task, **how: Any) -> Lease:
     """The next item, which there must be."""
-    lease = validation.next_item(validator=validator, task=task, **how)
+    lease = acts.next_item(validator=validator, task=task, **how)
     assert lease is not None, "the queue is empty"
     return lease
 
@@ -136,5 +136,5 @@ def answer(validator: User, task: Task, label: str | None = None, flag: str = ""
     """Take the next item and vote on it (by default for the author's label)."""
     lease = lease_for(validator, task)
     vote = lease.example.label if label is None and not flag else label
-    validation.vote(validator=validator, lease_id=lease.pk, label=vote, flag=flag)
+    acts.vote(validator=validator, lease_id=lease.pk, label=vote, flag=flag)
     return Example.objects.get(pk=lease.example_id)

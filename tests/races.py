@@ -1,8 +1,7 @@
 """Run two or more threads into the same place at the same time, each on its own connection.
 
 What is taken away for a control is taken away here: a constraint with `without`, row locks with
-`unlocked` in place of `annotate.services.lock_example` and `leased_unlocked` in place of
-`validate.services._lock_leased`.
+`take_locks_away`.
 """
 
 from __future__ import annotations
@@ -12,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.models import Model
 
-from accounts.models import User
 from annotate.models import Example
+from validate import hearing, statements
 from validate.models import QueueItem
 
 
@@ -55,15 +55,18 @@ def meeting(number: int, call: Callable[..., Any]) -> Callable[..., Any]:
     return meet
 
 
-def unlocked(pk: Any) -> Example:
-    """An example as `lock_example` gives it, without the lock."""
-    return Example.objects.select_related("task__config", "config").get(pk=pk)
+def take_locks_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let acts read examples and queue entries as with their locks, without them."""
 
+    def leased(lease: Any, _: int) -> tuple[Example, QueueItem | None]:
+        example = Example.objects.get(leases=lease)
+        return example, QueueItem.objects.filter(pk=example.pk).first()
 
-def leased_unlocked(_: User, lease: Any) -> tuple[Example, QueueItem | None]:
-    """An example that is leased, and its queue entry, without their locks."""
-    example = Example.objects.get(leases=lease)
-    return example, QueueItem.objects.filter(pk=example.pk).first()
+    monkeypatch.setattr(statements, "lock_leased", leased)
+    monkeypatch.setattr(
+        hearing, "_locked", lambda ids: list(Example.objects.filter(pk__in=ids).order_by("pk"))
+    )
+    monkeypatch.setattr(hearing, "lock_items", lambda ids: QueueItem.objects.in_bulk(list(ids)))
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from dadc_server.logs import WithoutPaths, logging_settings
 from dadc_server.management.commands import worker
 from tests import cast
 from tests.training.world import trained_task, verified_foolings
-from validate.services import set_banned
+from validate.acts.ban import set_banned
 
 ADDRESS = "203.0.113.77"
 SECRETS = (

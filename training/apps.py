@@ -7,7 +7,7 @@ class TrainingConfig(AppConfig):
 
     def ready(self) -> None:
         from annotate.config import register_section
-        from training import receivers, tasks  # noqa: F401  (connects them)
+        from training import tasks  # noqa: F401  (connects them)
         from training.config import RetrainingSettings
 
         register_section("retraining", RetrainingSettings)

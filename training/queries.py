@@ -6,7 +6,6 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Target
-from core.sql.compiled import Compiled, Given
 from training.config import RetrainingSettings
 from training.models import SnapshotItem, TrainingRun
 
@@ -33,14 +32,9 @@ def waiting_foolings(task_id: int) -> QuerySet[Example]:
     return verified_foolings(task_id).filter(~Exists(used))
 
 
-_ACTIVE = Compiled(
-    lambda: TrainingRun.objects.filter(task=Given("task"), status__in=TrainingRun.ACTIVE)
-)
-
-
 def active_run(task_id: int) -> TrainingRun | None:
     """The run that waits for a worker or is being carried out; there is at most one."""
-    return _ACTIVE.first(task=task_id)
+    return TrainingRun.objects.filter(task=task_id, status__in=TrainingRun.ACTIVE).first()
 
 
 def trainable_model(target: Target | None) -> ModelVersion | None:

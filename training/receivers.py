@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.dispatch import receiver
-
+from annotate.facts import Receiver
 from annotate.models import Example
-from annotate.signals import example_changed
 from training.services import start_if_due
 
 
-@receiver(example_changed)
-def follow_verdict(before: Example, example: Example, **_: Any) -> None:
-    """Look whether a run is due when this change made the example one to learn from."""
-    if teaches(example) and not teaches(before):
-        start_if_due(example.task)
+class Trigger(Receiver):
+    def changed(self, before: Example, example: Example) -> None:
+        """Look whether a run is due when this change made the example one to learn from."""
+        if teaches(example) and not teaches(before):
+            start_if_due(example.task)
 
 
 def teaches(example: Example) -> bool:

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -16,12 +17,10 @@ from accounts.curation import CuratedAdmin, Panel, act, history
 from accounts.models import User
 from annotate.admin import OfTask, OfTaskAdmin, pretty
 from annotate.models import Example, Task
-from annotate.services import set_hidden
 from validate import admin_people  # noqa: F401  (registers the page about people)
-from validate.gold import mark_gold, retire_gold
+from validate.acts.gold import mark_gold, retire_gold
 from validate.models import Gold, Lease, QueueItem, Reliability, Review, Vote
-from validate.quarantine import lift_quarantine
-from validate.services import adjudicate
+from validate.people.quarantine import lift_quarantine
 
 MATCHES = 200
 _HEX = set("0123456789abcdef")
@@ -104,10 +103,6 @@ def _visible(example: Example) -> bool:
     return example.hidden_at is None
 
 
-def _settled(example: Example) -> bool:
-    return example.status != Example.Status.OPEN
-
-
 @admin.register(Example)
 class ExampleAdmin(OfTaskAdmin):
     list_display = (
@@ -130,11 +125,22 @@ class ExampleAdmin(OfTaskAdmin):
         "By the id or its first characters, the id it had in a log, or the author's user name or "
         "pseudonym, whole or its beginning."
     )
-    actions = ("verify", "reject", "reopen", "hide", "restore", "make_gold")
+    actions = ("make_gold",)
     fieldsets = (
         (
             None,
-            {"fields": ("thing", "author", "said", "read_as", "likely", "explanation", "status")},
+            {
+                "fields": (
+                    "thing",
+                    "author",
+                    "said",
+                    "read_as",
+                    "likely",
+                    "explanation",
+                    "status",
+                    "decide",
+                )
+            },
         ),
         (
             "Details",
@@ -163,7 +169,7 @@ class ExampleAdmin(OfTaskAdmin):
             },
         ),
     )
-    readonly_fields = ("thing", "said", "read_as", "likely", "data")
+    readonly_fields = ("thing", "said", "read_as", "likely", "decide", "data")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Example], search_term: str
@@ -214,6 +220,12 @@ class ExampleAdmin(OfTaskAdmin):
         likely = sorted((example.probabilities or {}).items(), key=lambda pair: -pair[1])
         return ", ".join(f"{label} at {share:.0%}" for label, share in likely[:3])
 
+    @admin.display(description="an owner’s word")
+    def decide(self, example: Example) -> SafeString:
+        """The way to where it is decided: the inbox, whether it waits there or not."""
+        address = reverse("inbox-case", args=[example.task.slug, example.uid])
+        return format_html('<a href="{}">Decide on it in the inbox</a>', address)
+
     @admin.display(description="as stored")
     def data(self, example: Example) -> SafeString:
         shown = {"input": example.input}
@@ -236,51 +248,6 @@ class ExampleAdmin(OfTaskAdmin):
         ]
         columns = ("When", "Validator", "Answer", "Why", "Took", "Effect")
         return [Panel("Votes", columns, rows, "Nobody has voted yet."), history(instance)]
-
-    @act(
-        "Verify",
-        warning="The author's label is right. This decides, whatever the votes say.",
-        fits=lambda example: example.status != Example.Status.VERIFIED,
-    )
-    def verify(self, request: HttpRequest, example: Example, reason: str) -> None:
-        self._settle(request, example, Example.Status.VERIFIED, reason)
-
-    @act(
-        "Reject",
-        warning="The author's label is wrong. This decides, whatever the votes say.",
-        fits=lambda example: example.status != Example.Status.REJECTED,
-    )
-    def reject(self, request: HttpRequest, example: Example, reason: str) -> None:
-        self._settle(request, example, Example.Status.REJECTED, reason)
-
-    @act(
-        "Reopen",
-        warning="The verdict is taken back, and the votes decide again.",
-        fits=_settled,
-    )
-    def reopen(self, request: HttpRequest, example: Example, reason: str) -> None:
-        self._settle(request, example, Example.Status.OPEN, reason)
-
-    def _settle(
-        self, request: HttpRequest, example: Example, status: Example.Status, reason: str
-    ) -> None:
-        adjudicate(actor=person(request), example_id=example.pk, status=status.value, reason=reason)
-
-    @act(
-        "Hide",
-        warning="Nobody is asked about it any more, and no data are made of it.",
-        fits=_visible,
-    )
-    def hide(self, request: HttpRequest, example: Example, reason: str) -> None:
-        set_hidden(actor=person(request), example_id=example.pk, hidden=True, reason=reason)
-
-    @act(
-        "Restore",
-        warning="A hidden example counts again.",
-        fits=lambda example: not _visible(example),
-    )
-    def restore(self, request: HttpRequest, example: Example, reason: str) -> None:
-        set_hidden(actor=person(request), example_id=example.pk, hidden=False, reason=reason)
 
     @act(
         "Make gold",

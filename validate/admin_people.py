@@ -15,8 +15,8 @@ from accounts.curation import CuratedAdmin, Panel, ReasonForm, act, history
 from accounts.models import Role, User
 from annotate.models import Example, Round, Task
 from core.errors import Refused
+from validate.acts.ban import set_banned
 from validate.models import Vote
-from validate.services import set_banned
 
 
 class Standing(admin.SimpleListFilter):

@@ -21,11 +21,14 @@ from accounts.caller import person
 from annotate.api import LabelSerializer
 from annotate.queries import participant_key
 from annotate.rest import asked, checked, pass_door, shared, task_or_404
-from validate import services
+from validate.acts import lease as leases
+from validate.acts.adjudicate import MAX_REASON
+from validate.acts.undo import undo
+from validate.acts.vote import vote_and_go_on
 from validate.models import Lease
+from validate.people.standing import feedback_on, gold_score
 from validate.policies import FLAG_REASONS, UNSURE
 from validate.queries import progress_of
-from validate.standing import feedback_on, gold_score
 from validate.statements import MAX_WAITING
 
 SET_ASIDE = "X-Set-Aside-By"
@@ -127,7 +130,7 @@ class VoteRequest(serializers.Serializer[Any]):
         allow_blank=True,
         help_text=f"Instead of a label: {UNSURE} when you cannot tell, or what is wrong with it.",
     )
-    reason = serializers.CharField(required=False, allow_blank=True, max_length=services.MAX_REASON)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=MAX_REASON)
 
 
 class ReleaseRequest(serializers.Serializer[Any]):
@@ -168,7 +171,7 @@ class NextItem(APIView):
         task, validator = task_or_404(request, slug), person(request)
         pass_door("next", request, participant_key(validator, None))
         query = asked(NextQuery, request)
-        lease = services.next_item(validator=validator, task=task, after=query.get("after"))
+        lease = leases.next_item(validator=validator, task=task, after=query.get("after"))
         if lease is None:
             reason = task.set_aside_for(validator)
             headers = {SET_ASIDE: reason} if reason else None
@@ -189,7 +192,7 @@ class Undo(APIView):
         task, validator = task_or_404(request, slug), person(request)
         query = asked(UndoQuery, request)
         pass_door("write", request, participant_key(validator, None))
-        lease = services.undo(validator=validator, task=task, answer=query.get("answer"))
+        lease = undo(validator=validator, task=task, answer=query.get("answer"))
         return Response({**_item(lease), "progress": progress_of(validator, task)})
 
 
@@ -226,7 +229,7 @@ class CastVote(APIView):
         validator = person(request)
         query = asked(NextQuery, request)
         pass_door("vote", request, participant_key(validator, None))
-        answered = services.vote_and_go_on(
+        answered = vote_and_go_on(
             validator=validator,
             lease_id=lease,
             after=query.get("after"),
@@ -250,7 +253,7 @@ class Heartbeat(APIView):
     def post(self, request: Request, lease: UUID) -> Response:
         validator = person(request)
         pass_door("write", request, participant_key(validator, None))
-        kept = services.extend(validator=validator, lease_id=lease)
+        kept = leases.extend(validator=validator, lease_id=lease)
         return Response(ExtendedSerializer(kept).data)
 
 
@@ -265,5 +268,5 @@ class Release(APIView):
         validator = person(request)
         pass_door("write", request, participant_key(validator, None))
         body = checked(ReleaseRequest, request)
-        services.release(validator=validator, lease_id=lease, skip=body["skip"])
+        leases.release(validator=validator, lease_id=lease, skip=body["skip"])
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -8,7 +8,6 @@ class ValidateConfig(AppConfig):
     def ready(self) -> None:
         from annotate.config import register_section
         from annotate.own_work import add_to_own_data
-        from validate import receivers  # noqa: F401  (connects them)
         from validate.config import ValidationSettings
         from validate.queries import own_votes
 

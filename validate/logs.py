@@ -31,11 +31,11 @@ from annotate.models import Example, Task
 from core.errors import Refused
 from core.strict_json import NotJson, loads
 from core.transactions import durable
-from validate.decisions import queue_for_votes
-from validate.hearing import Hearing, hear, hearing_of
-from validate.models import QueueItem, Reliability, Vote
+from validate.acts.vote import cast
+from validate.hearing import Hearing, lock_items
+from validate.models import Reliability, Vote
 from validate.policies import FLAG_REASONS, UNSURE
-from validate.services import cast
+from validate.verdicts import queue_for_votes
 
 BATCH = 100  # lines a transaction: on SQLite others wait for its end, about a third of a second
 SHOWN_MISTAKES = 20
@@ -178,14 +178,14 @@ def _import_votes(
         with durable():
             _take_turns(recorder.task)
             known = recorder.find(line.example for _, line in batch)
-            examples = _locked(recorder, [example.pk for example in known.values()])
-            votes = _open_hearings(recorder.task, examples, {line.validator for _, line in batch})
+            named = [example.pk for example in known.values()]
+            hearings, votes = _hear(recorder, named, {line.validator for _, line in batch})
             for number, line in batch:
                 there = known.get(line.example)
                 try:
                     if there is None:
                         raise Refused("no_example", f"There is no example {line.example}.")
-                    new = _cast(recorder, line, examples[there.pk], votes)
+                    new = _cast(recorder, line, hearings[there.pk], votes)
                 except Refused as refused:
                     outcome.refuse(number, refused.message)
                     continue
@@ -220,20 +220,16 @@ def _take_turns(task: Task) -> None:
 _Answer = tuple[Any, str]
 
 
-def _lock_entries(examples: Iterable[int]) -> dict[int, QueueItem]:
-    items = QueueItem.objects.select_for_update(no_key=True).filter(pk__in=list(examples))
-    return {item.pk: item for item in items.order_by("pk")}
+def _hear(
+    recorder: ExampleRecorder, pks: Sequence[int], names: set[str]
+) -> tuple[dict[int, Hearing], dict[tuple[int, str], _Answer]]:
+    """Read and lock what the batch's votes touch, in the order in which everybody locks several.
 
-
-def _open_hearings(
-    task: Task, examples: dict[int, Example], names: set[str]
-) -> dict[tuple[int, str], _Answer]:
-    """Read and lock what the batch's votes touch; returns the votes there are by who gave them.
-
-    Queue entries come before the rows of voters, as everybody locks them, and each in the order of
-    its keys. Rows that are missing are made when somebody first needs one.
+    With the votes that there are, by who gave them. Rows that are missing are made when somebody
+    first needs one.
     """
-    entries = _lock_entries(examples)
+    examples = _locked(recorder, pks)
+    entries = lock_items(examples)
     votes = list(
         Vote.objects.filter(example__in=examples).select_related("validator").order_by("id")
     )
@@ -244,21 +240,27 @@ def _open_hearings(
     rows = Reliability.objects.select_for_update(no_key=True, of=("self",)).filter(
         Q(validator__in={vote.validator_id for vote in votes})
         | Q(validator__imported=True, validator__pseudonym__in=names),
-        task=task,
+        task=recorder.task,
     )
     standings = {row.validator_id: row for row in rows.order_by("validator_id")}
-    for pk, example in examples.items():
-        hear(example, Hearing(entries.get(pk), heard[pk], standings))
-    return {(vote.example_id, vote.validator.pseudonym): (vote.label, vote.flag) for vote in votes}
+    hearings = {
+        pk: Hearing(example, entries.get(pk), standings, heard[pk])
+        for pk, example in examples.items()
+    }
+    answers = {
+        (vote.example_id, vote.validator.pseudonym): (vote.label, vote.flag) for vote in votes
+    }
+    return hearings, answers
 
 
 def _cast(
     recorder: ExampleRecorder,
     line: VoteLine,
-    example: Example,
+    hearing: Hearing,
     votes: dict[tuple[int, str], _Answer],
 ) -> bool:
     """Cast a vote on a locked example, False when it is there already; Refused otherwise."""
+    example = hearing.example
     answer = (line.label, line.flag or "")
     earlier = votes.get((example.pk, line.validator))
     if earlier == answer:
@@ -267,14 +269,20 @@ def _cast(
         raise Refused("other_vote", f"{line.validator} answered {line.example} differently.")
     _check_answer(line, example)
     validator = recorder.person(line.validator)  # the last thing that can be refused
-    hearing = hearing_of(example)
-    assert hearing is not None
     if example.status == Example.Status.OPEN and not example.queued:
-        hearing.item = queue_for_votes(example)
+        queue_for_votes(hearing)
     row = hearing.standings.get(validator.pk) or Reliability(
         task=recorder.task, validator=validator
     )
-    cast(example=example, validator=validator, label=line.label, flag=line.flag or "", row=row)
+    assert example.author_id is not None  # a log names each example's
+    vote = Vote(
+        example=example,
+        validator=validator,
+        author_id=example.author_id,
+        label=line.label,
+        flag=line.flag or "",
+    )
+    cast(vote, hearing, row)
     votes[example.pk, line.validator] = answer
     return True
 

@@ -12,10 +12,10 @@ from accounts.models import Event, User
 from accounts.services import record_event
 from annotate.models import Task
 from core.transactions import durable
-from validate.audit import Audit, audit_votes
 from validate.models import Vote
-from validate.quarantine import follow_quarantines
-from validate.standing_recount import StandingRecount, repair
+from validate.people.audit import Audit, audit_votes
+from validate.people.quarantine import follow_quarantines
+from validate.people.recount import StandingRecount, repair
 
 NIGHT_HOUR: Final = 3  # UTC
 _CLAIMED: Final = "began_nightly_audit"
@@ -32,7 +32,7 @@ class Night:
     @property
     def corrected(self) -> int:
         """How many stored numbers about validators were not what the votes say."""
-        return self.standings.credits + self.standings.reliabilities + self.standings.shares
+        return self.standings.wrong
 
 
 def look_over(task: Task, *, actor: User | None = None) -> Night:

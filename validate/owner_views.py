@@ -7,12 +7,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.caller import person
 from annotate.config import Label
@@ -21,8 +21,10 @@ from annotate.own_work import work_item
 from annotate.owners import owned_task_or_404
 from core.errors import Refused
 from kinds.answers import same_answer
-from validate import adjudication
-from validate.adjudication import Case, Outcome
+from validate import inbox as reading
+from validate.acts import adjudicate as acts
+from validate.acts.adjudicate import Outcome
+from validate.inbox import Case
 from validate.models import Review, Vote
 from validate.policies import UNSURE
 from validate.similar import similar_examples
@@ -47,15 +49,13 @@ def inbox(request: HttpRequest, slug: str) -> HttpResponse:
     kind = request.GET.get("kind", "")
     kind = kind if kind in Review.Kind.values else ""
     round_number, after = _number(request, "round"), _number(request, "after")
-    reviews = adjudication.open_reviews(task, kind=kind, round_number=round_number)
-    found, more = adjudication.cases(reviews, after or 0)
-    counts = adjudication.counts_by_kind(task)
+    reviews = reading.open_reviews(task, kind=kind, round_number=round_number)
+    found, more = reading.cases(reviews, after or 0)
+    counts = reading.counts_by_kind(task)
     query = request.GET.copy()
     query.pop("after", None)
     first_page = f"?{query.urlencode()}"
     query["after"] = str(more)
-    assert task.config is not None
-    file = task.config.file
     return render(
         request,
         "validate/owner/inbox.html",
@@ -68,8 +68,7 @@ def inbox(request: HttpRequest, slug: str) -> HttpResponse:
             "round_number": round_number,
             "filtered": bool(kind or round_number is not None),
             "waiting": sum(counts.values()),
-            "labels": [] if file.kind.answers.several else _keys(file.labels),
-            "reasons": file.kind.words.reasons,
+            **_words(task),
             "newer": first_page if after else "",
             "older": f"?{query.urlencode()}" if more is not None else "",
             "page_data": {
@@ -80,6 +79,14 @@ def inbox(request: HttpRequest, slug: str) -> HttpResponse:
             },
         },
     )
+
+
+def _words(task: Task) -> dict[str, Any]:
+    """The labels and the common reasons to decide with."""
+    assert task.config is not None
+    file = task.config.file
+    labels = [] if file.kind.answers.several else _keys(file.labels)
+    return {"labels": labels, "reasons": file.kind.words.reasons}
 
 
 def _number(request: HttpRequest, name: str) -> int | None:
@@ -145,6 +152,37 @@ def _vote(vote: Vote, example: Example) -> dict[str, Any]:
     }
 
 
+@require_http_methods(["GET", "POST"])
+@never_cache
+def case(request: HttpRequest, slug: str, uid: UUID) -> HttpResponse:
+    """One example by its id, whether it waits or not, and an owner's act on it."""
+    task = owned_task_or_404(request, slug)
+    found = reading.case_of(task, uid)
+    if found is None:
+        raise Http404
+    if request.method == "POST":
+        try:
+            _act_on(request, task, uid)
+        except Refused as refused:
+            messages.error(request, refused.message)
+        else:
+            messages.success(request, "Done.")
+        return redirect("inbox-case", slug=task.slug, uid=uid)
+    context = {"task": task, "card": _card(found), "alone": True, **_words(task)}
+    return render(request, "validate/owner/case.html", context)
+
+
+def _act_on(request: HttpRequest, task: Task, uid: UUID) -> None:
+    act, _, label = request.POST.get("act", "").partition(":")
+    reason = request.POST.get("reason", "").strip()
+    actor = person(request)
+    if act == "take-back":
+        acts.take_back(actor=actor, task=task, uid=uid, reason=reason or "Taken back")
+        return
+    act = "relabel" if act == "label" else act
+    acts.decide(actor=actor, task=task, uid=uid, act=act, reason=reason, label=label, waiting=False)
+
+
 @require_GET
 @never_cache
 def similar(request: HttpRequest, slug: str, uid: UUID) -> HttpResponse:
@@ -180,7 +218,7 @@ def decide(request: HttpRequest, slug: str) -> HttpResponse:
     task = owned_task_or_404(request, slug)
     act, _, label = request.POST.get("act", "").partition(":")
     try:
-        outcome = adjudication.decide_all(
+        outcome = acts.decide_all(
             actor=person(request),
             task=task,
             uids=_uids(request),
@@ -198,7 +236,7 @@ def take_back(request: HttpRequest, slug: str) -> HttpResponse:
     """Undo the last act on the chosen examples."""
     task = owned_task_or_404(request, slug)
     try:
-        outcome = adjudication.take_back_all(
+        outcome = acts.take_back_all(
             actor=person(request),
             task=task,
             uids=_uids(request),

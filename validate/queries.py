@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.models import Role, User
 from annotate.models import Task, Viewer
 from annotate.queries import kept_config
-from core.sql.compiled import Compiled, Given
 from validate import statements
+from validate.config import ValidationSettings
 from validate.models import AuthorShare, Lease, QueueItem, Vote
 
 
@@ -22,8 +22,15 @@ def may_validate(user: Viewer, task: Task) -> bool:
     """Whether this person's role is the one that the task opens its queue to."""
     if not isinstance(user, User) or task.config is None:
         return False
-    settings = task.config.file.section("validation")
-    return user.has_role(Role.ANNOTATOR if settings.open_to == "annotator" else Role.VALIDATOR)
+    opened = settings_of(task).open_to == "annotator"
+    return user.has_role(Role.ANNOTATOR if opened else Role.VALIDATOR)
+
+
+def settings_of(task: Task) -> ValidationSettings:
+    """The task's `validation` section as it is configured now."""
+    assert task.config is not None
+    settings: ValidationSettings = task.config.file.section("validation")
+    return settings
 
 
 def waiting_by_task(validator: User) -> dict[int, int]:
@@ -60,16 +67,11 @@ def held_leases(validator: User, task_id: int) -> list[Lease]:
 
 def shown_lease(lease_id: UUID) -> Lease:
     """A lease with all that its holder is shown."""
-    lease = _SHOWN.first(lease=lease_id)
+    lease = statements.shown_lease(lease_id)
     if lease is None:
         raise Lease.DoesNotExist
     lease.example.config = kept_config(lease.example.config_id)
     return lease
-
-
-_SHOWN = Compiled(
-    lambda: Lease.objects.select_related("example__context").filter(pk=Given("lease"))
-)
 
 
 def reciprocal_pairs(task_id: int, *, least: int = 10) -> list[dict[str, Any]]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from django.db.models import Count, Q
 
 from annotate.models import Example
-from annotate.services import lock_example
-from validate.decisions import decision_on, is_withdrawn, reopen
+from validate.decisions import decision_on, is_withdrawn
+from validate.hearing import hear
 from validate.models import Lease, QueueItem, Vote
+from validate.verdicts import reopen, take_out
 
 CHUNK = 500
 
@@ -88,7 +89,7 @@ def _active_leases(examples: list[Example]) -> dict[int, int]:
 
 def repair_queue(difference: QueueDifference) -> None:
     """Bring one entry to what was counted, in the transaction of the count."""
-    example = lock_example(difference.example)
-    QueueItem.objects.filter(pk=example.pk).delete()
+    hearing = hear(difference.example)
+    take_out(hearing)
     if difference.counted != Entry():
-        reopen(example)
+        reopen(hearing)

@@ -1,4 +1,4 @@
-"""The reads that every answer waits for, written out: building them anew costs more than they do.
+"""What every answer reads, locks and writes, built once: building it anew costs more than it does.
 
 A validator's next item and their progress were two thirds ORM. What waits for somebody is said once
 more, for all tasks together, by `validate.queries.waiting_by_task`; a test compares the two.
@@ -7,18 +7,23 @@ more, for all tasks together, by `validate.queries.waiting_by_task`; a test comp
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache, reduce
+from operator import or_
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from annotate.models import Example
-from core.sql import prepared
-from core.sql.compiled import Compiled, Given, adapted
+from annotate.queries import lockable
+from core.sql import compiled, prepared
+from core.sql.compiled import Compiled, CompiledUpdate, Given, adapted
+from validate.models import Lease, QueueItem, Reliability, Vote
 
 VALIDATES_WITHIN = timedelta(days=7)
 MAX_WAITING = 100  # counting on would cost more than the next item itself (1,000: 2.5 ms)
@@ -204,3 +209,150 @@ def count_share(
     key = {"task": task_id, "author": author_id, "validator": validator_id}
     sql = _ADD_TO_SHARE if votes > 0 else _TAKE_FROM_SHARE
     prepared.changed(sql, {**key, "votes": votes, "agreed": agreed})
+
+
+# --- locks ----------------------------------------------------------------------------------------
+def lock_leased(lease: UUID, validator_id: int) -> tuple[Example, QueueItem | None] | None:
+    """Lock the example that this person has, or had, a lease on, and its queue entry."""
+    given = {"lease": lease, "validator": validator_id}
+    if queued := _LEASED_AND_QUEUED.first(**given):
+        return queued, queued.queue_item
+    example = _LEASED.first(**given)
+    if example is None:
+        return None
+    # Settled, perhaps while it was waited for, or gold; or queued again at this moment.
+    waits = example.queued and example.status == Example.Status.OPEN
+    return example, lock_item(example.pk) if waits else None
+
+
+def _leased(examples: QuerySet[Example]) -> QuerySet[Example]:
+    lease = Lease.objects.filter(pk=Given("lease"), validator=Given("validator"))
+    return examples.filter(pk=Subquery(lease.values("example")[:1]))
+
+
+_LEASED = Compiled(lambda: _leased(lockable()))
+_LEASED_AND_QUEUED = Compiled(
+    lambda: _leased(lockable("queue_item").filter(queue_item__isnull=False))
+)
+
+
+def lock_item(example_id: int) -> QueueItem | None:
+    """Lock an example's queue entry until the end of the transaction; None when it has none."""
+    return _ITEM.first(example=example_id)
+
+
+_ITEM = Compiled(
+    lambda: QueueItem.objects.select_for_update(no_key=True).filter(pk=Given("example"))
+)
+
+VOTERS = 8  # that an example rarely has more of
+
+
+def lock_rows(task_id: int, people: Sequence[int]) -> list[Reliability]:
+    """Lock the rows of these people, in ascending order, as far as there are any."""
+    if not 0 < len(people) <= VOTERS:
+        return list(_rows().filter(task=task_id, validator__in=people))
+    given = {f"voter_{place}": person for place, person in enumerate(people)}
+    return _rows_of(len(people)).all(task=task_id, **given)
+
+
+def _rows() -> QuerySet[Reliability]:
+    return Reliability.objects.select_for_update(no_key=True).order_by("validator")
+
+
+@cache
+def _rows_of(voters: int) -> Compiled[Reliability]:
+    anyone = reduce(or_, (Q(validator=Given(f"voter_{place}")) for place in range(voters)))
+    return Compiled(lambda: _rows().filter(anyone, task=Given("task")))
+
+
+# --- reads ----------------------------------------------------------------------------------------
+def votes_on(example_id: int) -> list[Vote]:
+    """The votes meant to decide an example, oldest first."""
+    return _VOTES.all(example=example_id)
+
+
+_VOTES = Compiled(lambda: Vote.objects.to_decide().filter(example=Given("example")).order_by("id"))
+
+
+def row_of(task_id: int, validator_id: int) -> Reliability | None:
+    """A person's row, not locked."""
+    return _ROW.first(task=task_id, validator=validator_id)
+
+
+_ROW = Compiled(
+    lambda: Reliability.objects.filter(task=Given("task"), validator=Given("validator"))
+)
+
+
+def shown_lease(lease: UUID) -> Lease | None:
+    """A lease with what its holder is shown of its example, but for the configuration."""
+    return _SHOWN_LEASE.first(lease=lease)
+
+
+_SHOWN_LEASE = Compiled(
+    lambda: Lease.objects.select_related("example__context").filter(pk=Given("lease"))
+)
+
+
+# --- writes ---------------------------------------------------------------------------------------
+def take_place(example_id: int) -> None:
+    """Count one more lease in an entry that is locked."""
+    _TAKE_PLACE.run(example=example_id)
+
+
+_TAKE_PLACE = CompiledUpdate(
+    lambda: QueueItem.objects.filter(pk=Given("example")), leases_active=F("leases_active") + 1
+)
+
+
+def close_for_vote(lease: UUID, now: datetime) -> Lease | None:
+    """End an active lease that has not run out, with a vote; None when it is none of these."""
+    return next(iter(_CLOSE_FOR_VOTE.returning(lease=lease, now=now)), None)
+
+
+_CLOSE_FOR_VOTE = CompiledUpdate(
+    lambda: Lease.objects.filter(pk=Given("lease"), ended_at=None, expires_at__gt=Given("now")),
+    ended_at=Given("now"),
+    end=Lease.End.VOTED,
+)
+
+# What an answer moves in its voter's row, and what a verdict does.
+_COUNTED = (
+    *("alpha", "beta", "scored", "agreement", "gold_seen", "gold_right", "answered", "answered_at"),
+    *("answered_today", "recent_gold", "recent_seconds"),
+    *("gold_pending", "qualified_at", "quarantined_at", "looked_again_at"),
+)
+_STANDING = ("alpha", "beta", "scored", "agreement", "quarantined_at", "looked_again_at")
+
+
+def save_answer(row: Reliability) -> None:
+    """Write a locked row after an answer was counted in it or taken out of it."""
+    compiled.update(row, *_COUNTED)
+
+
+def save_credits(votes: Sequence[Vote]) -> None:
+    """Write what votes on a locked example are worth."""
+    compiled.update_all(votes, "credit", "agreement")
+
+
+def save_standings(rows: Sequence[Reliability]) -> None:
+    """Write what a verdict moved in the locked rows of those who voted."""
+    compiled.update_all(rows, *_STANDING)
+
+
+def insert(row: Lease | Vote | QueueItem) -> None:
+    compiled.insert(row)
+
+
+def insert_items(items: Sequence[QueueItem]) -> None:
+    compiled.insert_all(items)
+
+
+def save_item(item: QueueItem) -> None:
+    """Write what votes and leases change in a locked entry."""
+    compiled.update(item, "votes_wanted", "urgency", "leases_active")
+
+
+def delete_item(item: QueueItem) -> None:
+    compiled.delete(item)

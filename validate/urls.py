@@ -11,5 +11,6 @@ urlpatterns = [
     path("tasks/<slug:slug>/inbox/", owner_views.inbox, name="inbox"),
     path("tasks/<slug:slug>/inbox/decide/", owner_views.decide, name="inbox-decide"),
     path("tasks/<slug:slug>/inbox/take-back/", owner_views.take_back, name="inbox-take-back"),
+    path("tasks/<slug:slug>/inbox/<uuid:uid>/", owner_views.case, name="inbox-case"),
     path("tasks/<slug:slug>/inbox/<uuid:uid>/similar/", owner_views.similar, name="inbox-similar"),
 ]

@@ -17,9 +17,9 @@ from accounts.caller import person
 from accounts.models import Role, User
 from annotate.models import Task
 from annotate.queries import participant_key, visible_task
-from validate import services
+from validate.acts.lease import unskip
+from validate.people.standing import gold_score, qualification_now
 from validate.queries import may_validate, progress_of, waiting_by_task
-from validate.standing import gold_score, qualification_now
 
 REASONS: Final = {
     "offensive": "Offensive or hurtful",
@@ -111,7 +111,7 @@ def look_again(request: HttpRequest, slug: str) -> HttpResponse:
     """Put back what this person skipped, and go on."""
     user = person(request)
     task = _task(user, slug)
-    services.unskip(validator=user, task=task)
+    unskip(validator=user, task=task)
     return redirect("validate", slug=task.slug)
 
 

@@ -18,7 +18,7 @@ from accounts.backends import TokenAuthentication
 from accounts.models import Event, User, WorkSession
 from core.errors import Refused
 from tests.cast import PASSWORD, person
-from validate.services import set_banned
+from validate.acts.ban import set_banned
 
 NEW = {"username": "Nora.1", "password1": PASSWORD, "password2": PASSWORD}
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.models import Event, User
 from annotate.models import Example, Round, Task
 from tests.cast import PASSWORD, digits_task, fixed_model, person, submission, task_file
-from validate.models import QueueItem
+from validate.models import Gold, QueueItem
 
 EXAMPLES = "/admin/annotate/example/"
 PEOPLE = "/admin/accounts/user/"
@@ -46,66 +46,40 @@ def test_an_act_asks_for_a_reason_first(ours: Client, task: Task, annotator: Use
     example = submission(task, annotator)
     page = ours.get(f"{EXAMPLES}{example.pk}/change/")
     names = [name for name, _ in page.context["acts"]]
-    assert names == ["verify", "reject", "hide", "make_gold"]
+    assert names == ["make_gold"]
+    decide = reverse("inbox-case", args=[task.slug, example.uid])
+    assert decide in page.content.decode()
 
-    chosen = {"action": "verify", "_selected_action": example.pk, "index": "0"}
+    chosen = {"action": "make_gold", "_selected_action": example.pk, "index": "0"}
     asked = ours.post(EXAMPLES, chosen)
-    assert "The author&#x27;s label is right" in asked.content.decode()
+    assert "Its label is known to be right" in asked.content.decode()
     for empty in ({}, {"reason": "  "}):
         again = ours.post(EXAMPLES, {**chosen, "confirmed": "yes", **empty})
         assert again.context["form"].errors["reason"]
-    example.refresh_from_db()
-    assert example.status == "open"
+    assert not Gold.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("action", "status", "hidden", "verb"),
-    [
-        ("verify", "verified", False, "adjudicated"),
-        ("reject", "rejected", False, "adjudicated"),
-        ("hide", "open", True, "hidden"),
-    ],
-)
-def test_curating_examples(
-    ours: Client,
-    task: Task,
-    owner: User,
-    annotator: User,
-    action: str,
-    status: str,
-    hidden: bool,
-    verb: str,
-) -> None:
+def test_making_gold(ours: Client, task: Task, owner: User, annotator: User) -> None:
     two = submission(task, annotator, seed=1), submission(task, annotator, seed=2)
-    assert do(ours, EXAMPLES, action, *two) == [f"{action.title()}: done for 2."]
+    assert do(ours, EXAMPLES, "make_gold", *two) == ["Make gold: done for 2."]
     for example in Example.objects.all():
-        assert example.status == status
-        assert (example.hidden_at is not None) == hidden
-        event = Event.objects.get(verb=verb, object_type="example", object_id=str(example.pk))
+        assert example.status == "verified"
+        event = Event.objects.get(verb="made_gold", object_id=str(example.pk))
         assert event.actor == owner
         assert event.data["reason"] == "I looked at it"
-
-
-def test_a_verdict_is_taken_back_and_a_hidden_example_restored(
-    ours: Client, task: Task, annotator: User
-) -> None:
-    example = submission(task, annotator)
-    do(ours, EXAMPLES, "reject", example)
-    do(ours, EXAMPLES, "reopen", example)
-    do(ours, EXAMPLES, "hide", example)
-    assert QueueItem.objects.get(pk=example.pk).withdrawn
-    do(ours, EXAMPLES, "restore", example)
-    example.refresh_from_db()
-    assert (example.status, example.hidden_at) == ("open", None)
-    assert not QueueItem.objects.get(pk=example.pk).withdrawn
     page = ours.get(f"{EXAMPLES}{example.pk}/change/").content.decode()
-    assert page.count("I looked at it") == 4
+    assert page.count("I looked at it") == 2  # it was settled by that, too
     assert "data:image/png;base64," in page
 
 
 def test_going_back_to_where_the_act_began(ours: Client, task: Task, annotator: User) -> None:
     example = submission(task, annotator)
-    fields = {"action": "hide", "_selected_action": example.pk, "confirmed": "yes", "reason": "x"}
+    fields = {
+        "action": "make_gold",
+        "_selected_action": example.pk,
+        "confirmed": "yes",
+        "reason": "x",
+    }
     page = f"{EXAMPLES}{example.pk}/change/"
     assert ours.post(EXAMPLES, {**fields, "back": page})["location"] == page
     elsewhere = ours.post(EXAMPLES, {**fields, "back": "https://example.org/"})["location"]

@@ -12,6 +12,7 @@ from django.urls import reverse
 from accounts.models import User
 from annotate.models import Example, Task
 from tests.cast import answer, digits_task, person, submission
+from validate.models import Gold
 
 ADMINS_ONLY = {"worksession"}
 SHOWN = {
@@ -89,12 +90,14 @@ def test_an_owner_cannot_open_what_belongs_to_others(
     client.force_login(owner)
     page = reverse("admin:annotate_example_change", args=[theirs.pk])
     assert client.get(page).status_code == 302  # told that there is none, and sent to the index
-    hide = {
-        "action": "hide", "_selected_action": theirs.pk, "confirmed": "yes", "reason": "mine now",
-    }  # fmt: skip
-    client.post(pages()["example"], hide)
-    theirs.refresh_from_db()
-    assert theirs.hidden_at is None
+    gold = {
+        "action": "make_gold",
+        "_selected_action": theirs.pk,
+        "confirmed": "yes",
+        "reason": "mine now",
+    }
+    client.post(pages()["example"], gold)
+    assert not Gold.objects.exists()
 
 
 def test_nothing_is_edited_or_deleted_by_hand(client: Client, validated: Example) -> None:

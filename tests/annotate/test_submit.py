@@ -136,7 +136,7 @@ def test_guests_count_nowhere(task: Task) -> None:
 
 
 def test_a_banned_person_cannot_submit(task: Task, annotator: User, owner: User) -> None:
-    from validate.services import set_banned
+    from validate.acts.ban import set_banned
 
     set_banned(actor=owner, user=annotator, banned=True, reason="spam")
     annotator.refresh_from_db()
@@ -149,7 +149,7 @@ def test_a_banned_person_cannot_submit(task: Task, annotator: User, owner: User)
 def test_a_ban_that_comes_while_the_model_answers_is_heeded(
     task: Task, annotator: User, owner: User
 ) -> None:
-    from validate.services import set_banned
+    from validate.acts.ban import set_banned
 
     as_it_was = User.objects.get(pk=annotator.pk)
     set_banned(actor=owner, user=annotator, banned=True, reason="spam")

@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import set_role
@@ -151,7 +152,8 @@ def test_own_work_says_what_to_do_when_there_is_none(signed_in: Client) -> None:
 def settled(status: str, label: str | None = None) -> Callable[[Example], None]:
     def settle(example: Example) -> None:
         with durable():
-            services.settle(services.lock_example(example.pk), status=status, label=label)
+            verdict = services.Verdict(status, label, settled_at=timezone.now())
+            services.latch(services.lock_example(example.pk), verdict, verb="settled", data={})
 
     return settle
 

@@ -17,8 +17,7 @@ from django.utils import timezone
 
 from annotate.models import Task
 from core import doors
-from tests import cast
-from validate import services as validation
+from tests import acts, cast
 
 # Somebody not signed in; the author of the example; another annotator; the validator who holds the
 # lease; the owner of both tasks; the owner of another task; an admin; somebody banned since they
@@ -82,6 +81,8 @@ ROWS = [
         {"reason": "It is better."},
     ),
     Row("inbox", HIDDEN, arguments=DIGITS),
+    Row("inbox-case", HIDDEN, arguments={**DIGITS, **THIS}),
+    Row("inbox-case", "404 404 404 404 302 404 302 404", "post", {**DIGITS, **THIS}),
     Row("inbox-similar", HIDDEN, arguments={**DIGITS, **THIS}),
     Row("inbox-decide", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("inbox-take-back", "404 404 404 404 302 404 302 404", "post", DIGITS),
@@ -198,7 +199,7 @@ def clients(
     }
     cast.digits_task(people["stranger"], slug="others")
     example = cast.submission(task, people["author"])
-    lease = validation.next_item(validator=people["validator"], task=task)
+    lease = acts.next_item(validator=people["validator"], task=task)
     assert lease is not None
     signed_in = {role: Client() for role in ROLES}
     for role, person in people.items():

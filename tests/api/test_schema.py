@@ -23,8 +23,7 @@ from accounts.models import User
 from accounts.services import create_token
 from annotate.models import Task
 from core import doors
-from tests import cast
-from validate import services as validation
+from tests import acts, cast
 
 CHECKS = [not_a_server_error, response_schema_conformance, content_type_conformance]
 SCHEMA = "/api/v1/schema/?format=json"
@@ -76,7 +75,7 @@ def world(task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch) -> dict[
     admin = cast.person("ada", "admin")
     cast.submission(task, annotator, 1)
     example = cast.submission(task, admin, 2)
-    lease = validation.next_item(validator=admin, task=task)
+    lease = acts.next_item(validator=admin, task=task)
     assert lease is not None
     return {
         "token": create_token(user=admin),

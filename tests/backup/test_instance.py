@@ -27,7 +27,7 @@ from dadc_server import backup as backups
 from kinds.image import KIND as IMAGE
 from tests import cast
 from tests.backup.restoring import read_manifest
-from validate.gold import load_gold
+from validate.acts.gold import load_gold
 
 PROJECT = Path(__file__).resolve().parents[2]
 

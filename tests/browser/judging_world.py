@@ -75,7 +75,7 @@ TEXTS: dict[str, dict[str, Any]] = {
 def main() -> None:
     from accounts.models import User
     from tests import cast
-    from validate.gold import load_gold
+    from validate.acts.gold import load_gold
 
     anna, olive = (User.objects.get(username=name) for name in ("anna", "olive"))
     for slug, items in ITEMS.items():

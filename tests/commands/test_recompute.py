@@ -17,10 +17,9 @@ from annotate.models import Example, Task
 from annotate.queries import Participant
 from scoring import recount
 from scoring.models import Tally
-from tests import cast
+from tests import acts, cast
 from tests.races import at_once
-from validate import services as validation
-from validate.models import QueueItem
+from validate.models import AuthorShare, QueueItem, Reliability, Vote
 
 
 @pytest.fixture
@@ -41,8 +40,8 @@ def worked(
     cast.answer(other_validator, task, "0")
     cast.answer(validator, task)
     services.retract(participant=Participant(user=annotator), uid=made[4].uid)
-    services.set_hidden(actor=owner, example_id=made[0].pk, hidden=True, reason="test")
-    validation.next_item(validator=validator, task=task)
+    acts.set_hidden(actor=owner, example_id=made[0].pk, hidden=True, reason="test")
+    acts.next_item(validator=validator, task=task)
     return task
 
 
@@ -136,6 +135,29 @@ def test_a_verdict_that_the_votes_reached_but_nobody_wrote_is_written(
     assert check()[1]
     verified.refresh_from_db()
     assert verified.status == "verified"
+
+
+def test_what_is_known_about_validators_is_proved_too(
+    worked: Task, validator: User, other_validator: User, summary: Any
+) -> None:
+    standing = Reliability.objects.get(validator=validator)
+    Reliability.objects.filter(pk=standing.pk).update(alpha=1, recent_gold=9)
+    Vote.objects.filter(validator=other_validator, credit__isnull=False).update(credit=0.5)
+    share = AuthorShare.objects.filter(validator=validator).latest("votes")
+    AuthorShare.objects.filter(pk=share.pk).update(votes=50)
+
+    output, agrees = check()
+    assert not agrees
+    assert "digits: 1 shares of validators are not what the votes say" in output
+    found = json.loads(output.splitlines()[-1])["standings"]["digits"]
+    assert (found["reliabilities"], found["shares"]) == (2, 1)
+    assert found["credits"] == 2  # examples on which the other one voted
+
+    assert summary("recompute")["repaired"] == 5
+    assert check()[1]
+    standing.refresh_from_db()
+    assert standing.alpha != 1
+    assert AuthorShare.objects.get(pk=share.pk).votes == share.votes
 
 
 @pytest.mark.postgres

@@ -12,12 +12,12 @@ from annotate.models import Example, Task
 from core.sql import prepared
 from core.transactions import durable
 from scoring.models import Tally
-from tests import cast
-from validate import services, statements
+from tests import acts, cast
+from validate import statements
 from validate.models import AuthorShare, Reliability
+from validate.people.recount import repair
 from validate.queries import progress_of
 from validate.recount import queue_differences
-from validate.standing_recount import repair
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LEAST = 3
@@ -125,25 +125,25 @@ def test_a_day_of_submissions_and_votes_counts_the_same(owner: User) -> None:
     people = [cast.person(f"v{n}", "validator") for n in range(3)]
     examples = [cast.submission(task, authors[seed % 2], seed) for seed in range(16)]
     for place, example in enumerate(examples[:3]):
-        services.adjudicate(actor=owner, example_id=example.pk, status="open", reason="Look.")
+        acts.adjudicate(actor=owner, example_id=example.pk, status="open", reason="Look.")
         if place == 0:
-            services.adjudicate(
+            acts.adjudicate(
                 actor=owner, example_id=example.pk, status="rejected", reason="No digit."
             )
     answers = 0
     for turn in range(12):
         for person in people:
-            lease = services.next_item(validator=person, task=task)
+            lease = acts.next_item(validator=person, task=task)
             if lease is None:
                 continue
             said: dict[str, Any] = {"label": lease.example.label}
             if turn % 5 == 4:
                 said = {"flag": "unsure"}
-            services.vote(validator=person, lease_id=lease.pk, **said)
+            acts.vote(validator=person, lease_id=lease.pk, **said)
             answers += 1
             assert progress_of(person, task)["votes"] > 0
-    services.set_banned(actor=owner, user=people[0], banned=True, reason="A test.")
-    services.set_banned(actor=owner, user=people[0], banned=False, reason="A test.")
+    acts.set_banned(actor=owner, user=people[0], banned=True, reason="A test.")
+    acts.set_banned(actor=owner, user=people[0], banned=False, reason="A test.")
 
     assert answers > 10 * LEAST
     assert Example.objects.filter(status="verified").count() > LEAST

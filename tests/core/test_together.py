@@ -23,8 +23,8 @@ from core.sql.together import Together
 from scoring.models import Tally
 from tests import cast
 from tests.races import at_once
+from validate.acts.ban import set_banned
 from validate.models import QueueItem
-from validate.services import set_banned
 
 Item = tuple[str, str, int]  # where it goes, whose it is, which one
 

@@ -45,7 +45,7 @@ def alpha_of(units: Iterable[Sequence[Hashable]]) -> float | None:
     ],
 )
 def test_krippendorffs_alpha_of_pairs(pairs: list[str], alpha: float | None) -> None:
-    found = agreement(Counter((first, second) for first, second in pairs)).alpha
+    found = agreement(Counter((pair[0], pair[1]) for pair in pairs)).alpha
     assert found == (None if alpha is None else pytest.approx(alpha, abs=5e-5))
 
 

@@ -16,8 +16,7 @@ from core.transactions import durable
 from scoring import queries
 from scoring.models import Tally
 from scoring.statistics import wilson
-from tests import cast
-from validate import services as validation
+from tests import acts, cast
 
 
 def did(author: User, round_: Round, submitted: int, fooled: int = 0, **fates: int) -> None:
@@ -105,7 +104,7 @@ def test_who_is_banned_is_gone_and_who_left_has_a_pseudonym(
     ada, bob, _ = three_people
     for author in (ada, bob):
         did(author, open_round(task), 20, 2)
-    validation.set_banned(actor=owner, user=ada, banned=True, reason="spam")
+    acts.set_banned(actor=owner, user=ada, banned=True, reason="spam")
     close_account(user=bob)
 
     (row,) = queries.author_board(task).rows

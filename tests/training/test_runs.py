@@ -15,10 +15,10 @@ from django_tasks_db.models import DBTaskResult
 from accounts.models import Event, User
 from annotate import rounds
 from annotate.models import Example, ModelVersion, Task
-from annotate.signals import round_opened
 from core.transactions import durable
 from ml.backends import Source, open_model
 from tests import cast
+from tests.acts import adjudicate
 from tests.training.world import (
     serving,
     trained_task,
@@ -31,7 +31,6 @@ from training.models import AuthorSplit, SnapshotItem, TrainingRun
 from training.queries import learned_examples
 from training.retraining import carry_out
 from training.snapshots import digest_of
-from validate.services import adjudicate
 
 
 def retrain(task: Task, **changes: Any) -> TrainingRun:
@@ -45,24 +44,19 @@ def authors(annotator: User, other_annotator: User) -> list[User]:
 
 
 def test_a_candidate_that_passes_opens_the_next_round(
-    trained: Task, owner: User, authors: list[User], django_capture_on_commit_callbacks: Any
+    trained: Task,
+    owner: User,
+    authors: list[User],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
 ) -> None:
     verified_foolings(trained, authors, owner, 3)
-    news: list[dict[str, Any]] = []
-
-    def hear(sender: object, **what: Any) -> None:
-        news.append(what)
-
-    round_opened.connect(hear)
-    try:
-        with django_capture_on_commit_callbacks(execute=True):
-            run = retrain(trained)
-    finally:
-        round_opened.disconnect(hear)
+    news: list[Any] = []
+    monkeypatch.setattr(rounds, "tell_open_pages", lambda *what: news.append(what))
+    with django_capture_on_commit_callbacks(execute=True):
+        run = retrain(trained)
     assert run.status == "promoted", run.reason
-    assert [(item["task"], item["round"], item["model"]) for item in news] == [
-        ("digits", 2, "digits-2")
-    ]
+    assert news == [("digits", 2, "digits-2")]
     model = serving(trained)
     assert (model, model.parent) == (run.candidate, run.parent)
     assert trained.rounds.get(number=1).status == "closed"

@@ -14,13 +14,13 @@ from annotate.services import retract
 from core.errors import Conflict, Refused
 from core.transactions import durable
 from tests import cast
+from tests.acts import adjudicate
 from tests.races import at_once, meeting, without
 from tests.training.world import trained_task, verified_fooling, verified_foolings
 from training import services
 from training.models import TrainingRun
 from training.queries import waiting_foolings
 from training.retraining import carry_out
-from validate.services import adjudicate
 
 
 def test_the_last_fooling_that_was_needed_queues_a_run_with_its_job(

@@ -20,8 +20,8 @@ from core.transactions import durable
 from ml import artifacts, digits
 from ml.training import train_base
 from tests import cast
+from tests.acts import adjudicate
 from training import base_data
-from validate.services import adjudicate
 
 # Gates that a candidate of this small world can pass.
 LENIENT = {

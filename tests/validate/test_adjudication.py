@@ -15,7 +15,8 @@ from core.errors import Conflict, Refused
 from scoring.models import Tally
 from scoring.recount import check
 from tests import cast
-from validate import adjudication
+from validate import inbox
+from validate.acts import adjudicate
 from validate.models import QueueItem, Review
 
 Ambiguous = Callable[..., Example]
@@ -42,19 +43,19 @@ def ambiguous(
 
 
 def waiting(task: Task, **only: Any) -> list[Example]:
-    found, _ = adjudication.cases(adjudication.open_reviews(task, **only))
+    found, _ = inbox.cases(inbox.open_reviews(task, **only))
     return [case.example for case in found]
 
 
 def decide(owner: User, example: Example, act: str, **more: Any) -> Example:
     fields = {"reason": "Looked at it.", **more}
-    adjudication.decide(actor=owner, task=example.task, uid=example.uid, act=act, **fields)
+    adjudicate.decide(actor=owner, task=example.task, uid=example.uid, act=act, **fields)
     example.refresh_from_db()
     return example
 
 
 def take_back(owner: User, example: Example) -> Example:
-    adjudication.take_back(actor=owner, task=example.task, uid=example.uid, reason="A slip.")
+    adjudicate.take_back(actor=owner, task=example.task, uid=example.uid, reason="A slip.")
     example.refresh_from_db()
     return example
 
@@ -71,7 +72,7 @@ def test_what_votes_left_unclear_waits_with_all_that_was_said(
 ) -> None:
     cast.submission(task, annotator, 2)  # nobody has voted: not the owner's business
     example = ambiguous()
-    found, more = adjudication.cases(adjudication.open_reviews(task))
+    found, more = inbox.cases(inbox.open_reviews(task))
     assert [case.example for case in found] == [example]
     assert [review.kind for review in found[0].reviews] == ["ambiguous"]
     assert [vote.validator.username for vote in found[0].votes] == ["vera", "wim", "xena"]
@@ -169,7 +170,7 @@ def test_what_was_hidden_comes_back_with_its_question_or_not_at_all(
     def broken(*_: object) -> None:
         raise RuntimeError("The power went.")
 
-    monkeypatch.setattr(adjudication, "_open_again", broken)
+    monkeypatch.setattr(adjudicate, "_open_again", broken)
     with pytest.raises(RuntimeError):
         take_back(owner, example)
     example.refresh_from_db()
@@ -206,7 +207,7 @@ def test_many_at_once_say_which_could_not_be(task: Task, owner: User, ambiguous:
     one, two = ambiguous(1), ambiguous(2)
     decide(owner, one, "verify")
     stranger = uuid.uuid4()
-    outcome = adjudication.decide_all(
+    outcome = adjudicate.decide_all(
         actor=owner,
         task=task,
         uids=[one.uid, two.uid, stranger, two.uid],
@@ -216,14 +217,46 @@ def test_many_at_once_say_which_could_not_be(task: Task, owner: User, ambiguous:
     assert outcome.done == (two.uid,)
     assert outcome.refused.keys() == {one.uid, stranger}
     with pytest.raises(Refused, match="at least one"):
-        adjudication.decide_all(actor=owner, task=task, uids=[], act="verify", reason="So.")
+        adjudicate.decide_all(actor=owner, task=task, uids=[], act="verify", reason="So.")
     with pytest.raises(Refused, match="at most"):
-        adjudication.take_back_all(
+        adjudicate.take_back_all(
             actor=owner, task=task, uids=[uuid.uuid4() for _ in range(101)], reason="So."
         )
 
 
 # --- pages ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("act", "status", "hidden"),
+    [
+        ("verify", "verified", False),
+        ("reject", "rejected", False),
+        ("label:3", "relabelled", False),
+        ("hide", "open", True),
+    ],
+)
+def test_any_example_is_decided_and_taken_back_on_a_page_of_its_own(
+    client: Client, task: Task, owner: User, annotator: User, act: str, status: str, hidden: bool
+) -> None:
+    """Nobody has voted on it, so that it waits in no inbox."""
+    example = cast.submission(task, annotator)
+    client.force_login(owner)
+    page = f"/tasks/digits/inbox/{example.uid}/"
+    assert "It does not wait in your inbox" in client.get(page).content.decode()
+    assert "Say why" in client.post(page, {"act": act}, follow=True).content.decode()
+
+    said = client.post(page, {"act": act, "reason": "Seen."}, follow=True).content.decode()
+    assert "Done." in said
+    example.refresh_from_db()
+    assert (example.status, example.hidden_at is not None) == (status, hidden)
+    again = "restore" if hidden else "reopen"
+    for undo in ({"act": "take-back"}, {"act": act, "reason": "Seen."}, {"act": again}):
+        client.post(page, {"reason": "Seen again.", **undo})
+    example.refresh_from_db()
+    assert (example.status, example.hidden_at) == ("open", None)
+    assert not QueueItem.objects.get(pk=example.pk).withdrawn
+    assert check().agrees
+
+
 def test_only_owners_and_admins_get_in(client: Client, owner: User, ambiguous: Ambiguous) -> None:
     example = ambiguous()
     people = [
@@ -275,7 +308,7 @@ def test_a_full_page_costs_as_many_queries_as_one_case(
         ambiguous(seed)
     with django_assert_num_queries(10):
         first = client.get("/tasks/digits/inbox/")
-    assert len(first.context["cards"]) == adjudication.PAGE_SIZE
+    assert len(first.context["cards"]) == inbox.PAGE_SIZE
     rest = client.get(f"/tasks/digits/inbox/{first.context['older']}")
     assert len(rest.context["cards"]) == 2
 

@@ -15,9 +15,11 @@ from django_tasks_db.models import DBTaskResult
 from accounts.models import Event, User
 from annotate.models import Example, Task
 from tests import cast
-from validate import audit, gold, nightly, tasks
+from tests.acts import adjudicate
+from validate import nightly, tasks
+from validate.acts import gold
 from validate.models import Reliability, Review, Vote
-from validate.services import adjudicate
+from validate.people import audit
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from validate.dawid_skene import dawid_skene
+from validate.people.dawid_skene import dawid_skene
 
 Votes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 

@@ -17,8 +17,10 @@ from annotate import services as annotation
 from annotate.models import Example, Task
 from annotate.queries import Participant
 from core.errors import Conflict, Refused
-from tests import cast
-from validate import gold, leases, services, statements
+from tests import acts, cast
+from validate import known_answers, statements
+from validate.acts import gold
+from validate.acts import lease as leases
 from validate.config import ValidationSettings
 from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.queries import progress_of
@@ -86,9 +88,7 @@ def test_an_open_example_made_gold_is_settled_and_reopening_it_retires_the_gold(
     assert (example.status, example.adjudicated) == (Example.Status.VERIFIED, True)
     assert not QueueItem.objects.exists()
 
-    services.adjudicate(
-        actor=owner, example_id=example.pk, status="open", reason="unsure after all"
-    )
+    acts.adjudicate(actor=owner, example_id=example.pk, status="open", reason="unsure after all")
     assert Gold.objects.get().retired_at is not None
     assert QueueItem.objects.get().leases_active == 0
 
@@ -99,7 +99,7 @@ def test_gold_is_never_first_and_its_vote_moves_reliability_alone(
     lease = reach_gold(validator, with_gold, annotator)
     answer = Gold.objects.get(pk=lease.example_id).answer
 
-    vote = services.vote(validator=validator, lease_id=lease.pk, label=answer)
+    vote = acts.vote(validator=validator, lease_id=lease.pk, label=answer)
 
     assert (vote.purpose, vote.credit, vote.surplus) == (Vote.Purpose.GOLD, 1, False)
     row = Reliability.objects.get(validator=validator)
@@ -114,10 +114,10 @@ def test_no_gold_twice_and_none_of_ones_own(
 ) -> None:
     seen = [reach_gold(validator, with_gold, annotator)]
     for _ in range(2):
-        services.vote(validator=validator, lease_id=seen[-1].pk, label="1")
+        acts.vote(validator=validator, lease_id=seen[-1].pk, label="1")
         seen.append(cast.lease_for(validator, with_gold))
     assert len({lease.example_id for lease in seen}) == 3
-    services.vote(validator=validator, lease_id=seen[-1].pk, label="1")
+    acts.vote(validator=validator, lease_id=seen[-1].pk, label="1")
     assert not cast.lease_for(validator, with_gold).gold
     cast.answer(owner, with_gold)
     assert not cast.lease_for(owner, with_gold).gold
@@ -128,7 +128,7 @@ def test_an_empty_queue_stays_empty_with_gold_left(
 ) -> None:
     cast.submission(with_gold, annotator)
     cast.answer(validator, with_gold)
-    assert services.next_item(validator=validator, task=with_gold) is None
+    assert acts.next_item(validator=validator, task=with_gold) is None
 
 
 def test_gold_that_was_given_back_or_ran_out_comes_again(
@@ -138,12 +138,12 @@ def test_gold_that_was_given_back_or_ran_out_comes_again(
     """As any other item does: otherwise giving back would tell the two apart."""
     lease = reach_gold(validator, with_gold, annotator)
     monkeypatch.setattr(leases, "is_gold_turn", lambda *_: False)
-    services.release(validator=validator, lease_id=lease.pk)
+    acts.release(validator=validator, lease_id=lease.pk)
     again = cast.lease_for(validator, with_gold)
     assert again.example_id == lease.example_id
     with time_machine.travel(timezone.now() + timedelta(minutes=5), tick=False):
         with pytest.raises(Conflict):
-            services.vote(validator=validator, lease_id=again.pk, label="1")
+            acts.vote(validator=validator, lease_id=again.pk, label="1")
         assert cast.lease_for(validator, with_gold).example_id == lease.example_id
 
 
@@ -151,19 +151,19 @@ def test_skipped_gold_is_counted_and_comes_back_as_any_item(
     with_gold: Task, annotator: User, validator: User, always_gold: None
 ) -> None:
     lease = reach_gold(validator, with_gold, annotator)
-    services.release(validator=validator, lease_id=lease.pk, skip=True)
+    acts.release(validator=validator, lease_id=lease.pk, skip=True)
     assert progress_of(validator, with_gold)["skipped"] == 1
     assert cast.lease_for(validator, with_gold).example_id != lease.example_id
-    assert services.unskip(validator=validator, task=with_gold) == 1
+    assert acts.unskip(validator=validator, task=with_gold) == 1
 
 
 def test_an_answer_to_gold_can_be_taken_back(
     with_gold: Task, annotator: User, validator: User, always_gold: None
 ) -> None:
     lease = reach_gold(validator, with_gold, annotator)
-    services.vote(validator=validator, lease_id=lease.pk, label="9")
+    acts.vote(validator=validator, lease_id=lease.pk, label="9")
 
-    again = services.undo(validator=validator, task=with_gold)
+    again = acts.undo(validator=validator, task=with_gold)
 
     assert (again.example_id, again.gold) == (lease.example_id, True)
     row = Reliability.objects.get(validator=validator)
@@ -171,21 +171,21 @@ def test_an_answer_to_gold_can_be_taken_back(
 
 
 def hide(lease: Lease, owner: User) -> None:
-    annotation.set_hidden(example_id=lease.example_id, actor=owner, hidden=True, reason="personal")
+    acts.set_hidden(example_id=lease.example_id, actor=owner, hidden=True, reason="personal")
 
 
 def test_an_answer_to_gold_that_was_hidden_or_retired_stands(
     with_gold: Task, annotator: User, validator: User, owner: User, always_gold: None
 ) -> None:
     lease = reach_gold(validator, with_gold, annotator)
-    services.vote(validator=validator, lease_id=lease.pk, label="9")
+    acts.vote(validator=validator, lease_id=lease.pk, label="9")
     hide(lease, owner)
     with pytest.raises(Conflict) as refused:
-        services.undo(validator=validator, task=with_gold)
+        acts.undo(validator=validator, task=with_gold)
     assert refused.value.code == "withdrawn"
     gold.retire_gold(actor=owner, example_id=lease.example_id)
     with pytest.raises(Conflict) as refused:
-        services.undo(validator=validator, task=with_gold)
+        acts.undo(validator=validator, task=with_gold)
     assert refused.value.code == "settled"
     assert Vote.objects.filter(example=lease.example_id).exists()
 
@@ -215,11 +215,11 @@ def test_two_gold_items_in_a_row_are_both_to_be_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     first = reach_gold(validator, with_gold, annotator)
-    second = services.next_item(validator=validator, task=with_gold, after=first.pk)
+    second = acts.next_item(validator=validator, task=with_gold, after=first.pk)
     assert second is not None
     assert second.gold
-    services.vote(validator=validator, lease_id=first.pk, label="1")
-    services.release(validator=validator, lease_id=second.pk)
+    acts.vote(validator=validator, lease_id=first.pk, label="1")
+    acts.release(validator=validator, lease_id=second.pk)
     monkeypatch.setattr(leases, "is_gold_turn", lambda *_: False)
     assert cast.lease_for(validator, with_gold).example_id == second.example_id
 
@@ -229,7 +229,7 @@ def test_accusing_gold_is_wrong_and_being_unsure_is_not(
     with_gold: Task, annotator: User, validator: User, always_gold: None, flag: str, scored: int
 ) -> None:
     lease = reach_gold(validator, with_gold, annotator)
-    services.vote(validator=validator, lease_id=lease.pk, flag=flag)
+    acts.vote(validator=validator, lease_id=lease.pk, flag=flag)
     row = Reliability.objects.get(validator=validator)
     assert (row.scored, row.gold_right) == (scored, 0)
 
@@ -237,7 +237,7 @@ def test_accusing_gold_is_wrong_and_being_unsure_is_not(
 def test_shares_are_ten_percent_of_the_first_fifty_and_then_five() -> None:
     settings = ValidationSettings()
     assert [settings.gold_share(n) for n in (0, 1, 49, 50, 5_000)] == [0, 0.1, 0.1, 0.05, 0.05]
-    turns = Counter(gold.is_gold_turn(settings, 10) for _ in range(5_000))
+    turns = Counter(known_answers.is_gold_turn(settings, 10) for _ in range(5_000))
     assert 0.075 < turns[True] / 5_000 < 0.125  # six deviations
 
 
@@ -271,10 +271,10 @@ def test_gold_looks_and_costs_like_any_other_item(
     monkeypatch.setattr(leases, "is_gold_turn", lambda *_: turn["gold"])
     first, _ = ask(client, with_gold)
     answer(client, first["lease"])
-    services.release(validator=validator, lease_id=Lease.objects.get(ended_at=None).pk)
+    acts.release(validator=validator, lease_id=Lease.objects.get(ended_at=None).pk)
 
     plain, plain_queries = ask(client, with_gold)
-    services.release(validator=validator, lease_id=plain["lease"])
+    acts.release(validator=validator, lease_id=plain["lease"])
     turn["gold"] = True
     golden, gold_queries = ask(client, with_gold)
 
@@ -307,9 +307,9 @@ def test_how_many_wait_does_not_tell_what_was_gold(
         assert lease.gold == (place in golden)
         counts.append(progress_of(validator, with_gold)["waiting"])
         if place == 3:
-            services.release(validator=validator, lease_id=lease.pk, skip=True)
+            acts.release(validator=validator, lease_id=lease.pk, skip=True)
         else:
-            services.vote(validator=validator, lease_id=lease.pk, label="1")
+            acts.vote(validator=validator, lease_id=lease.pk, label="1")
     assert counts == [9, 8, 7, 6, 5, 4]
 
 
@@ -330,9 +330,7 @@ def test_how_many_wait_is_counted_anew_after_25_answers(
         cast.submission(with_gold, annotator, seed)
     counts = []
     for _ in range(26):
-        services.vote(
-            validator=validator, lease_id=cast.lease_for(validator, with_gold).pk, label="1"
-        )
+        acts.vote(validator=validator, lease_id=cast.lease_for(validator, with_gold).pk, label="1")
         counts.append(progress_of(validator, with_gold)["waiting"])
     assert counts == [*range(49, 25, -1), 28, 27]  # three of the 25 were gold
 
@@ -361,7 +359,7 @@ def test_first_items_qualify_with_feedback(
         "qualification": {"seen": 1, "right": 1, "items": 2, "needed": 2, "passed": False},
     }
     with pytest.raises(Conflict):
-        services.undo(validator=validator, task=qualifying_task)
+        acts.undo(validator=validator, task=qualifying_task)
     body, _ = answer(client, body["next"]["lease"])
     assert Reliability.objects.get(validator=validator).qualified_at is not None
     assert not Lease.objects.get(pk=body["next"]["lease"]).gold
@@ -377,9 +375,9 @@ def test_a_test_answer_is_not_taken_back(owner: User, annotator: User, validator
     known = cast.submission(task, annotator)
     gold.mark_gold(actor=owner, example_id=known.pk, answer=known.label)
     cast.answer(validator, task)
-    services.adjudicate(actor=owner, example_id=known.pk, status="open", reason="unclear")
+    acts.adjudicate(actor=owner, example_id=known.pk, status="open", reason="unclear")
     with pytest.raises(Conflict):
-        services.undo(validator=validator, task=task)
+        acts.undo(validator=validator, task=task)
 
 
 def test_below_the_minimum_nobody_validates(
@@ -390,12 +388,12 @@ def test_below_the_minimum_nobody_validates(
     for _ in range(2):
         assert lease is not None
         last = {"validator": validator, "lease_id": lease.pk, "label": "2"}
-        vote, lease, _ = services.vote_and_go_on(**last)
+        vote, lease, _ = acts.vote_and_go_on(**last)
         assert vote.purpose == Vote.Purpose.QUALIFICATION
     assert lease is None
     assert Vote.objects.filter(validator=validator).count() == 2  # the last one counts all the same
-    assert services.vote_and_go_on(**last)[:2] == (vote, None)
+    assert acts.vote_and_go_on(**last)[:2] == (vote, None)
     with pytest.raises(Refused) as refused:
-        services.next_item(validator=validator, task=qualifying_task)
+        acts.next_item(validator=validator, task=qualifying_task)
     assert refused.value.code == "not_qualified"
     assert "0 of the 2" in refused.value.message

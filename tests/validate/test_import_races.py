@@ -17,11 +17,12 @@ from annotate import rounds
 from annotate.config import parse_task_file
 from annotate.models import Example, Task
 from scoring.models import Tally
-from tests import cast
+from tests import acts, cast
 from tests.races import at_once
-from validate import leases, logs, services
+from validate import logs
+from validate.acts import lease as leases
 from validate.models import Lease, QueueItem, Vote
-from validate.standing_recount import repair
+from validate.people.recount import repair
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -114,7 +115,7 @@ def test_who_waits_for_an_item_keeps_no_log_waiting(
     cast.answer(validator, nli)
     importing(nli, [example("y", "ann")])()
     held = threading.Event()
-    lock_entries, ask = logs._lock_entries, leases.ask
+    lock_entries, ask = logs.lock_items, leases.ask
 
     def lock_entries_and_wait(examples: Any) -> Any:
         entries = lock_entries(examples)
@@ -126,12 +127,12 @@ def test_who_waits_for_an_item_keeps_no_log_waiting(
         held.wait(10)
         return ask(*args, **how)
 
-    monkeypatch.setattr(logs, "_lock_entries", lock_entries_and_wait)
+    monkeypatch.setattr(logs, "lock_items", lock_entries_and_wait)
     monkeypatch.setattr(leases, "ask", ask_meanwhile)
     lines = [vote("x", "vic"), vote("y", "vic")]
 
     imported, lease = at_once(
-        [importing(nli, lines), lambda: services.next_item(validator=validator, task=nli)]
+        [importing(nli, lines), lambda: acts.next_item(validator=validator, task=nli)]
     )
 
     assert imported.summary.new_votes == 2

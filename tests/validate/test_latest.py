@@ -14,22 +14,22 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.models import Task
 from core.errors import Refused
-from tests import cast
-from validate import leases, services
-from validate.gold import mark_gold
+from tests import acts, cast
+from validate.acts import lease as leases
+from validate.acts.gold import mark_gold
 from validate.models import Lease, Reliability, Vote
-from validate.quarantine import lift_quarantine
-from validate.reliability import recount_latest
-from validate.standing_recount import repair
+from validate.people.quarantine import lift_quarantine
+from validate.people.recount import repair
+from validate.people.reliability import recount_latest
 
 pytestmark = pytest.mark.django_db
 EVENING = datetime(2026, 3, 14, 22, 0, tzinfo=UTC)
 
 
 def answer(person: User, task: Task) -> None:
-    lease = services.next_item(validator=person, task=task)
+    lease = acts.next_item(validator=person, task=task)
     if lease is not None:
-        services.vote(validator=person, lease_id=lease.pk, label="3")
+        acts.vote(validator=person, lease_id=lease.pk, label="3")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_answers_gold_and_undos_over_midnight(
             clock.move_to(EVENING + timedelta(minutes=3 * step))
             try:
                 if drawn.random() < 0.3:
-                    services.undo(validator=validator, task=with_gold)
+                    acts.undo(validator=validator, task=with_gold)
                 else:
                     answer(validator, with_gold)
             except Refused:
@@ -90,7 +90,7 @@ def test_gold_from_before_a_lifted_quarantine_is_taken_back(
     Reliability.objects.update(quarantined_at=timezone.now())
     lift_quarantine(actor=owner, task=with_gold, validator=validator, reason="A test.")
 
-    lease = services.undo(validator=validator, task=with_gold)
+    lease = acts.undo(validator=validator, task=with_gold)
 
     row = Reliability.objects.get()
     assert (row.scored, row.gold_seen, row.answered) == (0, 0, 0)

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from accounts.models import User
 from annotate.models import Example, Task
 from core.errors import Refused
-from tests import cast
-from validate import services
+from tests import acts, cast
 from validate.models import Lease, QueueItem, Vote
+from validate.people.recount import repair
 from validate.policies import UNSURE
 from validate.recount import queue_differences
-from validate.standing_recount import repair
 
 POLICIES = ("two_plus_one", "k_matching", "k_of_n", "bayes")
 PEOPLE = 4
@@ -78,34 +77,34 @@ def _do(deed: str, person: User, task: Task, author: User, owner: User) -> None:
         case "submit":
             cast.submission(task, author, next(seeds))
         case "undo":
-            services.undo(validator=person, task=task)
+            acts.undo(validator=person, task=task)
         case "unskip":
-            services.unskip(validator=person, task=task)
+            acts.unskip(validator=person, task=task)
         case "stop" | "return":
-            services.set_banned(actor=owner, user=person, banned=deed == "stop", reason="a test")
+            acts.set_banned(actor=owner, user=person, banned=deed == "stop", reason="a test")
         case "skip" | "release" | "take" | "run out":
-            lease = services.next_item(validator=person, task=task)
+            lease = acts.next_item(validator=person, task=task)
             if lease is None or deed == "take":
                 return
             if deed == "run out":
                 Lease.objects.filter(pk=lease.pk).update(expires_at="2020-01-01T00:00:00Z")
-                services.vote(validator=person, lease_id=lease.pk, label="0")
-            services.release(validator=person, lease_id=lease.pk, skip=deed == "skip")
+                acts.vote(validator=person, lease_id=lease.pk, label="0")
+            acts.release(validator=person, lease_id=lease.pk, skip=deed == "skip")
         case "twice":
             if last := Vote.objects.filter(validator=person, lease__isnull=False).last():
-                services.vote(validator=person, lease_id=last.lease_id, label="0")
+                acts.vote(validator=person, lease_id=last.lease_id, label="0")
         case answer:
             _vote(person, task, answer)
 
 
 def _vote(person: User, task: Task, answer: str) -> bool:
-    lease = services.next_item(validator=person, task=task)
+    lease = acts.next_item(validator=person, task=task)
     if lease is None:
         return False
     example = lease.example
     said = {"author": example.label, "model": example.prediction}.get(answer, answer)
     how = {"flag": said} if answer in (UNSURE, "spam") else {"label": said}
-    services.vote(validator=person, lease_id=lease.pk, **how)
+    acts.vote(validator=person, lease_id=lease.pk, **how)
     return True
 
 

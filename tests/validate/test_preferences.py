@@ -16,8 +16,7 @@ from annotate.config import parse_task_file
 from annotate.models import Task, TaskConfig
 from annotate.rounds import load_task
 from core.strict_yaml import NotYaml
-from tests import cast
-from validate import services
+from tests import acts, cast
 from validate.queries import progress_of, waiting_by_task
 
 WARNING = "Some of these drawings show weapons."
@@ -95,7 +94,7 @@ def test_what_a_person_does_not_want_waits_for_others(
     assert "You are not asked about this task" in page
     assert (WARNING in page) == (reason == "content_warning")
     assert "set aside by your preferences" in client.get("/validate/").content.decode()
-    assert services.next_item(validator=other_validator, task=warned) is not None
+    assert acts.next_item(validator=other_validator, task=warned) is not None
 
     set_preferences(user=validator, languages=[], takes_warned=True)
     assert client.post("/api/v1/tasks/digits/validations/next/").status_code == 200
@@ -103,15 +102,15 @@ def test_what_a_person_does_not_want_waits_for_others(
 
 def test_preferences_cost_the_queue_no_query(warned: Task, validator: User) -> None:
     validator.languages, validator.takes_warned = ["de", "en"], True
-    services.next_item(validator=validator, task=warned)  # makes the person's own row
+    acts.next_item(validator=validator, task=warned)  # makes the person's own row
     counts = []
     for languages in ([], ["de", "en"]):
         validator.languages = languages
-        lease = services.next_item(validator=validator, task=warned)
+        lease = acts.next_item(validator=validator, task=warned)
         assert lease is not None
-        services.release(validator=validator, lease_id=lease.pk)
+        acts.release(validator=validator, lease_id=lease.pk)
         with CaptureQueriesContext(connection) as asked:
-            assert services.next_item(validator=validator, task=warned)
+            assert acts.next_item(validator=validator, task=warned)
         counts.append(len(asked))
     assert counts[0] == counts[1]
 

@@ -12,11 +12,9 @@ from accounts.models import Event, User
 from annotate import services as annotation
 from annotate.models import Example, Task
 from annotate.queries import Participant
-from annotate.services import set_hidden
 from core.errors import Conflict, Refused
 from scoring.models import Tally
-from tests import cast
-from validate import services
+from tests import acts, cast
 from validate.logs import import_log
 from validate.models import AuthorShare, Lease, QueueItem, Vote
 
@@ -47,7 +45,7 @@ def test_a_third_is_asked_only_when_the_first_two_differ(
 
 def test_nobody_is_asked_about_their_own(task: Task, validator: User) -> None:
     cast.submission(task, validator)
-    assert services.next_item(validator=validator, task=task) is None
+    assert acts.next_item(validator=validator, task=task) is None
 
 
 def test_nobody_is_asked_twice(
@@ -55,7 +53,7 @@ def test_nobody_is_asked_twice(
 ) -> None:
     cast.submission(task, annotator)
     cast.answer(validator, task)
-    assert services.next_item(validator=validator, task=task) is None
+    assert acts.next_item(validator=validator, task=task) is None
 
 
 def test_asking_again_gives_the_lease_that_is_held(
@@ -63,8 +61,8 @@ def test_asking_again_gives_the_lease_that_is_held(
 ) -> None:
     cast.submission(task, annotator, 1)
     cast.submission(task, annotator, 2)
-    first = services.next_item(validator=validator, task=task)
-    assert services.next_item(validator=validator, task=task) == first
+    first = acts.next_item(validator=validator, task=task)
+    assert acts.next_item(validator=validator, task=task) == first
 
 
 def test_claimed_foolings_come_first(owner: User, annotator: User, validator: User) -> None:
@@ -72,7 +70,7 @@ def test_claimed_foolings_come_first(owner: User, annotator: User, validator: Us
     cast.submission(task, annotator, 1, fooled=False)
     fooling = cast.submission(task, annotator, 2)
 
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
 
     assert lease is not None
     assert lease.example == fooling
@@ -82,9 +80,9 @@ def test_never_more_leases_than_useful_votes(
     task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
 ) -> None:
     cast.submission(task, annotator)
-    assert services.next_item(validator=validator, task=task)
-    assert services.next_item(validator=other_validator, task=task)
-    assert services.next_item(validator=third_validator, task=task) is None
+    assert acts.next_item(validator=validator, task=task)
+    assert acts.next_item(validator=other_validator, task=task)
+    assert acts.next_item(validator=third_validator, task=task) is None
     with pytest.raises(IntegrityError), transaction.atomic():
         QueueItem.objects.update(leases_active=3)
 
@@ -93,14 +91,14 @@ def test_an_expired_lease_frees_its_place_and_its_vote_is_refused(
     task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
 ) -> None:
     cast.submission(task, annotator)
-    lost = services.next_item(validator=validator, task=task)
-    services.next_item(validator=other_validator, task=task)
+    lost = acts.next_item(validator=validator, task=task)
+    acts.next_item(validator=other_validator, task=task)
     assert lost is not None
 
     with time_machine.travel(timezone.now() + timedelta(minutes=5), tick=False):
-        assert services.next_item(validator=third_validator, task=task)
+        assert acts.next_item(validator=third_validator, task=task)
         with pytest.raises(Conflict) as refused:
-            services.vote(validator=validator, lease_id=lost.pk, label="3")
+            acts.vote(validator=validator, lease_id=lost.pk, label="3")
 
     assert refused.value.code == "lease_lost"
     assert not Vote.objects.exists()
@@ -110,23 +108,23 @@ def test_a_lease_of_somebody_else_is_no_licence(
     task: Task, annotator: User, validator: User, other_validator: User
 ) -> None:
     cast.submission(task, annotator)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
     with pytest.raises(Conflict):
-        services.vote(validator=other_validator, lease_id=lease.pk, label="3")
+        acts.vote(validator=other_validator, lease_id=lease.pk, label="3")
 
 
 def test_the_same_vote_sent_again_is_one_vote(task: Task, annotator: User, validator: User) -> None:
     cast.submission(task, annotator)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
 
-    first = services.vote(validator=validator, lease_id=lease.pk, label="3")
-    again = services.vote(validator=validator, lease_id=lease.pk, label="3")
+    first = acts.vote(validator=validator, lease_id=lease.pk, label="3")
+    again = acts.vote(validator=validator, lease_id=lease.pk, label="3")
 
     assert first == again
     with pytest.raises(Conflict) as refused:
-        services.vote(validator=validator, lease_id=lease.pk, label="4")
+        acts.vote(validator=validator, lease_id=lease.pk, label="4")
     assert refused.value.code == "already_voted"
     assert Vote.objects.count() == 1
 
@@ -144,15 +142,15 @@ def test_a_bad_answer_keeps_the_lease(
     task: Task, annotator: User, validator: User, answer: dict[str, str], code: str
 ) -> None:
     cast.submission(task, annotator)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
 
     with pytest.raises(Refused) as refused:
-        services.vote(validator=validator, lease_id=lease.pk, **answer)
+        acts.vote(validator=validator, lease_id=lease.pk, **answer)
 
     assert refused.value.code == code
     assert not Vote.objects.exists()
-    assert services.next_item(validator=validator, task=task) == lease
+    assert acts.next_item(validator=validator, task=task) == lease
 
 
 def test_the_database_refuses_a_vote_on_ones_own_and_a_second_vote(
@@ -172,7 +170,7 @@ def test_a_lease_on_ones_own_example_cannot_be_voted(task: Task, validator: User
         example=example, validator=validator, expires_at=timezone.now() + timedelta(minutes=1)
     )
     with pytest.raises(Refused) as refused:
-        services.vote(validator=validator, lease_id=lease.pk, label="3")
+        acts.vote(validator=validator, lease_id=lease.pk, label="3")
     assert (refused.value.code, refused.value.status) == ("own_example", 403)
 
 
@@ -180,14 +178,14 @@ def test_a_skipped_item_comes_back_only_when_asked_for(
     task: Task, annotator: User, validator: User
 ) -> None:
     cast.submission(task, annotator)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
 
-    services.release(validator=validator, lease_id=lease.pk, skip=True)
-    assert services.next_item(validator=validator, task=task) is None
+    acts.release(validator=validator, lease_id=lease.pk, skip=True)
+    assert acts.next_item(validator=validator, task=task) is None
 
-    assert services.unskip(validator=validator, task=task) == 1
-    assert services.next_item(validator=validator, task=task) is not None
+    assert acts.unskip(validator=validator, task=task) == 1
+    assert acts.next_item(validator=validator, task=task) is not None
 
 
 def test_undo_takes_the_vote_back_and_asks_again(
@@ -196,11 +194,11 @@ def test_undo_takes_the_vote_back_and_asks_again(
     example = cast.submission(task, annotator)
     cast.answer(validator, task, label=example.prediction)
 
-    lease = services.undo(validator=validator, task=task)
+    lease = acts.undo(validator=validator, task=task)
 
     assert lease.example == example
     assert not Vote.objects.exists()
-    services.vote(validator=validator, lease_id=lease.pk, label=example.label)
+    acts.vote(validator=validator, lease_id=lease.pk, label=example.label)
     assert cast.answer(other_validator, task).status == Example.Status.VERIFIED
 
 
@@ -212,14 +210,14 @@ def test_undo_that_is_sent_again_takes_one_answer_back(
     for seed in (1, 2, 3):
         cast.submission(task, annotator, seed)
         leases.append(cast.lease_for(validator, task))
-        services.vote(validator=validator, lease_id=leases[-1].pk, label="1")
+        acts.vote(validator=validator, lease_id=leases[-1].pk, label="1")
     with pytest.raises(Conflict) as refused:
-        services.undo(validator=validator, task=task, answer=leases[1].pk)
+        acts.undo(validator=validator, task=task, answer=leases[1].pk)
     assert refused.value.code == "not_the_last"
-    undone = services.undo(validator=validator, task=task, answer=leases[2].pk)
-    assert services.undo(validator=validator, task=task, answer=leases[2].pk) == undone
+    undone = acts.undo(validator=validator, task=task, answer=leases[2].pk)
+    assert acts.undo(validator=validator, task=task, answer=leases[2].pk) == undone
     assert Vote.objects.count() == 2
-    assert services.undo(validator=validator, task=task, answer=leases[1].pk) != undone
+    assert acts.undo(validator=validator, task=task, answer=leases[1].pk) != undone
     assert Vote.objects.count() == 1
 
 
@@ -230,7 +228,7 @@ def test_a_settled_example_cannot_be_undone(
     cast.answer(validator, task)
     cast.answer(other_validator, task)
     with pytest.raises(Conflict) as refused:
-        services.undo(validator=other_validator, task=task)
+        acts.undo(validator=other_validator, task=task)
     assert refused.value.code == "settled"
 
 
@@ -238,11 +236,11 @@ def test_a_vote_after_the_verdict_is_surplus(
     task: Task, annotator: User, validator: User, owner: User
 ) -> None:
     example = cast.submission(task, annotator)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
-    services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="illegible")
+    acts.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="illegible")
 
-    vote = services.vote(validator=validator, lease_id=lease.pk, label=example.label)
+    vote = acts.vote(validator=validator, lease_id=lease.pk, label=example.label)
 
     assert vote.surplus
     example.refresh_from_db()
@@ -254,9 +252,9 @@ def test_an_adjudication_needs_a_reason_and_an_owner(
 ) -> None:
     example = cast.submission(task, annotator)
     with pytest.raises(Refused) as no_reason:
-        services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason=" ")
+        acts.adjudicate(actor=owner, example_id=example.pk, status="verified", reason=" ")
     with pytest.raises(Refused) as no_owner:
-        services.adjudicate(actor=validator, example_id=example.pk, status="verified", reason="x")
+        acts.adjudicate(actor=validator, example_id=example.pk, status="verified", reason="x")
     assert (no_reason.value.code, no_owner.value.code) == ("reason_missing", "not_an_owner")
 
 
@@ -267,11 +265,11 @@ def test_statistics_follow_an_adjudication_by_the_difference(
     cast.answer(validator, task)
     cast.answer(other_validator, task)
 
-    services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="a scribble")
+    acts.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="a scribble")
     tally = Tally.objects.get(author=annotator)
     assert (tally.verified, tally.rejected, tally.pending) == (0, 1, 0)
 
-    services.adjudicate(actor=owner, example_id=example.pk, status="open", reason="hasty")
+    acts.adjudicate(actor=owner, example_id=example.pk, status="open", reason="hasty")
     example.refresh_from_db()
     # The votes speak again, and had already decided.
     assert (example.status, example.adjudicated) == (Example.Status.VERIFIED, False)
@@ -282,17 +280,17 @@ def test_a_ban_takes_waiting_items_out_and_lifting_it_brings_them_back(
 ) -> None:
     cast.submission(task, annotator)
 
-    services.set_banned(actor=owner, user=annotator, banned=True, reason="spam")
-    assert services.next_item(validator=validator, task=task) is None
+    acts.set_banned(actor=owner, user=annotator, banned=True, reason="spam")
+    assert acts.next_item(validator=validator, task=task) is None
 
-    services.set_banned(actor=owner, user=annotator, banned=False, reason="a mistake")
-    assert services.next_item(validator=validator, task=task) is not None
+    acts.set_banned(actor=owner, user=annotator, banned=False, reason="a mistake")
+    assert acts.next_item(validator=validator, task=task) is not None
 
 
 def test_annotators_do_not_validate(task: Task, annotator: User, other_annotator: User) -> None:
     cast.submission(task, annotator)
     with pytest.raises(Refused) as refused:
-        services.next_item(validator=other_annotator, task=task)
+        acts.next_item(validator=other_annotator, task=task)
     assert refused.value.status == 403
 
 
@@ -301,13 +299,13 @@ def test_a_task_may_open_its_queue_to_annotators(
 ) -> None:
     task = cast.digits_task(owner, validation={"policy": "two_plus_one", "open_to": "annotator"})
     cast.submission(task, annotator)
-    assert services.next_item(validator=other_annotator, task=task) is not None
+    assert acts.next_item(validator=other_annotator, task=task) is not None
 
 
 def test_an_admin_is_not_banned_but_first_given_another_role(task: Task, owner: User) -> None:
     admin = cast.person("ada", "admin")
     with pytest.raises(Refused) as refused:
-        services.set_banned(actor=owner, user=admin, banned=True, reason="a quarrel")
+        acts.set_banned(actor=owner, user=admin, banned=True, reason="a quarrel")
     assert refused.value.code == "is_admin"
 
 
@@ -315,7 +313,7 @@ def test_only_an_owner_of_the_task_hides(task: Task, annotator: User) -> None:
     example = cast.submission(task, annotator)
     stranger = cast.person("otto", "owner")
     with pytest.raises(Refused) as refused:
-        set_hidden(actor=stranger, example_id=example.pk, hidden=True, reason="not mine")
+        acts.set_hidden(actor=stranger, example_id=example.pk, hidden=True, reason="not mine")
     assert refused.value.code == "not_an_owner"
 
 
@@ -323,13 +321,13 @@ def test_what_an_owner_reopens_may_still_be_answered_by_who_holds_it(
     task: Task, annotator: User, validator: User, other_validator: User, owner: User
 ) -> None:
     example = cast.submission(task, annotator)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
     for status in ("rejected", "open"):
-        services.adjudicate(actor=owner, example_id=example.pk, status=status, reason="hasty")
+        acts.adjudicate(actor=owner, example_id=example.pk, status=status, reason="hasty")
     assert QueueItem.objects.get().leases_active == 1
 
-    assert not services.vote(validator=validator, lease_id=lease.pk, label=example.label).surplus
+    assert not acts.vote(validator=validator, lease_id=lease.pk, label=example.label).surplus
     assert cast.answer(other_validator, task).status == Example.Status.VERIFIED
 
 
@@ -337,12 +335,12 @@ def test_a_lease_on_what_an_owner_reopened_runs_out_like_any_other(
     task: Task, annotator: User, validator: User, other_validator: User, owner: User
 ) -> None:
     example = cast.submission(task, annotator)
-    assert services.next_item(validator=validator, task=task) is not None
+    assert acts.next_item(validator=validator, task=task) is not None
     for status in ("rejected", "open"):
-        services.adjudicate(actor=owner, example_id=example.pk, status=status, reason="hasty")
+        acts.adjudicate(actor=owner, example_id=example.pk, status=status, reason="hasty")
 
     with time_machine.travel(timezone.now() + timedelta(hours=1)):
-        assert services.next_item(validator=other_validator, task=task) is not None
+        assert acts.next_item(validator=other_validator, task=task) is not None
     assert QueueItem.objects.get().leases_active == 1
 
 
@@ -353,17 +351,17 @@ def test_a_surplus_vote_stays_surplus_when_an_owner_reopens_its_example(
     """It was never weighed, and an owner who reopens asks for votes, not for what lies about."""
     example = cast.submission(task, annotator)
     leases = [cast.lease_for(person, task) for person in (validator, other_validator)]
-    services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="hasty")
-    late = services.vote(validator=validator, lease_id=leases[0].pk, label=example.label)
+    acts.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="hasty")
+    late = acts.vote(validator=validator, lease_id=leases[0].pk, label=example.label)
     assert late.surplus
 
-    services.adjudicate(actor=owner, example_id=example.pk, status="open", reason="too hasty")
+    acts.adjudicate(actor=owner, example_id=example.pk, status="open", reason="too hasty")
 
     late.refresh_from_db()
     assert late.surplus
     assert QueueItem.objects.get().votes_wanted == 2
-    assert services.next_item(validator=validator, task=task) is None
-    services.vote(validator=other_validator, lease_id=leases[1].pk, label=example.label)
+    assert acts.next_item(validator=validator, task=task) is None
+    acts.vote(validator=other_validator, lease_id=leases[1].pk, label=example.label)
     assert cast.answer(third_validator, task).status == Example.Status.VERIFIED
 
 
@@ -372,18 +370,18 @@ def test_what_nobody_is_asked_about_any_more_is_not_shown_again(
     task: Task, annotator: User, validator: User, owner: User, by: str
 ) -> None:
     example = cast.submission(task, annotator)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
     match by:
         case "author":
             annotation.retract(participant=Participant(user=annotator), uid=example.uid)
         case "owner who hides it":
-            annotation.set_hidden(actor=owner, example_id=example.pk, hidden=True, reason="rude")
+            acts.set_hidden(actor=owner, example_id=example.pk, hidden=True, reason="rude")
         case _:
-            services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="x")
+            acts.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="x")
 
-    assert services.next_item(validator=validator, task=task) is None
-    assert services.vote(validator=validator, lease_id=lease.pk, label=example.label).surplus
+    assert acts.next_item(validator=validator, task=task) is None
+    assert acts.vote(validator=validator, lease_id=lease.pk, label=example.label).surplus
 
 
 def test_an_answer_on_what_was_hidden_is_not_taken_back(
@@ -391,10 +389,10 @@ def test_an_answer_on_what_was_hidden_is_not_taken_back(
 ) -> None:
     example = cast.submission(task, annotator)
     cast.answer(validator, task)
-    annotation.set_hidden(actor=owner, example_id=example.pk, hidden=True, reason="rude")
+    acts.set_hidden(actor=owner, example_id=example.pk, hidden=True, reason="rude")
 
     with pytest.raises(Conflict) as refused:
-        services.undo(validator=validator, task=task)
+        acts.undo(validator=validator, task=task)
 
     assert refused.value.code == "withdrawn"
     assert Vote.objects.count() == 1
@@ -404,8 +402,8 @@ def test_a_vote_of_a_log_takes_a_place_from_who_came_last(
     task: Task, annotator: User, validator: User, other_validator: User
 ) -> None:
     example = cast.submission(task, annotator)
-    first = services.next_item(validator=validator, task=task)
-    second = services.next_item(validator=other_validator, task=task)
+    first = acts.next_item(validator=validator, task=task)
+    second = acts.next_item(validator=other_validator, task=task)
     assert first is not None
     assert second is not None
     line = {"kind": "vote", "example": str(example.uid), "validator": "v9", "label": example.label}
@@ -415,9 +413,9 @@ def test_a_vote_of_a_log_takes_a_place_from_who_came_last(
     assert (outcome.summary.new_votes, outcome.mistakes) == (1, [])
     assert QueueItem.objects.values_list("votes_wanted", "leases_active").get() == (1, 1)
     with pytest.raises(Conflict) as lost:
-        services.vote(validator=other_validator, lease_id=second.pk, label=example.label)
+        acts.vote(validator=other_validator, lease_id=second.pk, label=example.label)
     assert lost.value.code == "lease_lost"
-    services.vote(validator=validator, lease_id=first.pk, label=example.label)
+    acts.vote(validator=validator, lease_id=first.pk, label=example.label)
     example.refresh_from_db()
     assert example.status == Example.Status.VERIFIED
 

@@ -22,10 +22,13 @@ from annotate.models import Example, Task
 from annotate.rounds import open_next_round
 from core.errors import Conflict
 from core.transactions import durable
-from tests import cast
-from tests.races import at_once, leased_unlocked, meeting, unlocked, without
+from tests import acts, cast
+from tests.races import at_once, meeting, take_locks_away, without
 from tests.validate.test_races import lease_call, leases_of, submission_of, vote_call
-from validate import adjudication, decisions, leases, services, statements
+from validate import statements
+from validate.acts import adjudicate
+from validate.acts import lease as leases
+from validate.acts import vote as votes
 from validate.models import Lease, QueueItem, Review, Vote
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,10 +43,7 @@ def postgres(on_postgres: bool) -> None:
 @pytest.fixture
 def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Votes, bans and owners read examples and queue entries without locking them."""
-    for module in (services, adjudication):
-        monkeypatch.setattr(module, "lock_example", unlocked)
-    monkeypatch.setattr(services, "_lock_leased", leased_unlocked)
-    monkeypatch.setattr(decisions, "lock_item", lambda pk: QueueItem.objects.filter(pk=pk).first())
+    take_locks_away(monkeypatch)
 
 
 @pytest.mark.parametrize("constrained", [True, False])
@@ -98,11 +98,11 @@ def test_two_votes_of_one_person(
 ) -> None:
     """The second one is given the first one's vote; without its fence the database stops it."""
     example = cast.submission(task, annotator)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
-    monkeypatch.setattr(services, "_check_answer", meeting(2, services._check_answer))
+    monkeypatch.setattr(votes, "_check_answer", meeting(2, votes._check_answer))
     if not fenced:
-        monkeypatch.setattr(services, "close_for_vote", lambda pk, _: Lease.objects.get(pk=pk))
+        monkeypatch.setattr(statements, "close_for_vote", lambda pk, _: Lease.objects.get(pk=pk))
     call = vote_call(lease, example.label)
 
     outcomes = at_once([call, call])
@@ -141,7 +141,7 @@ def test_a_ban_during_a_vote(
     cast.submission(task, annotator)
     (lease,) = leases_of([validator], task)
     began, banned = threading.Event(), threading.Event()
-    read = services.reliability_of
+    read = votes.reliability_of
 
     def read_when_banned(*args: Any) -> Any:
         began.set()
@@ -150,11 +150,11 @@ def test_a_ban_during_a_vote(
 
     def ban() -> None:
         assert began.wait(10)
-        services.set_banned(actor=owner, user=validator, banned=True, reason="spam")
+        acts.set_banned(actor=owner, user=validator, banned=True, reason="spam")
         banned.set()
 
-    monkeypatch.setattr(services, "reliability_of", read_when_banned)
-    monkeypatch.setattr(services, "close_for_vote", lambda pk, _: Lease.objects.get(pk=pk))
+    monkeypatch.setattr(votes, "reliability_of", read_when_banned)
+    monkeypatch.setattr(statements, "close_for_vote", lambda pk, _: Lease.objects.get(pk=pk))
 
     vote, _ = at_once([vote_call(lease, lease.example.label), ban])
 
@@ -172,11 +172,10 @@ def test_two_owners_decide_one_example(
     Review.objects.create(example=example, task=task, kind=Review.Kind.AUDIT)
     if not locked:
         request.getfixturevalue("no_locks")
-        do = meeting(2, services.adjudicate_locked)
-        monkeypatch.setattr(services, "adjudicate_locked", do)
+        monkeypatch.setattr(adjudicate, "_settle", meeting(2, adjudicate._settle))
 
     def decide(act: str) -> None:
-        adjudication.decide(actor=owner, task=task, uid=example.uid, act=act, reason="Seen.")
+        adjudicate.decide(actor=owner, task=task, uid=example.uid, act=act, reason="Seen.")
 
     outcomes = at_once([lambda: decide("verify"), lambda: decide("reject")])
 

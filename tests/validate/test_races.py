@@ -24,17 +24,20 @@ from accounts.models import User
 from annotate import submissions
 from annotate.models import Example, Task
 from annotate.queries import Participant
-from annotate.services import lock_example
 from core.errors import Refused
 from core.transactions import durable
 from scoring.models import Tally
 from scoring.tally import contribution
-from tests import cast
-from tests.races import at_once, leased_unlocked
-from validate import decisions, leases, services
-from validate.gold import mark_gold
+from tests import acts, cast
+from tests.races import at_once, take_locks_away
+from validate import hearing
+from validate.acts import adjudicate
+from validate.acts import lease as leases
+from validate.acts import vote as votes
+from validate.acts.gold import mark_gold
+from validate.hearing import Hearing, hear
 from validate.models import Lease, QueueItem, Reliability, Vote
-from validate.standing_recount import repair
+from validate.people.recount import repair
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = 5
@@ -103,11 +106,11 @@ def test_the_last_place_goes_to_one(task: Task, annotator: User) -> None:
         granted = [lease for lease in leases if lease is not None]
         assert len(granted) == 1, leases
         assert QueueItem.objects.get(example=example).leases_active == 1
-        services.vote(validator=granted[0].validator, lease_id=granted[0].pk, label=example.label)
+        acts.vote(validator=granted[0].validator, lease_id=granted[0].pk, label=example.label)
 
 
 def lease_call(person: User, task: Task) -> Callable[[], Lease | None]:
-    return lambda: services.next_item(validator=person, task=task)
+    return lambda: acts.next_item(validator=person, task=task)
 
 
 def test_two_votes_at_once_decide_once(
@@ -125,7 +128,7 @@ def test_two_votes_at_once_decide_once(
 
 
 def leases_of(people: list[User], task: Task) -> list[Lease]:
-    leases = [services.next_item(validator=person, task=task) for person in people]
+    leases = [acts.next_item(validator=person, task=task) for person in people]
     assert None not in leases
     return [lease for lease in leases if lease is not None]
 
@@ -134,8 +137,8 @@ def vote_call(lease: Lease, label: object) -> Callable[[], Vote]:
     return lambda: voted_on(lease, label).vote
 
 
-def voted_on(lease: Lease, label: object) -> services.Answered:
-    return services.vote_and_go_on(validator=lease.validator, lease_id=lease.pk, label=label)
+def voted_on(lease: Lease, label: object) -> acts.Answered:
+    return acts.vote_and_go_on(validator=lease.validator, lease_id=lease.pk, label=label)
 
 
 def test_a_vote_is_committed_before_its_voter_waits_for_the_next_item(
@@ -151,11 +154,11 @@ def test_a_vote_is_committed_before_its_voter_waits_for_the_next_item(
 
     def hold_the_other() -> bool:
         with durable():
-            decisions.lock_item(other.pk)
+            hearing.lock_items([other.pk])
             is_held.set()
             return is_there.wait(10)
 
-    def vote_meanwhile() -> services.Answered:
+    def vote_meanwhile() -> acts.Answered:
         is_held.wait(10)
         return voted_on(lease, "3")
 
@@ -185,9 +188,9 @@ def test_a_vote_on_what_is_settled_and_queued_again_meanwhile_counts(
 
     def settle_and_reopen() -> None:
         with durable():
-            locked = lock_example(example.pk)
+            heard = hear(example.pk)
             for status in ("rejected", "open"):
-                services.adjudicate_locked(locked, actor=owner, status=status, reason="Look.")
+                adjudicate._settle(heard, status, None, owner, "Look.")
             QueueItem.objects.get(pk=example.pk)  # written
             is_new.set()
             time.sleep(0.5)  # for the vote to come and wait
@@ -215,18 +218,18 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
     if not on_postgres:
         pytest.skip("SQLite has one writer at a time, whatever is locked")
     both_voted = threading.Barrier(2)
-    decide = services.decide_now
+    decide = Hearing.decision
 
-    def decide_together(example: Example) -> Any:
+    def decide_together(hearing: Hearing) -> Any:
         both_voted.wait(10)
-        settled = decide(example)
+        settled = decide(hearing)
         both_voted.wait(10)  # neither commits before the other has counted
         return settled
 
     example = cast.submission(task, annotator)
     first, second = leases_of([validator, other_validator], task)
-    monkeypatch.setattr(services, "_lock_leased", leased_unlocked)
-    monkeypatch.setattr(services, "decide_now", decide_together)
+    take_locks_away(monkeypatch)
+    monkeypatch.setattr(Hearing, "decision", decide_together)
 
     outcomes = at_once([vote_call(first, example.label), vote_call(second, example.label)])
 
@@ -239,7 +242,7 @@ def test_without_the_lock_two_votes_at_once_decide_nothing(
 def test_one_person_votes_once_even_at_once(task: Task, annotator: User, validator: User) -> None:
     for seed in range(ROUNDS):
         example = cast.submission(task, annotator, seed)
-        lease = services.next_item(validator=validator, task=task)
+        lease = acts.next_item(validator=validator, task=task)
         assert lease is not None
         call = vote_call(lease, example.label)
         outcomes = at_once([call, call])
@@ -252,34 +255,24 @@ def test_two_who_hold_what_the_other_answered_take_their_answers_back(
     annotator: User,
     validator: User,
     other_validator: User,
-    monkeypatch: pytest.MonkeyPatch,
     on_postgres: bool,
 ) -> None:
     if not on_postgres:
         pytest.skip("SQLite has one writer at a time: nobody waits for a second lock")
     first, second = (cast.submission(task, annotator, seed) for seed in (1, 2))
     cast.answer(validator, task)
-    skipped = services.next_item(validator=other_validator, task=task)
+    skipped = acts.next_item(validator=other_validator, task=task)
     assert skipped is not None
-    services.release(validator=other_validator, lease_id=skipped.pk, skip=True)
+    acts.release(validator=other_validator, lease_id=skipped.pk, skip=True)
     cast.answer(other_validator, task)
-    services.unskip(validator=other_validator, task=task)
+    acts.unskip(validator=other_validator, task=task)
     leases = leases_of([validator, other_validator], task)
     assert [lease.example for lease in leases] == [second, first]
-    # Each is given time to take the first of its locks before either asks for the other one.
-    lock_item = decisions.lock_item
-
-    def lock_item_slowly(pk: int) -> QueueItem | None:
-        item = lock_item(pk)
-        time.sleep(0.2)
-        return item
-
-    monkeypatch.setattr("validate.undo.lock_item", lock_item_slowly)
 
     outcomes = at_once(
         [
-            lambda: services.undo(validator=validator, task=task),
-            lambda: services.undo(validator=other_validator, task=task),
+            lambda: acts.undo(validator=validator, task=task),
+            lambda: acts.undo(validator=other_validator, task=task),
         ]
     )
 
@@ -297,17 +290,17 @@ def test_two_who_judge_each_other_are_banned_at_once(
     for seed, author in enumerate(people):
         cast.submission(task, author, seed)
     leases_of(people, task)
-    lock_example = services.lock_example
+    lock = hearing._locked
 
-    def lock_example_slowly(pk: int) -> Example:
-        example = lock_example(pk)
+    def lock_slowly(ids: Any) -> list[Example]:
+        examples = lock(ids)
         time.sleep(0.1)
-        return example
+        return examples
 
-    monkeypatch.setattr(services, "lock_example", lock_example_slowly)
+    monkeypatch.setattr(hearing, "_locked", lock_slowly)
 
     def ban(person: User) -> Callable[[], None]:
-        return lambda: services.set_banned(actor=owner, user=person, banned=True, reason="a pair")
+        return lambda: acts.set_banned(actor=owner, user=person, banned=True, reason="a pair")
 
     assert at_once([ban(person) for person in people]) == [None, None]
     assert set(QueueItem.objects.values_list("withdrawn", "leases_active")) == {(True, 0)}
@@ -318,16 +311,16 @@ def test_a_ban_during_a_vote_settles_on_one_story(
 ) -> None:
     for seed in range(ROUNDS):
         cast.submission(task, annotator, seed)
-        lease = services.next_item(validator=validator, task=task)
+        lease = acts.next_item(validator=validator, task=task)
         assert lease is not None
 
         def ban() -> None:
-            services.set_banned(actor=owner, user=validator, banned=True, reason="spam")
+            acts.set_banned(actor=owner, user=validator, banned=True, reason="spam")
 
         voted, _ = at_once([vote_call(lease, lease.example.label), ban])
         # Either the vote came first and counts, or the ban did and the vote was refused.
         assert isinstance(voted, Refused) != Vote.objects.filter(lease=lease).exists()
-        services.set_banned(actor=owner, user=validator, banned=False, reason="sorry")
+        acts.set_banned(actor=owner, user=validator, banned=False, reason="sorry")
     items = {item.pk: item.leases_active for item in QueueItem.objects.all()}
     assert not any(items.values())
 
@@ -363,7 +356,7 @@ def test_one_person_asking_at_once_gets_one_item(
     for _ in range(ROUNDS):
         leases = at_once([lease_call(validator, task)] * 3)
         assert len({lease.pk for lease in leases}) == 1, leases
-        services.release(validator=validator, lease_id=leases[0].pk)
+        acts.release(validator=validator, lease_id=leases[0].pk)
 
 
 def test_what_is_learnt_about_people_adds_up_when_they_vote_at_once(
@@ -374,7 +367,7 @@ def test_what_is_learnt_about_people_adds_up_when_they_vote_at_once(
     people = [cast.person(f"v{n}", "validator") for n in range(4)]
     for seed in range(12):
         cast.submission(task, annotator, seed)
-    ask, handed_on = services.ask, []
+    ask, handed_on = votes.ask, []
 
     def ask_by_what_is_stored(*args: Any, row: Reliability | None = None) -> Any:
         assert row is not None
@@ -382,10 +375,10 @@ def test_what_is_learnt_about_people_adds_up_when_they_vote_at_once(
         handed_on.append(row)
         return ask(*args, row=row)
 
-    monkeypatch.setattr(services, "ask", ask_by_what_is_stored)
+    monkeypatch.setattr(votes, "ask", ask_by_what_is_stored)
 
     def work(person: User) -> None:
-        while lease := services.next_item(validator=person, task=task):
+        while lease := acts.next_item(validator=person, task=task):
             following: Lease | None = lease
             while following is not None:
                 following = voted_on(following, following.example.label).following
@@ -409,20 +402,19 @@ def test_gold_that_ran_out_is_skipped_while_its_holder_asks_on(
     for seed in range(1, 4):
         cast.submission(task, annotator, seed)
     monkeypatch.setattr(leases, "is_gold_turn", lambda *_: True)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
     assert lease.gold
     Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     skipping, asking = threading.Event(), threading.Event()
     end, end_expired = leases.end_lease, leases._end_expired_leases
 
-    def end_and_wait(lease: Lease, how: str) -> bool:
-        ended = end(lease, how)
+    def end_and_wait(lease: Lease, item: QueueItem | None, how: str) -> None:
+        end(lease, item, how)
         if how == Lease.End.SKIPPED:
             skipping.set()
             asking.wait(2)
             time.sleep(0.2)  # until the other one waits, if it does
-        return ended
 
     def end_when_skipped(now: Any) -> None:
         skipping.wait(2)
@@ -434,8 +426,8 @@ def test_gold_that_ran_out_is_skipped_while_its_holder_asks_on(
 
     outcomes = at_once(
         [
-            lambda: services.release(validator=validator, lease_id=lease.pk, skip=True),
-            lambda: services.next_item(validator=validator, task=task),
+            lambda: acts.release(validator=validator, lease_id=lease.pk, skip=True),
+            lambda: acts.next_item(validator=validator, task=task),
         ]
     )
 

@@ -11,9 +11,10 @@ from django.utils import timezone
 from accounts.models import Event, User
 from annotate.models import Example, Task
 from core.errors import Refused
-from tests import cast
-from validate import services
+from tests import acts, cast
 from validate.models import AuthorShare, Lease, Reliability, Review, Vote
+from validate.people.quarantine import follow_quarantine, follow_quarantines, lift_quarantine
+from validate.people.recount import recount, repair
 from validate.policies import Ballot, Bayes, posterior
 from validate.policies.trust import (
     QUARANTINE_SCORED,
@@ -23,8 +24,6 @@ from validate.policies.trust import (
     is_untrustworthy,
     may_be_untrustworthy,
 )
-from validate.quarantine import follow_quarantine, follow_quarantines, lift_quarantine
-from validate.standing_recount import recount, repair
 
 
 def row_of(person: User, task: Task) -> Reliability:
@@ -117,11 +116,11 @@ def test_an_owner_s_word_replaces_the_credits_by_the_difference(
     cast.answer(validator, bayes_task)
     cast.answer(other_validator, bayes_task)
 
-    services.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="a 7")
+    acts.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="a 7")
     row = row_of(validator, bayes_task)
     assert (row.alpha, row.beta, row.scored) == pytest.approx((8, 3, 1))
 
-    services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="no, a 3")
+    acts.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="no, a 3")
     row.refresh_from_db()
     assert (row.alpha, row.beta, row.scored) == pytest.approx((9, 2, 1))
     assert recount(bayes_task)[validator.pk] == pytest.approx((9, 2, 1, 1))
@@ -191,7 +190,7 @@ def test_a_wrong_answer_too_many_puts_into_quarantine(
     waiting = cast.submission(bayes_task, annotator, 2)
     cast.answer(validator, bayes_task, label=waiting.prediction)
 
-    services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="clear")
+    acts.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="clear")
     suspect.refresh_from_db()
     assert suspect.quarantined_at is not None
     assert follow_quarantines(bayes_task) == 1
@@ -199,7 +198,7 @@ def test_a_wrong_answer_too_many_puts_into_quarantine(
 
     assert Vote.objects.get(example=waiting).dropped
     with pytest.raises(Refused) as refused:
-        services.next_item(validator=validator, task=bayes_task)
+        acts.next_item(validator=validator, task=bayes_task)
     assert refused.value.code == "quarantined"
     assert Event.objects.filter(verb="quarantined", object_id=validator.pk).count() == 1
     # The others decide without that vote.
@@ -246,14 +245,14 @@ def test_those_who_voted_beside_a_dropped_vote_are_scored_without_it(
     before = Vote.objects.get(validator=other_validator).credit
     ban = {"actor": owner, "user": validator, "reason": "a test"}
 
-    services.set_banned(**ban, banned=True)
+    acts.set_banned(**ban, banned=True)
     alone = Vote.objects.get(validator=other_validator).credit
     assert before is not None
     assert alone is not None
     assert alone < before
     assert repair(bayes_task).agrees
 
-    services.set_banned(**ban, banned=False)
+    acts.set_banned(**ban, banned=False)
     assert Vote.objects.get(validator=other_validator).credit == pytest.approx(before)
     assert repair(bayes_task).agrees
 
@@ -284,12 +283,12 @@ def test_a_ban_takes_the_weight_from_votes_and_lifting_it_gives_it_back(
     cast.submission(bayes_task, annotator)
     cast.answer(validator, bayes_task)
 
-    services.set_banned(actor=owner, user=validator, banned=True, reason="spam")
+    acts.set_banned(actor=owner, user=validator, banned=True, reason="spam")
     assert Vote.objects.get().dropped
     validator.refresh_from_db()
     lift_quarantine(actor=owner, task=bayes_task, validator=validator, reason="does not lift a ban")
     assert Vote.objects.get().dropped
-    services.set_banned(actor=owner, user=validator, banned=False, reason="a mistake")
+    acts.set_banned(actor=owner, user=validator, banned=False, reason="a mistake")
     assert not Vote.objects.get().dropped
 
 
@@ -328,7 +327,7 @@ def test_people_of_a_log_are_never_put_into_quarantine(
     User.objects.filter(pk=validator.pk).update(imported=True)
     example = cast.submission(bayes_task, annotator, 1)
     cast.answer(validator, bayes_task, label=example.prediction)
-    services.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="clear")
+    acts.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="clear")
     suspect.refresh_from_db()
     assert (suspect.scored, suspect.quarantined_at) == (QUARANTINE_SCORED, None)
 
@@ -341,5 +340,5 @@ def test_who_is_quarantined_is_told_so_before_that_a_lease_ran_out(
     Lease.objects.update(expires_at=timezone.now())
     Reliability.objects.update(quarantined_at=timezone.now())
     with pytest.raises(Refused) as refused:
-        services.vote(validator=validator, lease_id=lease.pk, label="3")
+        acts.vote(validator=validator, lease_id=lease.pk, label="3")
     assert refused.value.code == "quarantined"

@@ -9,7 +9,7 @@ from accounts.models import User
 from annotate.models import Example, Task
 from tests import cast
 from validate.models import Vote
-from validate.standing import LEAST_SCORED, SCORE_BEHIND, SCORE_EVERY, gold_score
+from validate.people.standing import LEAST_SCORED, SCORE_BEHIND, SCORE_EVERY, gold_score
 
 PROGRESS = "/api/v1/tasks/digits/validations/progress/"
 

@@ -4,9 +4,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate.models import Task
-from annotate.services import set_hidden
-from tests import cast
-from validate import services, statements
+from tests import acts, cast
+from validate import statements
 from validate.queries import waiting_by_task
 
 
@@ -21,10 +20,10 @@ def test_both_ways_of_saying_what_waits_for_somebody_agree(
     cast.submission(other_task, annotator, 7)
     cast.answer(validator, task)
     skipped = cast.lease_for(validator, task)
-    services.release(validator=validator, lease_id=skipped.pk, skip=True)
+    acts.release(validator=validator, lease_id=skipped.pk, skip=True)
     cast.lease_for(validator, task)
     cast.lease_for(other_validator, task)
-    set_hidden(actor=owner, example_id=examples[5].pk, hidden=True, reason="a test")
+    acts.set_hidden(actor=owner, example_id=examples[5].pk, hidden=True, reason="a test")
 
     counted = {}
     for person in (validator, other_validator, author):

@@ -12,8 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.models import Example, Task
 from core.errors import Conflict
-from tests import cast
-from validate import services
+from tests import acts, cast
 from validate.models import AuthorShare, QueueItem, Reliability
 from validate.queries import reciprocal_pairs
 
@@ -30,7 +29,7 @@ def test_what_is_nearest_to_a_verdict_comes_before_what_is_older(
     cast.submission(task, annotator, 1)
     begun = cast.submission(task, annotator, 2)
     lease = cast.lease_for(validator, task)
-    services.release(validator=validator, lease_id=lease.pk, skip=True)
+    acts.release(validator=validator, lease_id=lease.pk, skip=True)
     assert cast.answer(validator, task) == begun
 
     assert cast.lease_for(other_validator, task).example == begun
@@ -50,7 +49,7 @@ def test_a_page_may_have_the_next_item_ready_but_no_third(
     assert cast.lease_for(validator, task, after=current.pk) == following
     assert cast.lease_for(validator, task, after=following.pk) == current
 
-    services.vote(validator=validator, lease_id=current.pk, label="3")
+    acts.vote(validator=validator, lease_id=current.pk, label="3")
     assert cast.lease_for(validator, task) == following
     third = cast.lease_for(validator, task, after=following.pk)
     assert third not in (current, following)
@@ -66,9 +65,9 @@ def test_time_is_counted_from_when_the_item_could_be_seen(
         current = cast.lease_for(validator, task)
         following = cast.lease_for(validator, task, after=current.pk)
     with time_machine.travel(now + timedelta(seconds=20), tick=False):
-        slow = services.vote(validator=validator, lease_id=current.pk, label="3")
+        slow = acts.vote(validator=validator, lease_id=current.pk, label="3")
     with time_machine.travel(now + timedelta(seconds=22), tick=False):
-        fast = services.vote(validator=validator, lease_id=following.pk, label="3")
+        fast = acts.vote(validator=validator, lease_id=following.pk, label="3")
     assert (slow.seconds, slow.fast) == (20, False)
     assert (fast.seconds, fast.fast, fast.surplus) == (2, True, False)
 
@@ -82,13 +81,13 @@ def test_a_heartbeat_keeps_an_item_up_to_the_limit(
         lease = cast.lease_for(validator, task)
     for after, until in ((100, 280), (250, 430), (420, 600), (590, 770), (760, 900), (890, 900)):
         with time_machine.travel(now + timedelta(seconds=after), tick=False):
-            kept = services.extend(validator=validator, lease_id=lease.pk)
+            kept = acts.extend(validator=validator, lease_id=lease.pk)
         assert kept.expires_at == now + timedelta(seconds=until)
     with (
         time_machine.travel(now + timedelta(seconds=901), tick=False),
         pytest.raises(Conflict),
     ):
-        services.extend(validator=validator, lease_id=lease.pk)
+        acts.extend(validator=validator, lease_id=lease.pk)
 
 
 def test_nobody_gives_more_than_their_share_of_an_author_s_votes(
@@ -126,7 +125,7 @@ def test_with_few_validators_the_queue_does_not_stand_still(
     waiting = set(people)
     while waiting:
         for person in list(waiting):
-            if services.next_item(validator=person, task=task) is None:
+            if acts.next_item(validator=person, task=task) is None:
                 waiting.discard(person)
             else:
                 cast.answer(person, task)
@@ -163,15 +162,13 @@ def test_queries_for_next_and_vote_stay_within_their_baseline(
     with CaptureQueriesContext(connection) as asking:
         lease = cast.lease_for(validator, task)
     with CaptureQueriesContext(connection) as voting:
-        answered = services.vote_and_go_on(
+        answered = acts.vote_and_go_on(
             validator=validator, lease_id=lease.pk, label=lease.example.label
         )
     assert answered.following is not None
     lease = cast.lease_for(other_validator, task)
     with CaptureQueriesContext(connection) as settling:
-        services.vote_and_go_on(
-            validator=other_validator, lease_id=lease.pk, label=lease.example.label
-        )
+        acts.vote_and_go_on(validator=other_validator, lease_id=lease.pk, label=lease.example.label)
     assert Example.objects.filter(status="verified").count() == 2
     counts = {
         "next": len(asking),

@@ -12,8 +12,8 @@ from django.test import Client
 
 from accounts.models import User
 from annotate.models import Task
-from tests import cast
-from validate import services, views
+from tests import acts, cast
+from validate import views
 from validate.models import Lease
 from validate.policies import FLAG_REASONS
 
@@ -111,17 +111,17 @@ def test_what_was_skipped_is_asked_again(
     client: Client, task: Task, annotator: User, validator: User
 ) -> None:
     cast.submission(task, annotator)
-    lease = services.next_item(validator=validator, task=task)
+    lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
-    services.release(validator=validator, lease_id=lease.pk, skip=True)
+    acts.release(validator=validator, lease_id=lease.pk, skip=True)
     client.force_login(validator)
 
     assert client.get("/validate/digits/look-again/").status_code == 405
-    assert services.next_item(validator=validator, task=task) is None
+    assert acts.next_item(validator=validator, task=task) is None
     response = client.post("/validate/digits/look-again/")
 
     assert response["Location"] == "/validate/digits/"
-    assert services.next_item(validator=validator, task=task) is not None
+    assert acts.next_item(validator=validator, task=task) is not None
 
 
 def test_every_reason_for_a_flag_has_words(client: Client, task: Task, validator: User) -> None:

@@ -14,7 +14,10 @@ from scoring.recount import Recount, check, repair
 
 
 class Command(SummaryCommand):
-    help = "Recount tallies and queue from the examples, votes and leases, and correct them."
+    help = (
+        "Recount tallies, queue and what is known about validators from the examples, votes and "
+        "leases, and correct them."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -27,7 +30,7 @@ class Command(SummaryCommand):
         found = check() if only_check else repair()
         for line in _table(found):
             self.stdout.write(line)
-        wrong = len(found.tally_differences) + len(found.queue_differences)
+        wrong = found.differences
         self.conclude(
             f"{found.examples} examples, {found.tallies} tallies: "
             + ("all as counted." if found.agrees else f"{wrong} differ."),
@@ -38,6 +41,7 @@ class Command(SummaryCommand):
                 "repaired": 0 if only_check else wrong,
                 "tally_differences": [asdict(one) for one in found.tally_differences],
                 "queue_differences": [asdict(one) for one in found.queue_differences],
+                "standings": {slug: asdict(one) for slug, one in found.standings.items()},
             },
             as_json=json,
         )
@@ -71,5 +75,11 @@ def _table(found: Recount) -> list[str]:
             f"{where:<44} {name:<14} {stored[name]:>7} {counted[name]:>7}"
             for name in stored
             if stored[name] != counted[name]
+        ]
+    for slug, standing in found.standings.items():
+        lines += [
+            f"{slug}: {wrong} {what} of validators are not what the votes say"
+            for what, wrong in asdict(standing).items()
+            if wrong and what != "validators"
         ]
     return lines

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from annotate.command_line import SummaryCommand, task_named
-from validate.audit import summary
 from validate.nightly import look_over
+from validate.people.audit import summary
 
 
 class Command(SummaryCommand):

@@ -11,7 +11,7 @@ from accounts.models import Role, User
 from annotate.command_line import SummaryCommand, task_named
 from annotate.models import Task
 from core.errors import Refused
-from validate.gold import load_gold
+from validate.acts.gold import load_gold
 
 
 class Command(SummaryCommand):

@@ -12,36 +12,24 @@ everybody's weight would sink towards chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cache, reduce
-from operator import or_
 from typing import NamedTuple
 
-from django.db.models import Q
 from django.utils import timezone
 
 from accounts.services import record_event
 from annotate.models import Example, Task
-from core.sql import compiled
-from core.sql.compiled import Compiled, Given
+from annotate.services import Verdict
 from kinds.answers import same_answer
 from validate import statements
 from validate.decisions import ballot_of, weights
-from validate.hearing import hearing_of, votes_on
+from validate.hearing import Hearing
 from validate.models import Reliability, Vote
 from validate.policies import Bayes, posterior
 from validate.policies.trust import JUDGED_ANSWERS, is_untrustworthy, may_be_untrustworthy
 
 RECENT_ANSWERS = 25
-VOTERS = 8  # that an example rarely has more of
-# What an answer moves in its voter's row.
-_COUNTED = (
-    *("alpha", "beta", "scored", "agreement", "gold_seen", "gold_right", "answered", "answered_at"),
-    *("answered_today", "recent_gold", "recent_seconds"),
-    *("gold_pending", "qualified_at", "quarantined_at", "looked_again_at"),
-)
-_STANDING = ("alpha", "beta", "scored", "agreement", "quarantined_at", "looked_again_at")
 
 
 class Credit(NamedTuple):
@@ -58,48 +46,9 @@ def stored_credit(vote: Vote) -> Credit | None:
     return Credit(vote.credit, vote.agreement)
 
 
-def lock_reliabilities(task_id: int, validators: Iterable[int]) -> dict[int, Reliability]:
-    """Lock these people's rows in the order of their ids, making those that are missing."""
-    wanted = sorted(set(validators))
-    found = _lock_rows(task_id, wanted)
-    if len(found) < len(wanted):
-        Reliability.objects.bulk_create(
-            [Reliability(task_id=task_id, validator_id=person) for person in wanted],
-            ignore_conflicts=True,
-        )
-        found = _lock_rows(task_id, wanted)
-    return {row.validator_id: row for row in found}
-
-
-def _lock_rows(task_id: int, people: Sequence[int]) -> list[Reliability]:
-    rows = Reliability.objects.select_for_update(no_key=True).order_by("validator")
-    if not 0 < len(people) <= VOTERS:
-        return list(rows.filter(task=task_id, validator__in=people))
-    given = {f"voter_{place}": person for place, person in enumerate(people)}
-    return _rows_of(len(people)).all(task=task_id, **given)
-
-
-@cache
-def _rows_of(voters: int) -> Compiled[Reliability]:
-    """The same for one example's voters."""
-    anyone = reduce(or_, (Q(validator=Given(f"voter_{place}")) for place in range(voters)))
-    return Compiled(
-        lambda: (
-            Reliability.objects.select_for_update(no_key=True)
-            .filter(anyone, task=Given("task"))
-            .order_by("validator")
-        )
-    )
-
-
-_OWN = Compiled(
-    lambda: Reliability.objects.filter(task=Given("task"), validator=Given("validator"))
-)
-
-
 def reliability_of(task_id: int, validator_id: int) -> Reliability:
     """A person's row, not locked; a new one, not saved, for somebody new."""
-    row = _OWN.first(task=task_id, validator=validator_id)
+    row = statements.row_of(task_id, validator_id)
     return row or Reliability(task_id=task_id, validator_id=validator_id)
 
 
@@ -111,36 +60,28 @@ def weight_of(example: Example, row: Reliability) -> float | None:
 
 
 # --- credits --------------------------------------------------------------------------------------
-def score(example: Example) -> list[Reliability]:
-    """Give the votes on a locked example the credits that its verdict stands for, or take them.
+def score(hearing: Hearing, verdict: Verdict | None = None) -> list[Reliability]:
+    """Give the votes on an example the credits that a verdict, or else its own, stands for.
 
     Returns the rows of people whom this put into quarantine. Four queries, or one when no credit
-    changes; fewer where a hearing holds votes and rows.
+    changes; fewer where the hearing holds votes and rows.
     """
-    votes = [vote for vote in votes_on(example) if vote.label is not None]
-    credits = credits_of(example, votes)
+    example = hearing.example
+    votes = [vote for vote in hearing.votes if vote.label is not None]
+    credits = credits_of(example, votes, verdict)
     changed = [vote for vote in votes if stored_credit(vote) != credits[vote.pk]]
     if not changed:
         return []
-    rows = _locked_rows(example, {vote.validator_id for vote in changed})
+    rows = hearing.lock_rows(vote.validator_id for vote in changed)
     for vote in changed:
         row = rows[vote.validator_id]
         if is_scored(vote, row.restarted_at):
             move(row, stored_credit(vote), credits[vote.pk])
         vote.credit, vote.agreement = credits[vote.pk] or (None, None)
-    compiled.update_all(changed, "credit", "agreement")
+    statements.save_credits(changed)
     quarantined = [row for row in rows.values() if _quarantine(row, example.task)]
-    compiled.update_all(list(rows.values()), *_STANDING)
+    statements.save_standings(list(rows.values()))
     return quarantined
-
-
-def _locked_rows(example: Example, people: set[int]) -> dict[int, Reliability]:
-    """These people's rows, of which the example's hearing may hold some already."""
-    hearing = hearing_of(example)
-    rows = hearing.standings if hearing else {}
-    if missing := people - rows.keys():
-        rows |= lock_reliabilities(example.task_id, missing)
-    return {person: rows[person] for person in sorted(people)}
 
 
 def is_scored(vote: Vote, restarted_at: datetime | None) -> bool:
@@ -149,17 +90,18 @@ def is_scored(vote: Vote, restarted_at: datetime | None) -> bool:
 
 
 def credits_of(
-    example: Example, votes: Sequence[Vote], reliabilities: Mapping[int, float] | None = None
+    example: Example, votes: Sequence[Vote], verdict: Verdict | None = None
 ) -> dict[int, Credit | None]:
-    """The credit of each labelled vote on an example, by the vote's id.
+    """The credit of each labelled vote on an example, by the vote's id, under its own verdict or
+    another.
 
-    `reliabilities` (by validator) replace those that the votes were cast with. None while the
-    example is open or flagged, and where answers are not one of a few labels.
+    None while the example is open or flagged, and where answers are not one of a few labels.
     """
-    if example.status in (Example.Status.OPEN, Example.Status.FLAGGED):
+    verdict = verdict or Verdict(example.status, example.final_label, example.adjudicated)
+    if verdict.status in (Example.Status.OPEN, Example.Status.FLAGGED):
         return {vote.pk: None for vote in votes}
-    if example.adjudicated:
-        return {vote.pk: _known_credit(example, vote) for vote in votes}
+    if verdict.adjudicated:
+        return {vote.pk: _known_credit(example, verdict, vote) for vote in votes}
     if not _single_label(example):
         return {vote.pk: None for vote in votes}
     file = example.config.file
@@ -167,7 +109,7 @@ def credits_of(
     # A policy that only counts votes holds no belief about authors.
     policy = rule if isinstance(rule, Bayes) else Bayes(prior_author=1 / len(file.label_values))
     counted = [vote for vote in votes if not vote.dropped]
-    trusted = weights(counted) if reliabilities is None else reliabilities
+    trusted = weights(counted)
     said = [ballot_of(vote) for vote in counted]
     by_all = posterior(said, policy, example.label, file.label_values, trusted)
     credits: dict[int, Credit | None] = {}
@@ -183,12 +125,12 @@ def _single_label(example: Example) -> bool:
     return bool(file.label_values) and file.kind.answers.few
 
 
-def _known_credit(example: Example, vote: Vote) -> Credit | None:
+def _known_credit(example: Example, verdict: Verdict, vote: Vote) -> Credit | None:
     """An owner's word is the truth; a rejection without a label only says what is wrong."""
-    if example.status == Example.Status.AMBIGUOUS:
+    if verdict.status == Example.Status.AMBIGUOUS:
         return None
-    if example.final_label is not None:
-        return known(same_answer(vote.label, example.final_label))
+    if verdict.label is not None:
+        return known(same_answer(vote.label, verdict.label))
     return known(False) if same_answer(vote.label, example.label) else None
 
 
@@ -260,7 +202,7 @@ def unscore_gold(row: Reliability, *, right: bool) -> None:
     row.gold_right -= right
 
 
-def count_answer(row: Reliability, vote: Vote, seconds: float) -> None:
+def count_answer(row: Reliability, vote: Vote) -> None:
     """Count one more answer of a locked row, and how long it took."""
     now = timezone.now()
     is_same_day = row.answered_at is not None and row.answered_at.date() == now.date()
@@ -271,18 +213,13 @@ def count_answer(row: Reliability, vote: Vote, seconds: float) -> None:
         row.recent_gold = 0
     elif vote.purpose == Vote.Purpose.GOLD:
         row.recent_gold += 1
-    row.recent_seconds = [*row.recent_seconds, round(seconds, 2)][-RECENT_ANSWERS:]
+    row.recent_seconds = [*row.recent_seconds, round(vote.seconds or 0, 2)][-RECENT_ANSWERS:]
 
 
 def uncount_answer(row: Reliability) -> None:
     """Take the last answer, which is deleted already, out of a locked row again."""
     row.answered -= 1
     recount_latest(row)
-
-
-def save_answer(row: Reliability) -> None:
-    """Write a locked row after an answer was counted in it or taken out of it."""
-    compiled.update(row, *_COUNTED)
 
 
 def recount_latest(row: Reliability) -> bool:

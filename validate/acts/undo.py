@@ -8,22 +8,16 @@ from django.db.models import F
 
 from accounts.models import User
 from accounts.services import record_event
-from annotate.models import Example, Task
-from annotate.services import lock_example
+from annotate.models import Task
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from validate import queries
-from validate.decisions import decide_now, is_withdrawn, lock_item, urgency
-from validate.leases import end_lease, grant, require_validator
+from validate import queries, statements
+from validate.acts.lease import end_lease, grant
+from validate.decisions import is_withdrawn, urgency
+from validate.hearing import Hearing, hear_all
 from validate.models import Gold, Lease, QueueItem, Vote
-from validate.reliability import (
-    count_share,
-    is_scored,
-    lock_reliabilities,
-    save_answer,
-    uncount_answer,
-    unscore_gold,
-)
+from validate.people.reliability import count_share, is_scored, uncount_answer, unscore_gold
+from validate.people.standing import require_validator
 
 
 def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
@@ -45,25 +39,26 @@ def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
         held = queries.held_leases(validator, task.pk)
         # Two people may each hold what the other answered last: both lock the older one first.
         touched = {last.example_id, *(lease.example_id for lease in held)}
-        example = {pk: lock_example(pk) for pk in sorted(touched)}[last.example_id]
-        item = lock_item(example.pk)
+        hearings = hear_all(touched)
+        hearing = hearings[last.example_id]
+        example = hearing.example
         open_vote = Vote.objects.filter(pk=last.pk, surplus=False, dropped=False)
         on_gold = last.purpose == Vote.Purpose.GOLD
         if on_gold:
             still_asked = Gold.objects.filter(pk=example.pk, retired_at=None).exists()
         else:
-            still_asked = item is not None and last.purpose == Vote.Purpose.VERDICT
+            still_asked = hearing.item is not None and last.purpose == Vote.Purpose.VERDICT
         if not still_asked or not open_vote.exists():
             raise Conflict("settled", "That example is already settled: the answer stands.")
         if is_withdrawn(example):
             raise Conflict("withdrawn", "That example was taken out: nobody is asked about it.")
         for lease in held:
-            end_lease(lease, Lease.End.RELEASED)
+            end_lease(lease, hearings[lease.example_id].item, Lease.End.RELEASED)
         last.delete()
         if on_gold:
-            _undo_gold(last)
-        elif item is not None:
-            _undo_verdict(last, example, item)
+            _undo_gold(hearing, last)
+        else:
+            _undo_verdict(hearing, last)
         record_event(
             actor=validator,
             verb="undid_vote",
@@ -82,18 +77,20 @@ def _leased_again(validator: User, task: Task, answer: UUID) -> Lease | None:
     return next((lease for lease in held if lease.example_id in examples), None)
 
 
-def _undo_gold(last: Vote) -> None:
-    row = lock_reliabilities(last.example.task_id, [last.validator_id])[last.validator_id]
+def _undo_gold(hearing: Hearing, last: Vote) -> None:
+    row = hearing.lock_rows([last.validator_id])[last.validator_id]
     if last.credit is not None and is_scored(last, row.restarted_at):
         unscore_gold(row, right=last.credit == 1)
     row.gold_pending_id = last.example_id
     uncount_answer(row)
-    save_answer(row)
+    statements.save_answer(row)
 
 
-def _undo_verdict(last: Vote, example: Example, item: QueueItem) -> None:
+def _undo_verdict(hearing: Hearing, last: Vote) -> None:
+    example, item = hearing.example, hearing.item
+    assert item is not None  # it is asked still
     count_share(last, example, -1)
-    decision = decide_now(example)
+    decision = hearing.decision()
     if item.leases_active + 1 > decision.votes_wanted:
         raise Conflict(
             "asked_on",
@@ -104,6 +101,6 @@ def _undo_verdict(last: Vote, example: Example, item: QueueItem) -> None:
         urgency=urgency(example, decision),
         leases_active=F("leases_active") + 1,
     )
-    row = lock_reliabilities(example.task_id, [last.validator_id])[last.validator_id]
+    row = hearing.lock_rows([last.validator_id])[last.validator_id]
     uncount_answer(row)
-    save_answer(row)
+    statements.save_answer(row)

@@ -15,11 +15,11 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import Example, Task
-from annotate.services import lock_example
 from core.transactions import durable
-from validate.dawid_skene import Estimate, dawid_skene
+from validate.hearing import hear
+from validate.inbox import open_review
 from validate.models import Gold, Review, Vote
-from validate.quarantine import open_review
+from validate.people.dawid_skene import Estimate, dawid_skene
 
 LISTED: Final = 500  # the most surprising ones; more would be a list that nobody reads
 _SETTLED_BY_LABELS: Final = (
@@ -99,7 +99,7 @@ def audit_votes(task: Task, *, actor: User | None = None) -> Audit | None:
 def _ask(one: Disagreement) -> bool:
     """Ask the owner about it, unless they or somebody else have dealt with it meanwhile."""
     with durable():
-        example = lock_example(one.example_id)
+        example = hear(one.example_id).example
         if example.adjudicated or example.status not in _SETTLED_BY_LABELS:
             return False
         if example.hidden_at is not None or example.retracted_at is not None:

@@ -1,4 +1,7 @@
-"""What validators are told about how they do, and never which item was gold."""
+"""Whether somebody is asked, and what they are told about how they do.
+
+They are never told which item was gold.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,40 @@ from django.db.models import Count, Q
 
 from accounts.models import User
 from annotate.models import Task
+from core.errors import Refused
 from validate.config import ValidationSettings
-from validate.gold import in_qualification
+from validate.known_answers import in_qualification
 from validate.models import Gold, Reliability, Vote
-from validate.reliability import reliability_of
+from validate.people.reliability import reliability_of
+from validate.queries import may_validate, settings_of
 
 SCORE_EVERY: Final = 25
 SCORE_BEHIND: Final = 5
 LEAST_SCORED: Final = 5
+
+
+def require_validator(validator: User, task: Task) -> None:
+    if not may_validate(validator, task):
+        raise Refused("not_a_validator", "Only validators may do this.", status=403)
+
+
+def require_standing(row: Reliability, task: Task) -> None:
+    if row.quarantined_at is not None:
+        raise Refused(
+            "quarantined",
+            "Your answers here often differ from what others see, so you are not asked for now. "
+            "An owner of the task can let you back in.",
+            status=403,
+        )
+    wanted = settings_of(task).qualification
+    if row.qualified_at is None and 0 < wanted.items <= row.gold_seen:
+        raise Refused(
+            "not_qualified",
+            f"You answered {row.gold_right} of the {row.gold_seen} test items as expected; it "
+            f"takes {wanted.minimum:.0%} to validate here. An owner of the task can let you try "
+            "again.",
+            status=403,
+        )
 
 
 def gold_score(validator: User, task: Task) -> dict[str, int] | None:
@@ -41,7 +70,7 @@ def gold_score(validator: User, task: Task) -> dict[str, int] | None:
 
 def qualification_now(validator: User, task: Task) -> dict[str, int] | None:
     """How far a person is who answers to be let in and is told how; None for everybody else."""
-    settings = _settings(task)
+    settings = settings_of(task)
     row = reliability_of(task.pk, validator.pk)
     if not settings.qualification.feedback or not in_qualification(settings, row):
         return None
@@ -52,7 +81,7 @@ def feedback_on(vote: Vote) -> dict[str, Any] | None:
     """What a person who qualifies is told about their answer; None where nothing is to be said."""
     if vote.purpose != Vote.Purpose.QUALIFICATION:
         return None
-    settings = _settings(vote.example.task)
+    settings = settings_of(vote.example.task)
     if not settings.qualification.feedback:
         return None
     row = reliability_of(vote.example.task_id, vote.validator_id)
@@ -74,9 +103,3 @@ def _qualification(settings: ValidationSettings, row: Reliability) -> dict[str, 
         "items": wanted.items,
         "needed": ceil(wanted.minimum * wanted.items),
     }
-
-
-def _settings(task: Task) -> ValidationSettings:
-    assert task.config is not None
-    settings: ValidationSettings = task.config.file.section("validation")
-    return settings

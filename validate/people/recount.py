@@ -5,26 +5,28 @@ Credits follow from verdicts and votes, reliabilities from credits, shares from 
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isclose
 
-from django.db.models import Count, F, Q
+from django.db.models import Q
 
 from annotate.models import Example, Task
-from annotate.services import lock_example
 from core.transactions import durable
+from kinds.answers import same_answer
+from validate.hearing import hear, lock_rows
 from validate.models import AuthorShare, Reliability, Vote
-from validate.quarantine import follow_later
-from validate.reliability import (
+from validate.people.reliability import (
     Credit,
     credits_of,
     is_scored,
-    lock_reliabilities,
     move,
     recount_latest,
     score,
     stored_credit,
 )
+from validate.verdicts import follow_later
 
 CHUNK = 500
 _RECOUNTED = ["alpha", "beta", "agreement", "scored", "answered_today", "recent_gold"]
@@ -33,7 +35,7 @@ Numbers = tuple[float, float, float, int]
 
 @dataclass(frozen=True, slots=True)
 class StandingRecount:
-    """What was looked at, and how many of each had to be corrected."""
+    """How many people were looked at, and how many stored numbers of each kind were wrong."""
 
     validators: int
     credits: int
@@ -41,8 +43,12 @@ class StandingRecount:
     shares: int
 
     @property
+    def wrong(self) -> int:
+        return self.credits + self.reliabilities + self.shares
+
+    @property
     def agrees(self) -> bool:
-        return not (self.credits or self.reliabilities or self.shares)
+        return not self.wrong
 
 
 def recount(task: Task) -> dict[int, Numbers]:
@@ -66,26 +72,39 @@ def _numbers(row: Reliability) -> Numbers:
     return row.alpha, row.beta, row.agreement, row.scored
 
 
+def check(task: Task) -> StandingRecount:
+    """Recount a task's credits, reliabilities and shares, and write nothing."""
+    rows = {row.validator_id: row for row in Reliability.objects.filter(task=task)}
+    wrong, shares = _put_right(task, rows), _share_differences(task)
+    return StandingRecount(len(rows), len(_stale(task)), len(wrong), len(shares))
+
+
 def repair(task: Task) -> StandingRecount:
-    """Recount a task's credits, reliabilities and shares, and correct what differs."""
+    """The same, and correct what differs."""
     stale = _stale(task)
     for example_id in stale:
         with durable():
-            follow_later(score(lock_example(example_id)))
+            follow_later(score(hear(example_id)))
     with durable():
         people = list(Reliability.objects.filter(task=task).values_list("validator", flat=True))
-        rows = lock_reliabilities(task.pk, people)
-        wrong = []
-        for person, numbers in recount(task).items():
-            row = rows[person]
-            is_wrong = recount_latest(row)
-            if not _same(_numbers(row), numbers):
-                row.alpha, row.beta, row.agreement, row.scored = numbers
-                is_wrong = True
-            if is_wrong:
-                wrong.append(row)
+        rows = lock_rows(task.pk, people)
+        wrong = _put_right(task, rows)
         Reliability.objects.bulk_update(wrong, _RECOUNTED)
     return StandingRecount(len(people), len(stale), len(wrong), _repair_shares(task))
+
+
+def _put_right(task: Task, rows: Mapping[int, Reliability]) -> list[Reliability]:
+    """Bring these rows to what was counted, unsaved; returns those that this changed."""
+    wrong = []
+    for person, numbers in recount(task).items():
+        row = rows[person]
+        is_wrong = recount_latest(row)
+        if not _same(_numbers(row), numbers):
+            row.alpha, row.beta, row.agreement, row.scored = numbers
+            is_wrong = True
+        if is_wrong:
+            wrong.append(row)
+    return wrong
 
 
 def _same(stored: Numbers, counted: Numbers) -> bool:
@@ -128,34 +147,41 @@ def _same_credit(stored: Credit | None, counted: Credit | None) -> bool:
     return all(isclose(one, other, abs_tol=1e-9) for one, other in pairs)
 
 
+Whose = tuple[int, int]  # author and validator
+
+
+def _share_differences(task: Task) -> dict[Whose, tuple[int, int]]:
+    """The shares that are not what the votes say, with what these say; reads every vote."""
+    counted: defaultdict[Whose, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    votes = Vote.objects.filter(example__task=task, purpose=Vote.Purpose.VERDICT, surplus=False)
+    rows = votes.order_by().values_list("author", "validator", "label", "example__label")
+    for author, validator, said, label in rows.iterator(chunk_size=2_000):
+        cast, agreed = counted[author, validator]
+        counted[author, validator] = cast + 1, agreed + same_answer(said, label)
+    stored = {
+        (author, validator): (cast, agreed)
+        for author, validator, cast, agreed in AuthorShare.objects.filter(task=task).values_list(
+            "author", "validator", "votes", "agreed"
+        )
+    }
+    nothing = (0, 0)
+    return {
+        whose: counted.get(whose, nothing)
+        for whose in sorted(stored.keys() | counted.keys())
+        if stored.get(whose, nothing) != counted.get(whose, nothing)
+    }
+
+
 def _repair_shares(task: Task) -> int:
     """Bring the shares to what the votes say; returns how many were wrong."""
     with durable():
-        agreed = Count("id", filter=Q(label=F("example__label")))
-        counted = {
-            (author, validator): (votes, right)
-            for author, validator, votes, right in Vote.objects.filter(
-                example__task=task, purpose=Vote.Purpose.VERDICT, surplus=False
+        list(AuthorShare.objects.select_for_update(no_key=True).filter(task=task).order_by("pk"))
+        wrong = _share_differences(task)
+        for (author, validator), (cast, agreed) in wrong.items():
+            AuthorShare.objects.update_or_create(
+                task=task,
+                author_id=author,
+                validator_id=validator,
+                defaults={"votes": cast, "agreed": agreed},
             )
-            .order_by()
-            .values_list("author", "validator")
-            .annotate(votes=Count("id"), agreed=agreed)
-        }
-        shares = AuthorShare.objects.select_for_update(no_key=True).filter(task=task)
-        stored = {(share.author_id, share.validator_id): share for share in shares.order_by("pk")}
-        wrong = 0
-        for (author, validator), (votes, right) in counted.items():
-            share = stored.pop((author, validator), None)
-            if share is None or (share.votes, share.agreed) != (votes, right):
-                wrong += 1
-                AuthorShare.objects.update_or_create(
-                    task=task,
-                    author_id=author,
-                    validator_id=validator,
-                    defaults={"votes": votes, "agreed": right},
-                )
-        for share in stored.values():
-            if share.votes:
-                wrong += 1
-                AuthorShare.objects.filter(pk=share.pk).delete()
-    return wrong
+    return len(wrong)

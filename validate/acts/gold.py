@@ -2,106 +2,45 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import Example, Round, Task
-from annotate.services import context_of, lock_example, require_owner, settle
+from annotate.services import context_of, require_owner
 from core.errors import Refused
-from core.sql.compiled import Compiled, Given
 from core.strict_json import NotJson, loads
 from core.transactions import durable
 from kinds import Prepared
-from kinds.answers import same_answer
-from validate.config import ValidationSettings
-from validate.models import Gold, Lease, QueueItem, Reliability, Vote
-from validate.statements import Held
+from validate.hearing import hear
+from validate.models import Gold, Lease
+from validate.verdicts import settle, take_out
 
-_draw = random.SystemRandom()
 SHOWN_MISTAKES = 20
-_SHOWN = ("example__context", "example__config")
 
 
-# --- drawing --------------------------------------------------------------------------------------
-def is_gold_turn(settings: ValidationSettings, answered: int) -> bool:
-    """Draw whether the item after `answered` others is gold: each place is as likely as another."""
-    return _draw.random() < settings.gold_share(answered)
-
-
-def in_qualification(settings: ValidationSettings, row: Reliability) -> bool:
-    """Whether this person still has to show what they can."""
-    return settings.qualification.items > 0 and row.qualified_at is None
-
-
-def gold_for(row: Reliability, held: Iterable[Held]) -> Gold | None:
-    """Gold to ask this person about: what they left unanswered first, else any they never saw."""
-    ids = {"validator": row.validator_id, "task": row.task_id}
-    left = row.gold_pending_id
-    if left in {None, *(lease.example_id for lease in held)}:
-        return _ANY.first(**ids)
-    return _AGAIN.first(**ids, gold=left) or _ANY.first(**ids)
-
-
-def unseen(validator_id: int | Given, task_id: int | Given) -> QuerySet[Gold]:
-    """The task's gold that is not this person's own, and that they neither answered nor skipped.
-
-    An owner has tens to thousands of these: drawing one reads them all.
-    """
-    theirs = Q(validator=validator_id)
-    answered = Vote.objects.filter(theirs, example=OuterRef("example"))
-    claimed = Lease.objects.filter(theirs, example=OuterRef("example")).filter(
-        Q(ended_at=None) | Q(end=Lease.End.SKIPPED)
-    )
-    return Gold.objects.filter(
-        ~Exists(answered),
-        ~Exists(claimed),
-        task=task_id,
-        retired_at=None,
-        example__hidden_at=None,
-        example__retracted_at=None,
-    ).exclude(example__author=validator_id)
-
-
-def credit_of(gold: Gold, label: object, accuses: bool) -> float | None:
-    """1 for the known answer, 0 for another or an accusation, None for "can't tell"."""
-    if label is None:
-        return 0.0 if accuses else None
-    return float(same_answer(label, gold.answer))
-
-
-def _unseen() -> QuerySet[Gold]:
-    return unseen(Given("validator"), Given("task")).select_related(*_SHOWN)
-
-
-_AGAIN = Compiled(lambda: _unseen().filter(pk=Given("gold")))
-_ANY = Compiled(lambda: _unseen().order_by("?")[:1])
-
-
-# --- owners ---------------------------------------------------------------------------------------
 def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "") -> Gold:
     """Make an example gold; one that waits for votes is settled by this answer first."""
     with durable():
-        example = lock_example(example_id)
+        hearing = hear(example_id)
+        example = hearing.example
         require_owner(example, actor)
         if example.hidden_at is not None or example.retracted_at is not None:
             raise Refused("withdrawn", "A hidden or retracted example cannot be gold.", status=409)
         example.config.file.check_label(answer, "answer", of=example.input)
         if example.status == Example.Status.OPEN and not example.sandbox:
-            QueueItem.objects.filter(pk=example.pk).delete()
+            take_out(hearing)
             right = answer == example.label
             settle(
-                example,
+                hearing,
                 status=Example.Status.VERIFIED if right else Example.Status.REJECTED,
                 label=answer,
                 actor=actor,
-                reason=reason or "An owner knows the answer and made it gold.",
+                data={"reason": reason or "An owner knows the answer and made it gold."},
             )
         gold, _ = Gold.objects.update_or_create(
             example=example,
@@ -125,7 +64,7 @@ def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "")
 def retire_gold(*, actor: User, example_id: int, reason: str = "") -> None:
     """Ask nobody about this gold any more; what was answered stays scored."""
     with durable():
-        example = lock_example(example_id)
+        example = hear(example_id).example
         require_owner(example, actor)
         withdraw_gold(example, actor=actor, reason=reason)
 

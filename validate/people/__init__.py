@@ -1,0 +1,1 @@
+"""What is known about those who vote: how often they are right, and what follows from it."""

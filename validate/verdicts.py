@@ -1,0 +1,204 @@
+"""What votes decide takes effect here: on the queue entry, on the verdict, on those who voted.
+
+When somebody is found to be no better than chance, their votes lose their weight, and what these
+had decided is decided again: that is done after the commit, one example a transaction, and marked
+when it is complete, so that an interrupted pass is simply done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts.models import User
+from annotate.models import Example
+from annotate.services import Verdict, latch, set_queued
+from core.transactions import after_commit, durable
+from validate import statements
+from validate.decisions import decision_on, urgency
+from validate.hearing import Hearing, hear
+from validate.inbox import close_reviews, open_review
+from validate.models import Reliability, Review, Vote
+from validate.people.reliability import score
+from validate.policies import Decision
+from validate.queue import entry_of, leases_within
+
+CHUNK = 200
+QUARANTINE_TO_FOLLOW = Q(quarantined_at__isnull=False, looked_again_at=None)
+_FOR_THE_OWNER = {
+    Example.Status.FLAGGED: Review.Kind.FLAGGED,
+    Example.Status.AMBIGUOUS: Review.Kind.AMBIGUOUS,
+    Example.Status.RELABELLED: Review.Kind.RELABELLED,
+}
+
+
+# --- verdicts -------------------------------------------------------------------------------------
+def settle(
+    hearing: Hearing,
+    *,
+    status: str,
+    label: object | None,
+    actor: User | None = None,
+    data: dict[str, Any],
+) -> None:
+    """Give an example its verdict: by its votes, or by an owner (`actor`), who can also open it."""
+    is_open = status == Example.Status.OPEN
+    verdict = Verdict(
+        status=status,
+        label=label,
+        adjudicated=actor is not None and not is_open,
+        settled_at=None if is_open else timezone.now(),
+    )
+    change(hearing, verdict, verb="adjudicated" if actor else "settled", actor=actor, data=data)
+
+
+def change(
+    hearing: Hearing, verdict: Verdict, *, verb: str, actor: User | None, data: dict[str, Any]
+) -> None:
+    """Latch a verdict; those who voted are scored by it before it moves a tally.
+
+    An owner is asked about what votes left unclear; their own verdict closes what they were asked.
+    """
+    example = hearing.example
+    follow_later(score(hearing, verdict))
+    latch(example, verdict, verb=verb, actor=actor, data=data)
+    if verdict.adjudicated or verdict.status == Example.Status.OPEN:
+        close_reviews(example)
+    elif kind := _FOR_THE_OWNER.get(Example.Status(verdict.status)):
+        open_review(example, kind, "")
+
+
+# --- the queue follows ----------------------------------------------------------------------------
+def follow(hearing: Hearing, decision: Decision) -> None:
+    """Bring the queue entry, and when it is decided the example, to what the policy says.
+
+    `leases_active` may have been counted down without being saved: it is written here.
+    """
+    item = hearing.item
+    assert item is not None
+    if wanted := decision.votes_wanted:
+        item.votes_wanted, item.urgency = wanted, urgency(hearing.example, decision)
+        if item.leases_active > wanted:
+            item.leases_active = leases_within(hearing.example, wanted)
+        statements.save_item(item)
+        return
+    statements.delete_item(item)
+    hearing.item = None
+    _settle_by_votes(hearing, decision)
+
+
+def _settle_by_votes(hearing: Hearing, decision: Decision) -> None:
+    settle(
+        hearing,
+        status=decision.outcome.value,
+        label=decision.label,
+        data={"reason": "", "votes": decision.used, "posterior": decision.posterior},
+    )
+
+
+def reopen(hearing: Hearing) -> None:
+    """Queue an example again; what its votes already decide takes effect at once."""
+    decision = hearing.decision()
+    if decision.votes_wanted:
+        _enqueue(hearing, decision)
+    else:
+        _settle_by_votes(hearing, decision)
+
+
+def queue_for_votes(hearing: Hearing) -> None:
+    """Ask validators about an example that was not drawn for the queue."""
+    set_queued(hearing.example)
+    _enqueue(hearing, hearing.decision())
+
+
+def _enqueue(hearing: Hearing, decision: Decision) -> None:
+    """Queue an example that people may have seen: some may have it on their screen still."""
+    example = hearing.example
+    leases = leases_within(example, decision.votes_wanted)
+    hearing.item = entry_of(example, decision, leases=leases)
+    statements.insert(hearing.item)
+
+
+def take_out(hearing: Hearing) -> None:
+    """Ask nobody about it any more."""
+    if hearing.item is not None:
+        statements.delete_item(hearing.item)
+        hearing.item = None
+
+
+# --- votes that lose or regain their weight -------------------------------------------------------
+def follow_later(quarantined: Iterable[Reliability]) -> None:
+    """Take the weight from these people's votes once the transaction at hand is committed."""
+    for row in quarantined:
+        after_commit(partial(follow_quarantine, row.task_id, row.validator_id))
+
+
+def follow_quarantine(task_id: int, validator_id: int) -> None:
+    """Take the weight from somebody's votes, and list the verdicts that rest on one of them."""
+    row = Reliability.objects.filter(task_id=task_id, validator_id=validator_id)
+    if row.filter(QUARANTINE_TO_FOLLOW).exists():
+        drop_votes(Vote.objects.filter(validator=validator_id, example__task=task_id))
+        row.update(looked_again_at=timezone.now())
+
+
+def drop_votes(votes: QuerySet[Vote]) -> None:
+    """Take the weight from these votes of one person; open examples are decided again.
+
+    A verdict stands, and is listed for the owner if it would be another one without the vote.
+    """
+    votes = votes.filter(purpose=Vote.Purpose.VERDICT, surplus=False, dropped=False)
+    for example_id in _examples_of(votes):
+        with durable():
+            hearing = hear(example_id)
+            mine = votes.filter(example=example_id)
+            matters = _would_differ(hearing, set(mine.values_list("pk", flat=True)))
+            mine.update(dropped=True)
+            _speak_again(hearing)
+            if matters:
+                open_review(
+                    hearing.example,
+                    Review.Kind.QUARANTINE,
+                    "Without the vote of somebody whose votes lost their weight, the verdict "
+                    "would be another.",
+                )
+
+
+def restore_votes(votes: QuerySet[Vote]) -> None:
+    """Give these votes their weight back; open examples are decided again."""
+    votes = votes.filter(dropped=True)
+    for example_id in _examples_of(votes):
+        with durable():
+            hearing = hear(example_id)
+            votes.filter(example=example_id).update(dropped=False)
+            _speak_again(hearing)
+            close_reviews(hearing.example, [Review.Kind.QUARANTINE])
+
+
+def _speak_again(hearing: Hearing) -> None:
+    """Decide an open example again; where a verdict stands, score those who voted anew."""
+    hearing.read = None  # their weight has changed
+    if hearing.item is not None:
+        follow(hearing, hearing.decision())
+    follow_later(score(hearing))
+
+
+def _examples_of(votes: QuerySet[Vote]) -> Iterator[int]:
+    """The examples that these votes are on, in ascending order, some at a time."""
+    ids = votes.order_by("example").values_list("example", flat=True)
+    after = 0
+    while chunk := list(ids.filter(example__gt=after)[:CHUNK]):
+        yield from chunk
+        after = chunk[-1]
+
+
+def _would_differ(hearing: Hearing, without: set[int]) -> bool:
+    """Whether a verdict that votes made would be another one without these."""
+    example = hearing.example
+    if example.status == Example.Status.OPEN or example.adjudicated:
+        return False
+    decision = decision_on(example, [vote for vote in hearing.votes if vote.pk not in without])
+    return decision.outcome.value != example.status or decision.label != example.final_label
