@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ml.artifacts import keep
 from ml.digits import Images
-from ml.files import written_whole
+
+SUFFIX = ".base.npz"
 
 
 class BaseDataError(RuntimeError):
@@ -45,15 +47,10 @@ def store(base: BaseData, folder: Path) -> dict[str, Any]:
         held_out_y=base.held_out.y,
         source=np.array(base.train.source),
     )
-    data = stream.getvalue()
-    sha256 = hashlib.sha256(data).hexdigest()
-    name = f"{sha256}.base.npz"
-    if not (folder / name).exists():
-        with written_whole(folder / name) as out:
-            out.write(data)
+    path = keep(stream.getvalue(), folder, SUFFIX)
     return {
-        "file": name,
-        "sha256": sha256,
+        "file": path.name,
+        "sha256": path.name.removesuffix(SUFFIX),
         "source": base.train.source,
         "train": len(base.train),
         "held_out": len(base.held_out),

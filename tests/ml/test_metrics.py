@@ -5,31 +5,17 @@ import pytest
 
 from ml.metrics import (
     accuracy,
-    confusion,
     expected_calibration_error,
-    mcnemar_counts,
-    negative_flips,
     per_class_recall,
 )
 
 Y = np.array([0, 0, 1, 1, 1, 2])
 OLD = np.array([0, 1, 1, 1, 0, 2])
-NEW = np.array([0, 0, 1, 0, 0, 1])
 
 
 def test_accuracy_and_recall():
     assert accuracy(OLD, Y) == pytest.approx(4 / 6)
     np.testing.assert_allclose(per_class_recall(OLD, Y, 4), [1 / 2, 2 / 3, 1, np.nan])
-
-
-def test_confusion_has_truth_in_rows():
-    assert confusion(OLD, Y, 3).tolist() == [[1, 1, 0], [1, 2, 0], [0, 0, 1]]
-
-
-def test_flips_and_mcnemar():
-    assert mcnemar_counts(OLD, NEW, Y) == (2, 1)
-    assert negative_flips(OLD, NEW, Y) == pytest.approx(2 / 6)
-    assert negative_flips(OLD, OLD, Y) == 0
 
 
 def test_calibration_error_by_hand():
@@ -47,9 +33,7 @@ def test_certain_and_right_is_calibrated():
 def test_nothing_to_measure_is_not_a_number():
     none = np.array([], dtype=np.int64)
     assert np.isnan(accuracy(none, none))
-    assert np.isnan(negative_flips(none, none, none))
     assert np.isnan(expected_calibration_error(np.empty((0, 10)), none))
-    assert mcnemar_counts(none, none, none) == (0, 0)
 
 
 def test_unequal_lengths_are_refused():
