@@ -11,7 +11,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -46,29 +45,6 @@ class BatchFailed(RuntimeError):
     """The run broke its contract: a wrong number of outputs, or an exit instead of an error."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatcherStats:
-    """What a batcher has done and does; counts since it was made.
-
-    Once nothing is under way, submitted = answered + failed + cancelled + late. `running_for` and
-    `batch_seconds` (a moving average) are seconds; `batch_sizes[n]` counts the batches of n items.
-    """
-
-    waiting: int
-    running: int
-    running_for: float
-    submitted: int
-    answered: int
-    failed: int
-    cancelled: int
-    late: int
-    refused: int
-    retried: int
-    batches: int
-    batch_seconds: float
-    batch_sizes: tuple[int, ...]
-
-
 class Batcher(Generic[T, R]):
     """Answers items in batches on one worker thread of its own.
 
@@ -99,12 +75,6 @@ class Batcher(Generic[T, R]):
         self._running = 0
         self._running_since = 0.0
         self._batch_seconds = 0.0
-        self._batch_sizes = [0] * (max_batch + 1)
-        self._batches = 0
-        self._submitted = 0
-        self._refused = 0
-        self._retried = 0
-        self._ended = {"answered": 0, "failed": 0, "cancelled": 0, "late": 0}
 
     # The timeout is the item's deadline: it drops the item, and leaves the caller's task alone.
     async def submit(self, item: T, *, timeout: float | None = None) -> R:  # noqa: ASYNC109
@@ -118,21 +88,12 @@ class Batcher(Generic[T, R]):
         self._enqueue(future, item)
         alarm = None if timeout is None else loop.call_later(timeout, _expire, future, timeout)
         try:
-            output = await future
-        except asyncio.CancelledError:
-            self._end(future, "cancelled")
-            raise
-        except Late:
-            self._end(future, "late")
-            raise
-        except BaseException:
-            self._end(future, "failed")
-            raise
+            return await future
         finally:
             if alarm is not None:
                 alarm.cancel()
-        self._end(future, "answered")
-        return output
+            with self._changed:  # the queue holds live items
+                self._waiting.pop(future, None)
 
     def close(self, *, wait: float = 0.0) -> bool:
         """Take no more items; those that wait are still answered. True when all has ended.
@@ -162,41 +123,18 @@ class Batcher(Generic[T, R]):
         """How many items wait now."""
         return len(self._waiting)
 
-    def stats(self) -> BatcherStats:
-        """The counters now, read without a lock: neighbours may be one item apart."""
-        return BatcherStats(
-            waiting=len(self._waiting),
-            running=self._running,
-            running_for=self.running_for,
-            submitted=self._submitted,
-            **self._ended,
-            refused=self._refused,
-            retried=self._retried,
-            batches=self._batches,
-            batch_seconds=self._batch_seconds,
-            batch_sizes=tuple(self._batch_sizes),
-        )
-
     def _enqueue(self, future: asyncio.Future[R], item: T) -> None:
         with self._changed:
             if self._closed:
                 raise Closed(f"the batcher {self.name} is closed")
             if len(self._waiting) >= self.max_queue:
-                self._refused += 1
                 raise Busy(len(self._waiting), self._retry_ms())
             if self._worker is None or not self._worker.is_alive():
                 worker = threading.Thread(target=self._work, name=self.name, daemon=True)
                 worker.start()  # daemon: a hanging run must not keep the process alive
                 self._worker = worker
             self._waiting[future] = item
-            self._submitted += 1
             self._changed.notify()
-
-    def _end(self, future: asyncio.Future[R], outcome: str) -> None:
-        """Count how an item ended, and drop it if it still waits: the queue holds live items."""
-        with self._changed:
-            self._waiting.pop(future, None)
-            self._ended[outcome] += 1
 
     def _retry_ms(self) -> int:
         """About how long the queue takes to be worked off, judged by the batches so far."""
@@ -236,8 +174,6 @@ class Batcher(Generic[T, R]):
                     return []
             self._running = len(batch)
             self._running_since = time.monotonic()
-            self._batches += 1
-            self._batch_sizes[len(batch)] += 1
         return batch
 
     def _attempt(self, batch: Sequence[tuple[asyncio.Future[R], T]]) -> None:
@@ -261,7 +197,6 @@ class Batcher(Generic[T, R]):
             return
         for entry in batch:
             if not entry[0].done():
-                self._retried += 1
                 self._attempt([entry])
 
     def _send(self, outcomes: Sequence[tuple[asyncio.Future[R], R | Exception]]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from ml.batcher import Batcher, BatcherStats, Late
+from ml.batcher import Batcher, Late
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -67,19 +67,10 @@ class Breaker(Generic[T, R]):
         self._ended(batcher)
         return output
 
-    def stats(self) -> BatcherStats:
-        """The counters of the batcher in use."""
-        return self._batcher.stats()
-
     @property
     def waiting(self) -> int:
         """How many items wait in the batcher in use."""
         return self._batcher.waiting
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the last run that was tried hangs, as far as anybody has noticed."""
-        return self._retry_at is not None or self._batcher.running_for > self._hang_after
 
     def _closed_circuit(self) -> Batcher[T, R]:
         """The batcher to ask, a new one if its turn has come; raises Unavailable otherwise."""

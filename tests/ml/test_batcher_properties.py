@@ -93,31 +93,15 @@ def test_each_item_ends_once_and_as_it_should(plan, max_batch, max_queue):
     outcomes = asyncio.run(play(batcher, items))
     assert batcher.close(wait=10)
 
-    ended = Counter()
     for item, outcome in zip(items, outcomes, strict=True):
-        if isinstance(outcome, Busy):
-            ended["refused"] += 1
-        elif isinstance(outcome, Late):
+        if isinstance(outcome, Late):
             assert item.caller == "hurries"
-            ended["late"] += 1
         elif isinstance(outcome, asyncio.CancelledError):
             assert item.caller == "cancels"
-            ended["cancelled"] += 1
         else:
-            assert is_own_answer(item, outcome)
-            ended["answered" if item.fate == "fine" else "failed"] += 1
-
-    stats = batcher.stats()
-    assert stats.waiting == stats.running == 0
-    assert stats.refused == ended["refused"]
-    assert (stats.late, stats.answered, stats.failed) == (
-        ended["late"],
-        ended["answered"],
-        ended["failed"],
-    )
-    # A caller that is cancelled before its turn to submit never reaches the batcher.
-    assert stats.cancelled <= ended["cancelled"]
-    assert stats.submitted == stats.answered + stats.failed + stats.cancelled + stats.late
+            assert isinstance(outcome, Busy) or is_own_answer(item, outcome)
+    assert batcher.is_idle
+    assert not batcher.running_for
 
 
 @given(plan=plans, max_batch=st.integers(1, 9))
@@ -136,11 +120,6 @@ def test_batches_keep_the_cap_and_run_no_item_needlessly(plan, max_batch):
         assert all(count == 1 for count in seen.values())
     else:
         assert all(count <= 2 for count in seen.values())  # in company once, then alone
-    assert (
-        sum(seen.values())
-        == sum(size * count for size, count in enumerate(batcher.stats().batch_sizes))
-        + batcher.stats().retried
-    )
 
 
 @given(numbers=st.lists(st.integers(), min_size=1, max_size=80), max_batch=st.integers(1, 64))

@@ -69,7 +69,6 @@ async def test_a_run_that_hangs_refuses_at_once_and_says_until_when(run: Run) ->
     assert await breaker.submit(1, timeout=30) == 2
     refused = await open_circuit(breaker, run)
     assert 0 < refused.retry_ms <= PAUSE * 1000 + 1
-    assert breaker.is_open
     assert await seconds_of(breaker.submit(3, timeout=30)) < 1
 
 
@@ -79,7 +78,6 @@ async def test_it_comes_back_by_itself_on_a_new_thread(run: Run) -> None:
     run.let_others_pass()
     await asyncio.sleep(refused.retry_ms / 1000)
     assert await breaker.submit(4, timeout=30) == 8
-    assert not breaker.is_open
     assert len(run.threads) == 2
     assert await asyncio.gather(*(breaker.submit(n, timeout=30) for n in range(50))) == [
         2 * n for n in range(50)
@@ -124,4 +122,3 @@ async def test_an_error_is_no_hanging(run: Run) -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="no"):
             await breaker.submit(1, timeout=30)
-    assert not breaker.is_open
