@@ -22,10 +22,10 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from ml.artifacts import save
 from ml.backends import Source, open_model
 from ml.batcher import Batcher
-from ml.nets import DigitNet
+from ml.learners import Trained, save
+from ml.learners.digits.net import DigitNet
 
 ROUNDS = 7
 BATCHES = (1, 8, 64)
@@ -61,7 +61,13 @@ async def crowd(
     run: Callable[[Sequence[Image]], Sequence[Image]], images: Image, callers: int, items: int
 ) -> tuple[float, float, float]:
     """CPU µs an item, items a wall second, and the mean batch, with callers that never pause."""
-    batcher: Batcher[Image, Image] = Batcher(run)
+    sizes: list[int] = []
+
+    def counted(batch: Sequence[Image]) -> Sequence[Image]:
+        sizes.append(len(batch))
+        return run(batch)
+
+    batcher: Batcher[Image, Image] = Batcher(counted)
     each = items // callers
 
     async def caller(offset: int) -> None:
@@ -72,9 +78,8 @@ async def crowd(
     wall, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*map(caller, range(callers)))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    stats = batcher.stats()
     batcher.close(wait=5)
-    return cpu / (each * callers) * 1e6, each * callers / wall, stats.answered / stats.batches
+    return cpu / (each * callers) * 1e6, each * callers / wall, sum(sizes) / len(sizes)
 
 
 def best_crowd(
@@ -91,7 +96,7 @@ def measure() -> dict[str, object]:
     images = np.random.default_rng(0).random((256, 28, 28), dtype=np.float32)
     with TemporaryDirectory() as folder:
         labels = [str(digit) for digit in range(10)]
-        saved = save(DigitNet(), net_name="digits", folder=Path(folder), labels=labels)
+        saved = save(Trained("digits", tuple(labels), DigitNet(), {}), Path(folder))
         by_torch = open_model("torch", Source(saved.path, saved.sha256, {}))
         by_onnx = open_model("onnx", Source(saved.path, saved.sha256, {}))
     rates = engine_rates({"torch": by_torch, "onnx": by_onnx}, images)
