@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.drawings import cache_folder
+from benchmarks.world import trained_model
 from kinds.image.pixels import decode
 from ml.backends import Source, open_model
 from ml.batcher import Batcher
@@ -23,7 +22,7 @@ Message = dict[str, Any]
 
 
 def _open() -> Any:
-    folder: Path = cache_folder() / "model"
+    folder = trained_model()
     made = json.loads((folder / "model.json").read_text())
     return open_model("onnx", Source(folder / made["artifact"], made["sha256"], {}))
 

@@ -36,8 +36,8 @@ from websockets.asyncio.client import connect
 
 from kinds.image.pixels import png_of
 from ml.backends import Source, open_model
-from ml.digits import Images, load_idx, load_sklearn, split_clean
-from ml.warps import warp
+from ml.learners.digits.data import Images, load_idx, load_sklearn, split_clean
+from ml.learners.digits.warps import warp
 
 PROJECT = Path(__file__).resolve().parent.parent
 ANNOTATORS = 8

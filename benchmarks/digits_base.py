@@ -9,15 +9,20 @@ ways of mixing 500 verified foolings into the training. Tables are Markdown, on 
 import argparse
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from kinds import Prepared
 from kinds.image.pixels import InputError, normalise
-from ml.digits import Images, load_idx, load_sklearn, split_clean
-from ml.training import TrainResult, evaluate, fine_tune, predict, train_base
-from ml.warps import warp
+from ml.backends.torch import TorchBackend
+from ml.learners.digits import DIGITS
+from ml.learners.digits.data import Images, load_idx, load_sklearn, split_clean
+from ml.learners.digits.net import SHAPE, DigitNet, Probabilities
+from ml.learners.digits.training import fine_tune, train_base
+from ml.learners.digits.warps import warp
+from ml.metrics import figures
 
 FOOLINGS = 500
 MIX_SEEDS = (0, 1, 2)
@@ -29,7 +34,7 @@ def main() -> None:
     mnist = load_idx(arguments.mnist)
     train, held_out = split_clean(load_sklearn(), arguments.seed)
     wall, cpu = time.perf_counter(), time.process_time()
-    base = train_base(train, seed=arguments.seed, held_out=held_out, progress=show)
+    base, _ = train_base(train, seed=arguments.seed, progress=show)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(f"Trained on {len(train)} images, seed {arguments.seed}, {arguments.threads} thread(s):")
     print(f"{wall:.0f} s, {cpu:.0f} s of processor time.\n")
@@ -52,11 +57,11 @@ def show(fraction: float, sentence: str) -> None:
     print(f"\r{fraction:4.0%} {sentence}", end="\n" if fraction == 1 else "", file=sys.stderr)
 
 
-def recall_table(base: TrainResult, held_out: Images, mnist: Images) -> None:
+def recall_table(base: DigitNet, held_out: Images, mnist: Images) -> None:
     rows = {
-        f"held-out scikit-learn ({len(held_out)})": evaluate(base.net, held_out),
-        f"MNIST ({len(mnist)})": evaluate(base.net, mnist),
-        "MNIST as served": evaluate(base.net, framed(mnist)),
+        f"held-out scikit-learn ({len(held_out)})": evaluate(base, held_out),
+        f"MNIST ({len(mnist)})": evaluate(base, mnist),
+        "MNIST as served": evaluate(base, framed(mnist)),
     }
     print("| data | all | " + " | ".join(map(str, range(10))) + " | ECE |")
     print("|---" * 13 + "|")
@@ -68,7 +73,7 @@ def recall_table(base: TrainResult, held_out: Images, mnist: Images) -> None:
 
 
 def mixing_table(
-    base: TrainResult, train: Images, held_out: Images, mnist: Images, *, served: bool
+    base: DigitNet, train: Images, held_out: Images, mnist: Images, *, served: bool
 ) -> None:
     """Compare mixes by accuracy on clean and warped images, mean over seeds of foolings."""
     settings = {
@@ -80,11 +85,11 @@ def mixing_table(
     measured: dict[str, list[list[float]]] = {"base": []} | {name: [] for name in settings}
     for seed in MIX_SEEDS:
         rng = np.random.default_rng(seed)
-        foolings = find_foolings(base.net, train, rng, served)
+        foolings = find_foolings(base, train, rng, served)
         tests = (held_out, mnist, warped(repeat(held_out, 5), rng, served))
-        measured["base"].append([evaluate(base.net, test)["accuracy"] for test in tests])
+        measured["base"].append([evaluate(base, test)["accuracy"] for test in tests])
         for name, options in settings.items():
-            net = fine_tune(base.net, train, foolings, seed=seed, **options).net
+            net, _ = fine_tune(base, train, foolings, seed=seed, **options)
             measured[name].append([evaluate(net, test)["accuracy"] for test in tests])
     print(f"Warped {'and framed as drawings are served' if served else 'and left unframed'}:\n")
     print("| training | clean | MNIST | warped |")
@@ -94,10 +99,19 @@ def mixing_table(
     print()
 
 
-def find_foolings(net: nn.Module, train: Images, rng: np.random.Generator, served: bool) -> Images:
+def model(net: DigitNet) -> TorchBackend:
+    return TorchBackend(Probabilities(net), DIGITS, SHAPE)
+
+
+def evaluate(net: DigitNet, images: Images) -> dict[str, Any]:
+    answers = model(net).answer([Prepared("", x) for x in images.x])
+    return figures(answers, [str(y) for y in images.y], DIGITS)
+
+
+def find_foolings(net: DigitNet, train: Images, rng: np.random.Generator, served: bool) -> Images:
     """Warp training images until enough of them are misread: what annotators would submit."""
     tried = warped(repeat(train, 4), rng, served)
-    fooled = np.flatnonzero(predict(net, tried.x).argmax(axis=1) != tried.y)
+    fooled = np.flatnonzero(model(net).probabilities(tried.x).argmax(axis=1) != tried.y)
     return tried.take(rng.permutation(fooled)[:FOOLINGS])
 
 

@@ -57,7 +57,7 @@ def _chunk(number: int) -> list[tuple[str, str]]:
 
 
 def _redrawn(chunk: int) -> Iterator[tuple[str, str]]:
-    from ml.warps import augment
+    from ml.learners.digits.warps import augment
 
     rng = np.random.default_rng((SEED, chunk))
     digits = _digits()
@@ -70,7 +70,7 @@ def _redrawn(chunk: int) -> Iterator[tuple[str, str]]:
 
 @cache
 def _digits() -> Any:
-    from ml.digits import load_sklearn
+    from ml.learners.digits.data import load_sklearn
 
     return load_sklearn()
 

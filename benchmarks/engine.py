@@ -22,10 +22,10 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from ml.artifacts import save
 from ml.backends import Source, open_model
 from ml.batcher import Batcher
-from ml.nets import DigitNet
+from ml.learners import Trained, save
+from ml.learners.digits.net import DigitNet
 
 ROUNDS = 7
 BATCHES = (1, 8, 64)
@@ -63,9 +63,9 @@ async def crowd(
     """CPU µs an item, items a wall second, and the mean batch, with callers that never pause."""
     sizes: list[int] = []
 
-    def counted(items: Sequence[Image]) -> Sequence[Image]:
-        sizes.append(len(items))
-        return run(items)
+    def counted(batch: Sequence[Image]) -> Sequence[Image]:
+        sizes.append(len(batch))
+        return run(batch)
 
     batcher: Batcher[Image, Image] = Batcher(counted)
     each = items // callers
@@ -96,7 +96,7 @@ def measure() -> dict[str, object]:
     images = np.random.default_rng(0).random((256, 28, 28), dtype=np.float32)
     with TemporaryDirectory() as folder:
         labels = [str(digit) for digit in range(10)]
-        saved = save(DigitNet(), net_name="digits", folder=Path(folder), labels=labels)
+        saved = save(Trained("digits", tuple(labels), DigitNet(), {}), Path(folder))
         by_torch = open_model("torch", Source(saved.path, saved.sha256, {}))
         by_onnx = open_model("onnx", Source(saved.path, saved.sha256, {}))
     rates = engine_rates({"torch": by_torch, "onnx": by_onnx}, images)

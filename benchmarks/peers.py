@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.drawings import cache_folder, take
 from benchmarks.servers import PROJECT, Server, program
+from benchmarks.world import trained_model
 from tests.services import free_port, postgresql
 
 INSTALL_SECONDS = 900
@@ -74,15 +75,13 @@ GRADIO_SETTINGS: dict[str, dict[str, Any]] = {
 
 def onnx_file() -> Path:
     """The net of the benchmark's model as a bare ONNX file."""
-    from ml.artifacts import load
+    from ml.artifacts import ONNX, load
 
-    folder = cache_folder() / "model"
+    folder = trained_model()
     made = json.loads((folder / "model.json").read_text())
-    path = folder / f"{made['sha256'][:16]}.onnx"
+    path = cache_folder() / f"{made['sha256'][:16]}.onnx"
     if not path.exists():
-        graph = load(folder / made["artifact"], made["sha256"]).onnx
-        assert graph is not None
-        path.write_bytes(graph)
+        path.write_bytes(load(folder / made["artifact"], made["sha256"]).members[ONNX])
     return path
 
 

@@ -2,8 +2,7 @@
 
 SPEC is JSON: how many annotators and validators, how many examples wait for votes, and what the
 task file changes. Prints JSON: the cookies of a real session of each of these people, and the true
-labels of what waits. The model is trained for a few seconds: its net, and so its cost, is the one
-that `manage.py bootstrap` trains for a minute.
+labels of what waits. The model is the library's.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def _task(changes: dict[str, Any], *, trained: bool) -> Any:
     file = {**yaml.safe_load((LIBRARY / "digits.yaml").read_text()), **changes}
     task, is_new = load_task(file=parse_task_file(file))
     if is_new:
-        folder = _trained_model() if trained else _untrained_model()
+        folder = trained_model() if trained else _untrained_model()
         shutil.copytree(folder, settings.ARTIFACT_DIR, dirs_exist_ok=True)
         made = json.loads((folder / "model.json").read_text())
         with durable():
@@ -66,41 +65,22 @@ def _task(changes: dict[str, Any], *, trained: bool) -> Any:
     return task
 
 
-def _trained_model() -> Path:
-    """A folder with the artifact of a model, kept in the cache folder with its base data."""
-    from dadc_server.bootstrap import DIGITS
-    from ml import artifacts, digits
-    from ml.training import train_base
-    from training.base_data import BaseData, store
+def trained_model() -> Path:
+    """The folder of the library's digits model and of its base data."""
+    from dadc_server.bootstrap import LIBRARY
 
-    folder = cache_folder() / "model"
-    if not (folder / "model.json").exists():
-        labels = [str(digit) for digit in range(10)]
-        train, held_out = digits.split_clean(digits.load_sklearn(), 0)
-        result = train_base(train, seed=0, epochs=2)
-        folder.mkdir(exist_ok=True)
-        saved = artifacts.save(result.net, net_name=DIGITS, folder=folder, labels=labels)
-        base = store(BaseData(train, held_out), folder)
-        config = {**result.config, "labels": labels, "base": base}
-        made = {
-            "backend": "onnx",
-            "artifact": saved.path.name,
-            "sha256": saved.sha256,
-            "config": config,
-        }
-        (folder / "model.json").write_text(json.dumps(made))
-    return folder
+    return LIBRARY / "digits"
 
 
 def _untrained_model() -> Path:
     """The same for a test, which cannot wait: it answers at random, and cannot be retrained."""
-    from ml import artifacts
-    from ml.nets import DigitNet
+    from ml.learners import Trained, save
+    from ml.learners.digits.net import DigitNet
 
     folder = cache_folder() / "untrained"
     folder.mkdir(exist_ok=True)
     labels = [str(digit) for digit in range(10)]
-    saved = artifacts.save(DigitNet(), net_name="digits", folder=folder, labels=labels)
+    saved = save(Trained("digits", tuple(labels), DigitNet(), {}), folder)
     made = {"backend": "onnx", "artifact": saved.path.name, "sha256": saved.sha256}
     (folder / "model.json").write_text(json.dumps(made))
     return folder

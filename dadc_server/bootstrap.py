@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import math
+import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -20,23 +20,14 @@ from annotate.config import read_task_file
 from annotate.models import ModelVersion, Round, Task
 from annotate.rounds import load_task, open_next_round, register_model
 from core.transactions import durable
-from ml import artifacts, digits
-from training.base_data import BaseData, store
+from ml import artifacts
+from ml.backends import Source, open_model
+from ml.learners import BadSource, Progress, all_learners, learner_named, save, store_base
+from ml.metrics import figures
 from training.provenance import code_revision
 
 LIBRARY = Path(__file__).parent / "library"
-DIGITS = "digits"
 SEED = 0
-# Images seen in a training of the base model, whatever the size of its data: a minute of one core.
-SEEN_IMAGES = 160_000
-EPOCH_IMAGES = 13_000  # how many the training makes of fewer, by drawing them anew
-FEWEST_EPOCHS = 4
-
-Progress = Callable[[float, str], None]
-
-
-class BadBase(ValueError):
-    """The base data that was asked for cannot be had; the message is a sentence."""
 
 
 @dataclass(frozen=True)
@@ -69,79 +60,117 @@ def load_library() -> list[tuple[Task, bool]]:
 
 
 def lacks_base_model(task: Task) -> bool:
-    """Whether this is the digits task without a model that can answer."""
-    return task.slug == DIGITS and not task.models.exclude(artifact="").exists()
+    """Whether this is a task of the library with a base model, and without one that can answer."""
+    return _shipped(task.slug).exists() and not task.models.exclude(backend="").exists()
 
 
-def check_base(source: str) -> None:
-    """Refuse a source that cannot be one, also when no base model is needed any more."""
-    if source not in ("sklearn", "mnist") and not Path(source).is_dir():
-        raise BadBase(f"{source} is neither sklearn nor mnist nor a folder.")
+def _shipped(slug: str) -> Path:
+    """What says how the library's base model of a task is registered; its files lie beside it."""
+    return LIBRARY / slug / "model.json"
 
 
-def load_base(source: str) -> digits.Images:
-    """Read base data by name: `sklearn`, `mnist` (downloads it), or a folder of IDX files."""
-    try:
-        if source == "sklearn":
-            return digits.load_sklearn()
-        if source == "mnist":
-            return digits.load_openml()
-        return digits.load_idx(source)
-    except (digits.DataError, OSError) as error:
-        raise BadBase(f"The base data cannot be read: {error}") from error
+def check_source(source: str) -> None:
+    """Refuse what cannot be a source, also when no base model is needed any more; BadSource."""
+    names = [name for learner in all_learners() for name in learner.sources]
+    if source not in names and not Path(source).is_dir():
+        raise BadSource(f"{source} is neither {' nor '.join(names)} nor a folder.")
 
 
-def train_base_model(task: Task, images: digits.Images, progress: Progress) -> ModelVersion:
-    """Train the task's base model, register it and open the first round.
+def register_base_model(task: Task) -> ModelVersion:
+    """Copy the library's base model of the task to this server's and open the first round."""
+    made = json.loads(_shipped(task.slug).read_text())
+    folder = Path(settings.ARTIFACT_DIR)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, sha256 in _files(made).items():
+        data = artifacts.checked_bytes(_shipped(task.slug).parent / name, sha256)
+        artifacts.keep(data, folder, name.removeprefix(sha256))
+    return _register(task, made)
+
+
+def train_base_model(task: Task, source: str, progress: Progress) -> ModelVersion:
+    """The same from clean data of this server's operator: trained here, a minute for each."""
+    folder = Path(settings.ARTIFACT_DIR)
+    config = json.loads(_shipped(task.slug).read_text())["config"]
+    return _register(
+        task, make_base_model(config["learner"], source, config["labels"], folder, progress)
+    )
+
+
+def make_base_model(
+    learner_name: str, source: str, labels: Sequence[str], folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """Train a base model, write its files and return how it is registered; BadSource."""
+    learner = learner_named(learner_name)
+    base = learner.load_base(source or learner.sources[0])
+    progress(0.0, f"{len(base.train) + len(base.held_out):,} clean items ({base.source})")
+    trained = learner.train(base, labels=labels, seed=SEED, progress=progress)
+    saved = save(trained, folder)
+    named = store_base(learner, base, folder)
+    config = {
+        **trained.config, "learner": learner_name, "labels": list(trained.labels), "base": named
+    }  # fmt: skip
+    model = open_model(learner.backend, Source(saved.path, saved.sha256, config))
+    answers = model.answer([item.prepared for item in base.held_out])
+    return {
+        "backend": learner.backend,
+        "artifact": saved.path.name,
+        "sha256": saved.sha256,
+        "config": config,
+        "provenance": {
+            "kind": "base",
+            "data": {"base_sha256": named["sha256"]},
+            "code": code_revision(),
+        },
+        "metrics": {
+            "clean": figures(answers, [item.label for item in base.held_out], trained.labels)
+        },
+    }
+
+
+def remake(slug: str, progress: Progress) -> tuple[bool, dict[str, Any]]:
+    """Make the library's base model of a task anew; whether it is the same, and its figures.
+
+    Other bytes replace the old ones: the same bytes need the same builds of the libraries.
+    """
+    path = _shipped(slug)
+    old = json.loads(path.read_text())
+    config = old["config"]
+    if "learner" not in config:  # made of nothing
+        return True, old
+    new = make_base_model(config["learner"], "", config["labels"], path.parent, progress)
+    same = _files(new) == _files(old)
+    if not same:
+        for name in _files(old).keys() - _files(new).keys():
+            (path.parent / name).unlink(missing_ok=True)
+        path.write_text(json.dumps(new, indent=2, ensure_ascii=False) + "\n")
+    return same, new
+
+
+def with_base_model() -> list[str]:
+    """The tasks of the library that come with a base model."""
+    return sorted(path.parent.name for path in LIBRARY.glob("*/model.json"))
+
+
+def _files(made: Mapping[str, Any]) -> dict[str, str]:
+    """The names of a registration's files, each with its digest."""
+    base = made["config"].get("base") or {}
+    named = {made.get("artifact"): made.get("sha256"), base.get("file"): base.get("sha256")}
+    return {name: sha256 for name, sha256 in named.items() if name and sha256}
+
+
+def _register(task: Task, made: Mapping[str, Any]) -> ModelVersion:
+    """Register a base model and open the first round.
 
     Of two that do this at once the second finds the first one's model and returns that.
     """
-    from ml.training import train_base  # torch: only for the moment that needs it
-
-    assert task.config is not None
-    labels = task.config.file.label_values
-    train, held_out = digits.split_clean(images, SEED)
-    seen_an_epoch = max(EPOCH_IMAGES, len(train))
-    result = train_base(
-        train,
-        seed=SEED,
-        epochs=max(FEWEST_EPOCHS, round(SEEN_IMAGES / seen_an_epoch)),
-        held_out=held_out,
-        progress=progress,
-    )
-    artifact = artifacts.save(
-        result.net, net_name=DIGITS, folder=Path(settings.ARTIFACT_DIR), labels=labels
-    )
-    base = store(BaseData(train, held_out), Path(settings.ARTIFACT_DIR))
     with durable():
         locked = Task.objects.select_for_update(no_key=True).get(pk=task.pk)
         if not lacks_base_model(locked):
-            return locked.models.exclude(artifact="").order_by("number")[0]
-        model = register_model(
-            task=locked,
-            backend="onnx",
-            artifact=artifact.path.name,
-            sha256=artifact.sha256,
-            config={**result.config, "labels": labels, "base": base},
-            provenance={
-                "kind": "base",
-                "data": {"base_sha256": base["sha256"]},
-                "code": code_revision(),
-            },
-            metrics={"clean": _finite(result.metrics)},
-        )
+            return locked.models.exclude(backend="").order_by("number")[0]
+        model = register_model(task=locked, **made)
         if not Round.objects.filter(task=locked, status=Round.Status.OPEN).exists():
             open_next_round(task=locked, models=[model], reason="The task's first model.")
     return model
-
-
-def _finite(value: Any) -> Any:
-    """The same figures as JSON: what could not be measured becomes null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def create_first_admin() -> Login | None:

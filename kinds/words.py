@@ -12,6 +12,8 @@ class Words:
     act: str
     acting: str
     thing: str
+    plural: str = ""
+    """Of `thing`, where it is not made by an s."""
     alter: str
     """What one does with a thing to make another of it: "Bend it further"."""
     reasons: tuple[str, ...] = (
@@ -24,3 +26,8 @@ class Words:
     """Common reasons of an owner's decision."""
     flags_not_offered: frozenset[str] = frozenset()
     """Reasons to flag that mean nothing here."""
+
+    @property
+    def things(self) -> str:
+        """More than one of them."""
+        return self.plural or f"{self.thing}s"

@@ -1,43 +1,62 @@
-"""What an evaluation reports, as pure functions of labels, predictions and probabilities."""
+"""What is told about a model, from its answers; knows no shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-Labels = NDArray[np.integer]
+from kinds.answers import same_answer
+from ml.backends import Answer
+
+BINS: Final = 15
 
 
-def accuracy(predicted: Labels, y: Labels) -> float:
-    """Share of right predictions; NaN when there is nothing to predict."""
-    _same_length(predicted, y)
-    return float(np.mean(predicted == y)) if len(y) else float("nan")
+def figures(
+    answers: Sequence[Answer], truth: Sequence[Any], labels: Sequence[str]
+) -> dict[str, Any]:
+    """Accuracy, recall by label and calibration error as JSON; None where there is nothing."""
+    right = right_answers(answers, truth)
+    sure = confidence(answers)
+    by_label = [right[[one == label for one in truth]] for label in labels]
+    return {
+        "items": len(truth),
+        "accuracy": _mean(right),
+        "per_class_recall": [_mean(chosen) for chosen in by_label],
+        "expected_calibration_error": (
+            expected_calibration_error(sure, right) if sure is not None and len(truth) else None
+        ),
+    }
 
 
-def per_class_recall(predicted: Labels, y: Labels, classes: int = 10) -> NDArray[np.float64]:
-    """Share of each class that was recognised, (classes,); NaN for a class without examples."""
-    _same_length(predicted, y)
-    total = np.bincount(y, minlength=classes)
-    recall = np.full(classes, np.nan)
-    np.divide(np.bincount(y[predicted == y], minlength=classes), total, out=recall, where=total > 0)
-    return recall
+def right_answers(answers: Sequence[Answer], truth: Sequence[Any]) -> NDArray[np.bool_]:
+    """(n,) whether each answer is the true one."""
+    return np.array(
+        [same_answer(answer.label, label) for answer, label in zip(answers, truth, strict=True)],
+        dtype=bool,
+    )
 
 
-def expected_calibration_error(probs: NDArray[np.floating], y: Labels, bins: int = 15) -> float:
-    """Mean distance between confidence and accuracy over equal-width bins of confidence.
+def confidence(answers: Sequence[Answer]) -> NDArray[np.float64] | None:
+    """(n,) each answer's highest probability; None where a model gives none."""
+    tables = [answer.probabilities for answer in answers]
+    if not all(tables):
+        return None
+    return np.array([max(table.values()) for table in tables if table], dtype=np.float64)
 
-    `probs` is (n, classes). Guo et al., "On Calibration of Modern Neural Networks", 2017, eq. 3.
-    NaN when empty.
+
+def expected_calibration_error(sure: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Mean gap between confidence and accuracy over 15 equal bins of confidence, 0 to 1.
+
+    Guo et al., "On Calibration of Modern Neural Networks", 2017, eq. 3. Needs at least one item.
     """
-    _same_length(probs, y)
-    if not len(y):
-        return float("nan")
-    confidence = probs.max(axis=1).astype(np.float64)
-    right = probs.argmax(axis=1) == y
     # Bins are (low, high], so a confidence of exactly 1 belongs to the last one.
-    which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap = np.bincount(which, weights=right - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(y))
+    place = np.ceil(np.asarray(sure) * BINS).astype(int).clip(1, BINS)
+    gaps = np.bincount(place, weights=sure - right, minlength=BINS + 1)
+    return float(np.abs(gaps).sum() / len(right))
 
 
-def _same_length(values: NDArray[np.generic], y: Labels) -> None:
-    if len(values) != len(y):
-        raise ValueError(f"{len(values)} predictions for {len(y)} labels")
+def _mean(right: NDArray[np.bool_]) -> float | None:
+    return float(right.mean()) if len(right) else None

@@ -22,9 +22,9 @@ from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Participant
 from core.transactions import durable
 from kinds.image.pixels import png_of
-from ml import artifacts
 from ml.artifacts import Artifact
-from ml.nets import DigitNet
+from ml.learners import Trained, save
+from ml.learners.digits.net import DigitNet
 from tests import acts
 from validate.models import Lease
 
@@ -64,7 +64,7 @@ def _fixed_artifact(seed: int) -> tuple[Artifact, bytes]:
     """A model file and its bytes: to make one takes longer than most tests."""
     torch.manual_seed(seed)
     with TemporaryDirectory() as folder:
-        artifact = artifacts.save(DigitNet(), net_name="digits", folder=Path(folder), labels=DIGITS)
+        artifact = save(Trained("digits", tuple(DIGITS), DigitNet(), {}), Path(folder))
         return artifact, artifact.path.read_bytes()
 
 

@@ -27,7 +27,7 @@ from dadc_server.asgi import application
 from dadc_server.logs import WithoutPaths, logging_settings
 from dadc_server.management.commands import worker
 from tests import cast
-from tests.training.world import trained_task, verified_foolings
+from tests.training.world import let_the_fake_learn, trained_task, verified_foolings
 from validate.acts.ban import set_banned
 
 ADDRESS = "203.0.113.77"
@@ -167,6 +167,8 @@ async def test_a_job_carries_the_id_of_the_request_that_caused_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The vote that completes what a training run waits for."""
+
+    let_the_fake_learn(monkeypatch)
 
     def begin() -> tuple[Task, str]:
         task = trained_task(owner, trigger=3)

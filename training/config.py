@@ -1,17 +1,24 @@
-"""The `retraining` section of a task file; imports no Django."""
+"""The `retraining` section of a task file: when, who tests, what is asked; imports no Django.
+
+What else it may say is the learner's: each says in ml/learners which settings it takes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
-from annotate.config import Section
+from annotate.config import Section, TaskFile
+from ml.learners import Learner, all_learners, learners_of
 from training.gates import GateSettings, parse_gate_settings
 
 
 class RetrainingSettings(Section):
     """When a task's model learns from its foolings, how, and what it must show to be promoted."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     trigger: int | None = Field(
         default=50,
@@ -21,20 +28,6 @@ class RetrainingSettings(Section):
     held_out_share: float = Field(
         default=0.2, gt=0, lt=1, description="Share of the authors whose foolings only test."
     )
-    mix: Literal["half", "union"] = "half"
-    epochs: int = Field(default=5, ge=1, le=200)
-    epoch_images: int = Field(
-        default=4_300, ge=1, le=10**6, description="Clean drawings an epoch, redrawn each time."
-    )
-    blend: float = Field(
-        default=0.5,
-        gt=0,
-        le=1,
-        description="How far from the old weights to the tuned ones the candidate lies.",
-    )
-    batch_size: int = Field(default=64, ge=2, le=4096)
-    learning_rate: float = Field(default=0.01, gt=0, le=1)
-    momentum: float = Field(default=0.5, ge=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
     promote: Literal["automatic", "by_owner"] = "automatic"
     gates: dict[str, Any] = Field(
@@ -46,6 +39,33 @@ class RetrainingSettings(Section):
     def _gates_are_known(cls, gates: dict[str, Any]) -> dict[str, Any]:
         parse_gate_settings(gates)
         return gates
+
+    @classmethod
+    def defaults_for(cls, task: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the learners of its kind of input."""
+        return {
+            name: value
+            for learner in learners_of(str(task.get("input")))
+            for name, value in learner.settings().model_dump(mode="json").items()
+        }
+
+    def check_task(self, task: TaskFile) -> None:
+        """Each learner of the kind takes its settings; one that is another kind's does nothing."""
+        for learner in learners_of(task.input):
+            self.of_learner(learner)
+        known = {name for learner in all_learners() for name in learner.settings.model_fields}
+        if unknown := self._others.keys() - known:
+            raise ValueError(f"retraining has no setting {', '.join(sorted(unknown))}")
+
+    @property
+    def _others(self) -> dict[str, Any]:
+        return self.model_extra or {}
+
+    def of_learner(self, learner: Learner) -> dict[str, Any]:
+        """What is set of what this learner takes; ValueError when it cannot be so."""
+        taken = learner.settings.model_fields
+        given = {name: value for name, value in self._others.items() if name in taken}
+        return learner.settings.model_validate(given).model_dump()
 
     @property
     def gate_settings(self) -> GateSettings:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from kinds import Prepared
+from ml.backends import Answer, Backend
+from ml.learners import Item
+from ml.metrics import confidence, right_answers
+from training.paired import Paired
 
-from ml.backends import Backend
-from training.paired import Paired, expected_calibration_error
+logger = logging.getLogger(__name__)
+
+SomeItem = TypeVar("SomeItem", bound=Item)
 
 
 @dataclass(frozen=True)
@@ -23,19 +29,13 @@ class Comparison:
 
     def figures(self) -> dict[str, Any]:
         """Everything measured, as JSON; None where there was nothing to measure."""
+        clean = self.clean
+        before, now = clean.calibration_errors or (None, None)
         return {
             "clean": {
-                **_accuracies(self.clean),
-                "recall": {
-                    str(label): _accuracies(self.clean.of_class(label))
-                    for label in np.unique(self.clean.truth)
-                },
-                "calibration_error": {
-                    "before": _calibration(
-                        self.clean, self.clean.old, self.clean.old_probabilities
-                    ),
-                    "now": _calibration(self.clean, self.clean.new, self.clean.new_probabilities),
-                },
+                **_accuracies(clean),
+                "recall": {label: _accuracies(clean.of_class(label)) for label in clean.classes},
+                "calibration_error": {"before": before, "now": now},
             },
             "earlier_rounds": {
                 str(number): _accuracies(paired) for number, paired in sorted(self.earlier.items())
@@ -44,31 +44,60 @@ class Comparison:
         }
 
 
-def pair(
-    current: Backend, candidate: Backend, images: NDArray[np.float32], truth: NDArray[np.str_]
-) -> Paired:
-    """Let both models answer the same (n, 28, 28) images."""
-    old, new = current.probabilities(images), candidate.probabilities(images)
+@dataclass(frozen=True)
+class Asked(Generic[SomeItem]):
+    """An item, and what the old and the new model said of it."""
+
+    item: SomeItem
+    old: Answer
+    new: Answer
+
+
+def ask_both(
+    current: Backend, candidate: Backend, items: Sequence[SomeItem]
+) -> list[Asked[SomeItem]]:
+    """Let both models answer; an item that one of them cannot answer is left out."""
+    old, new = _answers(current, items), _answers(candidate, items)
+    return [
+        Asked(item, before, now)
+        for item, before, now in zip(items, old, new, strict=True)
+        if before is not None and now is not None
+    ]
+
+
+def _answers(model: Backend, items: Sequence[Item]) -> list[Answer | None]:
+    """Asked together; one by one where that fails, so that one bad item spoils no other."""
+    inputs = [item.prepared for item in items]
+    try:
+        return list(model.answer(inputs))
+    except Exception as error:  # noqa: BLE001  (whatever a backend meets in an input)
+        logger.warning("a model could not answer %d items at once: %s", len(items), error)
+    alone = [_answer_alone(model, one) for one in inputs]
+    if not any(isinstance(answer, Answer) for answer in alone):
+        raise next(answer for answer in alone if isinstance(answer, Exception))
+    return [answer if isinstance(answer, Answer) else None for answer in alone]
+
+
+def _answer_alone(model: Backend, one: Prepared) -> Answer | Exception:
+    try:
+        return model.answer([one])[0]
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+def paired(asked: Sequence[Asked[SomeItem]]) -> Paired:
+    """Who was right about which item, and how sure they were."""
+    labels = [one.item.label for one in asked]
+    old, new = [one.old for one in asked], [one.new for one in asked]
     return Paired(
-        old=np.array(current.labels)[old.argmax(axis=1)],
-        new=np.array(candidate.labels)[new.argmax(axis=1)],
-        truth=truth,
-        old_probabilities=old,
-        new_probabilities=new,
+        old=right_answers(old, labels),
+        new=right_answers(new, labels),
+        labels=[label if isinstance(label, str) else json.dumps(label) for label in labels],
+        old_sure=confidence(old),
+        new_sure=confidence(new),
     )
 
 
-def _accuracies(paired: Paired) -> dict[str, float | int | None]:
-    if not paired.n:
-        return {"items": 0, "before": None, "now": None}
-    right = (paired.old == paired.truth, paired.new == paired.truth)
-    before, now = (float(np.mean(each)) for each in right)
-    return {"items": paired.n, "before": before, "now": now}
-
-
-def _calibration(
-    paired: Paired, answers: NDArray[Any], probabilities: NDArray[Any] | None
-) -> float | None:
-    if probabilities is None or not paired.n:
-        return None
-    return expected_calibration_error(probabilities, answers == paired.truth)
+def _accuracies(items: Paired) -> dict[str, float | int | None]:
+    before, now = items.accuracies if items.n else (None, None)
+    return {"items": items.n, "before": before, "now": now}

@@ -25,7 +25,7 @@ def require_files() -> None:
     """Raise FilesMissing unless every model of an open round has its files on this machine.
 
     Said at the start of a web server or a worker: what else would be wrong later is a prediction
-    in the middle of a drawing, or a training run that fails for want of a folder. One query.
+    in the middle of somebody's work, or a training run that fails for want of a folder. One query.
     """
     models = ModelVersion.objects.filter(rounds__status=Round.Status.OPEN).distinct()
     home = Path(settings.ARTIFACT_DIR)

@@ -10,10 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from core.rule_spec import build, check_integer, check_number
-from training.paired import Paired, expected_calibration_error
+from training.paired import Paired
 
 __all__ = ["GateResult", "GateSettings", "Paired", "judge", "parse_gate_settings", "passed"]
 
@@ -201,7 +199,7 @@ def _recall_gate(clean: Paired, settings: GateSettings) -> GateResult:
     name, margin = "recall", settings.recall_margin
     if not clean.n:
         return _without_items(name, margin, "There is no clean test data: no recall to judge.")
-    classes = {label: clean.of_class(label) for label in np.unique(clean.truth).tolist()}
+    classes = {label: clean.of_class(label) for label in clean.classes}
     held = {
         label: _hold_to_margin(items, margin, settings, few_below=settings.recall_items)
         for label, items in classes.items()
@@ -242,11 +240,10 @@ def _flips_gate(clean: Paired, settings: GateSettings) -> GateResult:
 
 def _calibration_gate(clean: Paired, settings: GateSettings) -> GateResult:
     name, most = "calibration", settings.calibration_rise
-    if not clean.n or clean.old_probabilities is None or clean.new_probabilities is None:
+    if clean.calibration_errors is None:
         sentence = "Calibration: not judged, because probabilities of clean items are missing."
         return _without_items(name, most, sentence, ok=bool(clean.n))
-    old = expected_calibration_error(clean.old_probabilities, clean.old == clean.truth)
-    new = expected_calibration_error(clean.new_probabilities, clean.new == clean.truth)
+    old, new = clean.calibration_errors
     return GateResult(
         name=name,
         passed=new - old <= most + _ROUNDING,
@@ -309,7 +306,7 @@ def _without_items(name: str, threshold: float, sentence: str, *, ok: bool = Fal
 
 
 def _change(items: Paired) -> str:
-    old, new = (100 * float((given == items.truth).mean()) for given in (items.old, items.new))
+    old, new = (100 * share for share in items.accuracies)
     return (
         f"{old:.2f} % before, {new:.2f} % now ({items.delta:+.2f} points; {items.gained} gained, "
         f"{items.lost} lost of {_count(items.n, 'item')})"

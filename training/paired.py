@@ -2,62 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import sqrt
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-_CALIBRATION_BINS: Final = 15
+from ml.metrics import expected_calibration_error
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Paired:
-    """Predictions of the old and the new model for the same items, and the true labels.
+    """For each item whether the old and the new model were right, and its true label.
 
-    One label or class index an item; probabilities, where given, have shape (items, classes) and
-    rows that sum to 1. ValueError if the lengths differ.
+    With how sure each was of its answer, 0 to 1, where they say so. ValueError if lengths differ.
     """
 
     old: Array
     new: Array
-    truth: Array
-    old_probabilities: Array | None = None
-    new_probabilities: Array | None = None
+    labels: Sequence[str]
+    old_sure: Array | None = None
+    new_sure: Array | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
             values = getattr(self, field.name)
-            if values is None:
-                continue
-            array = np.asarray(values)
-            shape = 2 if field.name.endswith("probabilities") else 1
-            if array.ndim != shape or len(array) != len(self.truth):
-                raise ValueError(f"'{field.name}' has shape {array.shape} for {self.n} items.")
-            object.__setattr__(self, field.name, array)
+            if values is not None and len(values) != self.n:
+                raise ValueError(f"'{field.name}' has {len(values)} values for {self.n} items.")
 
     @property
     def n(self) -> int:
-        return len(self.truth)
+        return len(self.labels)
 
-    def of_class(self, label: Any) -> Paired:
-        """The items whose true label is `label`, without probabilities."""
-        chosen = self.truth == label
-        return Paired(self.old[chosen], self.new[chosen], self.truth[chosen])
+    def of_class(self, label: str) -> Paired:
+        """The items whose true label is `label`, without how sure the models were."""
+        chosen = [one == label for one in self.labels]
+        return Paired(self.old[chosen], self.new[chosen], [label] * sum(chosen))
+
+    @property
+    def classes(self) -> list[str]:
+        return sorted(set(self.labels))
 
     @property
     def lost(self) -> int:
         """Items the old model had right and the new one has wrong: McNemar's b."""
-        return int(((self.old == self.truth) & (self.new != self.truth)).sum())
+        return int((self.old & ~self.new).sum())
 
     @property
     def gained(self) -> int:
         """Items the old model had wrong and the new one has right: McNemar's c."""
-        return int(((self.old != self.truth) & (self.new == self.truth)).sum())
+        return int((~self.old & self.new).sum())
+
+    @property
+    def accuracies(self) -> tuple[float, float]:
+        """Of the old and the new model, 0 to 1; needs at least one item."""
+        return float(np.mean(self.old)), float(np.mean(self.new))
+
+    @property
+    def calibration_errors(self) -> tuple[float, float] | None:
+        """Of the old and the new model, 0 to 1; None without items or probabilities."""
+        if not self.n or self.old_sure is None or self.new_sure is None:
+            return None
+        return (
+            expected_calibration_error(self.old_sure, self.old),
+            expected_calibration_error(self.new_sure, self.new),
+        )
 
     @property
     def delta(self) -> float:
@@ -101,15 +115,3 @@ def paired_lower_bound(lost: int, gained: int, n: int, confidence: float = 0.95)
         else:
             high = middle
     return high
-
-
-def expected_calibration_error(probabilities: Array, right: Array) -> float:
-    """Mean gap between confidence and accuracy over 15 equal bins (Guo et al. 2017), 0 to 1.
-
-    `probabilities` has shape (items, classes), and `right` says which items were predicted right;
-    the confidence is the highest probability. Needs at least one item.
-    """
-    confidence = probabilities.max(axis=1)
-    place = np.ceil(confidence * _CALIBRATION_BINS).astype(int).clip(1, _CALIBRATION_BINS)
-    gaps = np.bincount(place, weights=confidence - right, minlength=_CALIBRATION_BINS + 1)
-    return float(np.abs(gaps).sum() / len(right))

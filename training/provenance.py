@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-TRAINING_CODE = ("ml", "training")
+TRAINING_CODE = ("kinds", "ml", "training")
 
 
 @cache

@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Target
+from ml.learners import learners_of, name_in
 from training.config import RetrainingSettings
 from training.models import SnapshotItem, TrainingRun
 
@@ -37,11 +38,15 @@ def active_run(task_id: int) -> TrainingRun | None:
     return TrainingRun.objects.filter(task=task_id, status__in=TrainingRun.ACTIVE).first()
 
 
+def is_trainable(task: Task) -> bool:
+    """Whether anything here learns its kind of input (no query)."""
+    return bool(learners_of(task.input_kind))
+
+
 def trainable_model(target: Target | None) -> ModelVersion | None:
-    """The newest of the open round's models that can learn: with weights and clean data here."""
-    if target is None or target.task.input_kind != "image":
-        return None
-    able = [model for model in target.models if model.artifact and "base" in model.config]
+    """The newest of the open round's models that a learner here can train further."""
+    models = target.models if target is not None else ()
+    able = [model for model in models if model.artifact and name_in(model.config) is not None]
     return able[-1] if able else None
 
 

@@ -10,22 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from django.conf import settings as django_settings
 
 from core.errors import Refused
 from ml import artifacts
-from ml.backends import Source, open_model
-from ml.digits import Images
-from training import base_data, services, snapshots
+from ml.backends import Backend, Source, open_model
+from ml.learners import Base, Learner, learner_named, name_in, read_base, save
+from training import services, snapshots
 from training.config import RetrainingSettings
-from training.evaluation import Comparison, pair
+from training.evaluation import Comparison, ask_both, paired
 from training.gates import judge
 from training.models import Snapshot, Split, TrainingRun
 from training.provenance import code_revision
 from training.queries import learned_examples
 from training.services import Candidate, Superseded
-from training.snapshots import FrozenImages, frozen_images
+from training.snapshots import FrozenItem, frozen_items
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def carry_out(run: TrainingRun, claim: uuid.UUID, listener: Listener | None = No
         return _retrain(run, _Progress(run, claim, listener))
     except Superseded:
         logger.warning("%s goes on in another process", run)
-    except (Refused, base_data.BaseDataError, artifacts.ArtifactError) as error:
+    except (Refused, artifacts.ArtifactError) as error:
         return _failed(run, claim, str(error))
     except Exception as error:
         logger.exception("%s was stopped by an error", run)
@@ -89,134 +88,136 @@ class _Progress:
 def _retrain(run: TrainingRun, progress: _Progress) -> TrainingRun:
     folder = Path(django_settings.ARTIFACT_DIR)
     settings = RetrainingSettings.model_validate(run.config)
+    parent = artifacts.load(folder / run.parent.artifact, run.parent.sha256)
+    learner = _learner_of(run)
     progress.step(0.0, "Freezing the verified foolings.")
     # A run that begins again after a crash keeps what it froze.
     snapshot = run.snapshot or snapshots.freeze(
         task=run.task, round_=run.round, settings=settings, run=run
     )
-    progress.step(0.02, "Reading the frozen drawings and the clean data.")
-    data = _Data(
-        train=frozen_images(snapshot, Split.TRAIN),
-        held_out=frozen_images(snapshot, Split.HELD_OUT),
-        base=base_data.read(run.parent.config["base"], folder),
+    things = run.task.kind.words.things
+    progress.step(0.02, f"Reading the frozen {things} and the clean data.")
+    data = _read(run, snapshot, read_base(learner, run.parent.config["base"], folder), parent)
+    progress.step(TRAINING_BEGINS, what := _what_it_learns(data, things))
+
+    def tell(fraction: float, sentence: str) -> None:
+        at = TRAINING_BEGINS + fraction * (TRAINING_ENDS - TRAINING_BEGINS)
+        progress.within(at, f"{what[:-1]}: {sentence[:1].lower()}{sentence[1:]}.")
+
+    trained = learner.fine_tune(
+        parent,
+        data.base,
+        data.train,
+        seed=settings.seed,
+        settings=settings.of_learner(learner),
+        progress=tell,
     )
-    if not len(data.train):
-        raise Refused(
-            "nobody_trains", "No verified fooling is left of an author who may train a model."
-        )
-    parent = artifacts.load(folder / run.parent.artifact, run.parent.sha256)
-    trained = _train(parent, data, settings, progress)
     progress.step(TRAINING_ENDS, "Saving the candidate.")
-    saved = artifacts.save(
-        trained.net, net_name=parent.net_name, folder=folder, labels=parent.labels
-    )
+    saved = save(trained, folder)
+    config = {
+        **trained.config,
+        "learner": trained.learner,
+        "labels": list(trained.labels),
+        "base": run.parent.config["base"],
+        "retraining": run.config,
+    }
     progress.step(0.9, "Testing the candidate and the current model.")
-    comparison, verified = _compare(run, data, saved, folder)
+    current = open_model(
+        run.parent.backend,
+        Source(folder / run.parent.artifact, run.parent.sha256, run.parent.config),
+    )
+    candidate = open_model(learner.backend, Source(saved.path, saved.sha256, config))
+    test = _Test(run, data, current, candidate)
     progress.step(0.97, "Judging by the gates.")
     gates = judge(
-        comparison.clean,
-        comparison.earlier,
-        comparison.new_round,
-        verified=verified,
-        shared_authors=set(data.train.authors) & set(data.held_out.authors),
+        test.comparison.clean,
+        test.comparison.earlier,
+        test.comparison.new_round,
+        verified=test.verified,
+        shared_authors=data.authors_of_both,
         settings=settings.gate_settings,
     )
+    left_out = data.left_out + test.left_out
     return services.conclude(
         run,
         progress.claim,
         candidate=Candidate(
+            backend=learner.backend,
             artifact=saved,
-            config={
-                **trained.config,
-                "net": parent.net_name,
-                "labels": list(parent.labels),
-                "base": run.parent.config["base"],
-                "retraining": run.config,
-            },
+            config=config,
             provenance=_provenance(run, snapshot, data),
-            metrics=comparison.figures(),
+            metrics=test.comparison.figures() | ({"left_out": left_out} if left_out else {}),
         ),
         gates=gates,
     )
 
 
+def _learner_of(run: TrainingRun) -> Learner:
+    name = name_in(run.parent.config)
+    if name is None:
+        raise Refused("no_learner", f"{run.parent.name} names no learner of this server.")
+    return learner_named(name)
+
+
 @dataclass(frozen=True)
 class _Data:
-    train: FrozenImages
-    held_out: FrozenImages
-    base: base_data.BaseData
+    train: list[FrozenItem]
+    held_out: list[FrozenItem]
+    base: Base
+    left_out: int
+    """Frozen items that cannot be read, or whose label the model does not have."""
+
+    @property
+    def authors_of_both(self) -> set[str]:
+        return {item.author for item in self.train} & {item.author for item in self.held_out}
 
 
-def _train(
-    parent: artifacts.LoadedArtifact,
-    data: _Data,
-    settings: RetrainingSettings,
-    progress: _Progress,
-) -> Any:
-    """Fine-tune the parent's net; imports torch, which only a worker needs."""
-    from ml.training import fine_tune
+def _read(
+    run: TrainingRun, snapshot: Snapshot, base: Base, parent: artifacts.LoadedArtifact
+) -> _Data:
+    frozen, unread = frozen_items(snapshot, Split.TRAIN, run.task.kind)
+    held_out, unread_too = frozen_items(snapshot, Split.HELD_OUT, run.task.kind)
+    train = [item for item in frozen if not parent.labels or item.label in parent.labels]
+    if not train:
+        raise Refused(
+            "nobody_trains", "No verified fooling is left of an author who may train a model."
+        )
+    return _Data(train, held_out, base, unread + unread_too + len(frozen) - len(train))
 
-    place = {label: index for index, label in enumerate(parent.labels)}
-    known = np.array([label in place for label in data.train.labels], dtype=bool)
-    verified = data.train.where(known)
-    authors = len(set(verified.authors))
-    what = (
-        f"Training on {len(verified):,} verified foolings by {authors} "
-        f"{'person' if authors == 1 else 'people'} and {len(data.base.train):,} clean drawings"
-    )
 
-    def tell(fraction: float, sentence: str) -> None:
-        at = TRAINING_BEGINS + fraction * (TRAINING_ENDS - TRAINING_BEGINS)
-        progress.within(at, f"{what}: {sentence[:1].lower()}{sentence[1:]}.")
-
-    progress.step(TRAINING_BEGINS, f"{what}.")
-    return fine_tune(
-        parent.net(),
-        data.base.train,
-        Images(
-            verified.x,
-            np.array([place[label] for label in verified.labels], dtype=np.int64),
-            "verified foolings",
-        ),
-        seed=settings.seed,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        momentum=settings.momentum,
-        mix=settings.mix,
-        epoch_images=settings.epoch_images,
-        blend=settings.blend,
-        progress=tell,
+def _what_it_learns(data: _Data, things: str) -> str:
+    authors = len({item.author for item in data.train})
+    left_out = f" ({data.left_out:,} left out)" if data.left_out else ""
+    return (
+        f"Training on {len(data.train):,} verified foolings{left_out} by {authors} "
+        f"{'person' if authors == 1 else 'people'} and {len(data.base.train):,} clean {things}."
     )
 
 
-def _compare(
-    run: TrainingRun, data: _Data, saved: artifacts.Artifact, folder: Path
-) -> tuple[Comparison, int]:
-    """Test both models; also returns how many verified foolings are new to the current one.
+class _Test:
+    """Both models' answers, and how many verified foolings are new to the current one.
 
     What the current model was promoted with is an earlier round's frozen test. All else is the new
     round's: foolings of the round just played, and those of earlier ones that were verified late.
     """
-    current = open_model("onnx", Source(folder / run.parent.artifact, run.parent.sha256, {}))
-    candidate = open_model("onnx", Source(saved.path, saved.sha256, {}))
-    learned = set(learned_examples(run.parent).values_list("example_id", flat=True))
-    held_out = data.held_out
-    old = np.array([example in learned for example in held_out.examples.tolist()], dtype=bool)
-    new = held_out.where(~old)
-    earlier = held_out.where(old)
-    clean = data.base.held_out
-    comparison = Comparison(
-        clean=pair(current, candidate, clean.x, np.array(candidate.labels)[clean.y]),
-        earlier={
-            number: pair(current, candidate, part.x, part.labels)
-            for number in np.unique(earlier.rounds).tolist()
-            for part in [earlier.where(earlier.rounds == number)]
-        },
-        new_round=pair(current, candidate, new.x, new.labels),
-    )
-    newly_trained = sum(example not in learned for example in data.train.examples.tolist())
-    return comparison, len(new) + newly_trained
+
+    def __init__(self, run: TrainingRun, data: _Data, current: Backend, candidate: Backend) -> None:
+        learned = set(learned_examples(run.parent).values_list("example_id", flat=True))
+        clean = ask_both(current, candidate, data.base.held_out)
+        held_out = ask_both(current, candidate, data.held_out)
+        earlier = [asked for asked in held_out if asked.item.example in learned]
+        new = [asked for asked in held_out if asked.item.example not in learned]
+        self.comparison = Comparison(
+            clean=paired(clean),
+            earlier={
+                number: paired([asked for asked in earlier if asked.item.round == number])
+                for number in {asked.item.round for asked in earlier}
+            },
+            new_round=paired(new),
+        )
+        self.verified = len(new) + sum(item.example not in learned for item in data.train)
+        asked = len(data.base.held_out) + len(data.held_out)
+        self.left_out = asked - len(clean) - len(held_out)
 
 
 def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, Any]:

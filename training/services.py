@@ -28,6 +28,7 @@ from training.gates import GateResult, passed
 from training.models import TrainingRun
 from training.queries import (
     active_run,
+    is_trainable,
     settings_of,
     trainable_model,
     verified_foolings,
@@ -53,7 +54,7 @@ def start_if_due(task: Task) -> TrainingRun | None:
     Two transactions may find it due at once: the database keeps one run, and the other finds none
     to start. Two that each see one fooling too few are caught up with by `start_all_due`.
     """
-    if task.input_kind != "image" or task.config is None:
+    if not is_trainable(task) or task.config is None:
         return None
     settings = settings_of(task)
     if settings.trigger is None or active_run(task.pk) is not None:
@@ -82,7 +83,7 @@ def _would_fail_again(task: Task) -> bool:
 def start_all_due() -> list[TrainingRun]:
     """Queue the runs of every task where one is due."""
     begun = []
-    for task in Task.objects.filter(input_kind="image", rounds__status=Round.Status.OPEN):
+    for task in Task.objects.filter(rounds__status=Round.Status.OPEN).select_related("config"):
         with durable():
             begun.append(start_if_due(task))
     return [run for run in begun if run is not None]
@@ -113,8 +114,8 @@ def begin_here(*, task: Task) -> tuple[TrainingRun, uuid.UUID]:
 
 def _something_to_learn(task: Task) -> tuple[Target, ModelVersion]:
     """The open round and the model that would learn; Refused says what is missing."""
-    if task.input_kind != "image":
-        raise Refused("not_trainable", "Only the models of image tasks are trained here.")
+    if not is_trainable(task):
+        raise Refused("not_trainable", "The models of this kind of task are not trained here.")
     target = open_target(task.pk)
     if target is None:
         raise Refused("no_open_round", f"{task.slug} has no open round.", status=409)
@@ -227,6 +228,7 @@ def requeue_silent_runs() -> list[TrainingRun]:
 class Candidate:
     """A trained model that is not registered yet, with all that says where it came from."""
 
+    backend: str
     artifact: Artifact
     config: dict[str, Any]
     provenance: dict[str, Any]
@@ -246,7 +248,7 @@ def conclude(
         task = run.task
         model = register_model(
             task=task,
-            backend="onnx",
+            backend=candidate.backend,
             artifact=candidate.artifact.path.name,
             sha256=candidate.artifact.sha256,
             config=candidate.config,

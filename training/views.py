@@ -18,7 +18,13 @@ from annotate.rounds import change_target
 from core.errors import Refused
 from training import services
 from training.models import TrainingRun
-from training.queries import active_run, settings_of, trainable_model, waiting_foolings
+from training.queries import (
+    active_run,
+    is_trainable,
+    settings_of,
+    trainable_model,
+    waiting_foolings,
+)
 
 NO_CONTENT = 204
 RUNS_SHOWN = 20
@@ -68,7 +74,7 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Ask for a reason, then let this model serve the next round: a promotion or a roll-back."""
     task = owned_task_or_404(request, slug)
-    model = get_object_or_404(task.models.exclude(artifact=""), number=number)
+    model = get_object_or_404(task.models.exclude(backend=""), number=number)
     reason, complaint = request.POST.get("reason", ""), ""
     if request.method == "POST":
         try:
@@ -115,6 +121,7 @@ def _state(task: Task, target: Target | None) -> dict[str, Any]:
         "settings": settings,
         "waiting": waiting,
         "may_train": trainable_model(target) is not None,
+        "trained_here": is_trainable(task),
         "history_version": history_version,
         "version": "|".join(map(str, (history_version, waiting, settings.trigger, *shown))),
     }
@@ -131,7 +138,7 @@ def _history(task: Task, target: Target | None) -> dict[str, Any]:
         .order_by("-id")[:RUNS_SHOWN]
     )
     models = (
-        task.models.exclude(artifact="")
+        task.models.exclude(backend="")
         .select_related("parent")
         .prefetch_related("rounds")
         .order_by("-number")[:MODELS_SHOWN]

@@ -77,9 +77,9 @@ def load(source: Source) -> Backend:
 
 def _ours(source: Source) -> Backend:
     artifact = artifacts.load(source.file, source.sha256)
-    if artifact.onnx is not None:
+    if artifacts.ONNX in artifact.members:
         try:
-            return warmed_up(OnnxBackend(artifact.onnx, artifact.labels))
+            return warmed_up(OnnxBackend(artifact.members[artifacts.ONNX], artifact.labels))
         except Exception:
             short = source.sha256[:12]
             logger.warning("the ONNX graph of %s does not run: torch serves", short, exc_info=True)

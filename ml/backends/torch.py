@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from kinds import Prepared
 from ml import artifacts
-from ml.artifacts import LoadedArtifact
+from ml.artifacts import ArtifactError, LoadedArtifact
 from ml.backends import Answer, Backend, Source, answers_of
+from ml.learners import learner_named
 from ml.passes import in_passes, warmed_up
 
 if TYPE_CHECKING:
@@ -20,14 +21,11 @@ if TYPE_CHECKING:
 
 
 class TorchBackend:
-    """A copy of a torch net in evaluation mode, on one thread and without autograd."""
+    """A torch module from a batch of features to probabilities, on one thread, without autograd."""
 
-    def __init__(self, net: nn.Module, labels: Sequence[str]) -> None:
-        from ml.nets import SHAPE
-        from ml.onnx_export import Probabilities
-
-        self.labels, self.shape = tuple(labels), SHAPE
-        self._probabilities = Probabilities(net)
+    def __init__(self, module: nn.Module, labels: Sequence[str], shape: Sequence[int]) -> None:
+        self.labels, self.shape = tuple(labels), tuple(shape)
+        self._module = module.eval()
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         return answers_of(self.labels, self.probabilities([one.features for one in inputs]))
@@ -37,22 +35,26 @@ class TorchBackend:
         with _one_torch_thread():
             return in_passes(self._pass, features, shape=self.shape, classes=len(self.labels))
 
-    def _pass(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _pass(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
         with torch.inference_mode():
-            found: NDArray[np.float32] = self._probabilities(torch.from_numpy(images)).numpy()
+            found: NDArray[np.float32] = self._module(torch.from_numpy(batch)).numpy()
         return found
 
 
 def load(source: Source) -> Backend:
-    """A model file of ours; its own manifest says its net and its labels."""
+    """A model file of ours; its own manifest says its learner and its labels."""
     return of_artifact(artifacts.load(source.file, source.sha256))
 
 
 def of_artifact(artifact: LoadedArtifact) -> Backend:
-    """The net of a model file whose bytes were checked."""
-    return warmed_up(TorchBackend(artifact.net(), artifact.labels))
+    """What the learner of a checked file makes of it: its `torch_module`, if it trains such."""
+    read = getattr(learner_named(artifact.learner), "torch_module", None)
+    if read is None:
+        raise ArtifactError(f"What the learner {artifact.learner!r} makes is no torch net.")
+    module, shape = read(artifact)
+    return warmed_up(TorchBackend(module, artifact.labels, shape))
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def graph(tmp_path: Path) -> bytes:
     saved, data = cast._fixed_artifact(0)
     path = tmp_path / saved.path.name
     path.write_bytes(data)
-    loaded = artifacts.load(path, saved.sha256).onnx
+    loaded = artifacts.load(path, saved.sha256).members.get(artifacts.ONNX)
     assert loaded is not None
     return loaded
 

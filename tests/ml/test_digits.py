@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from kinds.image.pixels import normalise
-from ml.digits import (
-    DataError,
+from ml.learners import BadSource
+from ml.learners.digits.data import (
     Images,
     load_idx,
     load_openml,
@@ -19,7 +19,7 @@ from ml.digits import (
     restore_bitmaps,
     split_clean,
 )
-from ml.warps import WARPS, augment, warp
+from ml.learners.digits.warps import WARPS, augment, warp
 
 torch.set_num_threads(1)
 
@@ -71,24 +71,24 @@ def test_idx_files_are_read(tmp_path, suffix):
 
 
 def test_broken_idx_folders_are_refused_with_a_sentence(tmp_path):
-    with pytest.raises(DataError, match="has no train-images"):
+    with pytest.raises(BadSource, match="has no train-images"):
         load_idx(tmp_path)
     images, labels = tmp_path / "train-images-idx3-ubyte", tmp_path / "train-labels-idx1-ubyte"
     write_idx(images, np.zeros((2, 28, 28)))
-    with pytest.raises(DataError, match="only one of"):
+    with pytest.raises(BadSource, match="only one of"):
         load_idx(tmp_path)
     write_idx(labels, [1, 2, 3])
-    with pytest.raises(DataError, match="do not belong together"):
+    with pytest.raises(BadSource, match="do not belong together"):
         load_idx(tmp_path)
     write_idx(labels, np.zeros((2, 2, 2)))
-    with pytest.raises(DataError, match="not an IDX file"):
+    with pytest.raises(BadSource, match="not an IDX file"):
         load_idx(tmp_path)
     labels.write_bytes(b"\0\0\x08\x01\0\0\0\x09ab")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(BadSource, match="cannot be read"):
         load_idx(tmp_path)
     labels.unlink()
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8bbroken")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(BadSource, match="cannot be read"):
         load_idx(tmp_path)
 
 
@@ -150,7 +150,7 @@ def test_openml_is_read_from_its_cache(tmp_path, monkeypatch):
 
 
 def test_images_and_labels_must_belong():
-    with pytest.raises(DataError):
+    with pytest.raises(BadSource):
         Images(np.zeros((3, 28, 28), np.float32), np.zeros(2, np.int64), "broken")
 
 

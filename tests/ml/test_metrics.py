@@ -1,41 +1,47 @@
-"""The figures of an evaluation, against values worked out by hand."""
+"""What is told about a model, against values worked out by hand."""
 
 import numpy as np
 import pytest
 
-from ml.metrics import (
-    accuracy,
-    expected_calibration_error,
-    per_class_recall,
-)
-
-Y = np.array([0, 0, 1, 1, 1, 2])
-OLD = np.array([0, 1, 1, 1, 0, 2])
+from ml.backends import Answer
+from ml.metrics import confidence, expected_calibration_error, figures, right_answers
 
 
-def test_accuracy_and_recall():
-    assert accuracy(OLD, Y) == pytest.approx(4 / 6)
-    np.testing.assert_allclose(per_class_recall(OLD, Y, 4), [1 / 2, 2 / 3, 1, np.nan])
+def answer(label, **probabilities):
+    return Answer(label, probabilities or None)
 
 
-def test_calibration_error_by_hand():
-    probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    y = np.array([0, 1, 0, 1])
-    # Bins: .9 twice with one right, .6 right, .8 right.
-    expected = (2 * abs(0.5 - 0.9) + abs(1 - 0.6) + abs(1 - 0.8)) / 4
-    assert expected_calibration_error(probs, y, bins=10) == pytest.approx(expected)
+def test_figures_by_hand():
+    answers = [
+        answer("a", a=0.9, b=0.1),
+        answer("b", a=0.1, b=0.9),
+        answer("a", a=0.6, b=0.4),
+        answer("b", a=0.2, b=0.8),
+    ]
+    assert figures(answers, ["a", "a", "a", "b"], ["a", "b", "c"]) == {
+        "items": 4,
+        "accuracy": 0.75,
+        "per_class_recall": [pytest.approx(2 / 3), 1.0, None],
+        # Bins: .9 twice with one right, .6 right, .8 right.
+        "expected_calibration_error": pytest.approx((abs(1.8 - 1) + 0.4 + 0.2) / 4),
+    }
+
+
+def test_nothing_to_measure_is_null():
+    assert figures([], [], ["a"]) == {
+        "items": 0,
+        "accuracy": None,
+        "per_class_recall": [None],
+        "expected_calibration_error": None,
+    }
+    assert figures([answer("a")], ["a"], ["a"])["expected_calibration_error"] is None
 
 
 def test_certain_and_right_is_calibrated():
-    assert expected_calibration_error(np.eye(3), np.arange(3)) == 0
+    assert expected_calibration_error(np.ones(3), np.ones(3, bool)) == 0
 
 
-def test_nothing_to_measure_is_not_a_number():
-    none = np.array([], dtype=np.int64)
-    assert np.isnan(accuracy(none, none))
-    assert np.isnan(expected_calibration_error(np.empty((0, 10)), none))
-
-
-def test_unequal_lengths_are_refused():
-    with pytest.raises(ValueError, match="6 predictions for 5 labels"):
-        accuracy(OLD, Y[:5])
+def test_sets_of_labels_are_right_in_any_order():
+    answers = [answer(["x", "y"]), answer(["x"])]
+    assert right_answers(answers, [["y", "x"], ["y"]]).tolist() == [True, False]
+    assert confidence(answers) is None

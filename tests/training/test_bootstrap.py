@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,29 @@ from annotate.config import parse_task_file
 from annotate.models import Round, Task
 from annotate.queries import open_target
 from dadc_server import bootstrap
-from ml import digits
-from ml.backends import Source, open_model
+from ml.learners import Base, Item, learner_named, read_base
+from ml.learners.digits import data
 from tests import cast
-from training import base_data
+from tests.training import world
+from training import services
+from training.models import TrainingRun
 from training.queries import settings_of, trainable_model
+from training.retraining import carry_out
 
 
 @pytest.fixture(autouse=True)
-def small_and_quick(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> None:
-    """Seconds instead of a minute: 100 images, one epoch of 100."""
-    images = digits.load_sklearn().take(np.arange(100))
-    monkeypatch.setattr(digits, "load_sklearn", lambda: images)
-    monkeypatch.setattr("ml.training.EPOCH_IMAGES", 100, raising=False)
-    monkeypatch.setattr(bootstrap, "SEEN_IMAGES", 1)
-    monkeypatch.setattr(bootstrap, "FEWEST_EPOCHS", 1)
+def own_folder(settings: Any, tmp_path: Path) -> None:
     settings.DATA_DIR = tmp_path
+
+
+def as_sent(item: Item) -> dict[str, list[float]]:
+    return {"pixels": item.prepared.features.ravel().tolist()}
+
+
+def shipped_base() -> Base:
+    folder = bootstrap.LIBRARY / "digits"
+    made = json.loads((folder / "model.json").read_text())
+    return read_base(learner_named("digits"), made["config"]["base"], folder)
 
 
 def run_bootstrap(*arguments: str) -> tuple[dict[str, Any], str]:
@@ -52,13 +60,13 @@ def test_a_fresh_server_gets_a_task_a_model_a_round_and_an_admin(client: Client)
     assert task.rounds.get().status == Round.Status.OPEN
     model = trainable_model(open_target(task.pk))
     assert model is not None
-    folder = Path(django_settings.ARTIFACT_DIR)
-    assert open_model("onnx", Source(folder / model.artifact, model.sha256, {})).labels == tuple(
-        cast.DIGITS
+    base = read_base(
+        learner_named("digits"), model.config["base"], Path(django_settings.ARTIFACT_DIR)
     )
-    base = base_data.read(model.config["base"], folder)
-    assert (len(base.train), len(base.held_out)) == (80, 20)
-    assert model.metrics["clean"]["items"] == 20
+    assert (len(base.train), len(base.held_out)) == (1438, 359)
+    right = [cast.prediction(task, as_sent(item)) == item.label for item in base.held_out[::10]]
+    assert sum(right) >= len(right) - 1
+    assert model.metrics["clean"]["items"] == 359
     json.dumps(model.metrics, allow_nan=False)
     login = summary["admin"]
     assert client.login(username=login["username"], password=login["password"])
@@ -97,16 +105,82 @@ def test_somebody_who_signed_up_as_admin_is_not_made_one() -> None:
 @pytest.mark.django_db
 def test_of_two_at_once_the_second_finds_the_first_ones_model() -> None:
     [(task, _)] = bootstrap.load_library()
-    images = digits.load_sklearn()
-    first = bootstrap.train_base_model(task, images, lambda *_: None)
-    assert bootstrap.train_base_model(task, images, lambda *_: None) == first
+    first = bootstrap.register_base_model(task)
+    assert bootstrap.register_base_model(task) == first
     assert task.rounds.count() == 1
+
+
+@pytest.mark.django_db
+def test_the_shipped_model_learns_from_what_fools_it(
+    owner: User, annotator: User, other_annotator: User
+) -> None:
+    run_bootstrap()
+    task = Task.objects.get()
+    task.owners.add(owner)
+    retraining = {"trigger": 2, "epochs": 1, "epoch_images": 64, "gates": world.LENIENT}
+    rounds.load_task(file=parse_task_file(cast.task_file(retraining=retraining)), actor=owner)
+    task.refresh_from_db()
+    world.verified_foolings(task, [annotator, other_annotator], owner, 1)
+    claimed = services.claim_run(TrainingRun.objects.get().uid)
+    assert claimed is not None
+    run = carry_out(*claimed)
+    assert run.status == "promoted", run.reason
+    model = world.serving(task)
+    assert (model.backend, model.config["learner"]) == ("onnx", "digits")
+    assert (model.config["epochs"], model.config["epoch_images"]) == (1, 64)
+    assert model.config["base"] == run.parent.config["base"]
+    assert model.metrics["clean"]["items"] == 359
+    assert model.metrics["clean"]["now"] > 0.95
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds instead of a minute: 100 images, one epoch of 100."""
+    base = shipped_base()
+    few = [int(item.label) for item in base.train[:100]]
+    images = data.Images(
+        np.stack([item.prepared.features for item in base.train[:100]]), np.array(few), "few"
+    )
+    monkeypatch.setattr(data, "load_sklearn", lambda: images)
+    monkeypatch.setattr("ml.learners.digits.training.EPOCH_IMAGES", 100)
+    monkeypatch.setattr("ml.learners.digits.SEEN_IMAGES", 1)
+    monkeypatch.setattr("ml.learners.digits.FEWEST_EPOCHS", 1)
+
+
+@pytest.mark.django_db
+def test_an_operator_may_train_the_first_model_here(quick: None) -> None:
+    summary, text = run_bootstrap("--digits-base", "sklearn")
+    model = trainable_model(open_target(Task.objects.get().pk))
+    assert model is not None
+    assert [made["sha256"] for made in summary["models"]] == [model.sha256]
+    assert (model.config["images"], model.config["base"]["held_out"]) == (81, 19)
+    assert model.metrics["clean"]["items"] == 19
+    assert "of the held-out items" in text
+
+
+@pytest.mark.django_db
+def test_remaking_replaces_what_differs_and_leaves_what_does_not(
+    quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "library"
+    shutil.copytree(bootstrap.LIBRARY, library)
+    monkeypatch.setattr(bootstrap, "LIBRARY", library)
+    before = set((library / "digits").iterdir())
+    out = StringIO()
+    call_command("bootstrap", "--remake", "--json", stdout=out)
+    assert json.loads(out.getvalue().splitlines()[-1])["remade"]["digits"]["same"] is False
+    after = set((library / "digits").iterdir())
+    assert len(before) == len(after) == 3
+    call_command("bootstrap", "--remake", stdout=out)
+    assert "the same bytes" in out.getvalue()
+    assert set((library / "digits").iterdir()) == after
+    assert not Task.objects.exists()
 
 
 @pytest.mark.django_db
 def test_bad_base_data_is_refused_with_a_sentence(tmp_path: Path) -> None:
     for source, complaint in [
-        (str(tmp_path / "nowhere"), "neither sklearn nor mnist nor a folder"),
+        (str(tmp_path / "nowhere"), "neither sklearn nor mnist nor"),
         (str(tmp_path), "cannot be read"),
     ]:
         with pytest.raises(CommandError, match=complaint):

@@ -16,7 +16,8 @@ from accounts.models import Event, User
 from annotate import rounds
 from annotate.models import Example, ModelVersion, Task
 from core.transactions import durable
-from ml.backends import Source, open_model
+from kinds import kind_named
+from ml.backends.null import NullBackend
 from tests import cast
 from tests.acts import adjudicate
 from tests.training.world import (
@@ -33,9 +34,8 @@ from training.retraining import carry_out
 from training.snapshots import digest_of
 
 
-def retrain(task: Task, **changes: Any) -> TrainingRun:
-    run, claim = services.begin_here(task=task)
-    return carry_out(run, claim)
+def retrain(task: Task) -> TrainingRun:
+    return carry_out(*services.begin_here(task=task))
 
 
 @pytest.fixture
@@ -61,10 +61,7 @@ def test_a_candidate_that_passes_opens_the_next_round(
     assert (model, model.parent) == (run.candidate, run.parent)
     assert trained.rounds.get(number=1).status == "closed"
     assert (run.progress, run.claim) == (1.0, None)
-    backend = open_model(
-        "onnx", Source(Path(settings.ARTIFACT_DIR) / model.artifact, model.sha256, {})
-    )
-    assert backend.labels == tuple(cast.DIGITS)
+    assert cast.prediction(trained, cast.drawing(1)) in cast.DIGITS
 
 
 def test_a_model_says_where_it_came_from(trained: Task, owner: User, authors: list[User]) -> None:
@@ -73,14 +70,15 @@ def test_a_model_says_where_it_came_from(trained: Task, owner: User, authors: li
     model = run.candidate
     assert model is not None
     assert run.snapshot is not None
-    assert model.config["seed"] == 0
-    assert {"epochs", "batch_size", "learning_rate", "momentum", "mix", "base"} <= set(model.config)
+    assert (model.backend, model.config["learner"]) == ("null", "fake")
+    assert (model.config["retraining"]["seed"], model.config["retraining"]["pace"]) == (0, 1)
     assert model.config["base"] == run.parent.config["base"]
     assert model.provenance["data"]["sha256"] == run.snapshot.sha256
     assert model.provenance["training_run"] == str(run.uid)
     assert len(model.provenance["code"]["sources_sha256"]) == 64
     assert model.metrics["clean"]["items"] == run.parent.config["base"]["held_out"]
     assert model.metrics["new_round"]["before"] == 0.0
+    assert "left_out" not in model.metrics
     verbs = Event.objects.filter(object_type="trainingrun").values_list("verb", flat=True)
     assert sorted(verbs) == ["began_training", "ended_training"]
 
@@ -198,6 +196,42 @@ def test_earlier_rounds_are_tested_on_what_their_promotion_froze(
     assert run.metrics["new_round"]["items"] == held_out.exclude(example__in=learned).count()
     verified = next(gate for gate in run.gates if gate["name"] == "verified")
     assert verified["value"] == 5  # the late one of round 1 is new to the model, too
+
+
+def test_what_cannot_be_read_or_answered_is_left_out_and_counted(
+    trained: Task, owner: User, authors: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = verified_foolings(trained, authors, owner, 3)
+    unreadable, unanswered = [examples[0], examples[3]], [examples[1], examples[4]]
+    for example in unreadable:
+        Example.objects.filter(pk=example.pk).update(input={"png": "no picture"})
+    bad = {kind_named("image").parse(example.input).key for example in unanswered}
+    answered = NullBackend.answer
+
+    def answer(self: NullBackend, inputs: Any) -> Any:
+        if any(one.key in bad for one in inputs):
+            raise ValueError("one of them is bad")
+        return answered(self, inputs)
+
+    monkeypatch.setattr(NullBackend, "answer", answer)
+    stages: list[str] = []
+    run = carry_out(*services.begin_here(task=trained), lambda _, stage: stages.append(stage))
+    assert run.status == "promoted", run.reason
+    assert run.metrics["left_out"] == 3  # of those that are not answered one tests, one trains
+    assert any("on 2 verified foolings (2 left out) by 1 person" in stage for stage in stages)
+
+
+def test_a_model_that_answers_nothing_ends_the_run(
+    trained: Task, owner: User, authors: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified_foolings(trained, authors, owner, 2)
+
+    def broken(*_: object) -> None:
+        raise ValueError("I am broken")
+
+    monkeypatch.setattr(NullBackend, "answer", broken)
+    run = retrain(trained)
+    assert (run.status, "I am broken" in run.reason) == ("failed", True)
 
 
 def test_missing_clean_data_fails_with_a_sentence(
@@ -361,6 +395,8 @@ def test_an_unknown_setting_is_a_mistake_in_the_task_file() -> None:
         ({"trigger": 0}, "greater than or equal to 1"),
         ({"gates": {"min_verifed": 3}}, "min_verifed"),
         ({"gates": {"clean_margin": 3}}, "clean_margin"),
+        ({"pace": 0}, "greater than or equal to 1"),
+        ({"blend": 2}, "less than or equal to 1"),
     ]:
         with pytest.raises(NotYaml, match=complaint):
             parse_task_file(cast.task_file(retraining=section))

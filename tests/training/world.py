@@ -1,15 +1,12 @@
-"""A small world for training tests: a model trained in a second, foolings that are verified."""
+"""A small world for training tests: a model that can be trained, foolings that are verified."""
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass
-from functools import cache
+import sys
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
-import numpy as np
+import pytest
 from django.conf import settings
 
 from accounts.models import User
@@ -17,11 +14,11 @@ from annotate import rounds
 from annotate.config import parse_task_file
 from annotate.models import Example, ModelVersion, Task
 from core.transactions import durable
-from ml import artifacts, digits
-from ml.training import train_base
+from ml import learners
+from ml.learners import learner_named, save, store_base
 from tests import cast
 from tests.acts import adjudicate
-from training import base_data
+from tests.training import fake_learner
 
 # Gates that a candidate of this small world can pass.
 LENIENT = {
@@ -34,41 +31,36 @@ LENIENT = {
 }
 
 
-@dataclass(frozen=True)
-class MiniBase:
-    """A base model that was trained in a second, with its clean data, in a folder of its own."""
-
-    folder: Path
-    artifact: artifacts.Artifact
-    config: dict[str, Any]
+def let_the_fake_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the test ends there is, beside the real learners, one that takes no time."""
+    monkeypatch.setitem(sys.modules, "ml.learners.fake", fake_learner)
+    monkeypatch.setattr(learners, "NAMES", (*learners.NAMES, "fake"))
 
 
-@cache
-def mini_base() -> MiniBase:
-    folder = Path(mkdtemp(prefix="dadc-mini-base-"))
-    images = digits.load_sklearn().take(np.arange(300))
-    train, held_out = digits.split_clean(images, 0)
-    trained = train_base(train, seed=0, epochs=1, copies=1)
-    artifact = artifacts.save(trained.net, net_name="digits", folder=folder, labels=cast.DIGITS)
-    base = base_data.store(base_data.BaseData(train, held_out), folder)
-    return MiniBase(folder, artifact, {**trained.config, "base": base})
-
-
-def trained_task(owner: User | None, **retraining: Any) -> Task:
-    """A digits task whose round is open with the small base model."""
-    section = {"trigger": None, "epochs": 1, "epoch_images": 64, "gates": LENIENT, **retraining}
+def trained_task(owner: User | None, learner: str = "fake", **retraining: Any) -> Task:
+    """A digits task whose round is open with a model of the learner."""
+    section = {"trigger": None, "gates": LENIENT, **retraining}
     task, _ = rounds.load_task(
         file=parse_task_file(cast.task_file(retraining=section)), actor=owner
     )
-    base = mini_base()
-    shutil.copytree(base.folder, settings.ARTIFACT_DIR, dirs_exist_ok=True)
+    folder = Path(settings.ARTIFACT_DIR)
+    made = learner_named(learner)
+    base = made.load_base(made.sources[0])
+    trained = made.train(base, labels=cast.DIGITS, seed=0)
+    saved = save(trained, folder)
+    config = {
+        **trained.config,
+        "learner": learner,
+        "labels": cast.DIGITS,
+        "base": store_base(made, base, folder),
+    }
     with durable():
         model = rounds.register_model(
             task=task,
-            backend="onnx",
-            artifact=base.artifact.path.name,
-            sha256=base.artifact.sha256,
-            config=base.config,
+            backend=made.backend,
+            artifact=saved.path.name,
+            sha256=saved.sha256,
+            config=config,
         )
         rounds.open_next_round(task=task, models=[model])
     return task

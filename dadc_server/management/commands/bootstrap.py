@@ -1,11 +1,12 @@
-"""`manage.py bootstrap`: load the task library, train its base models, create the first admin."""
+"""`manage.py bootstrap`: load the task library and its base models, create the first admin."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -13,25 +14,41 @@ from tqdm import tqdm
 
 from annotate.models import ModelVersion, Task
 from dadc_server import bootstrap
+from ml.learners import BadSource, Progress
+
+DIGITS = "digits"  # the task of the option --digits-base
 
 
 class Command(BaseCommand):
-    help = "Load the task library, train its base models and create the first admin, once."
+    help = "Load the task library with its base models and create the first admin, once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--digits-base",
-            default="sklearn",
+            default="",
             metavar="sklearn|mnist|DIR",
-            help="clean digits: scikit-learn's, MNIST from OpenML, or a folder of IDX files",
+            help="train the digits task's first model here, instead of taking the library's: on "
+            "scikit-learn's digits, MNIST from OpenML, or a folder of IDX files",
+        )
+        parser.add_argument(
+            "--remake",
+            action="store_true",
+            help="only make the library's base models anew, in this folder of the program",
         )
         parser.add_argument("--json", action="store_true", help="end with a JSON summary")
 
-    def handle(self, *, digits_base: str, json: bool, **_: Any) -> None:
+    def handle(self, *, digits_base: str, remake: bool, json: bool, **_: Any) -> None:
         try:
-            bootstrap.check_base(digits_base)
-        except bootstrap.BadBase as error:
+            if digits_base:
+                bootstrap.check_source(digits_base)
+            if remake:
+                self._remake(json)
+            else:
+                self._bootstrap(digits_base, json)
+        except BadSource as error:
             raise CommandError(str(error)) from error
+
+    def _bootstrap(self, digits_base: str, as_json: bool) -> None:
         with bootstrap.only_one():
             library = bootstrap.load_library()
             new = [task.slug for task, is_new in library if is_new]
@@ -41,19 +58,35 @@ class Command(BaseCommand):
         if login is not None:
             self._say("first login", f"name {login.username}   password {login.password}")
             self._say("", "(shown this once: sign in and change it)")
-        if json:
+        if as_json:
             self._summarise(library, [model for model in models if model], login)
 
     def _model(self, task: Task, source: str) -> ModelVersion | None:
-        """The task's newest model, trained now when it has none."""
+        """The task's newest model, registered now when it has none."""
         if not bootstrap.lacks_base_model(task):
             return task.models.order_by("-number").first()
-        began = time.perf_counter()
-        try:
-            images = bootstrap.load_base(source)
-        except bootstrap.BadBase as error:
-            raise CommandError(str(error)) from error
-        self._say("base model", f"training on {len(images):,} images ({images.source})")
+        if source and task.slug == DIGITS:
+            with self._progress() as show:
+                model = bootstrap.train_base_model(task, source, show)
+        else:
+            model = bootstrap.register_base_model(task)
+        self._say("base model", f"{model.name}{_read_share(model.metrics)}")
+        return model
+
+    def _remake(self, as_json: bool) -> None:
+        summary = {}
+        for slug in bootstrap.with_base_model():
+            with self._progress() as show:
+                same, made = bootstrap.remake(slug, show)
+            bytes_ = "the same bytes" if same else "other bytes than before, now in its place"
+            self._say(slug, f"{bytes_}{_read_share(made.get('metrics', {}))}")
+            summary[slug] = {"same": same, "sha256": made.get("sha256", "")}
+        if as_json:
+            self.stdout.write(json.dumps({"remade": summary}))
+
+    @contextmanager
+    def _progress(self) -> Iterator[Progress]:
+        """A bar on a terminal, lines in a log."""
         with tqdm(
             total=100,
             bar_format="  {desc:<40} {bar:30} {n:.0f} %",
@@ -64,17 +97,10 @@ class Command(BaseCommand):
             def show(fraction: float, sentence: str) -> None:
                 bar.set_description_str(sentence, refresh=False)
                 bar.update(100 * fraction - bar.n)
-                if bar.disable:  # not a terminal: a log wants lines
+                if bar.disable:
                     self._say("", f"{sentence} ({100 * fraction:.0f} %)")
 
-            model = bootstrap.train_base_model(task, images, show)
-        accuracy = model.metrics["clean"]["accuracy"]
-        self._say(
-            "base model",
-            f"{model.name} reads {accuracy:.1%} of the held-out digits "
-            f"({time.perf_counter() - began:.0f} s)",
-        )
-        return model
+            yield show
 
     def _summarise(
         self,
@@ -92,3 +118,8 @@ class Command(BaseCommand):
     def _say(self, step: str, report: str) -> None:
         self.stdout.write(f"  {step:<14} {report}")
         sys.stdout.flush()
+
+
+def _read_share(metrics: dict[str, Any]) -> str:
+    accuracy = metrics.get("clean", {}).get("accuracy")
+    return "" if accuracy is None else f" reads {accuracy:.1%} of the held-out items"

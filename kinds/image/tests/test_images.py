@@ -19,7 +19,7 @@ from kinds.image.pixels import (
     png_of,
 )
 from kinds.image.pixels import read as read_input
-from ml.digits import load_idx
+from ml.learners.digits.data import load_idx
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 

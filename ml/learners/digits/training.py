@@ -1,9 +1,9 @@
-"""Training the digits model: the base model from clean images, the next one from foolings."""
+"""Training the net: the first model from clean images, the next one from foolings."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -13,27 +13,19 @@ from torch import nn
 from torch.nn import functional as F
 
 from kinds.image.pixels import InputError, normalise
-from ml.digits import Images
-from ml.metrics import accuracy, expected_calibration_error, per_class_recall
-from ml.nets import NETS
-from ml.warps import Augmentation, augment
+from ml.learners import Progress
+from ml.learners.digits.data import Images
+from ml.learners.digits.net import DigitNet
+from ml.learners.digits.warps import Augmentation, augment
 
-Progress = Callable[[float, str], None]
 Mix = Literal["half", "union", "foolings_only"]
 Batches = Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 EPOCH_IMAGES: Final = 13_000
-EVALUATION_BATCH: Final = 512
 AUGMENTED_AT_ONCE: Final = 128  # stays in the processor's cache: twice as fast as all at once
 
 
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """A trained net in evaluation mode, all that is needed to train it again, and its figures."""
-
-    net: nn.Module
-    config: dict[str, Any]
-    metrics: dict[str, Any]
+Made = tuple[DigitNet, dict[str, Any]]  # in evaluation mode; all that it takes to make it again
 
 
 def train_base(
@@ -45,21 +37,20 @@ def train_base(
     batch_size: int = 128,
     learning_rate: float = 8e-3,
     how: Augmentation | None = None,
-    held_out: Images | None = None,
     progress: Progress | None = None,
-) -> TrainResult:
+) -> Made:
     """Train the digits net from scratch on fresh augmentations: `copies` of each image an epoch.
 
     By default as many copies as make an epoch of about 13,000 images, and at least one. AdamW
     under a one-cycle schedule. Uses one thread; the same seed and torch build give the same
     weights bit by bit. `progress` hears (fraction, sentence) after every epoch and may raise to
-    cancel. `metrics` are those of `held_out`, or empty without it.
+    cancel.
     """
     how = how or Augmentation()
     copies = copies or max(1, round(EPOCH_IMAGES / len(images)))
     rng = np.random.default_rng(seed)
     with _repeatable(seed):
-        net = NETS["digits"]()
+        net = DigitNet()
         optimizer = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=0.01)
         steps = epochs * -(-copies * len(images) // batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps)
@@ -82,11 +73,11 @@ def train_base(
         "augmentation": asdict(how),
         "torch": torch.__version__,
     }
-    return TrainResult(net, config, evaluate(net, held_out) if held_out else {})
+    return net, config
 
 
 def fine_tune(
-    net: nn.Module,
+    net: DigitNet,
     clean: Images,
     verified: Images,
     *,
@@ -99,9 +90,8 @@ def fine_tune(
     blend: float = 0.5,
     epoch_images: int = 4_300,
     how: Augmentation | None = None,
-    held_out: Images | None = None,
     progress: Progress | None = None,
-) -> TrainResult:
+) -> Made:
     """Continue training a copy of `net` with verified foolings; the given net is left alone.
 
     `half` fills each batch half with clean and half with verified images; `union` shuffles both
@@ -144,28 +134,7 @@ def fine_tune(
         "augmentation": asdict(how),
         "torch": torch.__version__,
     }
-    return TrainResult(tuned, config, evaluate(tuned, held_out) if held_out else {})
-
-
-def predict(net: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute class probabilities, (n, 28, 28) to (n, 10), with the net in evaluation mode."""
-    net.eval()
-    with torch.inference_mode():
-        batches = torch.split(torch.from_numpy(x)[:, None], EVALUATION_BATCH)
-        found = [net(batch).exp() for batch in batches]
-    return torch.cat(found).numpy() if found else np.empty((0, 10), dtype=np.float32)
-
-
-def evaluate(net: nn.Module, images: Images) -> dict[str, Any]:
-    """Measure a net on labelled images: accuracy, recall per digit, calibration error."""
-    probs = predict(net, images.x)
-    predicted = probs.argmax(axis=1)
-    return {
-        "items": len(images),
-        "accuracy": accuracy(predicted, images.y),
-        "per_class_recall": per_class_recall(predicted, images.y).tolist(),
-        "expected_calibration_error": expected_calibration_error(probs, images.y),
-    }
+    return tuned, config
 
 
 def redraw(

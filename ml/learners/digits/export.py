@@ -1,12 +1,13 @@
-"""A torch net as an ONNX graph that answers with the same probabilities.
+"""The members of a model file: weights, and an ONNX graph that answers with the same probabilities.
 
 Imports torch: only what trains or saves a net needs this module, never what merely serves one.
 """
 
 from __future__ import annotations
 
-import copy
+import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -15,29 +16,41 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-IMAGE_SHAPE: Final = (28, 28)
+from ml.artifacts import ONNX, ArtifactError
+from ml.learners.digits.net import SHAPE, WEIGHTS, Probabilities, weights_of
+
 # Float32 rounding alone stays near 1e-7; a wrongly translated operator is far above this.
 TOLERANCE: Final = 1e-5
 INPUT_NAME: Final = "images"
 OUTPUT_NAME: Final = "probabilities"
 
 
-class Probabilities(nn.Module):
-    """A copy of a net, in evaluation mode, from plain (n, 28, 28) images to (n, K) probabilities.
+logger = logging.getLogger(__name__)
 
-    The net may return logits or log-probabilities: softmax of either is the same.
+
+def members_of(net: nn.Module, labels: Sequence[str]) -> dict[str, bytes]:
+    """The net's weights and, where it gives the same probabilities, its ONNX graph.
+
+    Raises ArtifactError for a net that gives no probabilities for these labels.
     """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = copy.deepcopy(net).cpu().eval()
-        self.eval()
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.net(images.unsqueeze(1))
-        return torch.softmax(scores, dim=1)
+    expected = reference_probabilities(net, probe_images())
+    if expected.shape[1:] != (len(labels),):
+        raise ArtifactError(f"The net answers {expected.shape[1:]}, not {len(labels)} labels.")
+    if not np.isfinite(expected).all():
+        raise ArtifactError("The net's probabilities are not numbers: its training diverged.")
+    members = {WEIGHTS: weights_of(net)}
+    try:
+        graph = export_onnx(net)
+        difference = largest_difference(expected, graph)
+    except Exception:  # whatever the exporter meets, torch can still serve the net
+        logger.warning("a net has no ONNX graph and will be served by torch", exc_info=True)
+        return members
+    if difference > TOLERANCE:
+        logger.warning("an ONNX graph is %g off torch; torch will serve the net", difference)
+        return members
+    return {**members, ONNX: graph}
 
 
 def export_onnx(net: nn.Module) -> bytes:
@@ -51,7 +64,7 @@ def export_onnx(net: nn.Module) -> bytes:
         file = Path(folder) / "net.onnx"
         torch.onnx.export(
             Probabilities(net),
-            (torch.zeros(2, *IMAGE_SHAPE),),
+            (torch.zeros(2, *SHAPE),),
             file,
             dynamo=False,
             input_names=[INPUT_NAME],
@@ -64,12 +77,12 @@ def export_onnx(net: nn.Module) -> bytes:
 def probe_images(seed: int = 0) -> NDArray[np.float32]:
     """Images (96, 28, 28) to compare engines on: edge cases first, then noise, then strokes."""
     rng = np.random.default_rng(seed)
-    rows, columns = np.indices(IMAGE_SHAPE)
+    rows, columns = np.indices(SHAPE)
     edges = np.stack(
         [
-            np.zeros(IMAGE_SHAPE),
-            np.ones(IMAGE_SHAPE),
-            np.full(IMAGE_SHAPE, np.finfo(np.float32).tiny),
+            np.zeros(SHAPE),
+            np.ones(SHAPE),
+            np.full(SHAPE, np.finfo(np.float32).tiny),
             (rows + columns) % 2,
             rows % 2,
             columns % 2,
@@ -79,7 +92,7 @@ def probe_images(seed: int = 0) -> NDArray[np.float32]:
             columns / 27,
         ]
     )
-    noise = rng.random((43, *IMAGE_SHAPE))
+    noise = rng.random((43, *SHAPE))
     strokes = np.stack([_stroke(rng) for _ in range(43)])
     return np.concatenate([edges, noise, strokes]).astype(np.float32)
 
@@ -114,7 +127,7 @@ def largest_difference(expected: NDArray[np.float32], model: bytes) -> float:
 
 def _stroke(rng: np.random.Generator) -> NDArray[np.float64]:
     """A soft random walk of ink on empty paper, as a drawing in progress looks."""
-    rows, columns = np.indices(IMAGE_SHAPE)
+    rows, columns = np.indices(SHAPE)
     steps = rng.normal(0, 2, size=(12, 2)).cumsum(axis=0) + 14
     distance = np.min([np.hypot(rows - y, columns - x) for y, x in steps], axis=0)
     ink: NDArray[np.float64] = np.clip(2.5 - distance, 0, 1)

@@ -1,4 +1,4 @@
-"""Base data for the digits task: real digits, framed by the function that frames drawings."""
+"""Clean data: real digits, framed by the function that frames drawings."""
 
 import gzip
 from dataclasses import dataclass
@@ -9,15 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinds.image.pixels import normalise
+from ml.learners import BadSource
 
 _IMAGE_MAGIC: Final = 2051
 _LABEL_MAGIC: Final = 2049
 _COARSE = 8  # scikit-learn's digits: 32x32 bitmaps whose 4x4 blocks were counted
 _FINE = 32
-
-
-class DataError(ValueError):
-    """A data set that is not where or what it should be, in a sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class Images:
 
     def __post_init__(self) -> None:
         if self.x.ndim != 3 or self.x.shape[1:] != (28, 28) or self.y.shape != self.x.shape[:1]:
-            raise DataError(f"Images {self.x.shape} and labels {self.y.shape} do not belong.")
+            raise BadSource(f"Images {self.x.shape} and labels {self.y.shape} do not belong.")
 
     def __len__(self) -> int:
         return len(self.y)
@@ -38,6 +35,16 @@ class Images:
     def take(self, index: NDArray[np.int64]) -> "Images":
         """Choose rows by position."""
         return Images(self.x[index], self.y[index], self.source)
+
+
+def load(source: str) -> Images:
+    """Read `sklearn`, `mnist`, or a folder of IDX files; BadSource says why not."""
+    try:
+        if source == "sklearn":
+            return load_sklearn()
+        return load_openml() if source == "mnist" else load_idx(source)
+    except (BadSource, OSError) as error:
+        raise BadSource(f"The base data cannot be read: {error}") from error
 
 
 def load_sklearn() -> Images:
@@ -87,7 +94,7 @@ def _cubic_upsampling() -> NDArray[np.float32]:
 def load_idx(folder: str | Path) -> Images:
     """Load MNIST's IDX files (`train-*` and `t10k-*`, gzipped or not) that lie in a folder.
 
-    Takes whichever of the two parts are there. Missing or broken files raise DataError.
+    Takes whichever of the two parts are there. Missing or broken files raise BadSource.
     """
     folder = Path(folder)
     xs: list[NDArray[np.uint8]] = []
@@ -98,13 +105,13 @@ def load_idx(folder: str | Path) -> Images:
         if images is None and labels is None:
             continue
         if images is None or labels is None:
-            raise DataError(f"{folder} has only one of {part}'s images and labels.")
+            raise BadSource(f"{folder} has only one of {part}'s images and labels.")
         xs.append(_read_idx(images, _IMAGE_MAGIC))
         ys.append(_read_idx(labels, _LABEL_MAGIC))
         if xs[-1].shape[1:] != (28, 28) or len(xs[-1]) != len(ys[-1]):
-            raise DataError(f"{images.name} and {labels.name} do not belong together.")
+            raise BadSource(f"{images.name} and {labels.name} do not belong together.")
     if not xs:
-        raise DataError(f"{folder} has no train-images-idx3-ubyte or t10k-images-idx3-ubyte.")
+        raise BadSource(f"{folder} has no train-images-idx3-ubyte or t10k-images-idx3-ubyte.")
     x = np.concatenate(xs).astype(np.float32)
     x /= 255
     return Images(x, np.concatenate(ys).astype(np.int64), f"IDX files in {folder.name}")
@@ -155,11 +162,11 @@ def _read_idx(path: Path, magic: int) -> NDArray[np.uint8]:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         found, *_ = np.frombuffer(data, ">i4", count=1)
         if found != magic:
-            raise DataError(f"{path.name} is not an IDX file of the expected kind.")
+            raise BadSource(f"{path.name} is not an IDX file of the expected kind.")
         dimensions = magic & 0xFF
         shape = tuple(int(size) for size in np.frombuffer(data, ">i4", dimensions, offset=4))
         return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     except (OSError, EOFError, ValueError) as error:
-        if isinstance(error, DataError):
+        if isinstance(error, BadSource):
             raise
-        raise DataError(f"{path.name} cannot be read: {error}") from error
+        raise BadSource(f"{path.name} cannot be read: {error}") from error

@@ -1,0 +1,173 @@
+"""What can be trained here, behind one protocol; one file or folder a learner, found by its name.
+
+It has `LEARNER`. A learner knows one kind of input and how what it makes is asked; what it learns
+from are items, and what it makes is a model file, so that nothing around it knows its shapes.
+Nothing heavy is imported before something is trained. Imports no Django.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, Final, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from kinds import Prepared
+from ml import artifacts
+from ml.artifacts import Artifact, ArtifactError, LoadedArtifact
+
+NAMES: Final = tuple(sorted(found.name for found in iter_modules(__path__)))
+BEFORE_NAMES: Final = "digits"  # made every model of which the registration names no learner
+BASE_SUFFIX: Final = ".base"
+
+Progress = Callable[[float, str], None]
+
+
+class BadSource(ValueError):
+    """Base data that is not where or what it should be, in a sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An input with its right answer."""
+
+    prepared: Prepared
+    label: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Clean items: what may be trained on, and what only tests."""
+
+    train: Sequence[Item]
+    held_out: Sequence[Item]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What was trained, for its learner to export, and all that is needed to train it again."""
+
+    learner: str
+    labels: tuple[str, ...]
+    model: Any
+    config: dict[str, Any]
+
+
+class Settings(BaseModel):
+    """What a task's `retraining` section may say to one learner; each has a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Learner(Protocol):
+    """One thing that can be trained.
+
+    The same data, seed, settings and libraries give the same model. `progress` hears (fraction,
+    sentence) and may raise to cancel.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The kind of input that it learns."""
+
+    @property
+    def backend(self) -> str:
+        """How the files that it makes are asked."""
+
+    @property
+    def settings(self) -> type[Settings]:
+        """What a task may set for `fine_tune`."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where clean data comes from, besides folders; the first is what it takes by itself."""
+
+    def load_base(self, source: str, /) -> Base:
+        """Clean data from one of `sources` or from a folder; BadSource says why not."""
+
+    def pack(self, base: Base, /) -> bytes:
+        """The data as one file: equal data make equal bytes."""
+
+    def unpack(self, data: bytes, /) -> Base:
+        """What `pack` was given, bit by bit; ValueError for anything else."""
+
+    def train(
+        self, base: Base, /, *, labels: Sequence[str], seed: int, progress: Progress | None = None
+    ) -> Trained:
+        """A first model from clean data."""
+
+    def fine_tune(
+        self,
+        parent: LoadedArtifact,
+        base: Base,
+        verified: Sequence[Item],
+        /,
+        *,
+        seed: int,
+        settings: Mapping[str, Any],
+        progress: Progress | None = None,
+    ) -> Trained:
+        """The next model: what `parent` becomes by verified items, whose labels are all its own."""
+
+    def export(self, trained: Trained, /) -> Mapping[str, bytes]:
+        """The members of its model file; ArtifactError for a model that must not serve."""
+
+
+@cache
+def learner_named(name: str) -> Learner:
+    """The learner with this name; ArtifactError when there is none."""
+    if name not in NAMES:
+        raise ArtifactError(f"There is no learner {name!r}: they are {', '.join(NAMES)}.")
+    found: Learner = import_module(f"ml.learners.{name}").LEARNER
+    return found
+
+
+def learners_of(kind: str) -> list[Learner]:
+    """All that learn this kind of input."""
+    return [learner for learner in all_learners() if learner.kind == kind]
+
+
+def all_learners() -> list[Learner]:
+    return [learner_named(name) for name in NAMES]
+
+
+def name_in(config: Mapping[str, Any]) -> str | None:
+    """The learner that a model's registration names; None where nothing can train it further."""
+    name = config.get("learner", BEFORE_NAMES)
+    return name if "base" in config and name in NAMES else None
+
+
+def save(trained: Trained, folder: Path) -> Artifact:
+    """Write what was trained as one file into the folder, all of it or nothing."""
+    labels = trained.labels
+    if len(set(labels)) != len(labels):
+        raise ArtifactError("Two labels of the model are the same.")
+    members = learner_named(trained.learner).export(trained)
+    return artifacts.save(members, learner=trained.learner, labels=labels, folder=folder)
+
+
+def store_base(learner: Learner, base: Base, folder: Path) -> dict[str, Any]:
+    """Write clean data once and return how a model's registration names it."""
+    path = artifacts.keep(learner.pack(base), folder, BASE_SUFFIX)
+    return {
+        "file": path.name,
+        "sha256": path.stem,
+        "source": base.source,
+        "train": len(base.train),
+        "held_out": len(base.held_out),
+    }
+
+
+def read_base(learner: Learner, named: Mapping[str, Any], folder: Path) -> Base:
+    """The very data that a registration names; ArtifactError when it is missing or changed."""
+    data = artifacts.checked_bytes(folder / named["file"], named["sha256"], what="base data")
+    try:
+        return learner.unpack(data)
+    except ValueError as error:
+        raise ArtifactError(f"The base data {named['file']} cannot be read: {error}") from error

@@ -1,0 +1,158 @@
+"""Digits: a small convolutional net, trained on clean digits, then on drawings that fooled it.
+
+This file is all that a server that only serves imports; torch comes with what trains.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from pydantic import Field
+
+from kinds import Prepared
+from ml.artifacts import LoadedArtifact
+from ml.learners import Base, Item, Progress, Settings, Trained
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ml.learners.digits.data import Images
+
+NAME: Final = "digits"
+DIGITS: Final = tuple("0123456789")
+# Images seen in a first training, whatever the size of its data: a minute of one core.
+SEEN_IMAGES: Final = 160_000
+FEWEST_EPOCHS: Final = 4
+SPLIT_SEED: Final = 0  # what is held out decides promotions: it must never be trained on later
+
+
+class FineTuning(Settings):
+    """How the net learns from drawings that fooled it."""
+
+    mix: Literal["half", "union"] = "half"
+    epochs: int = Field(default=5, ge=1, le=200)
+    epoch_images: int = Field(
+        default=4_300, ge=1, le=10**6, description="Clean drawings an epoch, redrawn each time."
+    )
+    blend: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="How far from the old weights to the tuned ones the candidate lies.",
+    )
+    batch_size: int = Field(default=64, ge=2, le=4096)
+    learning_rate: float = Field(default=0.01, gt=0, le=1)
+    momentum: float = Field(default=0.5, ge=0, lt=1)
+
+
+class Digits:
+    """The learner."""
+
+    kind = "image"
+    backend = "onnx"
+    settings = FineTuning
+    sources = ("sklearn", "mnist")
+
+    def load_base(self, source: str) -> Base:
+        """scikit-learn's digits, MNIST from OpenML (downloads it), or a folder of IDX files."""
+        from ml.learners.digits import data
+
+        train, held_out = data.split_clean(data.load(source), SPLIT_SEED)
+        return Base(_items(train), _items(held_out), train.source)
+
+    def pack(self, base: Base) -> bytes:
+        """Kept as float32, so that what is read back is what the model saw, bit by bit."""
+        train, held_out = _images(base.train), _images(base.held_out)
+        stream = io.BytesIO()
+        np.savez_compressed(
+            stream,
+            allow_pickle=False,
+            train_x=train.x,
+            train_y=train.y,
+            held_out_x=held_out.x,
+            held_out_y=held_out.y,
+            source=np.array(base.source),
+        )
+        return stream.getvalue()
+
+    def unpack(self, data: bytes) -> Base:
+        from ml.learners.digits.data import Images
+
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                source = str(arrays["source"])
+                train, held_out = (
+                    _items(Images(arrays[f"{part}_x"], arrays[f"{part}_y"], source))
+                    for part in ("train", "held_out")
+                )
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(str(error)) from error
+        return Base(train, held_out, source)
+
+    def train(
+        self, base: Base, *, labels: Sequence[str], seed: int, progress: Progress | None = None
+    ) -> Trained:
+        from ml.learners.digits.training import EPOCH_IMAGES, train_base
+
+        epochs = max(FEWEST_EPOCHS, round(SEEN_IMAGES / max(EPOCH_IMAGES, len(base.train))))
+        images = _images(base.train, labels, base.source)
+        net, config = train_base(images, seed=seed, epochs=epochs, progress=progress)
+        return Trained(NAME, tuple(labels), net, config)
+
+    def fine_tune(
+        self,
+        parent: LoadedArtifact,
+        base: Base,
+        verified: Sequence[Item],
+        *,
+        seed: int,
+        settings: Mapping[str, Any],
+        progress: Progress | None = None,
+    ) -> Trained:
+        from ml.learners.digits.net import read_weights
+        from ml.learners.digits.training import fine_tune
+
+        net, config = fine_tune(
+            read_weights(parent),
+            _images(base.train, parent.labels, base.source),
+            _images(verified, parent.labels),
+            seed=seed,
+            progress=progress,
+            **settings,
+        )
+        return Trained(NAME, parent.labels, net, config)
+
+    def export(self, trained: Trained) -> Mapping[str, bytes]:
+        from ml.learners.digits.export import members_of
+
+        return members_of(trained.model, trained.labels)
+
+    def torch_module(self, artifact: LoadedArtifact) -> tuple[nn.Module, tuple[int, ...]]:
+        """The net as torch runs it, and the shape of one input."""
+        from ml.learners.digits.net import SHAPE, Probabilities, read_weights
+
+        return Probabilities(read_weights(artifact)), SHAPE
+
+
+def _items(images: Images) -> list[Item]:
+    """Clean images come from no page, so that nobody asks for their keys."""
+    return [Item(Prepared("", x), str(y)) for x, y in zip(images.x, images.y, strict=True)]
+
+
+def _images(
+    items: Sequence[Item], labels: Sequence[str] = DIGITS, source: str = "verified foolings"
+) -> Images:
+    """The items as arrays; a label becomes its place among the labels."""
+    from ml.learners.digits.data import Images
+
+    place = {label: number for number, label in enumerate(labels)}
+    x = np.stack([item.prepared.features for item in items]) if items else np.empty((0, 28, 28))
+    y = np.array([place[item.label] for item in items], dtype=np.int64)
+    return Images(x.astype(np.float32, copy=False), y, source)
+
+
+LEARNER: Final = Digits()
