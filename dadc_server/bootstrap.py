@@ -29,7 +29,7 @@ DIGITS = "digits"
 SEED = 0
 # Images seen in a training of the base model, whatever the size of its data: a minute of one core.
 SEEN_IMAGES = 160_000
-EPOCH_IMAGES = 13_000  # how many the training makes of fewer, by drawing them anew
+EPOCH_IMAGES = 13_000  # how many the training makes of fewer, by varying them
 FEWEST_EPOCHS = 4
 
 Progress = Callable[[float, str], None]

@@ -181,6 +181,6 @@ def reopen(example: Example) -> None:
 
 
 def queue_for_votes(example: Example) -> QueueItem:
-    """Ask validators about a locked example that was not drawn for the queue."""
+    """Ask validators about a locked example that was not chosen for the queue."""
     set_queued(example)
     return _enqueue_again(example, decide_now(example))

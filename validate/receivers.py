@@ -15,7 +15,7 @@ from validate.models import Review
 from validate.quarantine import close_reviews, follow_later, open_review
 from validate.reliability import score
 
-_draw = random.SystemRandom()
+_chance = random.SystemRandom()
 _FOR_THE_OWNER = {
     Example.Status.FLAGGED: Review.Kind.FLAGGED,
     Example.Status.AMBIGUOUS: Review.Kind.AMBIGUOUS,
@@ -24,7 +24,7 @@ _FOR_THE_OWNER = {
 
 
 @receiver(example_arrives)
-def draw_for_queue(example: Example, **_: Any) -> None:
+def choose_for_queue(example: Example, **_: Any) -> None:
     """Choose every claimed fooling, and a random share of the rest: nobody can guess which."""
     if example.sandbox:
         return
@@ -32,7 +32,7 @@ def draw_for_queue(example: Example, **_: Any) -> None:
         example.queued = True
     elif example.external_id is None:  # a log says itself which of its examples were validated
         sample = example.config.file.section("validation").sample
-        example.queued = _draw.random() < sample
+        example.queued = _chance.random() < sample
 
 
 @receiver(examples_submitted)
