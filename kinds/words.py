@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """ "Draw a drawing" or "write a text": `act` is the verb, `thing` the noun."""
+    """ "Write a text": `act` is the verb, `thing` the noun."""
 
     act: str
     acting: str
     thing: str
     alter: str
-    """What one does with a thing to make another of it: "Bend it further"."""
+    """What one does with a thing to make another of it; {} is the thing: "Change {} further"."""
+    keys: str = ""
+    """How a thing is made and sent with the keyboard alone, after "By keyboard:"."""
     reasons: tuple[str, ...] = (
         "The author's answer is right",
         "Another answer is right",
@@ -24,3 +27,17 @@ class Words:
     """Common reasons of an owner's decision."""
     flags_not_offered: frozenset[str] = frozenset()
     """Reasons to flag that mean nothing here."""
+
+    @property
+    def alter_it(self) -> str:
+        return self.alter.format("it")
+
+    def for_page(self) -> dict[str, Any]:
+        """What the scripts of a page need of them."""
+        return {
+            "act": self.act,
+            "acting": self.acting.lower(),
+            "thing": self.thing,
+            "alterIt": self.alter_it,
+            "alterThis": self.alter.format(f"this {self.thing}"),
+        }

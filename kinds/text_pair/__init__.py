@@ -13,7 +13,7 @@ KIND = Kind(
     name="text_pair",
     parse=parser("context", "hypothesis"),
     answers=ONE_OF_THE_LABELS,
-    words=Words(act="Write", acting="Writing", thing="hypothesis", alter="Change it further"),
+    words=Words(act="Write", acting="Writing", thing="hypothesis", alter="Change {} further"),
     rules=("exact_match", "numeric"),
     shape='a pair as `{"context", "hypothesis"}`',
     probes=(

@@ -23,12 +23,12 @@ const LONGEST_RETRY_MS = 30_000;
  * Events, each with a `detail`:
  * - "state" `"connecting" | "live" | "rest" | "waiting" | "stranger" | "gone"`
  * - "ready" the frame
- * - "prediction" the answer to the newest drawing
- * - "unreadable" `{ message }`: the newest drawing could not be read
+ * - "prediction" the answer to the newest input
+ * - "unreadable" `{ message }`: the newest input could not be read
  * - "accepted" `{ client_id, label, … }`, once for each submission
  * - "refused" `{ client_id, code, message }`: final, the person must change something
  * - "delayed" `{ client_id, inMs }`: the server is busy, the submission is sent again by itself
- * - "again": the server was too busy to predict; ask again with the newest drawing
+ * - "again": the server was too busy to predict; ask again with the newest input
  * - "round" `{ round, model }`
  * - "problem" `{ message }`: anything else that the server complains about
  */
@@ -46,7 +46,7 @@ export class TaskChannel extends EventTarget {
   /** How often the server asked to wait with a submission. @type {Map<string, number>} */
   #delays = new Map();
 
-  /** The drawing to predict next. @type {{ png: string } | null} */
+  /** The input to predict next. @type {unknown} */
   #next = null;
   #seq = 0;
   #newestShown = 0;
@@ -84,21 +84,21 @@ export class TaskChannel extends EventTarget {
   }
 
   /**
-   * Ask what the model reads, soon: of the drawings that come in a moment only the newest is sent.
+   * Ask what the model reads, soon: of what comes in a moment only the newest is sent.
    *
-   * @param {{ png: string }} input
+   * @param {unknown} input
    */
   predict(input) {
     this.#next = input;
     this.#schedulePredict();
   }
 
-  /** Whether the newest drawing that was asked about has been answered. */
+  /** Whether the newest input that was asked about has been answered. */
   get isUpToDate() {
     return this.#next === null && this.#newestShown === this.#seq;
   }
 
-  /** Show no answer to what was asked so far: the canvas is empty now. */
+  /** Show no answer to what was asked so far: there is nothing now. */
   forget() {
     this.#next = null;
     this.#forgotten = this.#seq;
@@ -142,7 +142,7 @@ export class TaskChannel extends EventTarget {
 
   /**
    * @param {number} seq
-   * @param {{ png: string }} input
+   * @param {unknown} input
    */
   async #predictOverRest(seq, input) {
     this.#restPredicting = true;

@@ -6,7 +6,7 @@ import { RestError } from "./rest.js";
 const TOO_LATE_MS = 3_000;
 
 /**
- * @typedef {import("./item.js").Held} Held
+ * @typedef {import("./choices.js").Held} Held
  * @typedef {import("./judging_words.js").Answer} Answer
  * @typedef {import("./ballots.js").Ballot} Ballot
  */
