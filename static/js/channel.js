@@ -1,4 +1,5 @@
 import { Unreachable } from "./rest.js";
+import { Retry, troubleOf } from "./retry.js";
 import { ReconnectingSocket } from "./socket.js";
 
 const PREDICT_EVERY_MS = 50; // at most 20 a second over the websocket
@@ -13,7 +14,6 @@ const TRANSIENT = new Set([
   "too_many_requests",
 ]);
 const FIRST_RETRY_MS = 2_000;
-const LONGEST_RETRY_MS = 30_000;
 
 /**
  * The talk with the server about one task: over the websocket, and over REST where there is none.
@@ -43,8 +43,8 @@ export class TaskChannel extends EventTarget {
   #outbox;
   /** Submissions sent on the present connection and not answered yet. @type {Set<string>} */
   #underWay = new Set();
-  /** How often the server asked to wait with a submission. @type {Map<string, number>} */
-  #delays = new Map();
+  /** Submissions that the server had no time for. @type {Map<string, Retry>} */
+  #delayed = new Map();
 
   /** The input to predict next. @type {unknown} */
   #next = null;
@@ -208,7 +208,8 @@ export class TaskChannel extends EventTarget {
   /** @param {{ client_id: string }} answer */
   #accepted(answer) {
     this.#underWay.delete(answer.client_id);
-    this.#delays.delete(answer.client_id);
+    this.#delayed.get(answer.client_id)?.succeeded();
+    this.#delayed.delete(answer.client_id);
     const label = this.#outbox.get(answer.client_id)?.label;
     if (label === undefined) return; // answered before: it was sent by two tabs, or twice
     this.#outbox.remove(answer.client_id);
@@ -219,11 +220,10 @@ export class TaskChannel extends EventTarget {
   #submissionFailed(failure) {
     this.#underWay.delete(failure.client_id);
     if (TRANSIENT.has(failure.code)) {
-      const before = this.#delays.get(failure.client_id) ?? 0;
-      this.#delays.set(failure.client_id, before + 1);
-      const inMs = failure.retry_ms ?? Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** before);
-      setTimeout(() => this.#send(failure.client_id), inMs);
-      this.#tell("delayed", { client_id: failure.client_id, inMs });
+      const id = failure.client_id;
+      const retry = this.#delayed.get(id) ?? new Retry(() => this.#send(id), FIRST_RETRY_MS);
+      this.#delayed.set(id, retry);
+      this.#tell("delayed", { client_id: id, inMs: retry.later(failure.retry_ms) });
       return;
     }
     const submission = this.#outbox.get(failure.client_id);
@@ -315,9 +315,8 @@ export class TaskChannel extends EventTarget {
  * @returns {{ code: string, message: string, retry_ms?: number }}
  */
 function errorDetail(error) {
-  const overloaded = error.status === 429 || error.status >= 500;
   return {
-    code: overloaded ? "busy" : (error.code ?? "error"),
+    code: troubleOf(error) ? "busy" : (error.code ?? "error"),
     message: error.message,
     retry_ms: error.retryMs,
   };

@@ -1,6 +1,6 @@
 import { Ballots } from "./ballots.js";
-import { persist } from "./persist.js";
 import { RestError } from "./rest.js";
+import { persist } from "./retry.js";
 
 /** An item that has less time than this left is not worth beginning. */
 const TOO_LATE_MS = 3_000;
