@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ def small_and_quick(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Pa
     monkeypatch.setattr(bootstrap, "SEEN_IMAGES", 1)
     monkeypatch.setattr(bootstrap, "FEWEST_EPOCHS", 1)
     settings.DATA_DIR = tmp_path
+    library = tmp_path / "library"  # with this task alone, whatever else there is by now
+    shutil.copytree(bootstrap.LIBRARY, library)
+    for other in set(library.glob("*.yaml")) - {library / "digits.yaml"}:
+        other.unlink()
+    monkeypatch.setattr(bootstrap, "LIBRARY", library)
 
 
 def run_bootstrap(*arguments: str) -> tuple[dict[str, Any], str]:
@@ -75,6 +81,20 @@ def test_a_second_time_changes_nothing_and_shows_no_password() -> None:
     assert summary["admin"] is None
     assert "password" not in text.replace('"password"', "").replace("admin", "")
     assert [model["name"] for model in summary["models"]] == ["digits-1"]
+
+
+@pytest.mark.django_db
+def test_a_task_of_the_library_may_bring_its_first_model() -> None:
+    (bootstrap.LIBRARY / "mood.yaml").write_text(
+        "{slug: mood, name: Mood, input: text, labels: [good, bad], model: {backend: null}}"
+    )
+    run_bootstrap()
+    summary, _ = run_bootstrap()
+    task = Task.objects.get(slug="mood")
+    model = task.models.get()
+    assert (model.name, model.backend) == ("mood-1", "null")
+    assert task.rounds.get().status == Round.Status.OPEN
+    assert [model["name"] for model in summary["models"]] == ["digits-1", "mood-1"]
 
 
 @pytest.mark.django_db
