@@ -22,6 +22,7 @@ from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, 
 from annotate.queries import Participant, open_target, progress_of, visible_task
 
 LONGEST_ID = 19  # digits; a database compares no more
+LONGEST_SIGN = 2  # characters of a label that fits the key of a keypad
 
 
 @require_safe
@@ -74,6 +75,7 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
             "sheet": kind.static("editor.css"),
             "words": kind.words,
             "labels": file.labels,
+            "labels_are_words": any(len(label.name) > LONGEST_SIGN for label in file.labels),
             "good_pictures": [picture for picture in file.instructions.pictures if picture.good],
             "bad_pictures": [picture for picture in file.instructions.pictures if not picture.good],
             "session": progress_of(participant, task.pk),
