@@ -59,7 +59,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
-    """A QR code on white, since phones do not read one that is drawn on a dark page."""
+    """A QR code on white, since phones do not read one on a dark page."""
 
     def build_totp_svg(self, url: str) -> str:
         image = BytesIO()

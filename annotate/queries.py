@@ -15,7 +15,7 @@ from annotate.models import Example, ModelVersion, Round, Task, TaskConfig, View
 
 
 def participant_key(user: User | None, guest: str | None) -> str:
-    """Names a person in rate limits, draws and logs, without personal data."""
+    """Names a person in rate limits, hashes and logs, without personal data."""
     return f"user-{user.pk}" if user else f"guest-{guest}"
 
 
@@ -61,12 +61,12 @@ class Target:
     models: tuple[ModelVersion, ...]
 
     def model_for(self, key: str) -> ModelVersion:
-        """The target model drawn among the round's for a context (or, without one, a person).
+        """The target model chosen among the round's for a context (or, without one, a person).
 
         The same key meets the same model for the whole round.
         """
-        drawn = hashlib.sha256(f"{self.round.pk}:{key}".encode()).digest()
-        return self.models[int.from_bytes(drawn[:6]) % len(self.models)]
+        chance = hashlib.sha256(f"{self.round.pk}:{key}".encode()).digest()
+        return self.models[int.from_bytes(chance[:6]) % len(self.models)]
 
 
 def visible_task(user: Viewer, slug: str) -> Task | None:

@@ -285,7 +285,7 @@ def _insert(example: Example, participant: Participant) -> Progress:
 def _lock_standing(user: User | None, round_id: int) -> None:
     """Take a person's submissions one by one, into a round that stays open until the commit.
 
-    Refused when a ban, the account's end or the round's came first. Two of the same drawing at once
+    Refused when a ban, the account's end or the round's came first. Two of the same at once
     would both find none before them; one that overtakes a ban would stay in the queue; and closing
     a round waits for this lock (open_next_round locks the row FOR UPDATE).
     """

@@ -11,6 +11,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
+from django.templatetags.static import static
 from django.urls import get_script_prefix
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -22,6 +23,7 @@ from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, 
 from annotate.queries import Participant, open_target, progress_of, visible_task
 
 LONGEST_ID = 19  # digits; a database compares no more
+LONGEST_SIGN = 2  # characters of a label that fits the key of a keypad
 
 
 @require_safe
@@ -38,7 +40,10 @@ def home(request: HttpRequest) -> HttpResponse:
         }
         for task in tasks
     ]
-    return render(request, "home.html", {"entries": entries})
+    teasers = (task.kind.teaser for task in tasks)
+    return render(
+        request, "home.html", {"entries": entries, "teaser": next(filter(None, teasers), "")}
+    )
 
 
 @require_safe
@@ -57,7 +62,8 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
         "round": target.round if target else None,
         "model": target.models[0] if target else None,
     }
-    if not file.kind.has_page:
+    kind = file.kind
+    if not kind.has_page:
         return render(request, "annotate/no_page.html", context)
     participant = _participant(request)
     prefix = get_script_prefix()
@@ -66,8 +72,11 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
         "annotate/task.html",
         {
             **context,
-            "editor": f"{file.kind.name}/editor.html",
+            "editor": f"{kind.name}/editor.html",
+            "sheet": kind.static("editor.css"),
+            "words": kind.words,
             "labels": file.labels,
+            "labels_are_words": any(len(label.name) > LONGEST_SIGN for label in file.labels),
             "good_pictures": [picture for picture in file.instructions.pictures if picture.good],
             "bad_pictures": [picture for picture in file.instructions.pictures if not picture.good],
             "session": progress_of(participant, task.pk),
@@ -76,6 +85,8 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
                 "person": participant.key,
                 "sandbox": participant.sandbox,
                 "labels": [label.model_dump() for label in file.labels],
+                "editor": static(kind.static("editor.js")),
+                "words": kind.words.for_page(),
                 "api": f"{prefix}api/v1/",
                 "socket": f"{prefix}ws/tasks/{task.slug}/",
                 "csrfToken": get_token(request),

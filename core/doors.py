@@ -25,7 +25,7 @@ class Door:
     address: Rate
 
 
-# A class of 40 behind one address draws at ten strokes a second each: 400 predictions a second.
+# A class of 40 behind one address makes ten changes a second each: 400 predictions a second.
 DOORS: Final = {
     "predict": Door(person=Rate(90, 30), address=Rate(3000, 1200)),
     "submit": Door(person=Rate(20, 1), address=Rate(400, 40)),

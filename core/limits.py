@@ -1,7 +1,7 @@
 """Who may pass a door now: a token bucket for each person and for each address, exact under races.
 
 What is written is counted in Redis, where there is one, for all processes at once. A round trip for
-each stroke would be 180 µs: what only asks is counted in the memory of the process it came to.
+each prediction would be 180 µs: what only asks is counted in the memory of the process it came to.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _WRITES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 FRAMES = Counter("dadc_frames", "Frames that pages sent over websockets.", ["type"])
 PREDICT_SECONDS = Histogram(
     "dadc_predict_seconds",
-    "From a stroke's frame to its answer, as the server sees it.",
+    "From an input's frame to its answer, as the server sees it.",
     buckets=_LIVE,
 )
 BATCH_SIZE = Histogram(
@@ -53,7 +53,7 @@ REQUEST_SECONDS = Histogram(
     buckets=_WRITES,
 )
 
-# Looked up once: a stroke counts its frame and its time, 2.7 µs together.
+# Looked up once: a prediction counts its frame and its time, 2.7 µs together.
 PREDICT_FRAMES = FRAMES.labels("predict")
 SUBMIT_FRAMES = FRAMES.labels("submit")
 BAD_FRAMES = FRAMES.labels("bad")

@@ -16,9 +16,11 @@ from django.conf import settings
 
 from accounts.models import Role, User
 from accounts.services import create_user
-from annotate.config import read_task_file
+from annotate.config import parse_task_file
 from annotate.models import ModelVersion, Round, Task
+from annotate.registry import ModelFile, register
 from annotate.rounds import load_task, open_next_round, register_model
+from core import strict_yaml
 from core.transactions import durable
 from ml import artifacts
 from ml.backends import Source, open_model
@@ -49,13 +51,22 @@ def only_one() -> Iterator[None]:
 def load_library() -> list[tuple[Task, bool]]:
     """Load each task of the library that is not there yet; returns all, and whether each is new.
 
-    A task that exists is left alone: its owner may have changed it.
+    A task that exists is left alone: its owner may have changed it. Beside what a task file says, a
+    file of the library may name the task's first `model`, as a model file does.
     """
     loaded = []
     for path in sorted(LIBRARY.glob("*.yaml")):
-        file = read_task_file(path.read_text())
+        content = dict(strict_yaml.loads(path.read_text()))
+        model = content.pop("model", None)
+        file = parse_task_file(content)
         existing = Task.objects.filter(slug=file.slug).first()
-        loaded.append((existing, False) if existing else load_task(file=file))
+        task, new = (existing, False) if existing else load_task(file=file)
+        if model is not None and not task.models.exists():
+            first = strict_yaml.parse(
+                ModelFile, {"name": f"{task.slug}-1", **model}, what="model file"
+            )
+            register(task=task, file=first, folder=LIBRARY, open_round=True)
+        loaded.append((task, new))
     return loaded
 
 

@@ -356,7 +356,11 @@ STATIC_URL = f"{BASE_PATH}/static/"
 # Source maps are for whoever opens a debugger, and took half the time of compressing.
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [*Compressor.SKIP_COMPRESS_EXTENSIONS, "map"]
 STATIC_ROOT = DATA_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    # A kind's own scripts and style sheets: kinds/image/static/editor.js is kinds/image/editor.js.
+    *((f"kinds/{own.parent.name}", own) for own in sorted((BASE_DIR / "kinds").glob("*/static"))),
+]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

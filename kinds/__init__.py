@@ -1,8 +1,8 @@
 """Kinds of input: what a task's people make and models answer; one folder a kind, found by itself.
 
-A folder holds `__init__.py` with `KIND`, and beside it whatever else the kind needs: `editor.html`
-and `static/editor.js` (the annotator's page), `static/viewer.js` (the validator's), its tests. The
-rest of the server knows a kind only through the fields of `Kind`. Imports no Django.
+A folder holds `__init__.py` with `KIND`, and beside it whatever else the kind needs, as
+docs/kinds.md says: its page, what validators see, its tests. The rest of the server knows a kind
+only through the fields of `Kind`. Imports no Django.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Kind:
     """All that the server knows of one kind of input."""
 
     name: str
+    """Its folder's name."""
     parse: Callable[[object], Prepared]
     """Check a raw input as it travels; core.errors.Refused with a sentence."""
     answers: Answers
@@ -63,7 +64,7 @@ class Kind:
     seen: Callable[[Any], Any] = lambda stored: stored
     """What a validator is shown of a stored input: nothing that tells the author's answer."""
     picture: Callable[[Any], str | None] = lambda _: None
-    """The address of a picture of a stored input, where it is one."""
+    """The address of a picture of a stored input, light on dark, where it is one."""
     fits: Callable[[Any, Any], str] = lambda _input, _answer: ""
     """What is wrong with an answer to this very input (its features, or what is stored), or ""."""
     distance: Callable[[Prepared, Prepared], float] | None = None
@@ -74,6 +75,16 @@ class Kind:
     def has_page(self) -> bool:
         """Whether annotators have a page for it; else scripts send, validate and score it."""
         return (self.folder / "editor.html").exists()
+
+    @cached_property
+    def teaser(self) -> str:
+        """The template of three steps that show the first page's readers what this is about."""
+        return f"{self.name}/teaser.html" if (self.folder / "teaser.html").exists() else ""
+
+    def static(self, name: str) -> str:
+        """Where the page finds a file of this kind's `static` folder; empty when there is none."""
+        own = self.folder / "static" / name
+        return f"kinds/{self.name}/{name}" if own.exists() else ""
 
     def texts(self, stored: Any) -> list[tuple[str, str]]:
         """The named texts of a stored input, for lists and cards."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """ "Draw a drawing" or "write a text": `act` is the verb, `thing` the noun."""
+    """ "Write a text": `act` is the verb, `thing` the noun."""
 
     act: str
     acting: str
@@ -15,7 +16,9 @@ class Words:
     plural: str = ""
     """Of `thing`, where it is not made by an s."""
     alter: str
-    """What one does with a thing to make another of it: "Bend it further"."""
+    """What one does with a thing to make another of it; {} is the thing: "Change {} further"."""
+    keys: str = ""
+    """How a thing is made and sent with the keyboard alone, after "By keyboard:"."""
     reasons: tuple[str, ...] = (
         "The author's answer is right",
         "Another answer is right",
@@ -31,3 +34,17 @@ class Words:
     def things(self) -> str:
         """More than one of them."""
         return self.plural or f"{self.thing}s"
+
+    @property
+    def alter_it(self) -> str:
+        return self.alter.format("it")
+
+    def for_page(self) -> dict[str, Any]:
+        """What the scripts of a page need of them."""
+        return {
+            "act": self.act,
+            "acting": self.acting.lower(),
+            "thing": self.thing,
+            "alterIt": self.alter_it,
+            "alterThis": self.alter.format(f"this {self.thing}"),
+        }

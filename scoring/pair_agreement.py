@@ -1,7 +1,7 @@
 """Krippendorff's alpha of pairs of votes, from how often each pair of labels came; no Django.
 
 Counts are all that it takes, so a million pairs cost what a hundred cost, and so does resampling
-them: n items drawn with replacement are one multinomial draw over the cells.
+them: n items picked with replacement are one multinomial sample over the cells.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def agreement(pairs: Mapping[tuple[L, L], int], *, seed: int = 0) -> Agreement:
     alpha = None if np.isnan(estimate[0]) else float(estimate[0])
     if alpha is None or n < MIN_PAIRS:
         return Agreement(n, alpha, None)
-    drawn = np.random.default_rng(seed).multinomial(n, counts[0] / n, size=RESAMPLES)
+    picked = np.random.default_rng(seed).multinomial(n, counts[0] / n, size=RESAMPLES)
     tail = 100 * (1 - CONFIDENCE) / 2
     # A resample with one label only says nothing about agreement beyond chance.
-    low, high = np.nanpercentile(_alphas(drawn, cells), [tail, 100 - tail])
+    low, high = np.nanpercentile(_alphas(picked, cells), [tail, 100 - tail])
     return Agreement(n, alpha, Interval(float(low), float(high)))
 
 

@@ -68,11 +68,11 @@ def cluster_bootstrap(
         return wilson(int(k.sum()), int(n.sum()), confidence)
     random = np.random.default_rng(seed)
     rates = np.empty(resamples)
-    step = max(1, 2_000_000 // len(n))  # bounds the drawn indices to 16 MB
+    step = max(1, 2_000_000 // len(n))  # bounds the picked indices to 16 MB
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
-        drawn = random.integers(len(n), size=(rows, len(n)))
-        rates[start : start + rows] = k[drawn].sum(axis=1) / n[drawn].sum(axis=1)
+        picked = random.integers(len(n), size=(rows, len(n)))
+        rates[start : start + rows] = k[picked].sum(axis=1) / n[picked].sum(axis=1)
     tail = (1 - confidence) / 2
     low, high = np.quantile(rates, [tail, 1 - tail])
     return Interval(float(low), float(high))

@@ -34,7 +34,7 @@ def picture(example: Example, size: int) -> SafeString | str:
         texts = kind.texts(example.input)
         return texts[-1][1][:80] if texts else ""
     return format_html(
-        '<img class="thing" src="{}" alt="{} labelled {}" width="{}" height="{}">',
+        '<img class="picture" src="{}" alt="{} labelled {}" width="{}" height="{}">',
         address,
         kind.words.thing.capitalize(),
         example.label,

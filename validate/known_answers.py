@@ -12,12 +12,12 @@ from validate.config import ValidationSettings
 from validate.models import Gold, Lease, Reliability, Vote
 from validate.statements import Held
 
-_draw = random.SystemRandom()
+_chance = random.SystemRandom()
 
 
 def is_gold_turn(settings: ValidationSettings, answered: int) -> bool:
-    """Draw whether the item after `answered` others is gold: each place is as likely as another."""
-    return _draw.random() < settings.gold_share(answered)
+    """Toss whether the item after `answered` others is gold: each place is as likely as another."""
+    return _chance.random() < settings.gold_share(answered)
 
 
 def in_qualification(settings: ValidationSettings, row: Reliability) -> bool:
@@ -38,7 +38,7 @@ def gold_for(row: Reliability, held: Iterable[Held]) -> Gold | None:
 def unseen(validator_id: int, task_id: int) -> QuerySet[Gold]:
     """The task's gold that is not this person's own, and that they neither answered nor skipped.
 
-    An owner has tens to thousands of these: drawing one reads them all.
+    An owner has tens to thousands of these: choosing one reads them all.
     """
     theirs = Q(validator=validator_id)
     answered = Vote.objects.filter(theirs, example=OuterRef("example"))

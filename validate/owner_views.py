@@ -194,7 +194,9 @@ def similar(request: HttpRequest, slug: str, uid: UUID) -> HttpResponse:
         {"picture": picture(one.example.input), **_similar(one.example)}
         for one in similar_examples(example)
     ]
-    return render(request, "validate/owner/similar.html", {"found": found})
+    return render(
+        request, "validate/owner/similar.html", {"found": found, "thing": task.kind.words.thing}
+    )
 
 
 def _similar(example: Example) -> dict[str, Any]:

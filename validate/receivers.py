@@ -10,7 +10,7 @@ from annotate.models import Example
 from validate.inbox import close_reviews
 from validate.queue import enqueue_new, sync_withdrawn
 
-_draw = random.SystemRandom()
+_chance = random.SystemRandom()
 
 
 class Queue(Receiver):
@@ -22,7 +22,7 @@ class Queue(Receiver):
             example.queued = True
         elif example.external_id is None:  # a log says itself which of its examples were validated
             sample = example.config.file.section("validation").sample
-            example.queued = _draw.random() < sample
+            example.queued = _chance.random() < sample
 
     def submitted(self, examples: Sequence[Example]) -> None:
         """Queue what was chosen."""

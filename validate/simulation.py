@@ -1,8 +1,8 @@
 """What a policy costs and how often it is right with simulated people; imports no Django.
 
-The recipe: validators whose accuracy is drawn from Beta(8, 2) cut off below at chance, and a share
+The recipe: validators whose accuracy comes from Beta(8, 2) cut off below at chance, and a share
 of spammers who guess; an author is right with probability `author_right`, else the truth is mostly
-what the model said. Items come in random order, votes are drawn from people at random, and what is
+what the model said. Items come in random order, votes come from people at random, and what is
 known about each of them is learnt as the server learns it: credits of settled items and gold.
 """
 
@@ -48,7 +48,7 @@ class Result:
 
     `precision`: of the verified, how many were right; `recall`: of those whose author was right,
     how many were verified. "In time" is within somebody's first 60 answers. `capable_caught`: of
-    the honest people who are better than the line that the rule draws, how many it put into
+    the honest people who are better than the line that the rule sets, how many it put into
     quarantine all the same.
     """
 
@@ -122,8 +122,8 @@ def _people(pool: Pool, rng: Generator) -> list[_Person]:
 
 def _item(pool: Pool, rng: Generator) -> _Item:
     """The author says 0, the model 1: who is right, if not another label is."""
-    draw = rng.random()
-    if draw < pool.author_right:
+    chance = rng.random()
+    if chance < pool.author_right:
         return _Item(truth=0, said=0)
     if pool.labels == 2 or rng.random() < pool.model_else:
         return _Item(truth=1, said=0)

@@ -110,7 +110,7 @@ def reopen(hearing: Hearing) -> None:
 
 
 def queue_for_votes(hearing: Hearing) -> None:
-    """Ask validators about an example that was not drawn for the queue."""
+    """Ask validators about an example that was not chosen for the queue."""
     set_queued(hearing.example)
     _enqueue(hearing, hearing.decision())
 

@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.urls import get_script_prefix
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -85,6 +86,7 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
             ],
             "progress": progress_of(user, task),
             "score": gold_score(user, task),
+            "sheet": file.kind.static("viewer.css"),
             "page_data": _page_data(request, user, task, prefix),
         },
     )
@@ -92,10 +94,12 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _page_data(request: HttpRequest, user: User, task: Task, prefix: str) -> dict[str, Any]:
     assert task.config is not None
+    kind = task.config.file.kind
     return {
         "slug": task.slug,
         "person": participant_key(user, None),
-        "kind": task.input_kind,
+        "several": kind.answers.several,
+        "viewer": static(kind.static("viewer.js") or "js/texts.js"),
         "api": f"{prefix}api/v1/",
         "csrfToken": get_token(request),
         "leaseSeconds": task.config.file.section("validation").lease_seconds,

@@ -271,7 +271,7 @@ def _stored(row: Model, names: Iterable[str], *, add: bool) -> list[Any]:
     return values
 
 
-# What Django would only look at: of an example's 28 values all but eight.
+# What Django would only look at: of an example's values all but eight.
 _KEPT_AS: dict[type[Field[Any, Any]], type] = {
     BigAutoField: int,
     BooleanField: bool,

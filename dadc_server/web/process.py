@@ -64,7 +64,7 @@ class Worker(UvicornWorker):
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         **UvicornWorker.CONFIG_KWARGS,
-        # The same limit as for a request's body: a drawing may travel either way.
+        # The same limit as for a request's body: an input may travel either way.
         "ws_max_size": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         # Frames are a few hundred bytes; compressing each costs more than it saves.
         "ws_per_message_deflate": False,

@@ -138,7 +138,7 @@ PARTS = [
     # Without it open pages learn of a new round two seconds later, and limits count for each
     # process alone: no reason to send people away from every process at once.
     Part("channel_layer", _channel_layer, vital=False),
-    # People can draw and vote; training waits, and so do the nightly audits.
+    # People can take part; training waits, and so do the nightly audits.
     Part("worker", _worker, vital=False),
 ]
 

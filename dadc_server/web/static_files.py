@@ -39,8 +39,10 @@ class StaticStorage(CompressedManifestStaticFilesStorage):
     is missing, and collectstatic fails.
     """
 
-    support_js_module_import_aggregation = True
-    _js_module_import_aggregation_patterns: ClassVar = (
-        "js/*.js",
-        ManifestFilesMixin._js_module_import_aggregation_patterns[1],  # type: ignore[attr-defined]
+    patterns: ClassVar = (
+        *ManifestFilesMixin.patterns,
+        *(
+            (ours, ManifestFilesMixin._js_module_import_aggregation_patterns[1])  # type: ignore[attr-defined]
+            for ours in ("js/*.js", "kinds/*.js")
+        ),
     )

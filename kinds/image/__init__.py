@@ -55,7 +55,10 @@ KIND = Kind(
         act="Draw",
         acting="Drawing",
         thing="drawing",
-        alter="Bend it further",
+        alter="Bend {} further",
+        keys="on the drawing area the arrow keys move the pen (with Shift in longer steps) and"
+        " Space puts it down or lifts it. The key of a label chooses it, Enter submits, Ctrl Z"
+        " takes back the last stroke.",
         reasons=(
             "Clearly what the author says",
             "Clearly another digit",

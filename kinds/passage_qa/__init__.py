@@ -32,7 +32,7 @@ KIND = Kind(
     name="passage_qa",
     parse=parser("context", "question", hidden=("answer",)),
     answers=FREE,
-    words=Words(act="Ask", acting="Asking", thing="question", alter="Change it further"),
+    words=Words(act="Ask", acting="Asking", thing="question", alter="Change {} further"),
     rules=("exact_match", "string_f1", "span_iou", "numeric", "ask_annotator"),
     shape='a question as `{"context", "question"}`',
     policy="k_matching",

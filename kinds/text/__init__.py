@@ -13,7 +13,14 @@ KIND = Kind(
     name="text",
     parse=parser("text"),
     answers=ONE_OF_THE_LABELS,
-    words=Words(act="Write", acting="Writing", thing="text", alter="Change it further"),
+    words=Words(
+        act="Write",
+        acting="Writing",
+        thing="text",
+        alter="Change {} further",
+        keys="Tab leaves the text, then the key of a label chooses it. Ctrl Enter submits, also"
+        " while you write.",
+    ),
     rules=("exact_match", "numeric"),
     shape='a text as `{"text"}`',
     probes=({"text": "It was wonderful."}, {"text": "It was dreadful."}),

@@ -13,7 +13,7 @@ KIND = Kind(
     name="text_multilabel",
     parse=parser("text"),
     answers=SEVERAL_LABELS,
-    words=Words(act="Write", acting="Writing", thing="text", alter="Change it further"),
+    words=Words(act="Write", acting="Writing", thing="text", alter="Change {} further"),
     rules=("label_set", "exact_match"),
     shape='a text as `{"text"}`',
     policy="k_matching",

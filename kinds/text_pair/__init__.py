@@ -18,7 +18,7 @@ KIND = Kind(
         acting="Writing",
         thing="hypothesis",
         plural="hypotheses",
-        alter="Change it further",
+        alter="Change {} further",
     ),
     rules=("exact_match", "numeric"),
     shape='a pair as `{"context", "hypothesis"}`',

@@ -29,7 +29,7 @@ def percent_precise(share: float) -> str:
 
 @register.inclusion_tag("components/interval.html")
 def interval(rate: Rate, name: str) -> dict[str, Any]:
-    """The drawing of a rate with its interval."""
+    """The graph of a rate with its interval."""
     low, high = rate.interval
     return {
         "low": f"{100 * low:.2f}",
@@ -41,7 +41,7 @@ def interval(rate: Rate, name: str) -> dict[str, Any]:
 
 @register.inclusion_tag("components/interval.html")
 def alpha_interval(agreement: Agreement, name: str) -> dict[str, Any]:
-    """The drawing of an alpha on an axis from 0 (chance) to 1; what lies below 0 is cut off."""
+    """The graph of an alpha on an axis from 0 (chance) to 1; what lies below 0 is cut off."""
     alpha = agreement.alpha if agreement.alpha is not None else 0.0
     low, high = agreement.interval or (alpha, alpha)
     left, right, point = (min(1.0, max(0.0, place)) for place in (low, high, alpha))

@@ -1,5 +1,4 @@
-/** The annotator's page: draw, watch the model read, say what it is, see whether it was fooled. */
-import { DrawingSurface } from "./canvas.js";
+/** The annotator's page: make something, watch the model read it, say what it is, see whether it was fooled. */
 import { TaskChannel } from "./channel.js";
 import { Labels } from "./labels.js";
 import { newUuid, Outbox } from "./outbox.js";
@@ -17,9 +16,11 @@ const PATIENCE_MS = 3_000;
 /**
  * @typedef {object} Page what the server wrote into the page
  * @property {string} slug
- * @property {string} person names who draws, in this browser's storage
+ * @property {string} person names who is here, in this browser's storage
  * @property {boolean} sandbox
  * @property {{ value: string, name: string, key: string | null }[]} labels
+ * @property {string} editor the address of its module
+ * @property {import("./editor.js").Words} words
  * @property {string} api
  * @property {string} socket
  * @property {string} csrfToken
@@ -27,7 +28,7 @@ const PATIENCE_MS = 3_000;
 /** @type {Page} */
 const page = JSON.parse(document.getElementById("page-data")?.textContent ?? "{}");
 
-const canvas = part("canvas", HTMLCanvasElement);
+const { words } = page;
 const form = part("form", HTMLFormElement);
 const complaint = part("complaint", HTMLElement);
 const connection = part("connection", HTMLElement);
@@ -38,7 +39,9 @@ const storageName = `dadc:${page.slug}:${page.person}`;
 const shelf = new Shelf(storageName);
 const outbox = new Outbox(storageName);
 const rest = createRest({ root: page.api, csrfToken: page.csrfToken });
-const surface = new DrawingSurface(canvas, part("cursor", HTMLElement));
+const { Editor } = await import(page.editor);
+/** @type {import("./editor.js").Editor} */
+const editor = new Editor({ shelf });
 const labels = new Labels(page.labels, form);
 const reading = new Reading(
   {
@@ -56,6 +59,7 @@ const verdict = new Verdict(part("verdict", HTMLElement), {
   rest,
   sandbox: page.sandbox,
   nameOf: (value) => labels.nameOf(value),
+  words,
 });
 const channel = new TaskChannel({
   slug: page.slug,
@@ -68,73 +72,28 @@ const channel = new TaskChannel({
 /** The submission whose verdict is on the screen. @type {string | null} */
 let current = null;
 
-// --- drawing --------------------------------------------------------------------------------------
-const hint = part("hint", HTMLElement);
-const undo = part("undo", HTMLButtonElement);
-const redo = part("redo", HTMLButtonElement);
-const clear = part("clear", HTMLButtonElement);
-
-surface.addEventListener("change", () => {
-  hint.hidden = !surface.isEmpty;
-  if (surface.isEmpty) {
+// --- what is made ---------------------------------------------------------------------------------
+editor.addEventListener("change", () => {
+  if (editor.isEmpty) {
     channel.forget();
     reading.clear();
   } else {
     reading.expect();
-    channel.predict(surface.toInput());
+    channel.predict(editor.toInput());
   }
 });
 
-surface.addEventListener("strokeend", () => {
-  undo.disabled = !surface.canUndo;
-  redo.disabled = !surface.canRedo;
-  clear.disabled = surface.isEmpty;
+editor.addEventListener("rest", () => {
   complaint.textContent = "";
   keepDraft();
 });
 
-surface.addEventListener("pen", (event) => {
-  if (event instanceof CustomEvent) announce(event.detail.down ? "Pen down" : "Pen lifted");
+editor.addEventListener("submit", submit);
+editor.addEventListener("say", (event) => {
+  if (event instanceof CustomEvent) announce(event.detail);
 });
-
-undo.addEventListener("click", () => surface.undo());
-redo.addEventListener("click", () => surface.redo());
-clear.addEventListener("click", () => surface.clear());
-document.addEventListener("themechange", () => surface.repaint());
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => surface.repaint());
-
-const brush = part("brush", HTMLInputElement);
-function chooseBrush() {
-  surface.brush = brush.valueAsNumber / 100;
-  shelf.set("brush", brush.valueAsNumber);
-}
-brush.valueAsNumber = shelf.get("brush") ?? brush.valueAsNumber;
-brush.addEventListener("input", chooseBrush);
-chooseBrush();
-
-// --- a picture instead of a drawing ---------------------------------------------------------------
-const upload = part("upload", HTMLInputElement);
-
-/** @param {Iterable<File> | null | undefined} files */
-async function takePicture(files) {
-  const [file] = files ?? [];
-  if (!file || verdict.isOpen) return;
-  try {
-    await surface.addPicture(file);
-  } catch (error) {
-    complaint.textContent = error instanceof Error ? error.message : String(error);
-  }
-}
-
-upload.addEventListener("change", async () => {
-  await takePicture(upload.files);
-  upload.value = ""; // so that the same file can be chosen again
-});
-document.addEventListener("paste", (event) => void takePicture(event.clipboardData?.files));
-canvas.addEventListener("dragover", (event) => event.preventDefault());
-canvas.addEventListener("drop", (event) => {
-  event.preventDefault();
-  void takePicture(event.dataTransfer?.files);
+editor.addEventListener("complain", (event) => {
+  if (event instanceof CustomEvent) complaint.textContent = event.detail;
 });
 
 // --- what the model reads -------------------------------------------------------------------------
@@ -149,12 +108,12 @@ channel.addEventListener("unreadable", (event) => {
 channel.addEventListener("again", predictAnew);
 
 function predictAnew() {
-  if (!surface.isEmpty && !verdict.isOpen) channel.predict(surface.toInput());
+  if (!editor.isEmpty && !verdict.isOpen) channel.predict(editor.toInput());
 }
 
-/** @param {string} words for screen readers */
-function announce(words) {
-  announcer.textContent = words;
+/** @param {string} sentence for screen readers */
+function announce(sentence) {
+  announcer.textContent = sentence;
 }
 
 // --- saying what it is, and submitting ------------------------------------------------------------
@@ -171,9 +130,9 @@ form.addEventListener("submit", (event) => {
 function submit() {
   if (verdict.isOpen) return;
   const label = labels.chosen;
-  if (surface.isEmpty) {
-    complaint.textContent = "Draw something first.";
-    canvas.focus();
+  if (editor.isEmpty) {
+    complaint.textContent = `${words.act} something first.`;
+    editor.focus();
     return;
   }
   if (label === null) {
@@ -184,9 +143,9 @@ function submit() {
   const clientId = newUuid();
   outbox.put({
     clientId,
-    input: surface.toInput(),
+    input: editor.toInput(),
     label,
-    drawing: surface.operations,
+    made: editor.snapshot(),
     madeAt: Date.now(),
   });
   showSending(clientId);
@@ -197,14 +156,14 @@ function submit() {
 function showSending(clientId) {
   current = clientId;
   setBusy(true);
-  verdict.sending(surface.toDataUrl());
+  verdict.sending(editor.preview());
   setTimeout(() => explainWait(clientId), channel.state === "waiting" ? 0 : PATIENCE_MS);
 }
 
 /** @param {string} clientId */
 function explainWait(clientId) {
   if (current !== clientId || !outbox.get(clientId) || outbox.get(clientId)?.refusal) return;
-  verdict.delayed("It is sent by itself when the connection is back. You can go on drawing.");
+  verdict.delayed(`It is sent by itself when the connection is back. You can go on ${words.acting}.`);
 }
 
 channel.addEventListener("accepted", (event) => {
@@ -219,7 +178,7 @@ channel.addEventListener("accepted", (event) => {
     if (result.probabilities) reading.show(result, true);
     shelf.remove("draft");
   } else {
-    showToast(result.fooled ? "An earlier drawing was sent: you fooled it." : "An earlier drawing was sent.");
+    showToast(`An earlier ${words.thing} was sent${result.fooled ? ": you fooled it" : ""}.`);
   }
 });
 
@@ -227,7 +186,7 @@ channel.addEventListener("refused", (event) => {
   if (!(event instanceof CustomEvent)) return;
   const { client_id: clientId, message } = event.detail;
   if (clientId === current) {
-    outbox.remove(clientId); // the drawing is still on the canvas
+    outbox.remove(clientId); // it is still in the editor
     verdict.refused(message);
     announce(message);
   }
@@ -237,12 +196,12 @@ channel.addEventListener("refused", (event) => {
 channel.addEventListener("delayed", (event) => {
   if (!(event instanceof CustomEvent) || event.detail.client_id !== current) return;
   const seconds = Math.max(1, Math.round(event.detail.inMs / 1000));
-  verdict.delayed(`The server is busy: it is sent by itself in ${seconds} s. You can go on drawing.`);
+  verdict.delayed(`The server is busy: it is sent by itself in ${seconds} s. You can go on ${words.acting}.`);
 });
 
 verdict.addEventListener("next", () => {
   leaveVerdict();
-  surface.reset();
+  editor.reset();
   labels.choose(null);
   shelf.remove("draft");
 });
@@ -253,32 +212,31 @@ verdict.addEventListener("edit", () => {
   predictAnew();
 });
 
-/** While a verdict lies over the canvas, what belongs to the drawing cannot be pressed. @param {boolean} busy */
+/** While a verdict lies over the editor, neither can be pressed. @param {boolean} busy */
 function setBusy(busy) {
-  form.inert = busy;
-  part("tools", HTMLElement).inert = busy;
+  form.inert = editor.inert = busy;
 }
 
 function leaveVerdict() {
   current = null;
   setBusy(false);
   verdict.close();
-  canvas.focus({ preventScroll: true });
+  editor.focus();
 }
 
 // --- what stays after a reload --------------------------------------------------------------------
 function keepDraft() {
-  if (surface.isEmpty && labels.chosen === null) shelf.remove("draft");
-  else shelf.set("draft", { operations: surface.operations, label: labels.chosen });
+  if (editor.isEmpty && labels.chosen === null) shelf.remove("draft");
+  else shelf.set("draft", { made: editor.snapshot(), label: labels.chosen });
 }
 
 async function restoreDraft() {
   const draft = shelf.get("draft");
   if (!draft) return;
-  await surface.load(draft.operations ?? []);
+  await editor.load(draft.made);
   labels.choose(draft.label ?? null);
   // Submitted before the reload and not answered: it is sent again, and its verdict shown.
-  const sent = outbox.waiting().find(({ drawing }) => same(drawing, draft.operations));
+  const sent = outbox.waiting().find(({ made }) => same(made, draft.made));
   if (sent) showSending(sent.clientId);
 }
 
@@ -290,7 +248,7 @@ function same(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
-/** Tell about drawings that wait to be sent or were refused while another one was on the canvas. */
+/** Tell about what was refused while something else was made. */
 function showOutbox() {
   const refused = outbox.refused().filter(({ clientId }) => clientId !== current);
   const box = part("refused", HTMLElement);
@@ -298,7 +256,7 @@ function showOutbox() {
   const [first] = refused;
   if (!first) return;
   part("refused-words", HTMLElement).textContent =
-    `A drawing you called ${first.label} was not taken: ${first.refusal}`;
+    `A ${words.thing} you called ${first.label} was not taken: ${first.refusal}`;
 }
 
 part("refused-back", HTMLButtonElement).addEventListener("click", async () => {
@@ -307,7 +265,7 @@ part("refused-back", HTMLButtonElement).addEventListener("click", async () => {
   if (verdict.isOpen) leaveVerdict();
   outbox.remove(first.clientId);
   labels.choose(first.label);
-  await surface.load(first.drawing);
+  await editor.load(first.made);
   showOutbox();
 });
 
@@ -322,15 +280,15 @@ const CONNECTION_WORDS = {
   connecting: "",
   live: "",
   rest: "Live connection not possible here: the bars move a little later, all else works.",
-  waiting: "Connection lost. Go on drawing: what you submit is kept here and sent when it is back.",
-  stranger: "You are not signed in as before: reload this page. Your drawing stays on this device.",
-  gone: "This task is not open to you any more. Your drawing stays on this device.",
+  waiting: `Connection lost. Go on ${words.acting}: what you submit is kept here and sent when it is back.`,
+  stranger: `You are not signed in as before: reload this page. Your ${words.thing} stays on this device.`,
+  gone: `This task is not open to you any more. Your ${words.thing} stays on this device.`,
 };
 
 channel.addEventListener("state", () => {
-  const words = CONNECTION_WORDS[channel.state];
-  part("connection-words", HTMLElement).textContent = words;
-  connection.hidden = words === "";
+  const sentence = CONNECTION_WORDS[channel.state];
+  part("connection-words", HTMLElement).textContent = sentence;
+  connection.hidden = sentence === "";
   connection.classList.toggle("notice--warn", channel.state !== "rest");
   document.documentElement.dataset.connection = channel.state;
   if (channel.state === "live" || channel.state === "rest") predictAnew();
@@ -370,23 +328,12 @@ function showRound({ round, model }) {
 // --- keys -----------------------------------------------------------------------------------------
 document.addEventListener("keydown", (event) => {
   const inText = event.target instanceof Element && event.target.closest("textarea, input[type=text]");
-  if (inText || document.querySelector("dialog[open]")) return;
-  if (event.ctrlKey || event.metaKey) {
-    const key = event.key.toLowerCase();
-    if (verdict.isOpen || !["z", "y"].includes(key)) return;
-    event.preventDefault();
-    if (key === "y" || event.shiftKey) surface.redo();
-    else surface.undo();
-    return;
-  }
-  if (event.altKey || verdict.isOpen) return;
+  if (inText || document.querySelector("dialog[open]") || verdict.isOpen) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const label = labels.byKey(event.key);
   if (label !== undefined) {
     labels.choose(label);
     announce(`You say ${labels.nameOf(label)}`);
-  } else if (event.key === "Enter" && event.target === canvas) {
-    event.preventDefault();
-    submit();
   }
 });
 

@@ -1,5 +1,5 @@
 /**
- * @typedef {import("./item.js").Held} Held
+ * @typedef {import("./choices.js").Held} Held
  * @typedef {import("./judging_words.js").Answer} Answer
  * @typedef {object} Ballot an answer on its way
  * @property {string} lease

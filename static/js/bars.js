@@ -1,5 +1,5 @@
 /**
- * One bar for each label, in the labels' order so that none changes its place while one draws.
+ * One bar for each label, in the labels' order so that none changes its place meanwhile.
  *
  * @param {HTMLElement} element an empty element with class "bars"
  * @param {{ value: string, name: string }[]} labels

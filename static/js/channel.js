@@ -1,4 +1,5 @@
 import { Unreachable } from "./rest.js";
+import { Retry, troubleOf } from "./retry.js";
 import { ReconnectingSocket } from "./socket.js";
 
 const PREDICT_EVERY_MS = 50; // at most 20 a second over the websocket
@@ -13,7 +14,6 @@ const TRANSIENT = new Set([
   "too_many_requests",
 ]);
 const FIRST_RETRY_MS = 2_000;
-const LONGEST_RETRY_MS = 30_000;
 
 /**
  * The talk with the server about one task: over the websocket, and over REST where there is none.
@@ -23,12 +23,12 @@ const LONGEST_RETRY_MS = 30_000;
  * Events, each with a `detail`:
  * - "state" `"connecting" | "live" | "rest" | "waiting" | "stranger" | "gone"`
  * - "ready" the frame
- * - "prediction" the answer to the newest drawing
- * - "unreadable" `{ message }`: the newest drawing could not be read
+ * - "prediction" the answer to the newest input
+ * - "unreadable" `{ message }`: the newest input could not be read
  * - "accepted" `{ client_id, label, … }`, once for each submission
  * - "refused" `{ client_id, code, message }`: final, the person must change something
  * - "delayed" `{ client_id, inMs }`: the server is busy, the submission is sent again by itself
- * - "again": the server was too busy to predict; ask again with the newest drawing
+ * - "again": the server was too busy to predict; ask again with the newest input
  * - "round" `{ round, model }`
  * - "problem" `{ message }`: anything else that the server complains about
  */
@@ -43,10 +43,10 @@ export class TaskChannel extends EventTarget {
   #outbox;
   /** Submissions sent on the present connection and not answered yet. @type {Set<string>} */
   #underWay = new Set();
-  /** How often the server asked to wait with a submission. @type {Map<string, number>} */
-  #delays = new Map();
+  /** Submissions that the server had no time for. @type {Map<string, Retry>} */
+  #delayed = new Map();
 
-  /** The drawing to predict next. @type {{ png: string } | null} */
+  /** The input to predict next. @type {unknown} */
   #next = null;
   #seq = 0;
   #newestShown = 0;
@@ -84,21 +84,21 @@ export class TaskChannel extends EventTarget {
   }
 
   /**
-   * Ask what the model reads, soon: of the drawings that come in a moment only the newest is sent.
+   * Ask what the model reads, soon: of what comes in a moment only the newest is sent.
    *
-   * @param {{ png: string }} input
+   * @param {unknown} input
    */
   predict(input) {
     this.#next = input;
     this.#schedulePredict();
   }
 
-  /** Whether the newest drawing that was asked about has been answered. */
+  /** Whether the newest input that was asked about has been answered. */
   get isUpToDate() {
     return this.#next === null && this.#newestShown === this.#seq;
   }
 
-  /** Show no answer to what was asked so far: the canvas is empty now. */
+  /** Show no answer to what was asked so far: there is nothing now. */
   forget() {
     this.#next = null;
     this.#forgotten = this.#seq;
@@ -142,7 +142,7 @@ export class TaskChannel extends EventTarget {
 
   /**
    * @param {number} seq
-   * @param {{ png: string }} input
+   * @param {unknown} input
    */
   async #predictOverRest(seq, input) {
     this.#restPredicting = true;
@@ -208,7 +208,8 @@ export class TaskChannel extends EventTarget {
   /** @param {{ client_id: string }} answer */
   #accepted(answer) {
     this.#underWay.delete(answer.client_id);
-    this.#delays.delete(answer.client_id);
+    this.#delayed.get(answer.client_id)?.succeeded();
+    this.#delayed.delete(answer.client_id);
     const label = this.#outbox.get(answer.client_id)?.label;
     if (label === undefined) return; // answered before: it was sent by two tabs, or twice
     this.#outbox.remove(answer.client_id);
@@ -219,11 +220,10 @@ export class TaskChannel extends EventTarget {
   #submissionFailed(failure) {
     this.#underWay.delete(failure.client_id);
     if (TRANSIENT.has(failure.code)) {
-      const before = this.#delays.get(failure.client_id) ?? 0;
-      this.#delays.set(failure.client_id, before + 1);
-      const inMs = failure.retry_ms ?? Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** before);
-      setTimeout(() => this.#send(failure.client_id), inMs);
-      this.#tell("delayed", { client_id: failure.client_id, inMs });
+      const id = failure.client_id;
+      const retry = this.#delayed.get(id) ?? new Retry(() => this.#send(id), FIRST_RETRY_MS);
+      this.#delayed.set(id, retry);
+      this.#tell("delayed", { client_id: id, inMs: retry.later(failure.retry_ms) });
       return;
     }
     const submission = this.#outbox.get(failure.client_id);
@@ -315,9 +315,8 @@ export class TaskChannel extends EventTarget {
  * @returns {{ code: string, message: string, retry_ms?: number }}
  */
 function errorDetail(error) {
-  const overloaded = error.status === 429 || error.status >= 500;
   return {
-    code: overloaded ? "busy" : (error.code ?? "error"),
+    code: troubleOf(error) ? "busy" : (error.code ?? "error"),
     message: error.message,
     retry_ms: error.retryMs,
   };

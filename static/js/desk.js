@@ -1,4 +1,4 @@
-import { prepareInput, showChoices, showInput } from "./item.js";
+import { showChoices } from "./choices.js";
 import {
   emptyInWords,
   feedbackInWords,
@@ -8,7 +8,7 @@ import {
 } from "./judging_words.js";
 import { part } from "./page_parts.js";
 
-/** @typedef {import("./item.js").Held} Held */
+/** @typedef {import("./choices.js").Held} Held */
 /** @typedef {import("./judging_words.js").Answer} Answer */
 /** @typedef {import("./judging_words.js").Progress} Progress */
 
@@ -27,18 +27,23 @@ export class Desk {
   #training = part("training", HTMLElement);
   #said = part("said", HTMLElement);
   #severalLabels;
+  #viewer;
   #undoable = true;
   /** @type {Held | null} */
   #item = null;
 
-  /** @param {{ severalLabels: boolean }} options */
-  constructor({ severalLabels }) {
+  /**
+   * @param {{ severalLabels: boolean, viewer: typeof import("./texts.js") }} options
+   *   `viewer` shows the inputs of one kind
+   */
+  constructor({ severalLabels, viewer }) {
     this.#severalLabels = severalLabels;
+    this.#viewer = viewer;
   }
 
-  /** @param {Held} item */
+  /** @param {Held} item to be shown next */
   prepare(item) {
-    prepareInput(item);
+    this.#viewer.prepare(item);
   }
 
   /**
@@ -47,7 +52,7 @@ export class Desk {
    */
   show(item, { answer, open }) {
     if (this.#item?.example !== item.example) {
-      showInput(this.#frame, item);
+      this.#viewer.show(this.#frame, item);
       this.#offer(item);
       this.#desk.classList.remove("judging__desk--new");
       void this.#desk.offsetWidth; // restarts the animation

@@ -8,7 +8,7 @@ const SIGNS_OF_LIFE = ["pointerdown", "pointermove", "keydown", "wheel", "touchm
  * Ask for more time for what is held, while the page is seen and somebody works: a lease that
  * nobody looks at runs out, so that others get the item.
  *
- * @typedef {import("./item.js").Held} Held
+ * @typedef {import("./choices.js").Held} Held
  * @param {object} options
  * @param {import("./rest.js").Rest} options.rest
  * @param {number} options.leaseSeconds

@@ -5,9 +5,9 @@ import { Shelf } from "./storage.js";
  *
  * @typedef {object} Submission
  * @property {string} clientId the UUID under which the server keeps it once, however often it is sent
- * @property {{ png: string }} input
+ * @property {unknown} input as it travels
  * @property {string} label
- * @property {import("./canvas.js").Operation[]} drawing to put back on the canvas when it is refused
+ * @property {unknown} made to go on with when it is refused: what the editor calls a snapshot
  * @property {number} madeAt milliseconds since 1970
  * @property {string} [refusal] the server's sentence; a refused submission is not sent again
  */

@@ -14,7 +14,7 @@ export class Reading {
 
   /**
    * @param {object} parts
-   * @param {HTMLElement} parts.panel marked busy while what it shows is of an older drawing
+   * @param {HTMLElement} parts.panel marked busy while what it shows is of an older input
    * @param {HTMLElement} parts.answer
    * @param {HTMLElement} parts.share
    * @param {HTMLElement} parts.bars
@@ -33,25 +33,26 @@ export class Reading {
     this.clear();
   }
 
-  /** The drawing has changed: what is shown is of the one before. */
+  /** The input has changed: what is shown is of the one before. */
   expect() {
     this.#panel.setAttribute("aria-busy", "true");
   }
 
   /**
-   * @param {{ prediction: string, probabilities: Record<string, number> }} answer
-   * @param {boolean} upToDate whether it is about the drawing as it is now
+   * @param {{ prediction: string, probabilities: Record<string, number> | null }} answer
+   * @param {boolean} upToDate whether it is about the input as it is now
    */
   show({ prediction, probabilities }, upToDate) {
     const name = this.#labels.nameOf(prediction);
-    const share = percent(probabilities[prediction]);
-    this.#bars.show(probabilities);
+    const share = probabilities ? percent(probabilities[prediction]) : "";
+    if (probabilities) this.#bars.show(probabilities);
+    else this.#bars.clear();
     this.#answer.textContent = name;
     this.#share.textContent = share;
     this.#panel.setAttribute("aria-busy", String(!upToDate));
     clearTimeout(this.#timer);
     this.#timer = setTimeout(
-      () => this.#announce(`The model reads ${name} at ${share}`),
+      () => this.#announce(`The model reads ${name}${share && ` at ${share}`}`),
       ANNOUNCE_AFTER_MS,
     );
   }

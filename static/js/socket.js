@@ -1,25 +1,25 @@
+import { Retry } from "./retry.js";
+
 /** A fault that no reconnecting mends: the task is not there (any more). */
 const FINAL_CODES = new Set([4404]);
 
 /** WebSocket.OPEN, which cannot be asked for where there are no websockets. */
 const OPEN = 1;
 
-const FIRST_DELAY_MS = 500;
-const LONGEST_DELAY_MS = 30_000;
 const SILENCE_MS = 8_000;
 
 /**
  * A websocket of JSON frames that comes back by itself.
  *
  * Events: "open"; "frame" with the parsed frame as `detail`; "down" after every loss and every failed
- * try, with `{ failures, retryInMs, final }`.
+ * try, with `{ failures, final }`.
  */
 export class ReconnectingSocket extends EventTarget {
   #url;
   /** @type {WebSocket | null} */
   #socket = null;
   #failures = 0;
-  #retryTimer = 0;
+  #retry = new Retry(() => this.connect());
   #silenceTimer = 0;
   #stopped = false;
 
@@ -27,10 +27,6 @@ export class ReconnectingSocket extends EventTarget {
   constructor(url) {
     super();
     this.#url = url;
-    addEventListener("online", () => this.#retryNow());
-    document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState === "visible") this.#retryNow();
-    });
   }
 
   get isOpen() {
@@ -38,7 +34,6 @@ export class ReconnectingSocket extends EventTarget {
   }
 
   connect() {
-    clearTimeout(this.#retryTimer);
     let socket;
     try {
       socket = new WebSocket(this.#url);
@@ -53,7 +48,10 @@ export class ReconnectingSocket extends EventTarget {
       this.#silenceTimer = 0;
       const frame = JSON.parse(event.data);
       // Whom the server turns away at the door it tells why; that is no success.
-      if (frame.type !== "error") this.#failures = 0;
+      if (frame.type !== "error") {
+        this.#failures = 0;
+        this.#retry.succeeded();
+      }
       this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
     });
     socket.addEventListener("close", (event) => {
@@ -91,16 +89,9 @@ export class ReconnectingSocket extends EventTarget {
     this.#socket = null;
     this.#stopped = FINAL_CODES.has(code);
     this.#failures += 1;
-    // Doubling keeps a struggling server alone; the jitter keeps a class from returning as one.
-    const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures - 1));
-    const retryInMs = ceiling * (0.5 + Math.random() / 2);
-    if (!this.#stopped) this.#retryTimer = setTimeout(() => this.connect(), retryInMs);
-    const detail = { failures: this.#failures, retryInMs, final: this.#stopped };
+    if (!this.#stopped) this.#retry.later();
+    const detail = { failures: this.#failures, final: this.#stopped };
     this.dispatchEvent(new CustomEvent("down", { detail }));
-  }
-
-  #retryNow() {
-    if (!this.#stopped && this.#socket === null) this.connect();
   }
 }
 

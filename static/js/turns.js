@@ -1,12 +1,12 @@
 import { Ballots } from "./ballots.js";
-import { persist } from "./persist.js";
 import { RestError } from "./rest.js";
+import { persist } from "./retry.js";
 
 /** An item that has less time than this left is not worth beginning. */
 const TOO_LATE_MS = 3_000;
 
 /**
- * @typedef {import("./item.js").Held} Held
+ * @typedef {import("./choices.js").Held} Held
  * @typedef {import("./judging_words.js").Answer} Answer
  * @typedef {import("./ballots.js").Ballot} Ballot
  */

@@ -20,7 +20,8 @@ const ALIASES = new Map([["backspace", "z"], ["?", "g"]]);
  * @typedef {object} Page what the server wrote into the page
  * @property {string} slug
  * @property {string} person names who judges, in this browser's storage
- * @property {string} kind
+ * @property {boolean} several whether an answer is any number of the labels
+ * @property {string} viewer the module that shows the inputs of the task's kind
  * @property {string} api
  * @property {string} csrfToken
  * @property {number} leaseSeconds
@@ -37,10 +38,10 @@ const connection = part("connection", HTMLElement);
 const flagDialog = part("flag-dialog", HTMLDialogElement);
 const flagForm = part("flag-form", HTMLFormElement);
 const guide = part("guide", HTMLDialogElement);
-const severalLabels = page.kind === "text_multilabel";
+const severalLabels = page.several;
 
 const rest = createRest({ root: page.api, csrfToken: page.csrfToken });
-const desk = new Desk({ severalLabels });
+const desk = new Desk({ severalLabels, viewer: await import(page.viewer) });
 const clock = new LeaseClock(part("time", HTMLProgressElement), part("time-words", HTMLElement), {
   leaseSeconds: page.leaseSeconds,
   serverNow: page.now,

@@ -2,16 +2,17 @@ import { percent } from "./bars.js";
 import { RestError } from "./rest.js";
 
 /**
- * What lies over the canvas once a drawing was submitted: that it is on its way, what the model made
+ * What lies over the editor once something was submitted: that it is on its way, what the model made
  * of it, or why the server would not take it.
  *
- * Events: "next" (draw another), "edit" (go on with this drawing).
+ * Events: "next" (make another), "edit" (go on with this one).
  */
 export class Verdict extends EventTarget {
   #panel;
   #rest;
   #sandbox;
   #nameOf;
+  #kindWords;
   /** The fooling that may be explained. @type {string | null} */
   #exampleId = null;
 
@@ -21,13 +22,15 @@ export class Verdict extends EventTarget {
    * @param {import("./rest.js").Rest} options.rest
    * @param {boolean} options.sandbox whether what is submitted counts nowhere
    * @param {(label: string) => string} options.nameOf a label's name for people
+   * @param {import("./editor.js").Words} options.words
    */
-  constructor(panel, { rest, sandbox, nameOf }) {
+  constructor(panel, { rest, sandbox, nameOf, words }) {
     super();
     this.#panel = panel;
     this.#rest = rest;
     this.#sandbox = sandbox;
     this.#nameOf = nameOf;
+    this.#kindWords = words;
     this.#part("next").addEventListener("click", () => this.dispatchEvent(new Event("next")));
     this.#part("edit").addEventListener("click", () => this.dispatchEvent(new Event("edit")));
     this.#part("explain").addEventListener("submit", (event) => {
@@ -41,12 +44,12 @@ export class Verdict extends EventTarget {
     return !this.#panel.hidden;
   }
 
-  /** @param {string} picture data URL of what was submitted */
-  sending(picture) {
+  /** @param {Node} made what was submitted, to be looked at */
+  sending(made) {
     this.#exampleId = null;
     this.#explanation.value = "";
     this.#saved("");
-    this.#picture.src = picture;
+    this.#part("made").replaceChildren(made);
     this.#show("sending", "On its way…", "");
   }
 
@@ -70,14 +73,14 @@ export class Verdict extends EventTarget {
       : "Others will now look whether they agree.";
     const words = fooled
       ? `${read}; you say ${this.#nameOf(label)}. ${next}`
-      : "That is what you said it is, so the model got it right. Bend this drawing further, or try another.";
+      : `That is what you said it is, so the model got it right. ${this.#kindWords.alterThis}, or try another.`;
     this.#show(fooled ? "fooled" : "read", title, words);
     return `${title}. ${words}`;
   }
 
   /** @param {string} sentence the server's */
   refused(sentence) {
-    this.#show("refused", "Not taken", `${sentence} Your drawing is still here.`);
+    this.#show("refused", "Not taken", `${sentence} Your ${this.#kindWords.thing} is still here.`);
   }
 
   close() {
@@ -97,7 +100,8 @@ export class Verdict extends EventTarget {
     this.#part("explain").hidden = this.#exampleId === null;
     this.#part("next").hidden = state === "refused" || state === "sending";
     this.#part("edit").hidden = state !== "refused" && state !== "read";
-    this.#part("edit").textContent = state === "refused" ? "Back to the drawing" : "Bend it further";
+    this.#part("edit").textContent =
+      state === "refused" ? `Back to the ${this.#kindWords.thing}` : this.#kindWords.alterIt;
     const focused = document.activeElement;
     if (focused === document.body || focused?.closest("[data-annotate]")) {
       this.#part(state === "refused" ? "edit" : "next").focus({ preventScroll: true });
@@ -123,10 +127,6 @@ export class Verdict extends EventTarget {
 
   get #explanation() {
     return /** @type {HTMLTextAreaElement} */ (this.#part("explanation"));
-  }
-
-  get #picture() {
-    return /** @type {HTMLImageElement} */ (this.#part("picture"));
   }
 
   /**

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import PHONE, WIDE, Visits
+from tests.browser.fixtures import PHONE, WIDE, Visits
 from tests.browser.test_looks import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("cases")]

@@ -9,17 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE, Visits
-from tests.browser.drawing import (
-    choose,
-    draw_strokes,
-    four,
-    open_task,
-    other_than,
-    reading,
-    submit,
-    verdict,
-)
+from kinds.image.tests.drawing import draw_strokes, four, other_than
+from tests.browser.annotating import choose, open_task, reading, submit, verdict
+from tests.browser.fixtures import PHONE, Visits
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -7,21 +7,18 @@ import json
 import pytest
 from playwright.sync_api import WebSocketRoute, expect
 
-from tests.browser.conftest import Server, Visits
-from tests.browser.drawing import (
+from kinds.image.tests.drawing import draw_strokes, four, ink, other_than
+from tests.browser.annotating import (
     TASK,
     choose,
     connected,
-    draw_strokes,
-    four,
-    ink,
     open_task,
-    other_than,
     reading,
     shown_in_own_work,
     submit,
     verdict,
 )
+from tests.browser.fixtures import Server, Visits
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Visits
+from tests.browser.fixtures import Visits
 from tests.browser.judging import (
     BOUNCE_MS,
     Leases,

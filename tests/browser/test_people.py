@@ -8,8 +8,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE, Visits
-from tests.browser.drawing import draw_strokes, four, open_task, submit
+from kinds.image.tests.drawing import draw_strokes, four
+from tests.browser.annotating import open_task, submit
+from tests.browser.fixtures import PHONE, Visits
 from tests.cast import PASSWORD
 
 pytestmark = pytest.mark.browser

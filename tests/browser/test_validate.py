@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Response, expect
 
-from tests.browser.conftest import PHONE, Visits
+from tests.browser.fixtures import PHONE, Visits
 from tests.browser.judging import (
     Leases,
     count,

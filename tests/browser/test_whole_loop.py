@@ -5,17 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visits
-from tests.browser.drawing import (
-    choose,
-    connected,
-    draw_strokes,
-    four,
-    other_than,
-    reading,
-    submit,
-    verdict,
-)
+from kinds.image.tests.drawing import draw_strokes, four, other_than
+from tests.browser.annotating import choose, connected, reading, submit, verdict
+from tests.browser.fixtures import Visits
 from tests.browser.judging import over, shown
 
 # A task of its own: what waits in it is what is drawn here.

@@ -31,8 +31,13 @@ from training.retraining import carry_out
 
 
 @pytest.fixture(autouse=True)
-def own_folder(settings: Any, tmp_path: Path) -> None:
+def own_folder(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.DATA_DIR = tmp_path
+    library = tmp_path / "library"  # with this task alone, whatever else there is by now
+    shutil.copytree(bootstrap.LIBRARY, library)
+    for other in set(library.glob("*.yaml")) - {library / "digits.yaml"}:
+        other.unlink()
+    monkeypatch.setattr(bootstrap, "LIBRARY", library)
 
 
 def as_sent(item: Item) -> dict[str, list[float]]:
@@ -83,6 +88,20 @@ def test_a_second_time_changes_nothing_and_shows_no_password() -> None:
     assert summary["admin"] is None
     assert "password" not in text.replace('"password"', "").replace("admin", "")
     assert [model["name"] for model in summary["models"]] == ["digits-1"]
+
+
+@pytest.mark.django_db
+def test_a_task_of_the_library_may_bring_its_first_model() -> None:
+    (bootstrap.LIBRARY / "mood.yaml").write_text(
+        "{slug: mood, name: Mood, input: text, labels: [good, bad], model: {backend: null}}"
+    )
+    run_bootstrap()
+    summary, _ = run_bootstrap()
+    task = Task.objects.get(slug="mood")
+    model = task.models.get()
+    assert (model.name, model.backend) == ("mood-1", "null")
+    assert task.rounds.get().status == Round.Status.OPEN
+    assert [model["name"] for model in summary["models"]] == ["digits-1", "mood-1"]
 
 
 @pytest.mark.django_db
@@ -162,9 +181,7 @@ def test_an_operator_may_train_the_first_model_here(quick: None) -> None:
 def test_remaking_replaces_what_differs_and_leaves_what_does_not(
     quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = tmp_path / "library"
-    shutil.copytree(bootstrap.LIBRARY, library)
-    monkeypatch.setattr(bootstrap, "LIBRARY", library)
+    library = bootstrap.LIBRARY
     before = set((library / "digits").iterdir())
     out = StringIO()
     call_command("bootstrap", "--remake", "--json", stdout=out)

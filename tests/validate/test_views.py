@@ -89,7 +89,8 @@ def test_looking_at_the_page_takes_no_lease_and_tells_nothing(
     assert page_data(response).keys() == {
         "slug",
         "person",
-        "kind",
+        "several",
+        "viewer",
         "api",
         "csrfToken",
         "leaseSeconds",

@@ -25,8 +25,8 @@ const ARROWS = new Map([
  *
  * Keys: arrows move a pen, with Shift in longer steps; Space puts it down and lifts it, Escape lifts it.
  *
- * Events: "change" whenever the drawing has changed, also in the middle of a stroke; "strokeend" when
- * it came to rest; "pen" with `detail.down` when the keyboard's pen is put down or lifted.
+ * Events: "change" whenever the drawing has changed, also in the middle of a stroke; "rest" when it
+ * came to rest; "say" with words for who cannot see that the keyboard's pen was put down or lifted.
  */
 export class DrawingSurface extends EventTarget {
   /** Stroke width as a share of the side. */
@@ -80,8 +80,8 @@ export class DrawingSurface extends EventTarget {
     return this.#undone.length > 0;
   }
 
-  /** @returns {Operation[]} */
-  get operations() {
+  /** @returns {Operation[]} what `load` takes, also after a reload */
+  snapshot() {
     return structuredClone(this.#operations);
   }
 
@@ -119,9 +119,9 @@ export class DrawingSurface extends EventTarget {
   /**
    * Show a drawing that was kept; what is on the canvas can be brought back by undo.
    *
-   * @param {Operation[]} operations
+   * @param {Operation[]} [operations]
    */
-  async load(operations) {
+  async load(operations = []) {
     const pictures = operations.filter((operation) => operation.kind === "picture");
     await Promise.all(pictures.map(({ mask }) => this.#decode(mask)));
     if (!this.isEmpty) this.#operations.push({ kind: "clear" });
@@ -182,7 +182,7 @@ export class DrawingSurface extends EventTarget {
     this.repaint();
     this.#placeCursor();
     this.dispatchEvent(new Event("change"));
-    this.dispatchEvent(new Event("strokeend"));
+    this.dispatchEvent(new Event("rest"));
   }
 
   // --- painting ---------------------------------------------------------------------------------
@@ -370,8 +370,8 @@ export class DrawingSurface extends EventTarget {
   /** @param {boolean} down */
   #setPen(down) {
     this.#penDown = down;
-    this.#cursor.classList.toggle("pen-cursor--down", down);
-    this.dispatchEvent(new CustomEvent("pen", { detail: { down } }));
+    this.#cursor.classList.toggle("pen--down", down);
+    this.dispatchEvent(new CustomEvent("say", { detail: down ? "Pen down" : "Pen lifted" }));
   }
 
   #placeCursor() {

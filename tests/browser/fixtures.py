@@ -66,11 +66,11 @@ class Server:
 
     def world(self, *arguments: str) -> None:
         """Run tests/browser/world.py against this server's data."""
-        self.run("world", *arguments)
+        self.run("tests.browser.world", *arguments)
 
     def run(self, module: str, *arguments: str) -> None:
         subprocess.run(
-            [sys.executable, "-m", f"tests.browser.{module}", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=PROJECT,
             env=self.environment(),
             check=True,
@@ -119,13 +119,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def queues(server: Server) -> None:
     """A queue for each test of validation, by tests/browser/judging_world.py."""
-    server.run("judging_world")
+    server.run("tests.browser.judging_world")
 
 
 @pytest.fixture(scope="session")
 def cases(server: Server) -> None:
     """An inbox for each test of adjudication, by tests/browser/inbox_world.py."""
-    server.run("inbox_world")
+    server.run("tests.browser.inbox_world")
 
 
 @pytest.fixture(scope="session")

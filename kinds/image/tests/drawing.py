@@ -1,12 +1,11 @@
-"""What a person does on the drawing page."""
+"""What a person does on the drawing area."""
 
 from __future__ import annotations
 
 import itertools
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
-TASK = "/tasks/digits/"
 _drawn = itertools.count()
 
 
@@ -19,37 +18,8 @@ def four() -> tuple[list[tuple[float, float]], ...]:
     )
 
 
-def open_task(page: Page) -> None:
-    page.goto(TASK)
-    connected(page)
-
-
-def connected(page: Page, how: str = "live") -> None:
-    expect(page.locator(f"html[data-connection={how}]")).to_be_attached()
-
-
-def reading(page: Page) -> str:
-    """What the model reads, once it has answered to the drawing as it is now."""
-    expect(page.locator("[data-part=readout]")).to_have_attribute("aria-busy", "false")
-    answer = page.locator("[data-part=answer]")
-    expect(answer).not_to_have_text("–")
-    return answer.inner_text()
-
-
 def other_than(label: str) -> str:
     return str((int(label) + 1) % 10)
-
-
-def choose(page: Page, label: str) -> None:
-    page.locator(f"input[name=label][value='{label}']").check(force=True)
-
-
-def submit(page: Page) -> None:
-    page.get_by_role("button", name="Submit").click()
-
-
-def verdict(page: Page, title: str) -> None:
-    expect(page.locator("[data-verdict=title]")).to_contain_text(title)
 
 
 def ink(page: Page) -> int:
@@ -62,11 +32,6 @@ def ink(page: Page) -> int:
         }"""
     )
     return int(count)
-
-
-def shown_in_own_work(page: Page) -> int:
-    page.goto("/me/work/")
-    return page.locator(".work__item").count()
 
 
 def draw_strokes(page: Page, *strokes: list[tuple[float, float]]) -> None:

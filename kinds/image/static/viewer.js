@@ -1,0 +1,32 @@
+/** Shows a drawing to a validator, with its context if it has one. */
+import { texts } from "../../js/texts.js";
+
+/** @typedef {import("../../js/choices.js").Item} Item */
+
+/** Pictures that are ready to be shown. @type {WeakMap<object, HTMLImageElement>} */
+const ready = new WeakMap();
+
+/** @param {Item} item to be shown next: its picture is decoded now, and not then */
+export function prepare(item) {
+  const picture = pictureOf(item);
+  ready.set(item, picture);
+  void picture.decode().catch(() => {});
+}
+
+/**
+ * @param {HTMLElement} frame
+ * @param {Item} item
+ */
+export function show(frame, item) {
+  frame.replaceChildren(...texts(item.context, "context"), ready.get(item) ?? pictureOf(item));
+}
+
+/** @param {Item} item */
+function pictureOf(item) {
+  const picture = document.createElement("img");
+  picture.className = "picture";
+  picture.decoding = "sync";
+  picture.src = `data:image/png;base64,${item.input.png}`;
+  picture.alt = "The drawing to judge";
+  return picture;
+}

@@ -1,0 +1,114 @@
+"""Writing a text and judging it in a real Chromium, on the library's own task."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.annotating import choose, open_task, reading, submit, verdict
+from tests.browser.fixtures import PHONE, Server, Visits
+from tests.browser.judging import open_queue, said
+from tests.browser.test_looks import TOO_WIDE_OR_SMALL, violations
+
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("library")]
+TASK = "/tasks/sentiment/"
+OTHER = {"negative": "positive", "positive": "negative"}
+
+
+@pytest.fixture(scope="session")
+def library(server: Server) -> None:
+    """The task and its first model, as every fresh server has them."""
+    server.run("manage", "bootstrap")
+
+
+def field(page: Page) -> Locator:
+    return page.get_by_label("Your text")
+
+
+def test_a_guest_is_read_while_typing_and_fools_the_model(visit: Visits) -> None:
+    page = visit()
+    open_task(page, TASK)
+    submit(page)
+    expect(page.locator("[data-part=complaint]")).to_have_text("Write something first.")
+    read = set()
+    for number in range(12):  # the null model's answer follows from the text
+        field(page).press_sequentially(f"np {number}, ")
+        read.add(reading(page))
+    assert read == set(OTHER), "the bars follow what is typed"
+    assert page.locator("input[name=label]:checked").count() == 0, "typing chooses no label"
+
+    label = OTHER[reading(page)]
+    page.keyboard.press("Tab")
+    page.keyboard.press(label[0])
+    expect(page.locator(f"input[value={label}]")).to_be_checked()
+    field(page).press("Control+Enter")
+    verdict(page, "You fooled it")
+    expect(page.locator("[data-verdict=made]")).to_contain_text("np 0, np 1, np 2")
+    page.get_by_label("What confused it?").fill("It cannot read.")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("[data-verdict=saved]")).to_have_text("Saved, thank you.")
+    page.get_by_role("button", name="Next text").click()
+    expect(field(page)).to_be_focused()
+    expect(field(page)).to_have_value("")
+
+
+def test_a_draft_is_there_after_a_reload_and_what_was_read_can_be_changed(visit: Visits) -> None:
+    page = visit("anna")
+    open_task(page, TASK)
+    written = "  It was fine,\n  in its way."
+    field(page).fill(written)
+    read = reading(page)
+    choose(page, read)
+    page.reload()
+    assert reading(page) == read
+    expect(field(page)).to_have_value(written)
+    expect(page.locator(f"input[value={read}]")).to_be_checked()
+    submit(page)
+    verdict(page, "It read")
+    page.get_by_role("button", name="Change it further").click()
+    expect(field(page)).to_have_value(written)
+
+
+def test_validators_see_a_text_as_it_was_written_and_answer_by_key(visit: Visits) -> None:
+    written = "<b>Not bold</b>,\n    but   indented."
+    label = fool(visit, written)
+    page = visit("vera")
+    open_queue(page, "sentiment")
+    text = page.locator("[data-part=input] p")
+    assert text.evaluate("p => [p.textContent, p.dir]") == [written, "auto"]
+    assert text.evaluate("p => getComputedStyle(p).whiteSpace") == "pre-wrap"
+    page.keyboard.press(label[0])
+    expect(said(page)).to_have_text(f"You said {label}.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_everybody_can_use_it(visit: Visits, scheme: str) -> None:
+    page = visit("anna", color_scheme=scheme, **PHONE)
+    open_task(page, TASK)
+    field(page).fill(f"A_word_without_an_end_{'x' * 60} on a {scheme} screen.")
+    choose(page, OTHER[reading(page)])
+    looks_right(page)
+    submit(page)
+    verdict(page, "You fooled it")
+    looks_right(page)
+
+    judge = visit("wim", color_scheme=scheme, **PHONE)
+    open_queue(judge, "sentiment")
+    looks_right(judge)
+
+
+def fool(visit: Visits, text: str) -> str:
+    """Somebody submits it, and what they say it is."""
+    author = visit("bert")
+    open_task(author, TASK)
+    field(author).fill(text)
+    label = OTHER[reading(author)]
+    choose(author, label)
+    submit(author)
+    verdict(author, "You fooled it")
+    return label
+
+
+def looks_right(page: Page) -> None:
+    assert page.evaluate(TOO_WIDE_OR_SMALL) == []
+    assert violations(page) == []
