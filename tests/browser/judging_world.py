@@ -40,8 +40,10 @@ TEXTS: dict[str, dict[str, Any]] = {
     "judge-pairs": {
         "file": {"input": "text_pair", "labels": ["follows", "neither", "contradicts"]},
         "line": {
-            "context": "It has rained since the morning.",
-            "input": {"hypothesis": "The street is wet."},
+            "input": {
+                "context": "It has rained since the morning.",
+                "hypothesis": "The street is wet.",
+            },
             "label": "follows",
             "prediction": "neither",
         },
