@@ -31,9 +31,9 @@ from training.retraining import carry_out
 
 
 @pytest.fixture(autouse=True)
-def own_folder(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_library(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> None:
     settings.DATA_DIR = tmp_path
-    library = tmp_path / "library"  # with this task alone, whatever else there is by now
+    library = tmp_path / "tasks"  # with this task alone, whatever else there is by now
     shutil.copytree(bootstrap.LIBRARY, library)
     for other in set(library.glob("*.yaml")) - {library / "digits.yaml"}:
         other.unlink()
@@ -178,9 +178,7 @@ def test_an_operator_may_train_the_first_model_here(quick: None) -> None:
 
 
 @pytest.mark.django_db
-def test_remaking_replaces_what_differs_and_leaves_what_does_not(
-    quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_remaking_replaces_what_differs_and_leaves_what_does_not(quick: None) -> None:
     library = bootstrap.LIBRARY
     before = set((library / "digits").iterdir())
     out = StringIO()
