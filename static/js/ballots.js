@@ -49,10 +49,7 @@ export class Ballots {
   /** @returns {Ballot[]} those that an earlier visit left, from now on among ours */
   takeUp() {
     const kept = this.#shelf
-      .names()
-      .filter((name) => name.startsWith("ballot:"))
-      .map((name) => /** @type {Ballot | undefined} */ (this.#shelf.get(name)))
-      .filter((ballot) => ballot !== undefined)
+      .values(nameOf({ lease: "" }))
       .filter(({ lease }) => !this.#list.some((other) => other.lease === lease))
       .sort((a, b) => a.at - b.at);
     this.#list.push(...kept);

@@ -45,8 +45,7 @@ export class Outbox {
   /** @returns {Submission[]} oldest first */
   all() {
     return this.#shelf
-      .names()
-      .map((name) => this.#shelf.get(name))
+      .values()
       .filter((entry) => entry?.clientId && entry.input)
       .sort((a, b) => a.madeAt - b.madeAt);
   }

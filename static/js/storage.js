@@ -53,8 +53,11 @@ export class Shelf {
     }
   }
 
-  /** @returns {string[]} the names of everything kept */
-  names() {
+  /**
+   * @param {string} [beginning] of the names
+   * @returns {any[]} everything kept under such names
+   */
+  values(beginning = "") {
     const keys = new Set(this.#memory.keys());
     try {
       for (const key of Object.keys(localStorage)) keys.add(key);
@@ -62,7 +65,8 @@ export class Shelf {
       // Only what is in memory.
     }
     return [...keys]
-      .filter((key) => key.startsWith(this.#prefix))
-      .map((key) => key.slice(this.#prefix.length));
+      .filter((key) => key.startsWith(this.#prefix + beginning))
+      .map((key) => this.get(key.slice(this.#prefix.length)))
+      .filter((value) => value !== undefined);
   }
 }
