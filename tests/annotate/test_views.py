@@ -64,7 +64,9 @@ def test_home_without_tasks_says_what_to_do(client: Client, db: None) -> None:
 def test_a_hidden_task_is_for_its_owner_alone(client: Client, owner: User, task: Task) -> None:
     Task.objects.filter(pk=task.pk).update(public=False)
     assert task.name not in client.get("/").content.decode()
-    assert client.get(TASK_PAGE).status_code == 404
+    missing = client.get(TASK_PAGE)
+    assert missing.status_code == 404
+    assert "Nothing is here" in missing.content.decode()
     client.force_login(owner)
     assert client.get(TASK_PAGE).status_code == 200
 

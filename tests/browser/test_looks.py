@@ -25,17 +25,6 @@ def test_the_theme_is_remembered(visit: Visits) -> None:
     page.get_by_label("Switch to the light theme").wait_for()
 
 
-def test_the_first_page_weighs_less_than_150_kilobytes(visit: Visits) -> None:
-    page = visit()
-    open_task(page)
-    weight = page.evaluate(
-        """() => ["navigation", "resource"]
-          .flatMap((type) => performance.getEntriesByType(type))
-          .reduce((sum, entry) => sum + entry.transferSize, 0)"""
-    )
-    assert 0 < weight < 150_000
-
-
 def violations(page: Page) -> list[dict[str, Any]]:
     found = Axe().run(page).response["violations"]
     return [
@@ -139,12 +128,3 @@ TOO_WIDE_OR_SMALL = """() => {
   const { scrollWidth } = document.documentElement;
   return scrollWidth > innerWidth ? [`${scrollWidth} px wide`, ...found] : found;
 }"""
-
-
-def test_a_missing_page_says_where_to_go(visit: Visits) -> None:
-    page = visit()
-    page.goto("/tasks/no-such-task/")
-    expect(page.get_by_role("heading", name="Nothing is here")).to_be_visible()
-    page.get_by_role("link", name="See the tasks").click()
-    expect(page).to_have_url(f"{visit.server.url}/")
-    visit.forgive("404")
