@@ -58,7 +58,6 @@ BUSY = (
     "The database is in use: stop bin/serve and every worker, on all hosts, then restore. "
     "Nothing was changed."
 )
-
 KNOWN_NAME = rf"^(database|{SECRET_KEY}|{ARTIFACTS}(/[A-Za-z0-9_][A-Za-z0-9._-]*)+)$"
 
 
@@ -115,11 +114,9 @@ def back_up(archive: Path) -> Manifest:
         raise BackupError(f"There is no folder {archive.parent}.")
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=archive.parent) as folder:
         copy = Path(folder) / "database"
-        on_sqlite = connection.vendor == "sqlite"
-        migrations, rows, needed = (_copy_sqlite if on_sqlite else _copy_postgresql)(copy)
-        files = {"database": copy, **_artifacts()}
-        if (key := _secret_key_file()).exists():
-            files[SECRET_KEY] = key
+        copy_to = _copy_sqlite if connection.vendor == "sqlite" else _copy_postgresql
+        migrations, rows, needed = copy_to(copy)
+        files = {"database": copy, **_files_here()}
         manifest = Manifest(
             made_at=timezone.now(),
             code=code_revision(),
@@ -145,16 +142,14 @@ def restore(archive: Path, *, replace: bool) -> Manifest:
         manifest = unpack(archive, folder, partial(_require_place, replace=replace))
         added = _add_artifacts(folder / ARTIFACTS)
         try:
-            on_sqlite = connection.vendor == "sqlite"
-            (_replace_sqlite if on_sqlite else _replace_postgresql)(
-                folder / "database", manifest.rows
-            )
+            replace_by = _replace_sqlite if connection.vendor == "sqlite" else _replace_postgresql
+            replace_by(folder / "database", manifest.rows)
         except BaseException:
             for path in added:
                 path.unlink()
             raise
         if (key := folder / SECRET_KEY).exists():
-            key.replace(_secret_key_file())
+            key.replace(Path(settings.DATA_DIR) / SECRET_KEY)
     call_command("migrate", verbosity=0, interactive=False)
     connection.close()
     return manifest
@@ -184,17 +179,13 @@ def _require_place(manifest: Manifest, *, replace: bool) -> None:
         )
 
 
-def _secret_key_file() -> Path:
-    return Path(settings.DATA_DIR) / SECRET_KEY
-
-
-def _artifacts() -> dict[str, Path]:
-    """The artifacts as members; what is still being written begins with a dot."""
-    home = Path(settings.ARTIFACT_DIR)
-    named = {f"{ARTIFACTS}/{path.relative_to(home)}": path for path in sorted(home.rglob("*"))}
+def _files_here() -> dict[str, Path]:
+    """Artifacts and key, as members; what is still being written begins with a dot, and is none."""
+    home, key = Path(settings.ARTIFACT_DIR), Path(settings.DATA_DIR) / SECRET_KEY
+    found = {f"{ARTIFACTS}/{path.relative_to(home)}": path for path in sorted(home.rglob("*"))}
     return {
         name: path
-        for name, path in named.items()
+        for name, path in {**found, SECRET_KEY: key}.items()
         if path.is_file() and re.fullmatch(KNOWN_NAME, name)
     }
 
@@ -212,16 +203,14 @@ def _add_artifacts(unpacked: Path) -> list[Path]:
 
 
 # --- the file -------------------------------------------------------------------------------------
-def describe(path: Path) -> Member:
-    """The size and hash of a file."""
+def describe(path: Path, expected: Member | None = None) -> Member:
+    """The size and hash of a file; BackupError when they are not the expected ones."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return Member(size=file.tell(), sha256=sha256)
-
-
-def _require_same(path: Path, name: str, member: Member) -> None:
-    if describe(path) != member:
-        raise BackupError(f"{name} is damaged: its bytes are not those that were listed.")
+        found = Member(size=file.tell(), sha256=sha256)
+    if expected not in (None, found):
+        raise BackupError(f"{path.name} is damaged: its bytes are not those that were listed.")
+    return found
 
 
 def write(archive: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
@@ -242,7 +231,7 @@ def write(archive: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
             entry.name, entry.size = name, member.size
             with files[name].open("rb") as file:
                 tar.addfile(entry, CallbackIOWrapper(advance, file))
-            _require_same(files[name], name, member)
+            describe(files[name], member)
 
 
 def unpack(
@@ -264,7 +253,7 @@ def unpack(
             seen.add(entry.name)
             with written_whole(folder / entry.name) as out:
                 shutil.copyfileobj(content, out)
-            _require_same(folder / entry.name, entry.name, member)
+            describe(folder / entry.name, member)
     if lost := manifest.members.keys() - seen:
         raise BackupError(f"The backup is damaged: {', '.join(sorted(lost))} is missing in it.")
     return manifest

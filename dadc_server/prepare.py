@@ -108,17 +108,10 @@ def one_machine_at_a_time() -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [PREPARING])
 
 
-def check_files() -> None:
-    from training.files import FilesMissing, require_files  # models, once Django is set up
-
-    try:
-        require_files()
-    except FilesMissing as missing:
-        raise CommandError(str(missing)) from missing
-
-
 def prepare() -> None:
     django.setup()
+    from training.files import FilesMissing, require_files  # models, once Django is set up
+
     with step("settings"):
         call_command("check", stdout=io.StringIO())  # says so itself when something is wrong
     with one_start_at_a_time():
@@ -128,7 +121,10 @@ def prepare() -> None:
             with step("database") as report:
                 migrate_database(report)
             call_command("bootstrap")
-    check_files()
+    try:
+        require_files()
+    except FilesMissing as missing:
+        raise CommandError(str(missing)) from missing
 
 
 def main() -> int:

@@ -55,6 +55,7 @@ class Options:
     port: int
     data: Path
     path: str = "/"
+    workers: int = 1
     web: bool = True
     worker: bool = True
     check_only: bool = False
@@ -94,11 +95,15 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> O
         raise Refusal(f"{given.port} is no port: choose one from 1 to 65535, or 0 for a free one.")
     if given.no_web and given.no_worker:
         raise Refusal("--no-web and --no-worker together leave nothing to do: choose one.")
+    workers = environment.get("WEB_CONCURRENCY") or "1"
+    if not workers.isdecimal() or int(workers) < 1:
+        raise Refusal(f"WEB_CONCURRENCY is {workers!r}: set it to a whole number from 1 up.")
     data = given.data or environment.get("DADC_DATA") or str(PROJECT / "var")
     return Options(
         host=given.host or environment.get("DADC_HOST") or "127.0.0.1",
         port=given.port,
         data=Path(data).expanduser().absolute(),
+        workers=int(workers),
         path=(environment.get("DADC_PATH") or "").rstrip("/") + "/",
         web=not given.no_web,
         worker=not given.no_worker,
@@ -142,14 +147,6 @@ def free_port(host: str, port: int) -> int:
         raise Refusal(f"cannot listen on {host} ({error.strerror}): see --host.") from error
 
 
-def web_workers(environment: Mapping[str, str]) -> int:
-    """How many web processes WEB_CONCURRENCY asks for; raises Refusal."""
-    text = environment.get("WEB_CONCURRENCY") or "1"
-    if not text.isdecimal() or int(text) < 1:
-        raise Refusal(f"WEB_CONCURRENCY is {text!r}: set it to a whole number from 1 up.")
-    return int(text)
-
-
 def tied_to_this_process() -> Callable[[], None] | None:
     """For a child to call before it becomes its program: end it when this process is killed.
 
@@ -168,28 +165,29 @@ def tied_to_this_process() -> Callable[[], None] | None:
     return tie
 
 
-def web_command(options: Options, workers: int) -> list[str]:
+def web_command(options: Options) -> list[str]:
     """The gunicorn command line: one way to serve, for one embedded process and for many."""
     return [
         *(sys.executable, "-m", "gunicorn", "dadc_server.asgi:application"),
-        *("--worker-class", "dadc_server.web.process.Worker", "--workers", str(workers)),
+        *("--worker-class", "dadc_server.web.process.Worker", "--workers", str(options.workers)),
         *("--logger-class", "dadc_server.web.process.Logger"),
         *("--bind", options.address, "--backlog", "2048", "--keep-alive", "75"),
         *("--timeout", "60", "--graceful-timeout", "10", "--log-level", "warning"),
         "--no-control-socket",
-        *(["--reuse-port"] if workers > 1 and SHARES_PORTS else []),
+        *(["--reuse-port"] if options.workers > 1 and SHARES_PORTS else []),
     ]
 
 
+# One thread a forward pass: more threads only get in each other's way.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 WORKER_COMMAND = [sys.executable, str(PROJECT / "manage.py"), "worker"]
 
 
 class Supervisor:
     """Starts the children, each in its own process group, and ends every one of them."""
 
-    def __init__(self, options: Options, workers: int) -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
-        self.workers = workers
         self.stopping = asyncio.Event()
         self.impatient = asyncio.Event()
         self.children: list[Process] = []
@@ -200,7 +198,7 @@ class Supervisor:
             PYTHONUNBUFFERED="1",
             # Of this machine alone, and of this run: processes tell each other what they counted.
             PROMETHEUS_MULTIPROC_DIR=self.metrics.name,
-            WEB_CONCURRENCY=str(workers),
+            WEB_CONCURRENCY=str(options.workers),
         )
 
     def on_signal(self) -> None:
@@ -221,16 +219,14 @@ class Supervisor:
         self.children.append(process)
         return process
 
-    async def finished(self, process: Process) -> bool:
+    async def finished(self, process: Process | None) -> bool:
         """Wait until the process ends (True) or someone asks to stop (False)."""
-        ended = asyncio.create_task(process.wait())
         asked = asyncio.create_task(self.stopping.wait())
+        ended = asyncio.create_task(process.wait()) if process else asked
         await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
-        if not ended.done():
-            ended.cancel()
-            return False
-        return True
+        ended.cancel()
+        return process is not None and process.returncode is not None
 
     async def run(self) -> int:
         """Prepare, serve and stop; the exit status of the command."""
@@ -250,14 +246,8 @@ class Supervisor:
         self.children.remove(preparation)
         if preparation.returncode:
             return 1
-        if not self.options.web:
-            return await self.work_alone()
-        web = await self.start(
-            web_command(self.options, self.workers),
-            # One thread a forward pass: more threads only get in each other's way (docs/adr).
-            OMP_NUM_THREADS="1",
-            MKL_NUM_THREADS="1",
-            OPENBLAS_NUM_THREADS="1",
+        web = (
+            await self.start(web_command(self.options), **ONE_THREAD) if self.options.web else None
         )
         background = asyncio.create_task(self.open_for_work())
         try:
@@ -265,22 +255,18 @@ class Supervisor:
                 return 0
         finally:
             background.cancel()
+        assert web is not None
         say(f"the web server ended by itself (exit status {web.returncode}); stopping.")
         return 1
 
-    async def work_alone(self) -> int:
-        """Carry out jobs for web servers on other machines, until someone asks to stop."""
-        print("\n  The DADC worker is running.\n  Ctrl-C stops it.\n", flush=True)
-        background = asyncio.create_task(self.keep_working())
-        await self.stopping.wait()
-        background.cancel()
-        return 0
-
     async def open_for_work(self) -> None:
         """Tell the address once pages are served, then keep a background worker running."""
-        while not await asyncio.to_thread(answers, self.options):  # noqa: ASYNC110 (another process)
-            await asyncio.sleep(0.1)
-        print(f"\n  DADC Server is ready: {self.options.url}\n  Ctrl-C stops it.\n", flush=True)
+        news = "The DADC worker is running."
+        if self.options.web:
+            while not await asyncio.to_thread(answers, self.options):  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.1)
+            news = f"DADC Server is ready: {self.options.url}"
+        print(f"\n  {news}\n  Ctrl-C stops it.\n", flush=True)
         if self.options.worker:
             await self.keep_working()
 
@@ -345,7 +331,6 @@ def say(sentence: str) -> None:
 def main() -> int:
     try:
         options = parse_options(sys.argv[1:], os.environ)
-        workers = web_workers(os.environ)
         require_writable(options.data)
         port = free_port(options.host, options.port) if options.web else options.port
     except Refusal as refusal:
@@ -355,7 +340,7 @@ def main() -> int:
         return 0
     if options.host not in LOOPBACK and not os.environ.get("DADC_ALLOWED_HOSTS"):
         say("listening for other machines; list the names they use in DADC_ALLOWED_HOSTS.")
-    return asyncio.run(Supervisor(replace(options, port=port), workers).run())
+    return asyncio.run(Supervisor(replace(options, port=port)).run())
 
 
 if __name__ == "__main__":

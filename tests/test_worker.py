@@ -64,7 +64,7 @@ class WebProcess:
         self.process = subprocess.Popen(
             [
                 "echo:application" if word == "dadc_server.asgi:application" else word
-                for word in web_command(Options("127.0.0.1", port, folder), workers)
+                for word in web_command(Options("127.0.0.1", port, folder, workers=workers))
             ]
             + ["--pythonpath", f"{PROJECT},{folder}"],
             cwd=folder,

@@ -4,13 +4,11 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 from asgiref.sync import sync_to_async
-from numpy.typing import NDArray
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -19,30 +17,32 @@ from annotate.inference import live_model
 from annotate.models import Example, Task
 from annotate.queries import open_target
 from core.doors import OFF
+from kinds import Prepared
+from ml.backends import Answer
 from tests import cast
 from tests.annotate.test_consumer import page
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NEW = 9_000  # drawings that no other test has had answered
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Pass = Callable[[Sequence[Prepared]], Sequence[Answer]]
 
 
 class Brake:
-    """Stands before a model's engine: each pass takes `seconds`, or waits until it is released."""
+    """Stands before a model's backend: each pass takes `seconds`, or waits until it is released."""
 
-    def __init__(self, predict: Predict) -> None:
-        self._predict = predict
+    def __init__(self, answer: Pass) -> None:
+        self._answer = answer
         self.seconds = 0.0
         self.released = threading.Event()
         self.released.set()
         self.passes = 0
 
-    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, inputs: Sequence[Prepared]) -> Sequence[Answer]:
         self.passes += 1
         time.sleep(self.seconds)
         self.released.wait(30)
-        return self._predict(images)
+        return self._answer(inputs)
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def brake(task: Task, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
     target = open_target(task.pk)
     assert target is not None
     model = live_model(target.models[0], target.config.file.kind)
-    backend, brake = model.backend, Brake(model.backend.predict)
+    backend, brake = model.backend, Brake(model.backend.answer)
     # An item is late half a second after it was sent, a run when it has lasted half of that:
     # whoever is told "late" finds the circuit open, however late the run's thread began.
     monkeypatch.setattr(model._breaker, "_hang_after", 0.25)
-    monkeypatch.setattr(backend, "predict", brake)
+    monkeypatch.setattr(backend, "answer", brake)
     yield brake
     brake.released.set()
 

@@ -125,7 +125,7 @@ def site(folder: Path, data: Path, *, path: str = "", **environment: str) -> Ite
     with (
         front(folder, path=path) as made,
         running(
-            web_command(Options("127.0.0.1", made.web, data), 1),
+            web_command(Options("127.0.0.1", made.web, data)),
             made.log,
             lambda: answers(f"http://127.0.0.1:{made.web}/healthz"),
             signal.SIGTERM,
