@@ -23,6 +23,7 @@ from annotate.queries import kept_config
 from core.limits import forget_limits
 from core.sql import prepared
 from tests import cast
+from tests.pins import Pins
 
 torch.set_num_threads(1)
 # The same examples in every run, however long one of them takes on a busy machine.
@@ -54,6 +55,10 @@ def _do_not_wait_for_the_disk() -> None:
 
 _do_not_wait_for_the_disk()
 _have_redis_to_itself(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew", action="store_true", help="pin what these tests meet (tests/pins)")
 
 
 @pytest.hookimpl(trylast=True)
@@ -97,6 +102,12 @@ def own_world(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     live.forget_targets()
     forget_limits()
     cache.clear()
+
+
+@pytest.fixture
+def pinned(request: pytest.FixtureRequest) -> Pins:
+    """What must be as it was: answers, frames, summaries, numbers of queries."""
+    return Pins(request.node.nodeid.partition("[")[0], renew=request.config.getoption("renew"))
 
 
 @pytest.fixture

@@ -33,6 +33,10 @@ def uses_redis(item: pytest.Item) -> bool:
     return item.get_closest_marker("redis") is not None
 
 
+def runs_once(item: pytest.Item) -> bool:
+    return item.get_closest_marker("once") is not None
+
+
 def is_slow(item: pytest.Item) -> bool:
     return item.get_closest_marker("slow") is not None
 
@@ -40,7 +44,9 @@ def is_slow(item: pytest.Item) -> bool:
 PARTS = {
     "code": lambda item: not in_browser(item),
     "browser": in_browser,
-    "database": lambda item: (uses_database(item) or uses_redis(item)) and not in_browser(item),
+    "database": lambda item: (
+        (uses_database(item) or uses_redis(item)) and not in_browser(item) and not runs_once(item)
+    ),
 }
 
 

@@ -27,6 +27,7 @@ from dadc_server import backup as backups
 from kinds.image import KIND as IMAGE
 from tests import cast
 from tests.backup.restoring import read_manifest
+from tests.pins import Pins, shape
 from validate.acts.gold import load_gold
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -95,6 +96,7 @@ def test_a_backup_under_load_is_the_same_instance_elsewhere(
     other_validator: User,
     tmp_path: Path,
     another_instance: dict[str, str],
+    pinned: Pins,
 ) -> None:
     load_gold(
         actor=owner,
@@ -139,6 +141,7 @@ def test_a_backup_under_load_is_the_same_instance_elsewhere(
         "gold is none"
     )
     restored = json.loads(met["restored"].splitlines()[-1])
+    pinned.same("commands", "restore backup.tar.gz", shape(restored))
     assert {name: restored[name] for name in restored} == {name: made[name] for name in restored}
     assert met["prediction"] == [model.sha256, answer]
 

@@ -23,6 +23,7 @@ from dadc_server import bootstrap
 from ml.learners import Base, Item, learner_named, read_base
 from ml.learners.digits import data
 from tests import cast
+from tests.pins import Pins, shape
 from tests.training import world
 from training import services
 from training.models import TrainingRun
@@ -57,8 +58,11 @@ def run_bootstrap(*arguments: str) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.django_db
-def test_a_fresh_server_gets_a_task_a_model_a_round_and_an_admin(client: Client) -> None:
+def test_a_fresh_server_gets_a_task_a_model_a_round_and_an_admin(
+    client: Client, pinned: Pins
+) -> None:
     summary, text = run_bootstrap()
+    pinned.same("commands", "bootstrap", shape(summary))
     task = Task.objects.get(slug="digits")
     assert summary["tasks"] == [{"slug": "digits", "new": True}]
     assert [model["name"] for model in summary["models"]] == ["digits-1"]

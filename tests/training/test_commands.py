@@ -13,6 +13,7 @@ from accounts.models import User
 from annotate.models import Task
 from dadc_server.jobs import housekeeping
 from dadc_server.management.commands import worker
+from tests.pins import Pins, shape
 from tests.training.world import serving, verified_fooling, verified_foolings
 from training import services
 from training.models import Snapshot, TrainingRun
@@ -26,11 +27,12 @@ def run_command(name: str, *arguments: str) -> list[str]:
 
 
 def test_retrain_ends_with_its_summary(
-    trained: Task, owner: User, annotator: User, other_annotator: User
+    trained: Task, owner: User, annotator: User, other_annotator: User, pinned: Pins
 ) -> None:
     verified_foolings(trained, [annotator, other_annotator], owner, 2)
     lines = run_command("retrain", "digits", "--json")
     summary = json.loads(lines[-1])
+    pinned.same("commands", "retrain digits", shape(summary))
     assert (summary["status"], summary["candidate"]) == ("promoted", "digits-2")
     assert summary["gates"]["new round"] is True
     assert summary["snapshot"] == Snapshot.objects.get().sha256

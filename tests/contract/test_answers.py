@@ -1,0 +1,154 @@
+"""Every REST call that is granted: its status, the keys and types of its answer, its queries."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from annotate.models import Task
+from tests import cast
+from tests.contract.conftest import KINDS
+from tests.pins import Pins, shape
+from validate.models import Lease
+
+AsUser = Callable[[User], APIClient]
+API = "/api/v1/"
+
+
+class Caller:
+    """Calls, and compares each answer with what is pinned."""
+
+    def __init__(self, pinned: Pins) -> None:
+        self._pinned = pinned
+        self.called: set[str] = set()
+
+    def __call__(
+        self, client: APIClient, call: str, body: Any = None, *, why: str = "", **names: object
+    ) -> Any:
+        """Ask `get tasks/{slug}/?round={n}` with these names; returns the answer's body."""
+        method, template = call.split(" ")
+        self.called.add(f"{method} {template.partition('?')[0]}")
+        name = f"{call} {why}".strip()
+        address = API + re.sub(r"{(\w+)}", lambda match: str(names[match[1]]), template)
+        with self._pinned.queries(name):
+            response = getattr(client, method)(address, body)
+        answer = response.json() if response.content else None
+        self._pinned.same("answers", name, [response.status_code, shape(answer)])
+        return answer
+
+
+@pytest.fixture
+def call(pinned: Pins, guest: APIClient, db: None) -> Caller:
+    return Caller(pinned)
+
+
+def test_every_call_answers_in_its_shape(
+    call: Caller,
+    owner: User,
+    annotator: User,
+    validator: User,
+    other_validator: User,
+    guest: APIClient,
+    as_user: AsUser,
+) -> None:
+    picture = {"image": "img/mark.svg", "caption": "A seven.", "good": True}
+    task = cast.digits_task(
+        owner, instructions={"goal": "Fool it.", "steps": ["Draw."], "pictures": [picture]}
+    )
+    anna, vera, olive = as_user(annotator), as_user(validator), as_user(owner)
+    slug = task.slug
+    # --- tasks and predictions
+    call(guest, "get tasks/")
+    call(guest, "get tasks/{slug}/", slug=slug)
+    drawn = {"input": cast.drawing(1)}
+    said = call(guest, "post tasks/{slug}/predictions/", drawn, slug=slug)["prediction"]
+    # --- examples
+    sent = {**drawn, "client_id": str(uuid.uuid4()), "label": "1" if said != "1" else "2"}
+    submit = "post tasks/{slug}/examples/"
+    made = call(anna, submit, {**sent, "explanation": "Thin."}, why="(new)", slug=slug)
+    assert call(anna, submit, sent, why="(again)", slug=slug) == made
+    cast.submission(task, annotator, 2, fooled=False)
+    cast.submission(task, annotator, 3)
+    call(anna, "get examples/")
+    call(olive, "get examples/?task={slug}&status=open&fooled=1&mine=0&page_size=2", slug=slug)
+    call(anna, "get examples/{uid}/", uid=made["id"])
+    call(anna, "post examples/{uid}/explain/", {"explanation": "Long."}, uid=made["id"])
+    # --- validating
+    following, vote = "post tasks/{slug}/validations/next/", "post validations/{lease}/vote/"
+    first = call(vera, following, slug=slug)["lease"]
+    second = call(vera, f"{following}?after={{lease}}", slug=slug, lease=first)["lease"]
+    call(vera, "post validations/{lease}/heartbeat/", lease=first)
+    call(vera, vote, {"label": "5"}, lease=first)
+    call(vera, vote, {"flag": "other", "reason": "A face."}, why="(the last)", lease=second)
+    call(vera, following, why="(nothing waits)", slug=slug)
+    undone = call(vera, "post tasks/{slug}/validations/undo/", slug=slug)
+    call(vera, "post validations/{lease}/release/", {"skip": True}, lease=undone["lease"])
+    call(vera, "get tasks/{slug}/validations/progress/", slug=slug)
+    # --- boards, with something in each column
+    cast.answer(other_validator, task)
+    call(guest, "get tasks/{slug}/leaderboard/", slug=slug)
+    call(guest, "get tasks/{slug}/leaderboard/?round=1", slug=slug)
+    call(guest, "get tasks/{slug}/rounds/", slug=slug)
+    call(guest, "get tasks/{slug}/models/", slug=slug)
+    call(anna, "post examples/{uid}/retract/", uid=made["id"])
+    assert call.called == calls_of_the_schema(guest)
+
+
+def calls_of_the_schema(guest: APIClient) -> set[str]:
+    paths = guest.get(f"{API}schema/?format=json").json()["paths"]
+    return {
+        f"{method} {path.removeprefix(API)}"
+        for path, methods in paths.items()
+        for method in methods
+    }
+
+
+def test_who_qualifies_is_told_how_it_goes_and_has_a_score_later(
+    call: Caller, owner: User, validator: User, as_user: AsUser, manage: Any, tmp_path: Path
+) -> None:
+    policy = {"policy": "two_plus_one", "qualification": {"items": 2}}
+    cast.digits_task(owner, validation=policy)
+    gold = tmp_path / "gold.jsonl"
+    known = [{"input": cast.drawing(seed), "answer": "5"} for seed in (1, 2)]
+    gold.write_text("\n".join(map(json.dumps, known)), encoding="utf-8")
+    manage("load_gold", "digits", gold)
+    vera, following = as_user(validator), f"{API}tasks/digits/validations/next/"
+    lease = vera.post(following).json()["lease"]
+    call(vera, "post validations/{lease}/vote/", {"label": "5"}, why="(qualifying)", lease=lease)
+
+
+def test_a_task_set_aside_is_said_in_the_header(
+    owner: User, annotator: User, validator: User, as_user: AsUser
+) -> None:
+    task = cast.digits_task(owner, language="fr")
+    cast.submission(task, annotator)
+    User.objects.filter(pk=validator.pk).update(languages=["de"])
+
+    answer = as_user(validator).post(f"{API}tasks/digits/validations/next/")
+
+    assert (answer.status_code, answer["X-Set-Aside-By"]) == (204, "language")
+    assert not Lease.objects.exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_item_of_each_kind_shows_what_it_asks_and_no_answer(
+    call: Caller,
+    validator: User,
+    as_user: AsUser,
+    loaded: Callable[[str], Task],
+    log_of: Callable[[str], Path],
+    manage: Any,
+    kind: str,
+) -> None:
+    task = loaded(kind)
+    manage("import_log", task.slug, log_of(kind))
+    vera, following = as_user(validator), "post tasks/{slug}/validations/next/"
+    call(vera, following, why=f"({kind})", slug=task.slug)
