@@ -59,6 +59,18 @@ def digits_task(owner: User | None = None, **changes: Any) -> Task:
     return task
 
 
+def text_task(**changes: Any) -> Task:
+    """A task for texts with an open round, whose model's answer follows from the text's hash."""
+    file = {"slug": "texts", "name": "Texts", "input": "text", "labels": ["yes", "no"], **changes}
+    task, _ = rounds.load_task(file=parse_task_file(file))
+    assert task.config is not None
+    labels = task.config.file.label_values
+    with durable():
+        model = rounds.register_model(task=task, backend="null", config={"labels": labels})
+        rounds.open_next_round(task=task, models=[model])
+    return task
+
+
 @cache
 def _fixed_artifact(seed: int) -> tuple[Artifact, bytes]:
     """A model file and its bytes: to make one takes longer than most tests."""

@@ -249,7 +249,7 @@ def a_guest_where_there_is_no_sandbox(world: World) -> Any:
 
 @refused("no_live_model", 409)
 def a_model_known_from_a_log_only(world: World) -> Any:
-    world.task.models.update(artifact="")
+    world.task.models.update(backend="")
     return world.anna.post(SUBMIT, sent())
 
 
@@ -298,6 +298,25 @@ def a_client_id_with_another_label(world: World) -> Any:
 def the_same_drawing_again(world: World) -> Any:
     assert world.anna.post(SUBMIT, sent()).status_code == 201
     return world.anna.post(SUBMIT, sent())
+
+
+def sent_text(world: World, **changes: Any) -> Any:
+    body = sent(input={"text": "Fine."}, label="yes", **changes)
+    return world.anna.post("/api/v1/tasks/texts/examples/", body)
+
+
+@refused("unknown_context", 400)
+def a_context_that_the_server_never_gave(world: World) -> Any:
+    cast.text_task()
+    refusal = sent_text(world, context="It rains.").json()["error"]
+    assert (refusal["code"], set(refusal["fields"])) == ("unknown_context", {"context"})
+    return sent_text(world, context=str(uuid.uuid4()))
+
+
+@refused("not_comparable", 409)
+def a_rule_that_cannot_compare_the_answers(world: World) -> Any:
+    cast.text_task(comparator={"rule": "numeric"})
+    return sent_text(world)
 
 
 # --- validating
