@@ -42,6 +42,7 @@ def paths(tmp_path: Path) -> dict[str, Path]:
             }
         ),
         "bad.jsonl": "{\n",
+        "model.yaml": "{name: coin, backend: null}",
         "gold.jsonl": json.dumps({"input": cast.drawing(8), "answer": "8"}),
     }
     for name, text in files.items():
@@ -71,6 +72,7 @@ GRANTED = [
     "recompute --check",
     "recompute",
     "freeze digits",
+    "register_model digits model.yaml --open-round",
     "backup backup.tar",
 ]
 REFUSED = [
@@ -89,6 +91,8 @@ REFUSED = [
     "retrain digits",
     "backup none/backup.tar",
     "restore none",
+    "register_model digits none",
+    "register_model chess model.yaml",
     "create_user anna",
 ]
 

@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from accounts.models import User, WorkSession
 from annotate.models import Example, Task
 from tests import cast
+from tests.pins import Pins
 
 AsUser = Callable[[User], APIClient]
 SUBMIT = "/api/v1/tasks/digits/examples/"
@@ -30,12 +31,12 @@ def test_a_task_says_what_one_needs_to_take_part(task: Task, guest: APIClient) -
 
 
 def test_the_list_of_tasks_costs_the_same_for_any_number(
-    task: Task, guest: APIClient, django_assert_num_queries: Any
+    task: Task, guest: APIClient, pinned: Pins
 ) -> None:
     for number in range(5):
         cast.digits_task(slug=f"digits-{number}")
 
-    with django_assert_num_queries(3):
+    with pinned.queries("get tasks/ of six"):
         assert len(guest.get("/api/v1/tasks/").json()["results"]) == 6
 
 
@@ -151,14 +152,14 @@ def test_everyone_sees_their_own_examples_and_owners_their_tasks(
 
 
 def test_pages_follow_a_cursor_in_few_queries(
-    task: Task, annotator: User, as_user: AsUser, django_assert_max_num_queries: Any
+    task: Task, annotator: User, as_user: AsUser, pinned: Pins
 ) -> None:
     made = [str(cast.submission(task, annotator, seed).uid) for seed in range(5)]
     client, seen = as_user(annotator), []
     address: str | None = "/api/v1/examples/?page_size=2"
 
     while address:
-        with django_assert_max_num_queries(4):
+        with pinned.queries("get examples/ by pages of two"):
             page = client.get(address).json()
         seen += [row["id"] for row in page["results"]]
         address = page["next"]
