@@ -90,6 +90,8 @@ def log_of(tmp_path: Path) -> Callable[[str], Path]:
 
     def write(kind: str) -> Path:
         input, (right, wrong, other) = KINDS[kind]
+        is_one_of_a_few = kind not in ("text_multilabel", "passage_qa")
+        weighed = dict(sorted({right: 0.75, wrong: 0.25}.items())) if is_one_of_a_few else {}
         lines: list[dict[str, Any]] = [
             {
                 "kind": "example",
@@ -100,7 +102,7 @@ def log_of(tmp_path: Path) -> Callable[[str], Path]:
                 **({} if number else {"context": {"source": "wiki", "ü": [1, 2.5, None]}}),
                 "label": right,
                 "prediction": said,
-                **({} if number else {"probabilities": {"any": 0.25, "other": 0.75}}),
+                **({} if number or not weighed else {"probabilities": weighed}),
                 "model": "reader",
                 "created_at": f"2026-01-0{number + 1}T12:00:00.000001+00:00",
             }

@@ -58,23 +58,6 @@ def test_pixels_are_an_image_too(task: Task, guest: APIClient) -> None:
     assert response.status_code == 200
 
 
-def test_a_submission_is_201_then_200_then_409(
-    task: Task, annotator: User, as_user: AsUser
-) -> None:
-    client, body = as_user(annotator), submission()
-
-    first, again = client.post(SUBMIT, body), client.post(SUBMIT, body)
-    other = client.post(SUBMIT, {**body, "label": "4"})
-
-    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
-    assert first.json() == again.json()
-    assert first.json()["id"] == str(Example.objects.get().uid)
-    assert set(first.json()) == {
-        "id", "fooled", "prediction", "probabilities", "model", "round", "status",
-    }  # fmt: skip
-    assert other.json()["error"]["code"] == "client_id_reused"
-
-
 def test_nothing_that_decides_comes_from_the_client(
     task: Task, annotator: User, as_user: AsUser
 ) -> None:

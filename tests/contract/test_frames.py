@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import create_token
 from annotate import rounds
-from annotate.models import Task
+from annotate.models import Example, Task
 from core.doors import Door, Rate
 from core.transactions import durable
 from dadc_server.asgi import application
@@ -106,6 +106,8 @@ async def test_the_frames_of_somebody_at_work(
         ready = await page.receive()
         assert (ready["version"], ready["sandbox"]) == (1, False)
         assert ready["person"] == f"user-{annotator.pk}"
+        assert ready["labels"] == cast.DIGITS
+        assert ready["session"] == {"tries": 0, "fooled": 0, "verified": 0, "streak": 0}
 
         await page.send(type="predict", seq=7, input=cast.drawing(1))
         said = await page.receive()
@@ -118,6 +120,9 @@ async def test_the_frames_of_somebody_at_work(
         assert accepted["prediction"] == said["prediction"], "never what the client claims"
         await page.send(**sent)
         assert await page.receive() == accepted, "the same again is the same example"
+        example = await Example.objects.aget()
+        assert (accepted["id"], accepted["fooled"]) == (str(example.uid), said["prediction"] != "3")
+        assert (example.probes, example.seconds is not None) == (1, True)
 
         await sync_to_async(next_round)(task)
         changed = await page.receive()
@@ -138,7 +143,16 @@ async def test_the_frames_of_a_guest(task: Task, pinned: Pins) -> None:
     async with socket(pinned, cookie=await cookie_of_a_guest()) as page:
         assert (await page.receive())["sandbox"] is True
         await page.send(**submission())
-        await page.receive()
+        assert (await page.receive())["session"]["tries"] == 1
+        assert (await Example.objects.aget()).sandbox
+
+
+async def test_a_task_without_a_sandbox_answers_no_guest(owner: User, pinned: Pins) -> None:
+    await sync_to_async(cast.digits_task)(owner, sandbox=False)
+    async with socket(pinned) as page:
+        await page.receive("(nobody)")
+        await page.send(**PREDICT)
+        assert (await page.receive("(predict)"))["code"] == "sign_in"
 
 
 async def test_between_two_rounds_there_is_no_model(task: Task, pinned: Pins) -> None:
@@ -212,7 +226,7 @@ async def test_what_was_true_at_the_opening_is_looked_at_again(
     task: Task, annotator: User, pinned: Pins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bans, closed accounts and new rounds count at once, before the page has heard of them."""
-    monkeypatch.setattr("dadc_server.sign_outs.LOOK_EVERY", cast.PATIENCE)
+    monkeypatch.setattr("dadc_server.web.sockets.LOOK_EVERY", cast.PATIENCE)
     monkeypatch.setattr("annotate.live.MAX_AGE", cast.PATIENCE)
     person = User.objects.filter(pk=annotator.pk)
     async with socket(pinned, authorization=await token_of(annotator)) as page:
@@ -285,23 +299,6 @@ async def test_a_task_that_is_not_there_is_4404(
     await sync_to_async(cast.digits_task)(owner, slug="hidden", public=False)
     async with socket(pinned, path, authorization=await token_of(annotator)) as page:
         assert await end_of(page, "not_found") == 4404
-
-
-async def test_one_page_too_many_is_4429(task: Task, settings: Any, pinned: Pins) -> None:
-    settings.SOCKETS_PER_ADDRESS = 1
-    async with socket(pinned) as first, socket(pinned) as second:
-        assert await end_of(second, "too_many_connections") == 4429
-        await first.receive("(nobody)")
-
-
-async def test_who_is_signed_out_is_4401(
-    task: Task, annotator: User, pinned: Pins, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dadc_server.sign_outs.LOOK_EVERY", 0.05)
-    async with socket(pinned, authorization=await token_of(annotator)) as page:
-        await page.receive()
-        await User.objects.filter(pk=annotator.pk).aupdate(banned_at=timezone.now())
-        assert await end_of(page, "signed_out") == 4401
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,7 @@ def ask(client: Client, row: Row, ids: dict[str, str]) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_everybody_gets_what_their_role_may(
     clients: tuple[dict[str, Client], dict[str, str]],
 ) -> None:

@@ -297,7 +297,7 @@ def a_model_known_from_a_log_only(world: World) -> Any:
 
 @refused("model_unusable", 503)
 def a_model_whose_file_is_gone(world: World) -> Any:
-    world.task.models.update(artifact="gone.onnx", sha256="0" * 64)
+    world.task.models.update(backend="onnx", artifact="gone.onnx", sha256="0" * 64)
     return world.guest.post(PREDICT, {"input": cast.drawing(1)})
 
 
@@ -589,11 +589,11 @@ OF_A_HANGING_MODEL = {"busy", "late", "model_unavailable"}
 TOLD = {
     "already_serving", "already_training", "bad_id", "bad_language", "bad_line", "bad_targets",
     "bad_task_file", "bad_user", "decided", "input_kind_fixed", "is_admin", "last_admin",
-    "no_base_data", "no_example", "no_path", "no_picture", "no_round", "no_second_factor",
-    "nobody_trains", "not_an_account", "not_an_admin", "not_trainable", "nothing_chosen",
-    "nothing_verified", "other_content", "other_vote", "real_person", "reason_missing",
-    "taken_back", "too_many", "too_many_tokens", "unknown_act", "unknown_answer", "unknown_flag",
-    "unknown_prediction", "unknown_role", "yourself",
+    "no_base_data", "no_example", "no_learner", "no_path", "no_picture", "no_round",
+    "no_second_factor", "nobody_trains", "not_an_account", "not_an_admin", "not_trainable",
+    "nothing_chosen", "nothing_verified", "other_content", "other_vote", "real_person",
+    "reason_missing", "taken_back", "too_many", "too_many_tokens", "unknown_act", "unknown_answer",
+    "unknown_flag", "unknown_prediction", "unknown_role", "yourself",
 }  # fmt: skip
 _SAYS_NO = re.compile(
     r'(?:Refused|Conflict|InputError|super\(\).__init__)\(\s*"([a-z_]+)"|"code": "([a-z_]+)"'

@@ -125,6 +125,7 @@ async def test_one_socket_too_many_is_told_why(
     end = await second.receive_output(timeout=cast.PATIENCE)
 
     assert (told["type"], told["code"]) == ("error", "too_many_connections")
+    assert set(told) == {"type", "code", "message"}
     assert told["message"].startswith(words)
     assert end == {"type": "websocket.close", "code": 4429}
     await leave(first)
@@ -192,6 +193,7 @@ async def test_an_open_socket_ends_with_the_session(
 
     told = json.loads((await socket.receive_output(timeout=cast.PATIENCE))["text"])
     assert (told["type"], told["code"]) == ("error", "signed_out")
+    assert set(told) == {"type", "code", "message"}
     assert (await socket.receive_output(timeout=cast.PATIENCE))["code"] == 4401
     assert await guest.receive_nothing(0.1)
     await leave(socket)

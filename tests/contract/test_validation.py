@@ -28,21 +28,6 @@ def example(task: Task, annotator: User) -> Example:
     return cast.submission(task, annotator)
 
 
-def test_the_next_item_tells_what_to_judge_and_nothing_else(
-    example: Example, validator: User, as_user: AsUser
-) -> None:
-    item = as_user(validator).post(NEXT).json()
-
-    assert set(item) == {
-        "lease", "example", "input", "context", "choices", "expires_at", "progress",
-    }  # fmt: skip
-    assert item["example"] == str(example.uid)
-    assert item["input"] == example.input
-    assert item["choices"][7] == {"value": "7", "name": "7", "key": "7"}
-    assert item["progress"] == {"votes": 0, "today": 0, "waiting": 0, "skipped": 0}
-    assert as_user(validator).post(NEXT).json()["lease"] == item["lease"]
-
-
 def test_a_vote_brings_the_next_item_and_no_secrets(
     task: Task, annotator: User, validator: User, other_validator: User, as_user: AsUser
 ) -> None:
@@ -82,37 +67,6 @@ def test_a_vote_brings_the_item_after_one_that_is_held(
     assert client.post(vote_on(third["lease"]), {"label": "5"}).json()["next"]["lease"] == second
 
 
-def test_the_same_answer_again_counts_once_and_another_is_refused(
-    example: Example, validator: User, as_user: AsUser
-) -> None:
-    client = as_user(validator)
-    lease = client.post(NEXT).json()["lease"]
-
-    statuses = [
-        client.post(vote_on(lease), {"label": label}).status_code for label in ("5", "5", "6")
-    ]
-
-    assert statuses == [200, 200, 409]
-    assert Vote.objects.count() == 1
-
-
-def test_flags_and_cannot_tell_are_answers(
-    task: Task, annotator: User, validator: User, as_user: AsUser
-) -> None:
-    cast.submission(task, annotator, 1)
-    cast.submission(task, annotator, 2)
-    client = as_user(validator)
-    lease = client.post(NEXT).json()["lease"]
-
-    following = client.post(vote_on(lease), {"flag": "other", "reason": "A face."}).json()["next"]
-    client.post(vote_on(following["lease"]), {"flag": "unsure"})
-
-    assert list(Vote.objects.order_by("id").values_list("flag", "reason")) == [
-        ("other", "A face."),
-        ("unsure", ""),
-    ]
-
-
 def test_a_skipped_item_does_not_come_back_and_a_released_one_does(
     task: Task, annotator: User, validator: User, as_user: AsUser
 ) -> None:
@@ -128,19 +82,3 @@ def test_a_skipped_item_does_not_come_back_and_a_released_one_does(
     assert client.post(NEXT).status_code == 204
     progress = client.get("/api/v1/tasks/digits/validations/progress/").json()
     assert (progress["waiting"], progress["skipped"]) == (0, 1)
-
-
-def test_the_last_vote_is_taken_back_while_it_decides_nothing(
-    example: Example, validator: User, as_user: AsUser
-) -> None:
-    client = as_user(validator)
-    assert client.post(UNDO).json()["error"]["code"] == "nothing_to_undo"
-    lease = client.post(NEXT).json()["lease"]
-    client.post(vote_on(lease), {"label": "5"})
-
-    item = client.post(UNDO).json()
-
-    assert item["example"] == str(example.uid)
-    assert item["lease"] != lease
-    assert item["progress"]["votes"] == 0
-    assert not Vote.objects.exists()
