@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import uuid
 from functools import cache
 from pathlib import Path
@@ -10,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from django.conf import settings
 from numpy.typing import NDArray
 
@@ -23,8 +24,6 @@ from annotate.queries import Participant
 from core.transactions import durable
 from kinds.image.pixels import png_of
 from ml.artifacts import Artifact
-from ml.learners import Trained, save
-from ml.learners.digits.net import DigitNet
 from tests import acts
 from validate.models import Lease
 
@@ -50,37 +49,54 @@ def task_file(**changes: Any) -> dict[str, Any]:
     }
 
 
-def digits_task(owner: User | None = None, **changes: Any) -> Task:
-    """A digits task with an untrained but fixed model and an open first round."""
+def digits_task(owner: User | None = None, *, net: bool = False, **changes: Any) -> Task:
+    """A digits task with an open first round, whose model's answer follows from the drawing.
+
+    With `net` it comes from an untrained but fixed net, which takes a file and longer to open.
+    """
     task, _ = rounds.load_task(file=parse_task_file(task_file(**changes)), actor=owner)
-    model = fixed_model(task)
-    with durable():
-        rounds.open_next_round(task=task, models=[model])
-    return task
+    return opened(task, fixed_net(task) if net else fixed_model(task))
 
 
 def text_task(**changes: Any) -> Task:
-    """A task for texts with an open round, whose model's answer follows from the text's hash."""
+    """A task for texts with an open round, whose model's answer follows from the text."""
     file = {"slug": "texts", "name": "Texts", "input": "text", "labels": ["yes", "no"], **changes}
     task, _ = rounds.load_task(file=parse_task_file(file))
-    assert task.config is not None
-    labels = task.config.file.label_values
+    return opened(task, fixed_model(task))
+
+
+def opened(task: Task, model: ModelVersion) -> Task:
+    """The task, its next round open against this model."""
     with durable():
-        model = rounds.register_model(task=task, backend="null", config={"labels": labels})
         rounds.open_next_round(task=task, models=[model])
     return task
+
+
+def fixed_model(task: Task, seed: int = 0) -> ModelVersion:
+    """Register a model of no file, whose answers follow from the inputs and the seed."""
+    assert task.config is not None
+    config = {"labels": task.config.file.label_values, "salt": str(seed)}
+    # Of its own: what one of them has answered is kept under it.
+    sha256 = hashlib.sha256(json.dumps(config).encode()).hexdigest()
+    with durable():
+        return rounds.register_model(task=task, backend="null", sha256=sha256, config=config)
 
 
 @cache
 def _fixed_artifact(seed: int) -> tuple[Artifact, bytes]:
     """A model file and its bytes: to make one takes longer than most tests."""
+    import torch
+
+    from ml.learners import Trained, save
+    from ml.learners.digits.net import DigitNet
+
     torch.manual_seed(seed)
     with TemporaryDirectory() as folder:
         artifact = save(Trained("digits", tuple(DIGITS), DigitNet(), {}), Path(folder))
         return artifact, artifact.path.read_bytes()
 
 
-def fixed_model(task: Task, seed: int = 0) -> ModelVersion:
+def fixed_net(task: Task, seed: int = 0) -> ModelVersion:
     """Register an untrained digits net whose weights follow from the seed."""
     artifact, data = _fixed_artifact(seed)
     (Path(settings.ARTIFACT_DIR) / artifact.path.name).write_bytes(data)

@@ -10,7 +10,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-import torch
 from asgiref.sync import SyncToAsync
 from django.conf import settings as django_settings
 from django.core.cache import cache
@@ -25,7 +24,7 @@ from core.sql import prepared
 from tests import cast
 from tests.pins import Pins
 
-torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch, where a test trains
 # The same examples in every run, however long one of them takes on a busy machine.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings as django_settings
@@ -18,10 +19,12 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.test import AsyncClient
 from django.utils import timezone
 
+from accounts.models import User
 from annotate import inference
 from annotate.models import ModelVersion, Task
 from dadc_server.jobs import housekeeping
 from dadc_server.web import readiness
+from tests import cast
 from training.models import WorkerPulse
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,7 +79,8 @@ async def test_a_worker_that_never_ran_is_told(task: Task) -> None:
     assert report["parts"]["worker"]["problem"] == "no background worker has run yet"
 
 
-async def test_a_model_without_its_file_makes_it_unready(task: Task, beating: None) -> None:
+async def test_a_model_without_its_file_makes_it_unready(owner: User, beating: None) -> None:
+    await sync_to_async(cast.digits_task)(owner, net=True)
     inference.forget_models()
     lose_the_artifacts()
 

@@ -35,6 +35,12 @@ PROJECT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture
+def task(owner: User) -> Task:
+    """One with a file: a backup takes it along."""
+    return cast.digits_task(owner, net=True)
+
+
 def output_of(*command: str) -> str:
     output = io.StringIO()
     call_command(*command, stdout=output)

@@ -21,7 +21,9 @@ def main() -> None:
     )
     xena = cast.person("xena", "validator")
     for slug, items in ITEMS.items():
-        task = cast.digits_task(olive, slug=slug, name=slug.replace("-", " ").capitalize())
+        task = cast.digits_task(
+            olive, net=True, slug=slug, name=slug.replace("-", " ").capitalize()
+        )
         for seed in range(6):  # what is settled, to be compared with
             label = cast.DIGITS[seed % 2]
             if label != cast.prediction(task, cast.drawing(100 + seed)):

@@ -12,7 +12,6 @@ from typing import Any
 import django
 
 ITEMS = {
-    "judge-keys": 6,
     "judge-lost": 2,
     "judge-late": 2,
     "judge-offline": 3,
@@ -84,7 +83,7 @@ def main() -> None:
         rules = {"policy": "two_plus_one", "sample": 0, **VALIDATION.get(slug, {})}
         warning = WARNINGS.get(slug)
         task = cast.digits_task(
-            olive, slug=slug, name=slug, validation=rules, content_warning=warning
+            olive, net=True, slug=slug, name=slug, validation=rules, content_warning=warning
         )
         for seed in range(items):
             cast.submission(task, anna, seed)

@@ -19,6 +19,7 @@ def begin(people: dict[str, str]) -> None:
     call_command("migrate", verbosity=0, interactive=False)
     call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=["redoc"])
     task = cast.digits_task(
+        net=True,
         instructions={
             "goal": "Make the model misread a digit, and tell us which digit it is.",
             "steps": ["Draw a digit.", "Say which one it is."],
@@ -26,7 +27,7 @@ def begin(people: dict[str, str]) -> None:
                 {"image": "img/digits/good-four.svg", "caption": "A four.", "good": True},
                 {"image": "img/digits/bad-scribble.svg", "caption": "A scribble.", "good": False},
             ],
-        }
+        },
     )
     for name, role in people.items():
         person = cast.person(name, role)
@@ -41,7 +42,7 @@ def next_round() -> None:
     from tests import cast
 
     task = Task.objects.get(slug="digits")
-    model = cast.fixed_model(task, seed=task.models.count())
+    model = cast.fixed_net(task, seed=task.models.count())
     with durable():
         rounds.open_next_round(task=task, models=[model])
 

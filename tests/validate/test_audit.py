@@ -23,6 +23,12 @@ from validate.people import audit
 
 
 @pytest.fixture
+def task(owner: User) -> Task:
+    """A net reads most drawings as one of few digits: there is something to mix up."""
+    return cast.digits_task(owner, net=True)
+
+
+@pytest.fixture
 def liars(
     task: Task,
     annotator: User,
