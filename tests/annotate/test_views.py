@@ -22,6 +22,7 @@ from annotate.own_work import PAGE_SIZE, work_item
 from annotate.queries import Participant
 from core.transactions import durable
 from tests import cast
+from tests.pins import Pins
 
 pytestmark = pytest.mark.django_db
 
@@ -49,11 +50,11 @@ def test_home_leads_a_guest_to_the_task(client: Client, task: Task) -> None:
 
 
 def test_home_asks_as_much_for_many_tasks_as_for_one(
-    client: Client, task: Task, django_assert_num_queries: Any
+    client: Client, task: Task, pinned: Pins
 ) -> None:
     for number in range(3):
         cast.digits_task(slug=f"more-{number}")
-    with django_assert_num_queries(2):
+    with pinned.queries("page / of four tasks"):
         client.get("/")
 
 
@@ -214,10 +215,10 @@ def test_a_page_that_is_none_is_the_first(
 
 
 def test_pages_follow_each_other_without_gap(
-    signed_in: Client, annotator: User, task: Task, django_assert_max_num_queries: Any
+    signed_in: Client, annotator: User, task: Task, pinned: Pins
 ) -> None:
     made = [cast.submission(task, annotator, seed) for seed in range(PAGE_SIZE + 3)]
-    with django_assert_max_num_queries(6):
+    with pinned.queries("page me/work/, full"):
         first = signed_in.get("/me/work/?fooled=yes").content.decode()
     older = re.search(r'rel="next" href="([^"]+)"', first)
     assert older

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.cast import PASSWORD
@@ -189,6 +190,20 @@ def visit(chromium: Browser, server: Server) -> Iterator[Visits]:
     for context in visits.contexts:
         context.close()
     assert not visits.complaints
+
+
+def violations(page: Page) -> list[tuple[str, str, list[str]]]:
+    """What axe finds serious, under the light theme and the dark one."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        told = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        found += [
+            (scheme, rule["id"], [node["html"] for node in rule["nodes"]])
+            for rule in told
+            if rule["impact"] in ("serious", "critical")
+        ]
+    return found
 
 
 def sign_in(page: Page, name: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import django
 
 ITEMS = {
+    "judge-keys": 6,
     "judge-lost": 2,
     "judge-late": 2,
     "judge-offline": 3,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.utils import timezone
 
@@ -17,6 +14,7 @@ from scoring import queries
 from scoring.models import Tally
 from scoring.statistics import wilson
 from tests import acts, cast
+from tests.pins import Pins
 
 
 def did(author: User, round_: Round, submitted: int, fooled: int = 0, **fates: int) -> None:
@@ -184,18 +182,18 @@ def test_an_author_of_several_rounds_is_one_author_of_their_model(
 
 
 def test_boards_cost_the_same_however_long_they_are(
-    task: Task, three_people: list[User], django_assert_num_queries: Callable[..., Any]
+    task: Task, three_people: list[User], pinned: Pins
 ) -> None:
     for seed in range(4):
         round_ = next_round(task, seed)
         for author in three_people:
             did(author, round_, 20, 4, verified=2)
 
-    with django_assert_num_queries(1):
+    with pinned.queries("board of three authors"):
         assert len(queries.author_board(task).rows) == 3
-    with django_assert_num_queries(3):
+    with pinned.queries("board of five rounds"):
         assert len(queries.round_board(task)) == 5
-    with django_assert_num_queries(3):
+    with pinned.queries("board of five models"):
         assert len(queries.model_board(task)) == 5
 
 

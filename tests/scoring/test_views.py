@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -13,6 +12,7 @@ from annotate.models import Round, Task
 from scoring import views
 from scoring.models import Tally
 from tests import cast
+from tests.pins import Pins
 
 BOARD = "/tasks/digits/leaderboard/"
 
@@ -132,9 +132,9 @@ def test_a_long_board_is_cut_but_never_before_ones_own_row(
 
 
 def test_the_page_costs_the_same_however_long_it_is(
-    client: Client, task: Task, django_assert_num_queries: Any
+    client: Client, task: Task, pinned: Pins
 ) -> None:
     for number in range(6):
         did(cast.person(f"person-{number}"), task, 30, number)
-    with django_assert_num_queries(8):
+    with pinned.queries("page leaderboard/ of six people"):
         client.get(BOARD)

@@ -15,6 +15,7 @@ from core.errors import Conflict, Refused
 from scoring.models import Tally
 from scoring.recount import check
 from tests import cast
+from tests.pins import Pins
 from validate import inbox
 from validate.acts import adjudicate
 from validate.models import QueueItem, Review
@@ -301,12 +302,12 @@ def test_the_page_shows_a_case_and_its_filters(
 
 
 def test_a_full_page_costs_as_many_queries_as_one_case(
-    client: Client, task: Task, owner: User, ambiguous: Ambiguous, django_assert_num_queries: Any
+    client: Client, task: Task, owner: User, ambiguous: Ambiguous, pinned: Pins
 ) -> None:
     client.force_login(owner)
     for seed in range(14):
         ambiguous(seed)
-    with django_assert_num_queries(10):
+    with pinned.queries("page inbox/, full"):
         first = client.get("/tasks/digits/inbox/")
     assert len(first.context["cards"]) == inbox.PAGE_SIZE
     rest = client.get(f"/tasks/digits/inbox/{first.context['older']}")

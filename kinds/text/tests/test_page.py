@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.annotating import choose, open_task, reading, submit, verdict
-from tests.browser.fixtures import PHONE, Server, Visits
+from tests.browser.fixtures import PHONE, Server, Visits, violations
 from tests.browser.judging import open_queue, said
-from tests.browser.test_looks import TOO_WIDE_OR_SMALL, violations
+from tests.browser.test_looks import TOO_WIDE_OR_SMALL
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("library")]
 TASK = "/tasks/sentiment/"
