@@ -6,6 +6,7 @@ that a mistake in any section is found when the file is loaded, and not when the
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any
@@ -71,6 +72,8 @@ class Instructions(Section):
     pictures: tuple[Picture, ...] = ()
     validation: str = "What is the right answer? Judge only by what you see."
 
+
+PLACES = 9  # that one digit can name
 
 _sections: dict[str, type[Section]] = {}
 
@@ -177,6 +180,28 @@ class TaskFile(Section):
         return [label.value for label in self.labels]
 
     @cached_property
+    def keyed_labels(self) -> tuple[Label, ...]:
+        """The labels with the keys that choose them, the same on every page.
+
+        A key of its own; else a value of one character, which people press as they read it; else
+        its place, unless that digit is something else here.
+        """
+        own = [(label.key or label.value).casefold() for label in self.labels]
+        taken = {*own, *(label.name for label in self.labels)}
+
+        def key(label: Label, place: int) -> str | None:
+            alone = own.count(label.value.casefold()) == 1  # a and A are one key
+            if label.key or (len(label.value) == 1 and alone):
+                return label.key or label.value
+            digit = str(place)
+            return digit if place <= PLACES and digit not in taken else None
+
+        return tuple(
+            label.model_copy(update={"key": key(label, place)})
+            for place, label in enumerate(self.labels, start=1)
+        )
+
+    @cached_property
     def comparator_rule(self) -> Comparator:
         return parse_comparator(self.comparator)
 
@@ -197,8 +222,11 @@ def _rules_of(kind: object) -> tuple[str, ...]:
     return kinds[kind].rules if isinstance(kind, str) and kind in kinds else ()
 
 
-def _require_rule_of_kind(file: TaskFile) -> None:
-    """Asked of new files only: a stored one stays readable, whatever it names."""
+def _require_sense(file: TaskFile) -> None:
+    """Asked of new files only: a stored one stays readable, whatever it says."""
+    looks = [" ".join(unicodedata.normalize("NFKC", value).split()) for value in file.label_values]
+    if len(set(looks)) != len(looks):
+        raise NotYaml("labels: two of them look the same to a person")
     rule, rules = file.comparator["rule"], file.kind.rules
     if rule not in rules:
         raise NotYaml(
@@ -215,5 +243,5 @@ def read_task_file(text: str | bytes) -> TaskFile:
 def parse_task_file(data: object) -> TaskFile:
     """Check what was read from YAML; NotYaml names every mistake and where it is."""
     file = strict_yaml.parse(TaskFile, data, what="task file")
-    _require_rule_of_kind(file)
+    _require_sense(file)
     return file

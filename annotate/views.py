@@ -84,7 +84,7 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
                 "slug": task.slug,
                 "person": participant.key,
                 "sandbox": participant.sandbox,
-                "labels": [label.model_dump() for label in file.labels],
+                "labels": [label.model_dump() for label in file.keyed_labels],
                 "editor": static(kind.static("editor.js")),
                 "words": kind.words.for_page(),
                 "api": f"{prefix}api/v1/",

@@ -61,7 +61,7 @@ class ItemSerializer(serializers.Serializer[Lease]):
     @extend_schema_field(LabelSerializer(many=True))
     def get_choices(self, lease: Lease) -> list[dict[str, Any]]:
         """What may be answered: a label is a dict already, and needs no serializer of its own."""
-        return [label.model_dump() for label in lease.example.config.file.labels]
+        return [label.model_dump() for label in lease.example.config.file.keyed_labels]
 
     @extend_schema_field(OpenApiTypes.ANY)
     def get_context(self, lease: Lease) -> Any:

@@ -85,7 +85,7 @@ def _words(task: Task) -> dict[str, Any]:
     """The labels and the common reasons to decide with."""
     assert task.config is not None
     file = task.config.file
-    labels = [] if file.kind.answers.several else _keys(file.labels)
+    labels = [] if file.kind.answers.several else _keys(file.keyed_labels)
     return {"labels": labels, "reasons": file.kind.words.reasons}
 
 
@@ -100,7 +100,7 @@ def _keys(labels: Sequence[Label]) -> list[dict[str, str]]:
     keys = []
     for place, label in enumerate(labels, start=1):
         own = (label.key or "").lower()
-        key = own if own and own not in ACT_KEYS else str(place) if place < 10 else ""
+        key = own if own not in ACT_KEYS else str(place) if place < 10 else ""
         keys.append({"value": label.value, "name": label.name, "key": key})
     return keys
 

@@ -1,4 +1,5 @@
 /** The owner's inbox: one case after the other decided by keys, or several at once. */
+import { keysOf } from "./keys.js";
 import { Shelf } from "./storage.js";
 import { showToast } from "./toast.js";
 
@@ -251,7 +252,7 @@ function adjudication(form) {
       target instanceof HTMLSelectElement ||
       (target instanceof HTMLInputElement && target.type !== "checkbox");
     if (typing) return;
-    const key = event.key.toLowerCase();
+    const key = keysOf(event).at(-1) ?? "";
     const button = form.querySelector(`[data-key="${CSS.escape(key)}"]`);
     if (key === "j") move(1);
     else if (key === "k") move(-1);

@@ -1,5 +1,6 @@
 /** The annotator's page: make something, watch the model read it, say what it is, see whether it was fooled. */
 import { TaskChannel } from "./channel.js";
+import { keysOf } from "./keys.js";
 import { Labels } from "./labels.js";
 import { newUuid, Outbox } from "./outbox.js";
 import { part } from "./page_parts.js";
@@ -330,7 +331,7 @@ document.addEventListener("keydown", (event) => {
   const inText = event.target instanceof Element && event.target.closest("textarea, input[type=text]");
   if (inText || document.querySelector("dialog[open]") || verdict.isOpen) return;
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const label = labels.byKey(event.key);
+  const label = labels.byKey(keysOf(event));
   if (label !== undefined) {
     labels.choose(label);
     announce(`You say ${labels.nameOf(label)}`);

@@ -26,11 +26,7 @@
  * @returns {string[]} their keys, in order
  */
 export function showChoices(group, choices) {
-  const taken = new Set(choices.map(({ key }) => key));
-  const keys = choices.map(({ key }, index) => {
-    const digit = String(index + 1);
-    return key ?? (index < 9 && !taken.has(digit) ? digit : "");
-  });
+  const keys = choices.map(({ key }) => key ?? "");
   group.classList.toggle("choices--words", choices.some(({ name }) => name.length > 2));
   group.replaceChildren(
     ...choices.map(({ value, name }, index) => {

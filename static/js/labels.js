@@ -33,11 +33,12 @@ export class Labels extends EventTarget {
   }
 
   /**
-   * @param {string} key as in KeyboardEvent.key
-   * @returns {string | undefined} the value of the label that it stands for
+   * @param {string[]} keys see `keysOf`
+   * @returns {string | undefined} the value of the label that the first of them stands for
    */
-  byKey(key) {
-    return this.#labels.find((label) => (label.key ?? label.value) === key)?.value;
+  byKey(keys) {
+    const of = (key) => this.#labels.find((label) => label.key?.toLowerCase() === key)?.value;
+    return keys.map(of).find((value) => value !== undefined);
   }
 
   /**

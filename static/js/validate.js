@@ -2,6 +2,7 @@
 import { Desk } from "./desk.js";
 import { keepWhileAtWork } from "./heartbeat.js";
 import { answerInWords, troubleInWords } from "./judging_words.js";
+import { keysOf } from "./keys.js";
 import { LeaseClock } from "./lease_clock.js";
 import { part } from "./page_parts.js";
 import { createRest } from "./rest.js";
@@ -223,15 +224,16 @@ document.addEventListener("keydown", (event) => {
   const target = event.target;
   if (target instanceof HTMLTextAreaElement || target instanceof HTMLInputElement) return;
   if (event.key === "Enter" && target instanceof HTMLElement && target.closest("button, a, summary")) return;
-  const pressedKey = event.key.toLowerCase();
-  const key = ALIASES.get(pressedKey) ?? pressedKey;
+  const keys = keysOf(event).map((key) => ALIASES.get(key) ?? key);
   if (guide.open) {
-    if (key === "g") guide.close();
+    if (keys.includes("g")) guide.close();
     return;
   }
-  const named = `[data-key="${CSS.escape(key)}"]`;
   // A label's own key comes first, should a task have taken one of ours.
-  const buttons = [...choices.querySelectorAll(named), ...document.querySelectorAll(`.judging ${named}`)];
+  const buttons = keys.flatMap((key) => {
+    const named = `[data-key="${CSS.escape(key)}"]`;
+    return [...choices.querySelectorAll(named), ...document.querySelectorAll(`.judging ${named}`)];
+  });
   const button = buttons.find((one) => !one.closest("[hidden], [inert]"));
   if (!(button instanceof HTMLButtonElement)) return;
   event.preventDefault();

@@ -88,6 +88,8 @@ def test_open_answers_are_counted_and_not_weighed(load: Any, input: str) -> None
         (MINIMAL.replace("two_plus_one", "two_plus_one, n: 3"), "no parameter n"),
         (MINIMAL + "colour: red\n", "colour: "),
         (MINIMAL + "comparator: {rule: guess}\n", "Unknown rule 'guess'"),
+        (MINIMAL.replace("[e, n, c]", '["é", "e\u0301"]'), "look the same"),
+        (MINIMAL.replace("[e, n, c]", '[a b, "a  b"]'), "look the same"),
         (MINIMAL + "comparator: {rule: ask_annotator}\n", "cannot compare answers to text_pair"),
         (MINIMAL + "comparator: {rule: ensemble, of: {rule: numeric}}\n", "cannot compare"),
         (MINIMAL + "name: Another\n", "name is there twice"),
