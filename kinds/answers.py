@@ -37,7 +37,7 @@ FREE = Answers()
 
 def same_answer(one: object, other: object) -> bool:
     """Whether two answers are the same; a list of labels is a set to people."""
-    return in_order(one) == in_order(other)
+    return bool(in_order(one) == in_order(other))
 
 
 def in_order(answer: Any) -> Any:
