@@ -33,11 +33,6 @@ def waiting_foolings(task_id: int) -> QuerySet[Example]:
     return verified_foolings(task_id).filter(~Exists(used))
 
 
-def active_run(task_id: int) -> TrainingRun | None:
-    """The run that waits for a worker or is being carried out; there is at most one."""
-    return TrainingRun.objects.filter(task=task_id, status__in=TrainingRun.ACTIVE).first()
-
-
 def is_trainable(task: Task) -> bool:
     """Whether anything here learns its kind of input (no query)."""
     return bool(learners_of(task.input_kind))

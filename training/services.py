@@ -27,7 +27,6 @@ from ml.artifacts import Artifact
 from training.gates import GateResult, passed
 from training.models import TrainingRun
 from training.queries import (
-    active_run,
     is_trainable,
     settings_of,
     trainable_model,
@@ -35,6 +34,7 @@ from training.queries import (
     waiting_foolings,
 )
 from training.signals import run_queued
+from training.statements import active_run
 
 # A process that carries a run out says so every few seconds (training/heartbeat.py).
 STALE_AFTER = timedelta(seconds=30)

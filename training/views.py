@@ -18,13 +18,8 @@ from annotate.rounds import change_target
 from core.errors import Refused
 from training import services
 from training.models import TrainingRun
-from training.queries import (
-    active_run,
-    is_trainable,
-    settings_of,
-    trainable_model,
-    waiting_foolings,
-)
+from training.queries import is_trainable, settings_of, trainable_model, waiting_foolings
+from training.statements import active_run
 
 NO_CONTENT = 204
 RUNS_SHOWN = 20

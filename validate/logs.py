@@ -31,10 +31,9 @@ from annotate.models import Example, Task
 from core.errors import Refused
 from core.strict_json import NotJson, loads
 from core.transactions import durable
-from validate.acts.vote import cast
+from validate.acts.vote import Answer, cast, check_answer
 from validate.hearing import Hearing, lock_items
 from validate.models import Reliability, Vote
-from validate.policies import FLAG_REASONS, UNSURE
 from validate.verdicts import queue_for_votes
 
 BATCH = 100  # lines a transaction: on SQLite others wait for its end, about a third of a second
@@ -217,12 +216,9 @@ def _take_turns(task: Task) -> None:
     Task.objects.select_for_update(no_key=True).filter(pk=task.pk).first()
 
 
-_Answer = tuple[Any, str]
-
-
 def _hear(
     recorder: ExampleRecorder, pks: Sequence[int], names: set[str]
-) -> tuple[dict[int, Hearing], dict[tuple[int, str], _Answer]]:
+) -> tuple[dict[int, Hearing], dict[tuple[int, str], Answer]]:
     """Read and lock what the batch's votes touch, in the order in which everybody locks several.
 
     With the votes that there are, by who gave them. Rows that are missing are made when somebody
@@ -248,7 +244,7 @@ def _hear(
         for pk, example in examples.items()
     }
     answers = {
-        (vote.example_id, vote.validator.pseudonym): (vote.label, vote.flag) for vote in votes
+        (vote.example_id, vote.validator.pseudonym): Answer(vote.label, vote.flag) for vote in votes
     }
     return hearings, answers
 
@@ -257,17 +253,19 @@ def _cast(
     recorder: ExampleRecorder,
     line: VoteLine,
     hearing: Hearing,
-    votes: dict[tuple[int, str], _Answer],
+    votes: dict[tuple[int, str], Answer],
 ) -> bool:
     """Cast a vote on a locked example, False when it is there already; Refused otherwise."""
     example = hearing.example
-    answer = (line.label, line.flag or "")
+    answer = Answer(line.label, line.flag or "")
     earlier = votes.get((example.pk, line.validator))
     if earlier == answer:
         return False
     if earlier is not None:
         raise Refused("other_vote", f"{line.validator} answered {line.example} differently.")
-    _check_answer(line, example)
+    check_answer(example, answer)
+    if example.author is not None and example.author.pseudonym == line.validator:
+        raise Refused("own_example", f"{line.validator} is the author of {line.example}.")
     validator = recorder.person(line.validator)  # the last thing that can be refused
     if example.status == Example.Status.OPEN and not example.queued:
         queue_for_votes(hearing)
@@ -279,24 +277,11 @@ def _cast(
         example=example,
         validator=validator,
         author_id=example.author_id,
-        label=line.label,
-        flag=line.flag or "",
+        **answer._asdict(),
     )
     cast(vote, hearing, row)
     votes[example.pk, line.validator] = answer
     return True
-
-
-def _check_answer(line: VoteLine, example: Example) -> None:
-    if (line.label is None) == (not line.flag):
-        raise Refused("bad_line", "A vote is either a label or a flag.")
-    if line.flag and line.flag != UNSURE and line.flag not in FLAG_REASONS:
-        known = ", ".join((UNSURE, *FLAG_REASONS))
-        raise Refused("bad_line", f"The flag must be one of {known}.")
-    if line.label is not None:
-        example.config.file.check_label(line.label, of=example.input)
-    if example.author is not None and example.author.pseudonym == line.validator:
-        raise Refused("own_example", f"{line.validator} is the author of {line.example}.")
 
 
 def _summarise(summary: Summary, pks: Sequence[int]) -> None:

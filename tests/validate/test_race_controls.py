@@ -100,7 +100,7 @@ def test_two_votes_of_one_person(
     example = cast.submission(task, annotator)
     lease = acts.next_item(validator=validator, task=task)
     assert lease is not None
-    monkeypatch.setattr(votes, "_check_answer", meeting(2, votes._check_answer))
+    monkeypatch.setattr(votes, "check_answer", meeting(2, votes.check_answer))
     if not fenced:
         monkeypatch.setattr(statements, "close_for_vote", lambda pk, _: Lease.objects.get(pk=pk))
     call = vote_call(lease, example.label)

@@ -100,7 +100,7 @@ def _vote(validator: User, lease_id: UUID, answer: Answer) -> tuple[Vote, Reliab
     if hearing is None:
         raise not_yours()
     example = hearing.example
-    _check_answer(example, answer)
+    check_answer(example, answer)
     now = timezone.now()
     lease = statements.close_for_vote(lease_id, now)
     if lease is None and (earlier := Vote.objects.filter(lease=lease_id).first()):
@@ -125,12 +125,15 @@ def _vote(validator: User, lease_id: UUID, answer: Answer) -> tuple[Vote, Reliab
     return made, _count_answer(made, hearing)
 
 
-def _check_answer(example: Example, answer: Answer) -> None:
+def check_answer(example: Example, answer: Answer) -> None:
+    """Refuse what is no answer to this example."""
     label, flag, reason = answer
     if (label is None) == (not flag):
         raise Refused("bad_vote", "A vote is either a label or a flag.")
     if answer.accuses and flag not in FLAG_REASONS:
-        raise Refused("unknown_flag", f"The flag must be one of {', '.join(FLAG_REASONS)}.")
+        raise Refused(
+            "unknown_flag", f"The flag must be one of {', '.join((UNSURE, *FLAG_REASONS))}."
+        )
     if label is not None:
         example.config.file.check_label(label, of=example.input)
     if len(reason) > MAX_REASON:
