@@ -23,7 +23,7 @@ from annotate.rounds import load_task, open_next_round, register_model
 from core import strict_yaml
 from core.transactions import durable
 from ml import artifacts
-from ml.backends import Source, open_model
+from ml.backends import open_model, source_of
 from ml.learners import BadSource, Progress, all_learners, learner_named, save, store_base
 from ml.metrics import figures
 from training.provenance import code_revision
@@ -115,26 +115,19 @@ def make_base_model(
     base = learner.load_base(source or learner.sources[0])
     progress(0.0, f"{len(base.train) + len(base.held_out):,} clean items ({base.source})")
     trained = learner.train(base, labels=labels, seed=SEED, progress=progress)
-    saved = save(trained, folder)
     named = store_base(learner, base, folder)
-    config = {
-        **trained.config, "learner": learner_name, "labels": list(trained.labels), "base": named
-    }  # fmt: skip
-    model = open_model(learner.backend, Source(saved.path, saved.sha256, config))
+    made = save(trained, folder, named)
+    model = open_model(learner.backend, source_of(made, folder))
     answers = model.answer([item.prepared for item in base.held_out])
+    truth = [item.label for item in base.held_out]
     return {
-        "backend": learner.backend,
-        "artifact": saved.path.name,
-        "sha256": saved.sha256,
-        "config": config,
+        **made,
         "provenance": {
             "kind": "base",
             "data": {"base_sha256": named["sha256"]},
             "code": code_revision(),
         },
-        "metrics": {
-            "clean": figures(answers, [item.label for item in base.held_out], trained.labels)
-        },
+        "metrics": {"clean": figures(answers, truth, trained.labels)},
     }
 
 
