@@ -90,7 +90,7 @@ class Server:
             stderr=subprocess.STDOUT,
         )
         log.close()
-        for _ in range(300):
+        for _ in range(1_200):  # a busy machine may take its time
             try:
                 urllib.request.urlopen(f"{self.url}/healthz", timeout=5).close()
             except (urllib.error.URLError, ConnectionError):
