@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotate.inference import Answer
 from annotate.models import Example, ModelVersion, Round
+from ml.backends import Answer
 
 
 def answer_body(answer: Answer, model: ModelVersion, round_: Round) -> dict[str, Any]:

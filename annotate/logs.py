@@ -121,7 +121,8 @@ class ExampleRecorder:
         if known is not None:
             self._refuse_other_content(line, known)
             return known
-        prepared = self.file.kind.parse(line.input)  # kept as it came, but only what can be read
+        kind = self.file.kind  # it is kept as it came, but only what can be read is
+        prepared = kind.parse(kind.about(line.input, line.context))
         fooled = self._judge(line, prepared)
         author = self.person(line.author)  # the last thing that can be refused
         round_, model = self._round(line.round), self._model(line.model)

@@ -89,9 +89,9 @@ def _submit_new(
     file = target.config.file
     if participant.sandbox:
         require_sandbox(file)
-    prepared = file.kind.parse(input)
-    file.check_label(label, of=prepared.features)
     given = given_context(target, context)
+    prepared = file.kind.parse(file.kind.about(input, given.data if given else None))
+    file.check_label(label, of=prepared.features)
     if len(remarks["explanation"]) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
@@ -244,8 +244,12 @@ class _Sent:
             earlier.task_id == self.task_id
             and earlier.label == self.label
             and (str(earlier.context.uid) if earlier.context else None) == self.context
-            and earlier.input_hash == earlier.task.kind.parse(self.input).key
+            and earlier.input_hash == self._key_as(earlier)
         )
+
+    def _key_as(self, earlier: Example) -> str:
+        kind, context = earlier.task.kind, earlier.context
+        return kind.parse(kind.about(self.input, context.data if context else None)).key
 
 
 def _require_standing(user: User) -> None:

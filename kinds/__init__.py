@@ -86,6 +86,12 @@ class Kind:
         own = self.folder / "static" / name
         return f"kinds/{self.name}/{name}" if own.exists() else ""
 
+    def about(self, raw: object, context: object) -> object:
+        """A raw input with what its context says of the fields that it leaves out."""
+        if context is None or not isinstance(raw, dict):
+            return raw
+        return {**(context if isinstance(context, dict) else {"context": context}), **raw}
+
     def texts(self, stored: Any) -> list[tuple[str, str]]:
         """The named texts of a stored input, for lists and cards."""
         content = stored if isinstance(stored, dict) and self.picture(stored) is None else {}

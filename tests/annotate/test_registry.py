@@ -217,6 +217,30 @@ def test_a_context_is_an_id_that_the_task_gave(played: Task, owner: User, annota
     assert Example.objects.get().context == mine
 
 
+def test_a_hypothesis_is_sent_without_the_premise_that_was_given(
+    owner: User, annotator: User
+) -> None:
+    file = {"slug": "nli", "name": "NLI", "input": "text_pair", "labels": ["e", "n", "c"]}
+    task, _ = rounds.load_task(file=parse_task_file(file), actor=owner)
+    register(task=task, file=ModelFile(name="coin", backend="null"), actor=owner, open_round=True)
+    given = Context.objects.create(task=task, data={"context": "It rains."}, sha256="1")
+    sent = {
+        "client_id": str(uuid.uuid4()),
+        "input": {"hypothesis": "It is wet."},
+        "label": "e",
+        "context": str(given.uid),
+    }
+    calls = [
+        calling(annotator).post("/api/v1/tasks/nli/examples/", sent, format="json").status_code
+        for _ in range(2)
+    ]
+    assert calls == [201, 200]
+    assert Example.objects.get().input == {"context": "It rains.", "hypothesis": "It is wet."}
+    alone = {**sent, "client_id": str(uuid.uuid4()), "context": None}
+    refused = calling(annotator).post("/api/v1/tasks/nli/examples/", alone, format="json")
+    assert refused.json()["error"]["message"] == "context must be a text."
+
+
 def test_an_ensemble_s_member_is_drawn_for_a_context_and_kept(
     played: Task, owner: User, annotator: User
 ) -> None:

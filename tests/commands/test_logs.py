@@ -343,6 +343,12 @@ def test_what_was_taken_back_is_not_exported(
     assert [line.get("id") or line["example"] for line in lines] == [str(kept.uid)] * 2
 
 
+def test_a_log_may_have_the_premise_beside_the_hypothesis(nli: Any) -> None:
+    line = example(input={"hypothesis": "It is dry."}, context={"context": "It rains."})
+    assert import_log(nli(), lambda: [json.dumps(line).encode()]).mistakes == []
+    assert Example.objects.get().input == {"hypothesis": "It is dry."}  # as it came
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
