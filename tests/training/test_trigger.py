@@ -14,7 +14,7 @@ from annotate.services import retract
 from core.errors import Conflict, Refused
 from core.transactions import durable
 from tests import cast
-from tests.acts import adjudicate
+from tests.acts import adjudicate, set_hidden
 from tests.races import at_once, meeting, without
 from tests.training.world import trained_task, verified_fooling, verified_foolings
 from training import services
@@ -57,6 +57,8 @@ def test_only_verified_foolings_that_may_be_used_count(owner: User, annotator: U
     for example, status in [(read_right, "verified"), (rejected, "rejected")]:
         adjudicate(actor=owner, example_id=example.pk, status=status, reason="So it is.")
     retract(participant=Participant(user=annotator), uid=first.uid)
+    hidden = verified_fooling(task, annotator, owner, 5)
+    set_hidden(actor=owner, example_id=hidden.pk, hidden=True, reason="A scribble.")
     verified_fooling(task, annotator, owner, 4)
     assert waiting_foolings(task.pk).count() == 1
     assert not TrainingRun.objects.exists()
