@@ -79,7 +79,7 @@ MUTANTS = [
         "a bucket fills beyond its burst",
         "return min(rate.burst, tokens + (now - at) * rate.per_second)",
         "return tokens + (now - at) * rate.per_second",
-        "test_no_window_sees_more_than_burst_and_rate",
+        "test_who_has_waited_as_told_gets_one",
     ),
     # --- leases and the queue
     Mutant(

@@ -67,6 +67,8 @@ def test_who_has_waited_as_told_gets_one() -> None:
     assert [buckets.take(want) for _ in range(3)] == [0, 0, 2]
     clock.now += 2
     assert buckets.take(want) == 0
+    clock.now += 1_000
+    assert [buckets.take(want) for _ in range(3)] == [0, 0, 2], "no more than the burst"
 
 
 def keeps_to_both_or_neither(buckets: Buckets) -> None:
