@@ -150,7 +150,7 @@ MUTANTS = [
         "a round closes while submissions are written into it",
         "Round.objects.select_for_update().filter(task=task, status=Round.Status.OPEN)",
         "Round.objects.filter(task=task, status=Round.Status.OPEN)",
-        "test_a_round_that_closes_takes_no_late_submission",
+        "test_a_round_that_closes_during_a_submission",
         postgres=True,
     ),
     Mutant(
