@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.warps import warp
 from kinds import Prepared
 from kinds.image.pixels import InputError, normalise
 from ml.backends.torch import TorchBackend
@@ -21,7 +22,6 @@ from ml.learners.digits import DIGITS
 from ml.learners.digits.data import Images, load_idx, load_sklearn, split_clean
 from ml.learners.digits.net import SHAPE, DigitNet, Probabilities
 from ml.learners.digits.training import fine_tune, train_base
-from ml.learners.digits.warps import warp
 from ml.metrics import figures
 
 FOOLINGS = 500

@@ -57,7 +57,7 @@ def _chunk(number: int) -> list[tuple[str, str]]:
 
 
 def _redrawn(chunk: int) -> Iterator[tuple[str, str]]:
-    from ml.learners.digits.warps import augment
+    from ml.learners.digits.augmentation import augment
 
     rng = np.random.default_rng((SEED, chunk))
     digits = _digits()

@@ -22,7 +22,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from ml.backends import Source, open_model
+from ml.backends import open_model, source_of
 from ml.batcher import Batcher
 from ml.learners import Trained, save
 from ml.learners.digits.net import DigitNet
@@ -96,9 +96,9 @@ def measure() -> dict[str, object]:
     images = np.random.default_rng(0).random((256, 28, 28), dtype=np.float32)
     with TemporaryDirectory() as folder:
         labels = [str(digit) for digit in range(10)]
-        saved = save(Trained("digits", tuple(labels), DigitNet(), {}), Path(folder))
-        by_torch = open_model("torch", Source(saved.path, saved.sha256, {}))
-        by_onnx = open_model("onnx", Source(saved.path, saved.sha256, {}))
+        made = save(Trained("digits", tuple(labels), DigitNet(), {}), Path(folder))
+        by_torch = open_model("torch", source_of(made, Path(folder)))
+        by_onnx = open_model("onnx", source_of(made, Path(folder)))
     rates = engine_rates({"torch": by_torch, "onnx": by_onnx}, images)
     return {
         "versions": {

@@ -80,8 +80,7 @@ def _untrained_model() -> Path:
     folder = cache_folder() / "untrained"
     folder.mkdir(exist_ok=True)
     labels = [str(digit) for digit in range(10)]
-    saved = save(Trained("digits", tuple(labels), DigitNet(), {}), folder)
-    made = {"backend": "onnx", "artifact": saved.path.name, "sha256": saved.sha256}
+    made = save(Trained("digits", tuple(labels), DigitNet(), {}), folder)
     (folder / "model.json").write_text(json.dumps(made))
     return folder
 

@@ -38,15 +38,6 @@ class TamperedArtifact(ArtifactError):
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
-    """A model file that was just written."""
-
-    path: Path
-    sha256: str
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class LoadedArtifact:
     """A model file whose bytes were checked; `learner` made it and can read its members."""
 
@@ -57,15 +48,11 @@ class LoadedArtifact:
 
 def save(
     members: Mapping[str, bytes], *, learner: str, labels: Sequence[str], folder: Path
-) -> Artifact:
-    """Write the members as one file into the folder, all of it or nothing.
-
-    Equal members make the same file.
-    """
+) -> Path:
+    """Write the members as one file into the folder, all of it or nothing: equal ones make one."""
     manifest = {"format": FORMAT, "learner": learner, "labels": list(labels)}
     text = json.dumps(manifest, sort_keys=True, ensure_ascii=False)
-    path = keep(_zipped({**members, MANIFEST: text.encode()}), folder, SUFFIX)
-    return Artifact(path, path.stem, tuple(labels))
+    return keep(_zipped({**members, MANIFEST: text.encode()}), folder, SUFFIX)
 
 
 def load(path: Path, sha256: str) -> LoadedArtifact:

@@ -23,7 +23,6 @@ from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Participant
 from core.transactions import durable
 from kinds.image.pixels import png_of
-from ml.artifacts import Artifact
 from tests import acts
 from validate.models import Lease
 
@@ -83,8 +82,8 @@ def fixed_model(task: Task, seed: int = 0) -> ModelVersion:
 
 
 @cache
-def _fixed_artifact(seed: int) -> tuple[Artifact, bytes]:
-    """A model file and its bytes: to make one takes longer than most tests."""
+def _fixed_artifact(seed: int) -> tuple[dict[str, Any], bytes]:
+    """A registration and its model file's bytes: to make one takes longer than most tests."""
     import torch
 
     from ml.learners import Trained, save
@@ -92,22 +91,16 @@ def _fixed_artifact(seed: int) -> tuple[Artifact, bytes]:
 
     torch.manual_seed(seed)
     with TemporaryDirectory() as folder:
-        artifact = save(Trained("digits", tuple(DIGITS), DigitNet(), {}), Path(folder))
-        return artifact, artifact.path.read_bytes()
+        made = save(Trained("digits", tuple(DIGITS), DigitNet(), {"seed": seed}), Path(folder))
+        return made, (Path(folder) / made["artifact"]).read_bytes()
 
 
 def fixed_net(task: Task, seed: int = 0) -> ModelVersion:
     """Register an untrained digits net whose weights follow from the seed."""
-    artifact, data = _fixed_artifact(seed)
-    (Path(settings.ARTIFACT_DIR) / artifact.path.name).write_bytes(data)
+    made, data = _fixed_artifact(seed)
+    (Path(settings.ARTIFACT_DIR) / made["artifact"]).write_bytes(data)
     with durable():
-        return rounds.register_model(
-            task=task,
-            backend="onnx",
-            artifact=artifact.path.name,
-            sha256=artifact.sha256,
-            config={"net": "digits", "seed": seed},
-        )
+        return rounds.register_model(task=task, **made)
 
 
 def drawing(seed: int) -> dict[str, str]:

@@ -13,8 +13,6 @@ from typing import Any, Final
 from core.rule_spec import build, check_integer, check_number
 from training.paired import Paired
 
-__all__ = ["GateResult", "GateSettings", "Paired", "judge", "parse_gate_settings", "passed"]
-
 _ROUNDING: Final = 1e-9
 
 
@@ -78,11 +76,11 @@ class GateResult:
 
     name: str
     passed: bool
-    value: float | None
-    bound: float | None
-    threshold: float | None
-    n: int
     sentence: str
+    threshold: float | None
+    value: float | None = None
+    bound: float | None = None
+    n: int = 0
     b: int | None = None
     c: int | None = None
 
@@ -122,61 +120,47 @@ def passed(results: Iterable[GateResult]) -> bool:
 
 def _verified_gate(verified: int, settings: GateSettings) -> GateResult:
     least = settings.min_verified
-    return GateResult(
-        name="verified",
-        passed=verified >= least,
-        value=verified,
-        bound=None,
-        threshold=least,
-        n=verified,
-        sentence=f"{_count(verified, 'verified example')} to learn from; at least {least} needed.",
-    )
+    sentence = f"{_count(verified, 'verified example')} to learn from; at least {least} needed."
+    return GateResult("verified", verified >= least, sentence, least, verified, n=verified)
 
 
 def _authors_gate(shared_authors: Collection[str]) -> GateResult:
     shared = len(shared_authors)
-    return GateResult(
-        name="authors",
-        passed=not shared,
-        value=shared,
-        bound=None,
-        threshold=0,
-        n=shared,
-        sentence=f"{_count(shared, 'test author')} also in the training data; none allowed."
-        if shared
-        else "No test author is in the training data.",
-    )
+    sentence = "No test author is in the training data."
+    if shared:
+        sentence = f"{_count(shared, 'test author')} also in the training data; none allowed."
+    return GateResult("authors", not shared, sentence, 0, shared, n=shared)
 
 
 def _clean_gate(clean: Paired, settings: GateSettings) -> GateResult:
     few = clean.n < settings.clean_items
     margin = settings.clean_margin_few if few else settings.clean_margin
     if not clean.n:
-        return _without_items("clean", margin, "There is no clean test data: nothing to judge by.")
+        sentence = "There is no clean test data: nothing to judge by."
+        return GateResult("clean", False, sentence, margin)
     bound = clean.lower_bound(settings.confidence)
     size = f" with fewer than {settings.clean_items:,} items" if few else ""
     sentence = (
         f"Clean data: {_change(clean)}; with {_percent(settings.confidence)} confidence at least "
         f"{bound:+.2f} points, and {margin:+.2f} or more is asked for{size}."
     )
-    ok = bound >= margin - _ROUNDING
-    return _paired_gate("clean", clean, ok=ok, bound=bound, threshold=margin, sentence=sentence)
+    return _paired_gate("clean", bound >= margin - _ROUNDING, sentence, margin, clean, bound)
 
 
 def _earlier_gate(number: int, test: Paired, settings: GateSettings) -> GateResult:
     name, margin = f"round {number}", settings.earlier_margin
     if not test.n:
-        sentence = f"Round {number} kept no test items: not judged."
-        return _without_items(name, margin, sentence, ok=True)
+        return GateResult(name, True, f"Round {number} kept no test items: not judged.", margin)
     ok, bound, asked = _hold_to_margin(test, margin, settings, few_below=settings.earlier_items)
     sentence = f"Round {number}: {_change(test)}; {asked}."
-    return _paired_gate(name, test, ok=ok, bound=bound, threshold=margin, sentence=sentence)
+    return _paired_gate(name, ok, sentence, margin, test, bound)
 
 
 def _new_round_gate(test: Paired, settings: GateSettings) -> GateResult:
     name = "new round"
     if not test.n:
-        return _without_items(name, 0.0, "The new round has no held-out items: no gain to show.")
+        sentence = "The new round has no held-out items: no gain to show."
+        return GateResult(name, False, sentence, 0.0)
     bound = test.lower_bound(settings.confidence)
     if test.n < settings.new_round_items:
         ok = test.delta >= 0
@@ -190,15 +174,15 @@ def _new_round_gate(test: Paired, settings: GateSettings) -> GateResult:
             f"with {_percent(settings.confidence)} confidence at least {bound:+.2f} points, and "
             "more than 0 is asked for"
         )
-    sentence = f"New round: {_change(test)}; {asked}."
-    return _paired_gate(name, test, ok=ok, bound=bound, threshold=0.0, sentence=sentence)
+    return _paired_gate(name, ok, f"New round: {_change(test)}; {asked}.", 0.0, test, bound)
 
 
 def _recall_gate(clean: Paired, settings: GateSettings) -> GateResult:
     """Judge each class; one item of 30 is already 3.3 points, so few items are judged otherwise."""
     name, margin = "recall", settings.recall_margin
     if not clean.n:
-        return _without_items(name, margin, "There is no clean test data: no recall to judge.")
+        sentence = "There is no clean test data: no recall to judge."
+        return GateResult(name, False, sentence, margin)
     classes = {label: clean.of_class(label) for label in clean.classes}
     held = {
         label: _hold_to_margin(items, margin, settings, few_below=settings.recall_items)
@@ -214,46 +198,34 @@ def _recall_gate(clean: Paired, settings: GateSettings) -> GateResult:
             f" Classes with fewer than {settings.recall_items} items ({few} of {len(classes)}) "
             "fail only by a drop that chance does not explain."
         )
-    return _paired_gate(
-        name, classes[worst], ok=not failed, bound=bound, threshold=margin, sentence=sentence
-    )
+    return _paired_gate(name, not failed, sentence, margin, classes[worst], bound)
 
 
 def _flips_gate(clean: Paired, settings: GateSettings) -> GateResult:
     name, most = "negative flips", settings.negative_flips
     if not clean.n:
-        return _without_items(name, most, "There is no clean test data: no flips to count.")
+        sentence = "There is no clean test data: no flips to count."
+        return GateResult(name, False, sentence, most)
     share = 100 * clean.lost / clean.n
-    return GateResult(
-        name=name,
-        passed=share <= most + _ROUNDING,
-        value=share,
-        bound=None,
-        threshold=most,
-        n=clean.n,
-        sentence=f"{clean.lost} of {clean.n:,} clean items were right before and are wrong now "
-        f"({share:.2f} %); at most {most:.2f} % allowed.",
-        b=clean.lost,
-        c=clean.gained,
+    sentence = (
+        f"{clean.lost} of {clean.n:,} clean items were right before and are wrong now "
+        f"({share:.2f} %); at most {most:.2f} % allowed."
     )
+    ok = share <= most + _ROUNDING
+    return GateResult(name, ok, sentence, most, share, None, clean.n, clean.lost, clean.gained)
 
 
 def _calibration_gate(clean: Paired, settings: GateSettings) -> GateResult:
     name, most = "calibration", settings.calibration_rise
     if clean.calibration_errors is None:
         sentence = "Calibration: not judged, because probabilities of clean items are missing."
-        return _without_items(name, most, sentence, ok=bool(clean.n))
+        return GateResult(name, bool(clean.n), sentence, most)
     old, new = clean.calibration_errors
-    return GateResult(
-        name=name,
-        passed=new - old <= most + _ROUNDING,
-        value=new - old,
-        bound=None,
-        threshold=most,
-        n=clean.n,
-        sentence=f"Calibration error {old:.3f} before, {new:.3f} now ({new - old:+.3f}); a rise of "
-        f"at most {most:.3f} is allowed.",
+    sentence = (
+        f"Calibration error {old:.3f} before, {new:.3f} now ({new - old:+.3f}); a rise of "
+        f"at most {most:.3f} is allowed."
     )
+    return GateResult(name, new - old <= most + _ROUNDING, sentence, most, new - old, n=clean.n)
 
 
 def _hold_to_margin(
@@ -278,30 +250,10 @@ def _hold_to_margin(
 
 
 def _paired_gate(
-    name: str, items: Paired, *, ok: bool, bound: float | None, threshold: float, sentence: str
+    name: str, ok: bool, sentence: str, threshold: float, items: Paired, bound: float
 ) -> GateResult:
     return GateResult(
-        name=name,
-        passed=ok,
-        value=items.delta,
-        bound=bound,
-        threshold=threshold,
-        n=items.n,
-        sentence=sentence,
-        b=items.lost,
-        c=items.gained,
-    )
-
-
-def _without_items(name: str, threshold: float, sentence: str, *, ok: bool = False) -> GateResult:
-    return GateResult(
-        name=name,
-        passed=ok,
-        value=None,
-        bound=None,
-        threshold=threshold,
-        n=0,
-        sentence=sentence,
+        name, ok, sentence, threshold, items.delta, bound, items.n, items.lost, items.gained
     )
 
 
@@ -313,8 +265,8 @@ def _change(items: Paired) -> str:
     )
 
 
-def _count(number: int, thing: str, things: str | None = None) -> str:
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing if number == 1 else thing + 's'}"
 
 
 def _percent(share: float) -> str:

@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 
 from core.errors import Refused
 from ml import artifacts
-from ml.backends import Backend, Source, open_model
+from ml.backends import Backend, open_model, source_of
 from ml.learners import Base, Learner, learner_named, name_in, read_base, save
 from training import services, snapshots
 from training.config import RetrainingSettings
@@ -23,7 +23,7 @@ from training.gates import judge
 from training.models import Snapshot, Split, TrainingRun
 from training.provenance import code_revision
 from training.queries import learned_examples
-from training.services import Candidate, Superseded
+from training.services import Superseded
 from training.snapshots import FrozenItem, frozen_items
 
 logger = logging.getLogger(__name__)
@@ -113,20 +113,11 @@ def _retrain(run: TrainingRun, progress: _Progress) -> TrainingRun:
         progress=tell,
     )
     progress.step(TRAINING_ENDS, "Saving the candidate.")
-    saved = save(trained, folder)
-    config = {
-        **trained.config,
-        "learner": trained.learner,
-        "labels": list(trained.labels),
-        "base": run.parent.config["base"],
-        "retraining": run.config,
-    }
+    made = save(trained, folder, run.parent.config["base"])
+    made["config"]["retraining"] = run.config
     progress.step(0.9, "Testing the candidate and the current model.")
-    current = open_model(
-        run.parent.backend,
-        Source(folder / run.parent.artifact, run.parent.sha256, run.parent.config),
-    )
-    candidate = open_model(learner.backend, Source(saved.path, saved.sha256, config))
+    current = open_model(run.parent.backend, source_of(vars(run.parent), folder))
+    candidate = open_model(made["backend"], source_of(made, folder))
     test = _Test(run, data, current, candidate)
     progress.step(0.97, "Judging by the gates.")
     gates = judge(
@@ -141,13 +132,11 @@ def _retrain(run: TrainingRun, progress: _Progress) -> TrainingRun:
     return services.conclude(
         run,
         progress.claim,
-        candidate=Candidate(
-            backend=learner.backend,
-            artifact=saved,
-            config=config,
-            provenance=_provenance(run, snapshot, data),
-            metrics=test.comparison.figures() | ({"left_out": left_out} if left_out else {}),
-        ),
+        candidate={
+            **made,
+            "provenance": _provenance(run, snapshot, data),
+            "metrics": test.comparison.figures() | ({"left_out": left_out} if left_out else {}),
+        },
         gates=gates,
     )
 

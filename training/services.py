@@ -7,7 +7,8 @@ process that was thought dead and wakes up again finds that its writes no longer
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,6 @@ from annotate.queries import Target, open_target
 from annotate.rounds import open_next_round, register_model
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from ml.artifacts import Artifact
 from training.gates import GateResult, passed
 from training.models import TrainingRun
 from training.queries import (
@@ -91,25 +91,23 @@ def start_all_due() -> list[TrainingRun]:
 
 def request_run(*, actor: User, task: Task) -> TrainingRun:
     """Queue a run because an owner wants one now."""
-    with durable():
-        if not task.is_owned_by(actor):
-            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
-        target, parent = _something_to_learn(task)
-        run = _begin(target, parent, Origin.OWNER, requested_by=actor)
-        if run is None:
-            raise Conflict("already_training", f"A training run of {task.slug} is already active.")
-    return run
+    if not task.is_owned_by(actor):
+        raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+    return _begin_now(task, Origin.OWNER, requested_by=actor)
 
 
 def begin_here(*, task: Task) -> tuple[TrainingRun, uuid.UUID]:
     """Begin a run that this very process carries out; returns it with its claim."""
+    claim = uuid.uuid4()
+    return _begin_now(task, Origin.COMMAND, claim=claim), claim
+
+
+def _begin_now(task: Task, origin: str, **how: Any) -> TrainingRun:
     with durable():
-        target, parent = _something_to_learn(task)
-        run = _begin(target, parent, Origin.COMMAND, claim=uuid.uuid4())
+        run = _begin(*_something_to_learn(task), origin, **how)
         if run is None:
             raise Conflict("already_training", f"A training run of {task.slug} is already active.")
-    assert run.claim is not None
-    return run, run.claim
+    return run
 
 
 def _something_to_learn(task: Task) -> tuple[Target, ModelVersion]:
@@ -224,39 +222,20 @@ def requeue_silent_runs() -> list[TrainingRun]:
     ]
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A trained model that is not registered yet, with all that says where it came from."""
-
-    backend: str
-    artifact: Artifact
-    config: dict[str, Any]
-    provenance: dict[str, Any]
-    metrics: dict[str, Any]
-
-
 def conclude(
-    run: TrainingRun, claim: uuid.UUID, *, candidate: Candidate, gates: list[GateResult]
+    run: TrainingRun, claim: uuid.UUID, *, candidate: Mapping[str, Any], gates: list[GateResult]
 ) -> TrainingRun:
     """Register the candidate with its verdict and promote it if it may be, in one transaction.
 
+    `candidate` is all that its version says of itself.
     A refused candidate is kept: an owner can look at it, and promote it with a reason. So is one
     that passed while the round changed, because it was compared with a model that serves no more.
     """
     with durable():
         run = _locked(run, claim)
         task = run.task
-        model = register_model(
-            task=task,
-            backend=candidate.backend,
-            artifact=candidate.artifact.path.name,
-            sha256=candidate.artifact.sha256,
-            config=candidate.config,
-            provenance=candidate.provenance,
-            metrics=candidate.metrics,
-            parent=run.parent,
-        )
-        run.candidate, run.metrics = model, candidate.metrics
+        model = register_model(task=task, parent=run.parent, **candidate)
+        run.candidate, run.metrics = model, model.metrics
         run.gates = [asdict(gate) for gate in gates]
         failed = [gate for gate in gates if not gate.passed]
         if not passed(gates):

@@ -61,6 +61,12 @@ class Source:
         return self.path
 
 
+def source_of(made: Mapping[str, Any], folder: Path) -> Source:
+    """Of what a version's registration says, with the folder in which its file lies."""
+    path = folder / made["artifact"] if made.get("artifact") else None
+    return Source(path, made["sha256"], made["config"])
+
+
 def open_model(backend: str, source: Source) -> Backend:
     """The model of a version, its file checked, warmed up; ArtifactError says why not."""
     if backend not in NAMES:

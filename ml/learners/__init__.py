@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kinds import Prepared
 from ml import artifacts
-from ml.artifacts import Artifact, ArtifactError, LoadedArtifact
+from ml.artifacts import ArtifactError, LoadedArtifact
 
 NAMES: Final = tuple(sorted(found.name for found in iter_modules(__path__)))
 BEFORE_NAMES: Final = "digits"  # made every model of which the registration names no learner
@@ -72,21 +72,14 @@ class Learner(Protocol):
     sentence) and may raise to cancel.
     """
 
-    @property
-    def kind(self) -> str:
-        """The kind of input that it learns."""
-
-    @property
-    def backend(self) -> str:
-        """How the files that it makes are asked."""
-
-    @property
-    def settings(self) -> type[Settings]:
-        """What a task may set for `fine_tune`."""
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Where clean data comes from, besides folders; the first is what it takes by itself."""
+    kind: str
+    """The kind of input that it learns."""
+    backend: str
+    """How the files that it makes are asked."""
+    settings: type[Settings]
+    """What a task may set for `fine_tune`."""
+    sources: tuple[str, ...]
+    """Where clean data comes from, besides folders; the first is what it takes by itself."""
 
     def load_base(self, source: str, /) -> Base:
         """Clean data from one of `sources` or from a folder; BadSource says why not."""
@@ -143,13 +136,24 @@ def name_in(config: Mapping[str, Any]) -> str | None:
     return name if "base" in config and name in NAMES else None
 
 
-def save(trained: Trained, folder: Path) -> Artifact:
-    """Write what was trained as one file into the folder, all of it or nothing."""
-    labels = trained.labels
+def save(trained: Trained, folder: Path, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Write what was trained as one file into the folder, all of it or nothing.
+
+    Returns how a version of it is registered; `base` is what `store_base` told of its clean data.
+    """
+    learner, labels = learner_named(trained.learner), trained.labels
     if len(set(labels)) != len(labels):
         raise ArtifactError("Two labels of the model are the same.")
-    members = learner_named(trained.learner).export(trained)
-    return artifacts.save(members, learner=trained.learner, labels=labels, folder=folder)
+    path = artifacts.save(
+        learner.export(trained), learner=trained.learner, labels=labels, folder=folder
+    )
+    config = {**trained.config, "learner": trained.learner, "labels": list(labels)}
+    return {
+        "backend": learner.backend,
+        "artifact": path.name,
+        "sha256": path.stem,
+        "config": {**config, "base": base} if base else config,
+    }
 
 
 def store_base(learner: Learner, base: Base, folder: Path) -> dict[str, Any]:

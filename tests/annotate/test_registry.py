@@ -44,12 +44,10 @@ def letters(owner: User) -> Task:
 @pytest.fixture
 def graph(tmp_path: Path) -> bytes:
     """An ONNX graph of ten probabilities."""
-    saved, data = cast._fixed_artifact(0)
-    path = tmp_path / saved.path.name
+    made, data = cast._fixed_artifact(0)
+    path = tmp_path / made["artifact"]
     path.write_bytes(data)
-    loaded = artifacts.load(path, saved.sha256).members.get(artifacts.ONNX)
-    assert loaded is not None
-    return loaded
+    return artifacts.load(path, made["sha256"]).members[artifacts.ONNX]
 
 
 def calling(user: User) -> APIClient:

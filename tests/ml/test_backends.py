@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ml.artifacts import ArtifactError, TamperedArtifact
-from ml.backends import Source, open_model
+from ml.backends import Source, open_model, source_of
 from ml.backends.onnx import OnnxBackend
 from ml.backends.torch import TorchBackend
 from ml.learners import Trained, save
@@ -31,18 +31,18 @@ def net():
 
 @pytest.fixture(scope="module")
 def saved(net, tmp_path_factory):
-    return save(Trained("digits", tuple(LABELS), net, {}), tmp_path_factory.mktemp("models"))
+    folder = tmp_path_factory.mktemp("models")
+    return source_of(save(Trained("digits", tuple(LABELS), net, {}), folder), folder)
 
 
 @pytest.fixture(params=["onnx", "torch"])
 def backend(request, saved):
-    return open_model(request.param, Source(saved.path, saved.sha256, {}))
+    return open_model(request.param, saved)
 
 
 def test_the_preferred_engine_opens(saved):
-    source = Source(saved.path, saved.sha256, {})
-    assert isinstance(open_model("onnx", source), OnnxBackend)
-    assert isinstance(open_model("torch", source), TorchBackend)
+    assert isinstance(open_model("onnx", saved), OnnxBackend)
+    assert isinstance(open_model("torch", saved), TorchBackend)
 
 
 def test_answers_are_probabilities_for_each_label(backend):
@@ -116,7 +116,7 @@ def test_threads_that_predict_at_once_get_their_own_answers(backend):
 
 
 def test_torch_leaves_the_threads_of_training_alone(saved):
-    backend = open_model("torch", Source(saved.path, saved.sha256, {}))
+    backend = open_model("torch", saved)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -128,7 +128,7 @@ def test_torch_leaves_the_threads_of_training_alone(saved):
 
 def test_a_graph_that_does_not_run_falls_back_to_torch_and_says_so(saved, tmp_path, caplog):
     out = BytesIO()
-    with ZipFile(saved.path) as old, ZipFile(out, "w") as new:
+    with ZipFile(saved.file) as old, ZipFile(out, "w") as new:
         for name in old.namelist():
             new.writestr(name, b"no graph" if name == "net.onnx" else old.read(name))
     path = tmp_path / "broken.model"
@@ -141,14 +141,14 @@ def test_a_graph_that_does_not_run_falls_back_to_torch_and_says_so(saved, tmp_pa
 
 def test_a_changed_file_does_not_open(saved, tmp_path):
     path = tmp_path / "changed.model"
-    path.write_bytes(saved.path.read_bytes() + b"\0")
+    path.write_bytes(saved.file.read_bytes() + b"\0")
     with pytest.raises(TamperedArtifact):
         open_model("onnx", Source(path, saved.sha256, {}))
 
 
 def test_a_model_with_labels_that_do_not_fit_does_not_open(saved, tmp_path):
     out = BytesIO()
-    with ZipFile(saved.path) as old, ZipFile(out, "w") as new:
+    with ZipFile(saved.file) as old, ZipFile(out, "w") as new:
         for name in old.namelist():
             data = old.read(name)
             new.writestr(name, data.replace(b'"9"]', b'"9", "x"]'))

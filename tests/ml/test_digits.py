@@ -11,6 +11,7 @@ import torch
 
 from kinds.image.pixels import normalise
 from ml.learners import BadSource
+from ml.learners.digits.augmentation import augment
 from ml.learners.digits.data import (
     Images,
     load_idx,
@@ -19,7 +20,6 @@ from ml.learners.digits.data import (
     restore_bitmaps,
     split_clean,
 )
-from ml.learners.digits.warps import WARPS, augment, warp
 
 torch.set_num_threads(1)
 
@@ -174,27 +174,3 @@ def test_augmented_digits_differ_each_time_and_stay_drawings(real):
     framed = np.stack([normalise(image) for image in first])
     assert 0.5 < framed.mean() / x.mean() < 1.5
     assert (first[:, 0].max(), first[:, :, 0].max()) < (0.5, 0.5)  # nothing is cut off
-
-
-@pytest.mark.parametrize("kind", WARPS)
-def test_each_warp_changes_every_image_and_loses_none(real, kind):
-    x = real.x[:200]
-    warped = warp(x, np.random.default_rng(0), [kind])
-    assert warped.shape == x.shape
-    assert warped.dtype == np.float32
-    assert np.all(np.abs(warped - x).max(axis=(1, 2)) > 0.1)
-    ink = warped.sum(axis=(1, 2)) / x.sum(axis=(1, 2))
-    low, high = {
-        "shift": (0.4, 1.01),
-        "rotate": (0.9, 1.1),
-        "shrink": (0.15, 0.5),
-        "thicken": (1.2, 2.5),
-        "thin": (0.1, 0.9),
-    }[kind]
-    assert low <= np.median(ink) <= high
-    assert ink.min() > 0.05
-
-
-def test_warps_are_repeatable(real):
-    one, two = (warp(real.x[:20], np.random.default_rng(5)) for _ in range(2))
-    np.testing.assert_array_equal(one, two)

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.warps import warp
 from kinds import Prepared
 from ml import artifacts, learners
 from ml.artifacts import ArtifactError, LoadedArtifact
-from ml.backends import Source, open_model
+from ml.backends import open_model, source_of
 from ml.backends.onnx import OnnxBackend
 from ml.learners import Base, Item, Trained, learner_named, learners_of, read_base, store_base
 from ml.learners.digits import export
+from ml.learners.digits.augmentation import Augmentation
 from ml.learners.digits.data import Images
 from ml.learners.digits.export import (
     export_onnx,
@@ -27,7 +29,6 @@ from ml.learners.digits.export import (
 )
 from ml.learners.digits.net import WEIGHTS, DigitNet, Probabilities, read_weights
 from ml.learners.digits.training import fine_tune, redraw, train_base
-from ml.learners.digits.warps import Augmentation, warp
 
 torch.set_num_threads(1)
 
@@ -208,7 +209,7 @@ def test_the_next_model_says_how_it_was_made(base, clean, foolings, tmp_path, mi
     ]
     settings = DIGITS.settings.model_validate({"epochs": 1, "epoch_images": 64, "mix": mix})
     trained = DIGITS.fine_tune(
-        artifacts.load(parent.path, parent.sha256),
+        artifacts.load(tmp_path / parent["artifact"], parent["sha256"]),
         Base(items[0], [], "few"),
         items[1],
         seed=5,
@@ -314,8 +315,10 @@ def test_torch_ignores_later_changes_of_the_net_and_its_training_mode():
 
 
 def test_serving_by_onnx_imports_no_torch(tmp_path):
-    saved = learners.save(Trained("digits", LABELS, digit_net(), {}), tmp_path)
-    assert isinstance(open_model("onnx", Source(saved.path, saved.sha256, {})), OnnxBackend)
+    source = source_of(
+        learners.save(Trained("digits", LABELS, digit_net(), {}), tmp_path), tmp_path
+    )
+    assert isinstance(open_model("onnx", source), OnnxBackend)
     program = (
         "import sys; from pathlib import Path; from ml.backends import Source, open_model;"
         "from ml.learners import learners_of; assert learners_of('image');"
@@ -323,7 +326,7 @@ def test_serving_by_onnx_imports_no_torch(tmp_path):
         "print('torch' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(saved.path), saved.sha256],
+        [sys.executable, "-c", program, str(source.file), source.sha256],
         capture_output=True,
         text=True,
         cwd=Path(artifacts.__file__).parent.parent,

@@ -15,12 +15,11 @@ from scipy.optimize import minimize_scalar
 from training.gates import (
     GateResult,
     GateSettings,
-    Paired,
     judge,
     parse_gate_settings,
     passed,
 )
-from training.paired import paired_lower_bound
+from training.paired import Paired, paired_lower_bound
 
 TEN_CLASSES = 10
 

@@ -47,21 +47,9 @@ def trained_task(owner: User | None, learner: str = "fake", **retraining: Any) -
     made = learner_named(learner)
     base = made.load_base(made.sources[0])
     trained = made.train(base, labels=cast.DIGITS, seed=0)
-    saved = save(trained, folder)
-    config = {
-        **trained.config,
-        "learner": learner,
-        "labels": cast.DIGITS,
-        "base": store_base(made, base, folder),
-    }
+    version = save(trained, folder, store_base(made, base, folder))
     with durable():
-        model = rounds.register_model(
-            task=task,
-            backend=made.backend,
-            artifact=saved.path.name,
-            sha256=saved.sha256,
-            config=config,
-        )
+        model = rounds.register_model(task=task, **version)
         rounds.open_next_round(task=task, models=[model])
     return task
 

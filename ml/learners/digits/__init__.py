@@ -54,8 +54,8 @@ class Digits:
 
     kind = "image"
     backend = "onnx"
-    settings = FineTuning
-    sources = ("sklearn", "mnist")
+    settings: type[Settings] = FineTuning
+    sources: tuple[str, ...] = ("sklearn", "mnist")
 
     def load_base(self, source: str) -> Base:
         """scikit-learn's digits, MNIST from OpenML (downloads it), or a folder of IDX files."""

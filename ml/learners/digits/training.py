@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from kinds.image.pixels import InputError, normalise
 from ml.learners import Progress
+from ml.learners.digits.augmentation import Augmentation, augment
 from ml.learners.digits.data import Images
 from ml.learners.digits.net import DigitNet
-from ml.learners.digits.warps import Augmentation, augment
 
 Mix = Literal["half", "union", "foolings_only"]
 Batches = Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]
