@@ -71,8 +71,13 @@ def load_library() -> list[tuple[Task, bool]]:
 
 
 def lacks_base_model(task: Task) -> bool:
-    """Whether this is a task of the library with a base model, and without one that can answer."""
-    return _shipped(task.slug).exists() and not task.models.exclude(backend="").exists()
+    """Whether the library has a base model for the task, with its labels, and it has none yet."""
+    shipped = _shipped(task.slug)
+    if not shipped.exists() or task.models.exclude(backend="").exists():
+        return False
+    assert task.config is not None
+    labels: list[str] = json.loads(shipped.read_text())["config"]["labels"]
+    return labels == task.config.file.label_values
 
 
 def _shipped(slug: str) -> Path:
@@ -131,28 +136,20 @@ def make_base_model(
     }
 
 
-def remake(slug: str, progress: Progress) -> tuple[bool, dict[str, Any]]:
-    """Make the library's base model of a task anew; whether it is the same, and its figures.
+def remake_all(progress: Progress) -> Iterator[tuple[str, bool, dict[str, Any]]]:
+    """Each of the library's base models anew: its task, whether it is the same, its registration.
 
     Other bytes replace the old ones: the same bytes need the same builds of the libraries.
     """
-    path = _shipped(slug)
-    old = json.loads(path.read_text())
-    config = old["config"]
-    if "learner" not in config:  # made of nothing
-        return True, old
-    new = make_base_model(config["learner"], "", config["labels"], path.parent, progress)
-    same = _files(new) == _files(old)
-    if not same:
-        for name in _files(old).keys() - _files(new).keys():
-            (path.parent / name).unlink(missing_ok=True)
-        path.write_text(json.dumps(new, indent=2, ensure_ascii=False) + "\n")
-    return same, new
-
-
-def with_base_model() -> list[str]:
-    """The tasks of the library that come with a base model."""
-    return sorted(path.parent.name for path in LIBRARY.glob("*/model.json"))
+    for path in sorted(LIBRARY.glob("*/model.json")):
+        old = json.loads(path.read_text())
+        learner, labels = old["config"]["learner"], old["config"]["labels"]
+        new = make_base_model(learner, "", labels, path.parent, progress)
+        if _files(new) != _files(old):
+            for name in _files(old).keys() - _files(new).keys():
+                (path.parent / name).unlink(missing_ok=True)
+            path.write_text(json.dumps(new, indent=2, ensure_ascii=False) + "\n")
+        yield path.parent.name, _files(new) == _files(old), new
 
 
 def _files(made: Mapping[str, Any]) -> dict[str, str]:

@@ -19,7 +19,6 @@ from django.test import Client
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
-from annotate.models import Task
 from dadc_server.serve import tied_to_this_process
 from tests import cast
 from tests.training.world import trained_task
@@ -45,7 +44,8 @@ def test_a_worker_without_the_files_does_not_begin(owner: User, suffix: str) -> 
         call_command("worker", "--batch")
 
 
-def test_a_web_server_without_the_model_says_so(task: Task, owner: User, client: Client) -> None:
+def test_a_web_server_without_the_model_says_so(owner: User, client: Client) -> None:
+    cast.digits_task(owner, net=True)
     for file in Path(settings.ARTIFACT_DIR).iterdir():
         file.unlink()
     client.force_login(owner)

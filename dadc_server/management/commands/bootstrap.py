@@ -75,12 +75,11 @@ class Command(BaseCommand):
 
     def _remake(self, as_json: bool) -> None:
         summary = {}
-        for slug in bootstrap.with_base_model():
-            with self._progress() as show:
-                same, made = bootstrap.remake(slug, show)
-            bytes_ = "the same bytes" if same else "other bytes than before, now in its place"
-            self._say(slug, f"{bytes_}{_read_share(made.get('metrics', {}))}")
-            summary[slug] = {"same": same, "sha256": made.get("sha256", "")}
+        with self._progress() as show:
+            for slug, same, made in bootstrap.remake_all(show):
+                which = "the same bytes" if same else "other bytes than before, now in its place"
+                self._say(slug, f"{which}{_read_share(made['metrics'])}")
+                summary[slug] = {"same": same, "sha256": made["sha256"]}
         if as_json:
             self.stdout.write(json.dumps({"remade": summary}))
 
