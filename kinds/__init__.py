@@ -88,7 +88,7 @@ class Kind:
 
     def about(self, raw: object, context: object) -> object:
         """A raw input with what its context says of the fields that it leaves out."""
-        if context is None or not isinstance(raw, dict):
+        if not self.contexts or context is None or not isinstance(raw, dict):
             return raw
         return {**(context if isinstance(context, dict) else {"context": context}), **raw}
 
