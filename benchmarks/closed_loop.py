@@ -252,7 +252,10 @@ def _wait_for_retraining(data: Path) -> int:
         time.sleep(3)
     else:
         raise SystemExit("The retraining did not end: look at the training page.")
-    script = "from annotate.models import Round; print(Round.objects.get(status='open').number)"
+    script = (
+        "from annotate.models import Round; "
+        "print(Round.objects.get(task__slug='digits', status='open').number)"
+    )
     return int(_ask(data, script)[-1])
 
 
