@@ -125,8 +125,7 @@ def load_openml() -> Images:
         "mnist_784",
         version=1,
         as_frame=False,
-        parser="pandas",  # four times as fast as liac-arff, once the labels are read as text:
-        read_csv_kwargs={"dtype": {784: str}},  # pandas 3 makes numbers of them, and it fails
+        parser="liac-arff",  # pandas would be four times as fast, once, and 60 MB for all
     )
     x = np.asarray(bunch.data, dtype=np.float32).reshape(-1, 28, 28)
     x /= 255
