@@ -354,6 +354,11 @@ class Example(models.Model):
         return str(self.uid)
 
     @property
+    def whole_input(self) -> object:
+        """The input with what its context says; costs a query where that is not loaded."""
+        return self.config.file.kind.about(self.input, self.context and self.context.data)
+
+    @property
     def public_id(self) -> str:
         """The id in logs: the one it was imported with, else its own."""
         return self.external_id or str(self.uid)

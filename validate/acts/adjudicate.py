@@ -94,7 +94,7 @@ def _verdict_of(example: Example, act: str, label: object) -> tuple[str, object]
             return Example.Status.REJECTED.value, None
         case "reopen":
             return Example.Status.OPEN.value, None
-    example.config.file.check_label(label, of=example.input)
+    example.config.file.check_label(label, of=example.whole_input)
     own = same_answer(label, example.label)
     status = Example.Status.VERIFIED if own else Example.Status.RELABELLED
     return status.value, example.label if own else label

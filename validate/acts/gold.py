@@ -31,7 +31,7 @@ def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "")
         require_owner(example, actor)
         if example.hidden_at is not None or example.retracted_at is not None:
             raise Refused("withdrawn", "A hidden or retracted example cannot be gold.", status=409)
-        example.config.file.check_label(answer, "answer", of=example.input)
+        example.config.file.check_label(answer, "answer", of=example.whole_input)
         if example.status == Example.Status.OPEN and not example.sandbox:
             take_out(hearing)
             right = answer == example.label

@@ -135,7 +135,7 @@ def check_answer(example: Example, answer: Answer) -> None:
             "unknown_flag", f"The flag must be one of {', '.join((UNSURE, *FLAG_REASONS))}."
         )
     if label is not None:
-        example.config.file.check_label(label, of=example.input)
+        example.config.file.check_label(label, of=example.whole_input)
     if len(reason) > MAX_REASON:
         raise Refused("too_long", f"A reason has at most {MAX_REASON} characters.")
 

@@ -61,7 +61,8 @@ def test_a_log_that_does_not_agree_is_refused(task: Task, wrong: str) -> None:
     assert Example.objects.count() == 1
 
 
-def test_a_vote_that_does_not_agree_is_refused(task: Task) -> None:
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_vote_that_does_not_agree_is_refused(task: Task, beside: bool) -> None:
     line = {
         "kind": "example",
         "id": "q1",
@@ -72,7 +73,10 @@ def test_a_vote_that_does_not_agree_is_refused(task: Task) -> None:
         "prediction": "Lyons",
         "model": "reader",
     }
+    if beside:  # the passage is the context's, and the input has the question alone
+        line |= {"input": {"question": "Which city?"}, "context": PASSAGE}
     vote = {"kind": "vote", "example": "q1", "validator": "v", "label": {"text": "L", "start": 0}}
-    lines = [json.dumps(one).encode() for one in (line, vote)]
+    right = {**vote, "validator": "w", "label": {"text": "Paris", "start": 25}}
+    lines = [json.dumps(one).encode() for one in (line, vote, right)]
     (sentence,) = import_log(task, lambda: lines).mistakes
     assert "not 'L'" in sentence
