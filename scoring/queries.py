@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from django.db.models import Prefetch, QuerySet, Sum
+from django.conf import settings
+from django.core.cache import cache
+from django.db.models import Prefetch, QuerySet
 
 from accounts.models import User
 from annotate.models import ModelVersion, Round, Task
@@ -136,19 +138,16 @@ class Board:
 
 
 def author_board(task: Task, round: Round | None = None) -> Board:
-    """People by the lower end of the Wilson interval of their vMER; one query.
+    """People by the lower end of the Wilson interval of their vMER; one query a minute.
 
     Equal bounds share a rank and the next one is skipped (1, 2, 2, 4).
     """
-    tallies = Tally.objects.filter(round__task=task, author__banned_at=None)
-    if round is not None:
-        tallies = tallies.filter(round=round)
-    people = ("author_id", "author__username", "author__pseudonym", "author__closed_at")
-    rows = [
-        _author_row(row)
-        for row in tallies.values(*people).annotate(**{c: Sum(c) for c in _COLUMNS}).order_by()
-        if row["submitted"]
-    ]
+    by_author: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in _tallies(task):
+        if row["author__banned_at"] is None and (round is None or row["round_id"] == round.pk):
+            by_author[row["author_id"]].append(row)
+    rows = [_author_row(tallies) for tallies in by_author.values()]
+    rows = [row for row in rows if row.counts.submitted]
     rows.sort(
         key=lambda row: (
             row.missing,
@@ -161,8 +160,30 @@ def author_board(task: Task, round: Round | None = None) -> Board:
     return Board(tuple(_ranked(rows)))
 
 
-def _author_row(row: Mapping[str, Any]) -> AuthorRow:
-    counts = Counts.read(row)
+def _tallies(task: Task) -> list[dict[str, Any]]:
+    """Every author's tally of every round, as it was up to a minute ago.
+
+    A board that moved with each verdict would tell a validator which of their answers was not gold.
+    """
+    rows = cache.get_or_set(
+        f"tallies-{task.pk}",
+        lambda: list(
+            Tally.objects.filter(round__task=task)
+            .order_by("round", "author")
+            .values("round_id", "author_id", *_PERSON, *_COLUMNS)
+        ),
+        settings.BOARD_SECONDS,
+    )
+    return rows or []
+
+
+_PERSON: Final = tuple(
+    f"author__{field}" for field in ("username", "pseudonym", "closed_at", "banned_at")
+)
+
+
+def _author_row(tallies: Sequence[Mapping[str, Any]]) -> AuthorRow:
+    counts, row = Counts.total(map(Counts.read, tallies)), tallies[0]
     person = User(
         username=row["author__username"],
         pseudonym=row["author__pseudonym"],
@@ -211,8 +232,7 @@ def _opened_rounds() -> QuerySet[Round]:
 def _authors_by_round(task: Task) -> defaultdict[int, dict[int, Counts]]:
     """What each author did in each round, by their ids."""
     authors: defaultdict[int, dict[int, Counts]] = defaultdict(dict)
-    rows = Tally.objects.filter(round__task=task).order_by("round", "author")
-    for row in rows.values("round_id", "author_id", *_COLUMNS):
+    for row in _tallies(task):
         authors[row["round_id"]][row["author_id"]] = Counts.read(row)
     return authors
 

@@ -94,6 +94,7 @@ def own_world(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.DATABASE_THREADS = 0
+    settings.BOARD_SECONDS = 0
     monkeypatch.setattr(prepared, "RUNS_BEFORE", math.inf)  # what tests read is the SQL itself
     yield
     kept_config.cache_clear()

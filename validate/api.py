@@ -29,7 +29,7 @@ from validate.models import Lease
 from validate.people.standing import feedback_on, gold_score
 from validate.policies import FLAG_REASONS, UNSURE
 from validate.queries import progress_of
-from validate.statements import MAX_WAITING
+from validate.statements import MANY
 
 SET_ASIDE = "X-Set-Aside-By"
 
@@ -37,10 +37,11 @@ SET_ASIDE = "X-Set-Aside-By"
 class ProgressSerializer(serializers.Serializer[Any]):
     votes = serializers.IntegerField(help_text="Your answers in this task.")
     today = serializers.IntegerField(help_text="Of these, since midnight UTC.")
-    waiting = serializers.IntegerField(
-        help_text=f"Items that you could be asked about now; {MAX_WAITING}: as many or more."
+    waiting = serializers.ChoiceField(
+        ["none", "few", "many"],
+        help_text=f"How much you could be asked about, what you hold included; many: from {MANY}.",
     )
-    skipped = serializers.IntegerField(help_text="Waiting items that you skipped.")
+    skipped = serializers.IntegerField(help_text="Items that you skipped.")
 
 
 class ItemSerializer(serializers.Serializer[Lease]):

@@ -214,10 +214,6 @@ class Reliability(models.Model):
     answered_today = models.PositiveIntegerField(
         default=0, help_text="Of the answers, those on the day of the last one (UTC)."
     )
-    recent_gold = models.PositiveSmallIntegerField(
-        default=0,
-        help_text="Known answers given unseen since `answered` was last a multiple of 25.",
-    )
     recent_seconds = models.JSONField(default=list, blank=True)
     gold_pending = models.ForeignKey(
         Example,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from math import sqrt
 from typing import Any
@@ -34,9 +35,19 @@ def settings_of(task: Task) -> ValidationSettings:
 
 
 def waiting_by_task(validator: User) -> dict[int, int]:
-    """How many items this person could be asked about, by task id; tasks without any are absent."""
+    """Items that this person holds or could be asked about, by task id, where there are any."""
     by_task = _waiting_anywhere(validator).values_list("task_id").annotate(items=Count("pk"))
-    return dict(by_task.order_by())
+    counted = Counter(dict(by_task.order_by()))
+    held = Lease.objects.filter(
+        validator=validator, ended_at=None, example__task__in=Task.objects.suiting(validator)
+    )
+    counted.update(held.values_list("example__task_id", flat=True))
+    return dict(counted)
+
+
+def amount(items: int) -> str:
+    """How much waits, as far as a validator may know: an exact number would tell what was gold."""
+    return "none" if items <= 0 else "few" if items < statements.MANY else "many"
 
 
 def _waiting_anywhere(validator: User) -> QuerySet[QueueItem]:
@@ -110,20 +121,13 @@ def reciprocal_pairs(task_id: int, *, least: int = 10) -> list[dict[str, Any]]:
 
 
 def progress_of(validator: User, task: Task) -> dict[str, Any]:
-    """This person's own progress in a task, and how many items they could be asked about now.
-
-    At most 100 of these are counted. Below that, the number goes down by one with each item,
-    whatever the item was: gold counts as one that waited, until 25 answers are complete.
-    """
+    """This person's own progress in a task, and how much they could be asked about now."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     counts = statements.counts(task.pk, validator.pk, midnight=midnight)
-    waiting = 0 if task.set_aside_for(validator) else counts.waiting
-    if 0 < waiting < statements.MAX_WAITING:
-        waiting = max(1, waiting - counts.gold)
     return {
         "votes": counts.votes,
         "today": counts.today,
-        "waiting": waiting,
+        "waiting": amount(0 if task.set_aside_for(validator) else counts.waiting),
         "skipped": counts.skipped,
     }
 
@@ -135,7 +139,7 @@ async def own_votes(validator: User) -> AsyncIterator[dict[str, Any]]:
         yield {
             "kind": "vote",
             "task": vote.example.task.slug,
-            "example": vote.example.public_id,
+            "example": str(vote.example.uid),  # gold from a file has no id in any log
             "label": vote.label,
             "flag": vote.flag or None,
             "reason": vote.reason,

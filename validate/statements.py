@@ -26,7 +26,7 @@ from core.sql.compiled import Compiled, CompiledUpdate, Given, adapted
 from validate.models import Lease, QueueItem, Reliability, Vote
 
 VALIDATES_WITHIN = timedelta(days=7)
-MAX_WAITING = 100  # counting on would cost more than the next item itself (1,000: 2.5 ms)
+MANY = 20  # items; counting on would cost more than the next item itself (1,000: 2.5 ms)
 
 # What this person could be asked about: not their own, not answered, claimed or skipped by them.
 # OFFSET keeps PostgreSQL from making joins of these: it would join with all that the person ever
@@ -65,24 +65,21 @@ _FREE = f"""
     ORDER BY q.priority, q.urgency DESC, q.example_id LIMIT 1 {{lock}}
 """  # noqa: S608 (nobody's text)
 
+# Nothing here may tell gold from the rest: what one holds counts as waiting whatever it is, and
+# what one skipped stays skipped when others settle it, which gold never is.
 _PROGRESS = f"""
     SELECT COALESCE(r.answered, 0),
         CASE WHEN r.answered_at >= %(midnight)s THEN r.answered_today ELSE 0 END,
-        claimed.skipped, waiting.items,
-        COALESCE(r.recent_gold, 0) + claimed.held_gold + claimed.skipped_gold
+        claimed.skipped, waiting.items + claimed.held
     FROM (
-        SELECT COUNT(*) FILTER (WHERE l.ended_at IS NULL AND l.gold) AS held_gold,
-            COUNT(DISTINCT CASE WHEN l.ended_at IS NOT NULL AND l.gold
-                THEN l.example_id END) AS skipped_gold,
-            COUNT(DISTINCT CASE WHEN l.ended_at IS NOT NULL AND (l.gold OR NOT q.withdrawn)
-                THEN l.example_id END) AS skipped
+        SELECT COUNT(CASE WHEN l.ended_at IS NULL THEN 1 END) AS held,
+            COUNT(DISTINCT CASE WHEN l.ended_at IS NOT NULL THEN l.example_id END) AS skipped
         FROM validate_lease l JOIN annotate_example e ON e.id = l.example_id
-            LEFT JOIN validate_queueitem q ON q.example_id = l.example_id
         WHERE l.validator_id = %(validator)s AND e.task_id = %(task)s
             AND (l.ended_at IS NULL OR l."end" = 'skipped')
     ) claimed CROSS JOIN (
         SELECT COUNT(*) AS items FROM (
-            SELECT 1 FROM validate_queueitem q WHERE {_WAITING} LIMIT {MAX_WAITING}) some_items
+            SELECT 1 FROM validate_queueitem q WHERE {_WAITING} LIMIT {MANY}) some_items
     ) waiting
     LEFT JOIN validate_reliability r
         ON r.task_id = %(task)s AND r.validator_id = %(validator)s
@@ -97,17 +94,12 @@ class Held(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What `counts` counts; `waiting` stops at MAX_WAITING.
-
-    `gold` is what came in place of an item that still waits: held, skipped, or answered lately
-    (`Reliability.recent_gold`).
-    """
+    """What `counts` counts; `waiting` is what one holds and what else waits, of it at most MANY."""
 
     votes: int
     today: int
     skipped: int
     waiting: int
-    gold: int
 
 
 # The leases this person holds: not run out, and their vote still wanted, or on gold. And, in a row
@@ -320,7 +312,7 @@ _CLOSE_FOR_VOTE = CompiledUpdate(
 # What an answer moves in its voter's row, and what a verdict does.
 _COUNTED = (
     *("alpha", "beta", "scored", "agreement", "gold_seen", "gold_right", "answered", "answered_at"),
-    *("answered_today", "recent_gold", "recent_seconds"),
+    *("answered_today", "recent_seconds"),
     *("gold_pending", "qualified_at", "quarantined_at", "looked_again_at"),
 )
 _STANDING = ("alpha", "beta", "scored", "agreement", "quarantined_at", "looked_again_at")

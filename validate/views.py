@@ -20,7 +20,7 @@ from annotate.models import Task
 from annotate.queries import participant_key, visible_task
 from validate.acts.lease import unskip
 from validate.people.standing import gold_score, qualification_now
-from validate.queries import may_validate, progress_of, waiting_by_task
+from validate.queries import amount, may_validate, progress_of, waiting_by_task
 
 REASONS: Final = {
     "offensive": "Offensive or hurtful",
@@ -45,7 +45,7 @@ def home(request: HttpRequest) -> HttpResponse:
         {
             "task": task,
             "question": task.config.file.instructions.validation if task.config else "",
-            "waiting": waiting.get(task.pk, 0),
+            "waiting": amount(waiting.get(task.pk, 0)),
             "set_aside": task.set_aside_for(user),
         }
         for task in sorted(tasks, key=lambda task: not waiting.get(task.pk))

@@ -4,7 +4,6 @@ import {
   feedbackInWords,
   scoreInWords,
   trainingInWords,
-  waitingInWords,
 } from "./judging_words.js";
 import { part } from "./page_parts.js";
 
@@ -162,7 +161,7 @@ export class Desk {
   /** @param {Progress & { score?: import("./judging_words.js").Score | null }} progress */
   showProgress(progress) {
     this.#count("today", progress.today);
-    this.#count("waiting", waitingInWords(progress.waiting));
+    this.#count("waiting", progress.waiting);
     this.#count("skipped", progress.skipped);
     this.offerUndo(progress.votes > 0);
     if (progress.score) part("score", HTMLElement).textContent = scoreInWords(progress.score);

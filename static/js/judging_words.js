@@ -1,33 +1,22 @@
 /** What the validator's page says about what somebody did and about what is left to do. */
 
-/** @typedef {{ votes: number, today: number, waiting: number, skipped: number }} Progress */
+/** @typedef {{ votes: number, today: number, waiting: "none" | "few" | "many", skipped: number }} Progress */
 /** @typedef {{ label: string | string[] } | { flag: string, reason?: string } | { skip: true }} Answer */
 /** @typedef {{ seen: number, right: number, items: number, needed: number }} Qualification */
 /** @typedef {{ answers: number, seen: number, right: number }} Score */
 /** @typedef {{ value: string, name: string }[]} Choices */
-
-const MOST_COUNTED = 100; // the server counts no further
-
-/**
- * @param {number} waiting
- * @returns {string}
- */
-export function waitingInWords(waiting) {
-  return waiting < MOST_COUNTED ? String(waiting) : `${MOST_COUNTED}+`;
-}
 
 /**
  * @param {Progress} progress
  * @returns {{ title: string, words: string }}
  */
 export function emptyInWords({ waiting, skipped, votes }) {
-  if (waiting > 0) {
-    const what = waiting === 1 ? "The one that waits is" : `The ${waitingInWords(waiting)} that wait are`;
-    return { title: "Others are on it", words: `${what} with other validators right now.` };
+  if (waiting !== "none") {
+    return { title: "Others are on it", words: "What waits is with other validators right now." };
   }
   if (skipped > 0) {
     const them = skipped === 1 ? "the one" : `the ${skipped}`;
-    return { title: "Only skipped ones are left", words: `Nothing waits for you but ${them} you skipped.` };
+    return { title: "Only skipped ones are left", words: `Nothing else waits; of ${them} you skipped, some may.` };
   }
   if (votes > 0) {
     return { title: "All done", words: "You have answered everything that waits. Thank you." };

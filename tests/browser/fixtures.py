@@ -61,6 +61,7 @@ class Server:
             "DADC_DATA": str(self.data),
             # A page whose clock runs twenty minutes in a second sends their heartbeats in one.
             "DADC_LIMITS": "write=300/60",
+            "DADC_BOARD_SECONDS": "0",
             "DJANGO_SETTINGS_MODULE": "dadc_server.settings",
             "OMP_NUM_THREADS": "1",
         }

@@ -141,7 +141,7 @@ def test_what_is_known_about_validators_is_proved_too(
     worked: Task, validator: User, other_validator: User, summary: Any
 ) -> None:
     standing = Reliability.objects.get(validator=validator)
-    Reliability.objects.filter(pk=standing.pk).update(alpha=1, recent_gold=9)
+    Reliability.objects.filter(pk=standing.pk).update(alpha=1, answered_today=99)
     Vote.objects.filter(validator=other_validator, credit__isnull=False).update(credit=0.5)
     share = AuthorShare.objects.filter(validator=validator).latest("votes")
     AuthorShare.objects.filter(pk=share.pk).update(votes=50)

@@ -476,7 +476,7 @@ def an_undo_of_what_was_taken_out(world: World) -> Any:
     return world.vera.post(UNDO)
 
 
-@refused("asked_on", 409)
+@refused("settled", 409)
 def an_undo_of_what_somebody_is_asked_because_of(world: World) -> Any:
     lease = world.lease()
     example = Lease.objects.get(pk=lease).example

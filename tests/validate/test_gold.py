@@ -18,9 +18,10 @@ from annotate.models import Example, Task
 from annotate.queries import Participant
 from core.errors import Conflict, Refused
 from tests import acts, cast
-from validate import known_answers, statements
+from validate import known_answers
 from validate.acts import gold
 from validate.acts import lease as leases
+from validate.acts import undo as undoing
 from validate.config import ValidationSettings
 from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.queries import progress_of
@@ -288,51 +289,22 @@ def test_gold_looks_and_costs_like_any_other_item(
     after_gold, gold_cost = answer(client, golden["lease"])
     after_plain, plain_cost = answer(client, after_gold["next"]["lease"])
     assert after_gold.keys() == after_plain.keys()
-    assert after_gold["progress"]["waiting"] - after_plain["progress"]["waiting"] == 1
+    assert after_gold["progress"]["waiting"] == after_plain["progress"]["waiting"] == "few"
     assert abs(gold_cost - plain_cost) <= 1, (gold_cost, plain_cost)
 
 
-@pytest.mark.parametrize("golden", [set(), {2}, {2, 3, 4}])
-def test_how_many_wait_does_not_tell_what_was_gold(
-    with_gold: Task, annotator: User, validator: User, monkeypatch: pytest.MonkeyPatch,
-    golden: set[int],
-) -> None:  # fmt: skip
-    """The number falls by one with each item, answered or skipped."""
-    for seed in range(10):
-        cast.submission(with_gold, annotator, seed)
-    counts = []
-    for place in range(1, 7):
-        monkeypatch.setattr(leases, "is_gold_turn", lambda *_, place=place: place in golden)
-        lease = cast.lease_for(validator, with_gold)
-        assert lease.gold == (place in golden)
-        counts.append(progress_of(validator, with_gold)["waiting"])
-        if place == 3:
-            acts.release(validator=validator, lease_id=lease.pk, skip=True)
-        else:
-            acts.vote(validator=validator, lease_id=lease.pk, label="1")
-    assert counts == [9, 8, 7, 6, 5, 4]
-
-
-def test_where_more_wait_than_are_counted_gold_does_not_show_either(
-    with_gold: Task, annotator: User, validator: User, always_gold: None,
+def test_being_refused_an_undo_does_not_tell_that_an_item_was_no_gold(
+    with_gold: Task, annotator: User, validator: User, other_validator: User, always_gold: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(statements, "MAX_WAITING", 2)
-    reach_gold(validator, with_gold, annotator)
-    assert progress_of(validator, with_gold)["waiting"] == 2
-
-
-def test_how_many_wait_is_counted_anew_after_25_answers(
-    with_gold: Task, annotator: User, validator: User, always_gold: None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    for seed in range(10, 60):
-        cast.submission(with_gold, annotator, seed)
-    counts = []
-    for _ in range(26):
-        acts.vote(validator=validator, lease_id=cast.lease_for(validator, with_gold).pk, label="1")
-        counts.append(progress_of(validator, with_gold)["waiting"])
-    assert counts == [*range(49, 25, -1), 28, 27]  # three of the 25 were gold
+    """What settles an example cannot be taken back; so as many answers to gold cannot either."""
+    lease = reach_gold(validator, with_gold, annotator)
+    acts.vote(validator=validator, lease_id=lease.pk, label="1")
+    monkeypatch.setattr(undoing, "_share_that_settles", lambda _: 1.0)
+    with pytest.raises(Conflict, match="it stands"):
+        acts.undo(validator=validator, task=with_gold)
+    monkeypatch.setattr(undoing, "_share_that_settles", lambda _: 0.0)
+    assert acts.undo(validator=validator, task=with_gold).example_id == lease.example_id
 
 
 # --- qualification --------------------------------------------------------------------------------

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 
 import pytest
 import time_machine
-from django.apps import apps
 from django.utils import timezone
 
 from accounts.models import User
@@ -20,7 +18,7 @@ from validate.acts.gold import mark_gold
 from validate.models import Lease, Reliability, Vote
 from validate.people.quarantine import lift_quarantine
 from validate.people.recount import repair
-from validate.people.reliability import recount_latest
+from validate.people.reliability import recount_today
 
 pytestmark = pytest.mark.django_db
 EVENING = datetime(2026, 3, 14, 22, 0, tzinfo=UTC)
@@ -59,26 +57,20 @@ def test_answers_gold_and_undos_over_midnight(
                 continue
             row = Reliability.objects.get(validator=validator)
             assert row.answered == Vote.objects.filter(validator=validator).count()
-            assert not recount_latest(row)
+            assert not recount_today(row)
     assert row.answered > 25
 
 
-def test_a_recount_and_the_migration_put_right_what_is_wrong(
-    with_gold: Task, validator: User
-) -> None:
+def test_a_recount_puts_right_what_is_wrong(with_gold: Task, validator: User) -> None:
     for _ in range(6):
         answer(validator, with_gold)
-    right = Reliability.objects.values("answered_today", "recent_gold").get()
-    wrong = {"answered_today": 0, "recent_gold": 7}
+    right = Reliability.objects.values("answered_today").get()
+    wrong = {"answered_today": 0}
 
     Reliability.objects.update(**wrong)
     assert not repair(with_gold).agrees
-    assert Reliability.objects.values("answered_today", "recent_gold").get() == right
+    assert Reliability.objects.values("answered_today").get() == right
     assert repair(with_gold).agrees
-
-    Reliability.objects.update(**wrong)
-    import_module("validate.migrations.0005_count_latest").count_latest(apps, None)
-    assert Reliability.objects.values("answered_today", "recent_gold").get() == right
 
 
 def test_gold_from_before_a_lifted_quarantine_is_taken_back(

@@ -87,7 +87,7 @@ def test_what_a_person_does_not_want_waits_for_others(
     validator.refresh_from_db()
 
     assert waiting_by_task(validator) == {}
-    assert progress_of(validator, warned)["waiting"] == 0
+    assert progress_of(validator, warned)["waiting"] == "none"
     response = client.post("/api/v1/tasks/digits/validations/next/")
     assert (response.status_code, response["X-Set-Aside-By"]) == (204, reason)
     page = client.get("/validate/digits/").content.decode()

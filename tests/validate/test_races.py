@@ -173,7 +173,7 @@ def test_a_vote_is_committed_before_its_voter_waits_for_the_next_item(
 
     assert was_seen, "the vote was committed only after the lock was gone"
     assert answered.following.example_id == other.pk
-    assert answered.progress["waiting"] == 0, "what is leased does not wait"
+    assert answered.progress["waiting"] == "few", "what one holds waits for one"
 
 
 def test_a_vote_on_what_is_settled_and_queued_again_meanwhile_counts(

@@ -181,9 +181,16 @@ def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:
 def unskip(*, validator: User, task: Task) -> int:
     """Put what this person skipped back among what they are asked; returns how many."""
     with durable():
-        return Lease.objects.filter(
+        skipped = Lease.objects.filter(
             validator=validator, example__task=task, end=Lease.End.SKIPPED
-        ).update(end=Lease.End.RELEASED)
+        )
+        # Ordinary ones come back by their place in the queue; gold has none, so it is drawn.
+        drawn = skipped.order_by("?").first()
+        if drawn is not None and drawn.gold:
+            Reliability.objects.filter(task=task, validator=validator, gold_pending=None).update(
+                gold_pending=drawn.example_id
+            )
+        return skipped.update(end=Lease.End.RELEASED)
 
 
 def _own(validator: User, lease_id: UUID) -> Lease:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db.models import F
+from django.utils.crypto import salted_hmac
 
 from accounts.models import User
 from accounts.services import record_event
-from annotate.models import Task
+from annotate.models import Example, Task
 from core.errors import Conflict, Refused
 from core.transactions import durable
 from validate import queries, statements
@@ -44,12 +45,14 @@ def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
         example = hearing.example
         open_vote = Vote.objects.filter(pk=last.pk, surplus=False, dropped=False)
         on_gold = last.purpose == Vote.Purpose.GOLD
+        share = _share_that_settles(last)
         if on_gold:
-            still_asked = Gold.objects.filter(pk=example.pk, retired_at=None).exists()
+            gold = Gold.objects.filter(pk=example.pk, retired_at=None)
+            still_asked = gold.exists() and _chance(last) >= share
         else:
             still_asked = hearing.item is not None and last.purpose == Vote.Purpose.VERDICT
         if not still_asked or not open_vote.exists():
-            raise Conflict("settled", "That example is already settled: the answer stands.")
+            raise _stands()
         if is_withdrawn(example):
             raise Conflict("withdrawn", "That example was taken out: nobody is asked about it.")
         for lease in held:
@@ -67,6 +70,33 @@ def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
             data={"label": last.label, "flag": last.flag},
         )
         return grant(example, validator, task, gold=on_gold)
+
+
+def _stands() -> Conflict:
+    return Conflict("settled", "Others went on from that answer: it stands.")
+
+
+def _share_that_settles(last: Vote) -> float:
+    """How many of the 200 ordinary votes in the task before this one were an example's last.
+
+    Such a vote cannot be taken back. If every answer to gold could, being refused would tell that
+    an item was none; so as many of those stand, by a chance that is the same whenever it is asked.
+    """
+    before = (
+        Vote.objects.counted()
+        .filter(example__task=last.example.task_id, id__lt=last.pk, lease__isnull=False)
+        .order_by("-id")
+        .values_list("example_id", "example__status")[:200]
+    )
+    newest_first = list(before)
+    settled = {example for example, status in newest_first if status != Example.Status.OPEN}
+    return len(settled) / len(newest_first) if newest_first else 0.0
+
+
+def _chance(vote: Vote) -> float:
+    """0 to 1, drawn from the vote's lease and the server's secret."""
+    drawn = salted_hmac("an answer that stands", str(vote.lease_id), algorithm="sha256").digest()
+    return int.from_bytes(drawn[:8]) / 2**64
 
 
 def _leased_again(validator: User, task: Task, answer: UUID) -> Lease | None:
@@ -92,10 +122,7 @@ def _undo_verdict(hearing: Hearing, last: Vote) -> None:
     count_share(last, example, -1)
     decision = hearing.decision()
     if item.leases_active + 1 > decision.votes_wanted:
-        raise Conflict(
-            "asked_on",
-            "Somebody else is already being asked because of that answer: it stands.",
-        )
+        raise _stands()  # somebody else is being asked because of that answer
     QueueItem.objects.filter(pk=item.pk).update(
         votes_wanted=decision.votes_wanted,
         urgency=urgency(example, decision),

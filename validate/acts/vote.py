@@ -218,7 +218,7 @@ def _count_answer(made: Vote, hearing: Hearing) -> Reliability:
     """Lock the voter's own row and bring it up to date, with the score if the vote was on gold."""
     task = made.example.task
     row = hearing.lock_rows([made.validator_id])[made.validator_id]
-    count_answer(row, made)
+    count_answer(row, made.seconds or 0)
     if made.purpose != Vote.Purpose.VERDICT:
         if row.gold_pending_id == made.example_id:
             row.gold_pending = None

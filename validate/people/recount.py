@@ -22,14 +22,14 @@ from validate.people.reliability import (
     credits_of,
     is_scored,
     move,
-    recount_latest,
+    recount_today,
     score,
     stored_credit,
 )
 from validate.verdicts import follow_later
 
 CHUNK = 500
-_RECOUNTED = ["alpha", "beta", "agreement", "scored", "answered_today", "recent_gold"]
+_RECOUNTED = ["alpha", "beta", "agreement", "scored", "answered_today"]
 Numbers = tuple[float, float, float, int]
 
 
@@ -98,7 +98,7 @@ def _put_right(task: Task, rows: Mapping[int, Reliability]) -> list[Reliability]
     wrong = []
     for person, numbers in recount(task).items():
         row = rows[person]
-        is_wrong = recount_latest(row)
+        is_wrong = recount_today(row)
         if not _same(_numbers(row), numbers):
             row.alpha, row.beta, row.agreement, row.scored = numbers
             is_wrong = True

@@ -202,40 +202,35 @@ def unscore_gold(row: Reliability, *, right: bool) -> None:
     row.gold_right -= right
 
 
-def count_answer(row: Reliability, vote: Vote) -> None:
+def count_answer(row: Reliability, seconds: float) -> None:
     """Count one more answer of a locked row, and how long it took."""
     now = timezone.now()
     is_same_day = row.answered_at is not None and row.answered_at.date() == now.date()
     row.answered_today = row.answered_today + 1 if is_same_day else 1
     row.answered_at = now
     row.answered += 1
-    if row.answered % RECENT_ANSWERS == 0:
-        row.recent_gold = 0
-    elif vote.purpose == Vote.Purpose.GOLD:
-        row.recent_gold += 1
-    row.recent_seconds = [*row.recent_seconds, round(vote.seconds or 0, 2)][-RECENT_ANSWERS:]
+    row.recent_seconds = [*row.recent_seconds, round(seconds, 2)][-RECENT_ANSWERS:]
 
 
 def uncount_answer(row: Reliability) -> None:
     """Take the last answer, which is deleted already, out of a locked row again."""
     row.answered -= 1
-    recount_latest(row)
+    recount_today(row)
 
 
-def recount_latest(row: Reliability) -> bool:
-    """Count the latest answers of a locked row anew; whether that changed it. Two queries."""
-    before = row.answered_today, row.recent_gold
-    votes = Vote.objects.filter(
-        validator=row.validator_id, example__task=row.task_id, lease__isnull=False
-    )
-    purposes = votes.order_by("-id").values_list("purpose", flat=True)
-    row.recent_gold = list(purposes[: row.answered % RECENT_ANSWERS]).count(Vote.Purpose.GOLD)
-    row.answered_today = 0
+def recount_today(row: Reliability) -> bool:
+    """Count the answers of a locked row's last day anew; whether that changed it. One query."""
+    before, row.answered_today = row.answered_today, 0
     if row.answered_at is not None:
         day = row.answered_at.replace(hour=0, minute=0, second=0, microsecond=0)
-        on_that_day = votes.filter(created_at__gte=day, created_at__lt=day + timedelta(days=1))
-        row.answered_today = on_that_day.count()
-    return before != (row.answered_today, row.recent_gold)
+        row.answered_today = Vote.objects.filter(
+            validator=row.validator_id,
+            example__task=row.task_id,
+            lease__isnull=False,
+            created_at__gte=day,
+            created_at__lt=day + timedelta(days=1),
+        ).count()
+    return before != row.answered_today
 
 
 def count_share(made: Vote, example: Example, one: int) -> None:

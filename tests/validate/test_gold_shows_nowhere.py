@@ -1,0 +1,191 @@
+"""One queue walked twice, once with gold in a place and once without: every read is compared.
+
+All that a validator can read is read before and after each act, from the table of addresses, so
+that a new address or number is looked at without being named here.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import unified_diff
+from typing import Any
+
+import pytest
+import time_machine
+from asgiref.sync import async_to_sync
+from django.core.cache import cache
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from PIL import Image
+
+from accounts.models import User
+from annotate.models import Example, Task
+from core import doors
+from core.limits import forget_limits
+from tests import acts, cast
+from tests.contract.test_permissions import ROWS, SECRET, Row
+from validate.acts import gold
+from validate.acts import lease as leases
+from validate.acts import undo as undoing
+from validate.models import Lease
+
+# Pages that know no task: of sign-in, of the server's health, of the API itself.
+APART = ("account_", "accounts/", "mfa_", "alive", "ready", "metrics", "api-schema", "api-docs")
+READS = [
+    row
+    for row in ROWS
+    if row.method == "get" and row.arguments != SECRET and not row.name.startswith(APART)
+]
+# What is another in every answer and says nothing.
+VARIES = (
+    (r'(csrfToken"?: ?"|csrfmiddlewaretoken" value="|X-CSRFToken": ?")[\w-]+', r"\1token"),
+    (r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", "an id"),
+)
+
+
+@pytest.fixture
+def world(task: Task, owner: User, annotator: User, settings: Any) -> Task:
+    """Gold from a file, and more examples than are walked through; boards as they are served."""
+    settings.LIMITS = doors.OFF
+    lines = [
+        json.dumps({"input": cast.drawing(1_000 + seed), "answer": "1"}).encode()
+        for seed in range(4)
+    ]
+    gold.load_gold(actor=owner, task=task, lines=lines)
+    for seed in range(6):
+        cast.submission(task, annotator, seed)
+    return task
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What happens inside is taken back, and forgotten by what remembers."""
+    block = transaction.atomic()
+    block._from_testcase = True  # type: ignore[attr-defined]  # as TestCase does for durable blocks
+    with block:
+        yield
+        transaction.set_rollback(True)
+    cache.clear()
+    forget_limits()
+
+
+class Walk:
+    """What one validator sees, act by act."""
+
+    def __init__(self, person: User, task: Task) -> None:
+        self.client = Client()
+        self.client.force_login(person)
+        self.task = task
+        self.seen: dict[str, str] = {}
+        self._acts = 0
+
+    def do(self, act: str, address: str, *, look: bool = True, **body: Any) -> Any:
+        """One act, noted with its answer and, where one looks, all that can be read after it."""
+        self._acts += 1
+        response = self.client.post(address, body, content_type="application/json")
+        self._note(f"{self._acts} {act}", response, whole=act != "predict")  # of another input
+        for row in READS if look else ():
+            self._read(f"{self._acts} {act}, then {row.name}", row)
+        return response.json() if response.content else None
+
+    def _read(self, name: str, row: Row) -> None:
+        held = Lease.objects.filter(validator__username="vera").latest("created_at")
+        ids = {"EXAMPLE": str(held.example.uid), "LEASE": str(held.pk)}
+        arguments = {key: ids.get(value, value) for key, value in row.arguments.items()}
+        path = f"/{row.name.lstrip('^')}" if "/" in row.name else None
+        if row.name == "api-nothing":
+            return
+        self._note(name, self.client.get(path or reverse(row.name, kwargs=arguments)))
+
+    def _note(self, name: str, response: Any, *, whole: bool = True) -> None:
+        content = _streamed(response) if response.streaming else response.content
+        text = content.decode(errors="replace")
+        for pattern, same in VARIES:
+            text = re.sub(pattern, same, text)
+        text = re.sub(r'(png"?: ?"|base64,)([\w+/=]{40,})', _shape, text)
+        headers = sorted(name for name in response.headers)
+        self.seen[name] = f"{response.status_code} {headers}\n{text if whole else ''}"
+
+
+@async_to_sync
+async def _streamed(response: Any) -> bytes:
+    return b"".join([part async for part in response])
+
+
+def _shape(found: re.Match[str]) -> str:
+    picture = Image.open(io.BytesIO(base64.b64decode(found[2])))
+    return f"{found[1]}{picture.mode} {picture.size}"
+
+
+def walk(person: User, task: Task, *, golden: bool, settled_by: User | None) -> dict[str, str]:
+    """Ask, keep, give back, ask for the model's answer, skip, look again, answer, take back."""
+    here = f"/api/v1/tasks/{task.slug}/"
+    walked = Walk(person, task)
+    lease = walked.do("next", f"{here}validations/next/")["lease"]
+    turn["golden"] = golden
+    item = walked.do("vote", f"/api/v1/validations/{lease}/vote/", label="3")["next"]
+    assert Lease.objects.get(pk=item["lease"]).gold == golden
+    turn["golden"] = False
+    walked.do("heartbeat", f"/api/v1/validations/{item['lease']}/heartbeat/", look=False)
+    walked.do("predict", f"{here}predictions/", look=False, input=item["input"])
+    walked.do(
+        "explain", f"/api/v1/examples/{item['example']}/explain/", look=False, explanation="Thin."
+    )
+    walked.do("retract", f"/api/v1/examples/{item['example']}/retract/", look=False)
+    walked.do("release", f"/api/v1/validations/{item['lease']}/release/", skip=False)
+    again = walked.do("next", f"{here}validations/next/")
+    assert again["example"] == item["example"]
+    if settled_by is not None:
+        example = Example.objects.get(uid=item["example"])
+        if not golden:
+            other = acts.next_item(validator=settled_by, task=task)
+            while other is not None and other.example_id != example.pk:
+                acts.vote(validator=settled_by, lease_id=other.pk, label="3")
+                other = acts.next_item(validator=settled_by, task=task)
+            assert other is not None
+            acts.vote(validator=settled_by, lease_id=other.pk, label="3")
+    after = walked.do("vote", f"/api/v1/validations/{again['lease']}/vote/", label="3")
+    assert after["next"] is not None
+    walked.do("undo", f"{here}validations/undo/")
+    lease = walked.do("next", f"{here}validations/next/")["lease"]
+    walked.do("skip", f"/api/v1/validations/{lease}/release/", skip=True)
+    look_again = reverse("validate-look-again", kwargs={"slug": task.slug})
+    walked.do("look again", look_again, look=False)
+    walked.do("next", f"{here}validations/next/")
+    return walked.seen
+
+
+turn = {"golden": False}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("settles", [False, True])
+def test_nothing_that_can_be_read_tells_gold_from_the_rest(
+    world: Task, validator: User, other_validator: User, settings: Any,
+    monkeypatch: pytest.MonkeyPatch, settles: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: turn["golden"])
+    monkeypatch.setattr(undoing, "_share_that_settles", lambda _: float(settles))
+    settings.BOARD_SECONDS = 60 if settles else 0
+    seen, started = [], timezone.now()
+    for golden in (False, True):
+        with undone(), time_machine.travel(started, tick=False):
+            other = other_validator if settles else None
+            seen.append(walk(validator, world, golden=golden, settled_by=other))
+    plain, with_gold = seen
+    assert plain.keys() == with_gold.keys()
+    told = [name for name in plain if plain[name] != with_gold[name]]
+    assert not told, "\n".join(
+        line
+        for name in told[:5]
+        for line in unified_diff(
+            plain[name].splitlines(), with_gold[name].splitlines(), name, "gold", n=0
+        )
+    )
