@@ -29,7 +29,13 @@ class RetrainingSettings(Section):
         default=0.2, gt=0, lt=1, description="Share of the authors whose foolings only test."
     )
     seed: int = Field(default=0, ge=0, lt=2**32)
-    promote: Literal["automatic", "by_owner"] = "automatic"
+    author_share: float = Field(
+        default=0.34, gt=0, le=1, description="Most of what one run learns that one author gives."
+    )
+    promote: Literal["automatic", "after_a_look", "by_owner"] = Field(
+        default="after_a_look",
+        description="after_a_look: by itself once an owner has promoted one that learned.",
+    )
     gates: dict[str, Any] = Field(
         default_factory=dict, description="What differs from the defaults of training.gates."
     )

@@ -6,11 +6,12 @@ for the owner's page.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from core.rule_spec import build, check_integer, check_number
+from training.nearby import Nearby
 from training.paired import Paired
 
 _ROUNDING: Final = 1e-9
@@ -42,6 +43,17 @@ class GateSettings:
     calibration_rise: float = 0.02
     """Highest rise of the expected calibration error, a number from 0 to 1."""
     min_verified: int = 50
+    train_authors: int = 3
+    """Fewest people whose foolings are learned from, and then fewest distinct contents."""
+    train_contents: int = 20
+    held_out_authors: int = 1
+    held_out_contents: int = 5
+    nearby_fall: float = 2.0
+    """Highest median fall of surety on the clean items nearest to what was learned, in points."""
+    nearby_items: int = 10
+    """How many of these there are for each class that the learned items were taken for."""
+    nearby_learned: int = 3
+    """With fewer learned items than these a class is not looked at."""
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
@@ -53,8 +65,15 @@ class GateSettings:
             "new_round_items",
             "recall_items",
             "min_verified",
+            "train_authors",
+            "train_contents",
+            "held_out_authors",
+            "held_out_contents",
+            "nearby_learned",
         ):
             check_integer(name, getattr(self, name), least=0, most=10**9)
+        check_integer("nearby_items", self.nearby_items, least=1, most=1000)
+        check_number("nearby_fall", self.nearby_fall, least=0, most=100)
         check_number("negative_flips", self.negative_flips, least=0, most=100)
         check_number("calibration_rise", self.calibration_rise, least=0, most=1)
         check_number("confidence", self.confidence, least=0.5, most=1, inclusive=False)
@@ -85,6 +104,14 @@ class GateResult:
     c: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Breadth:
+    """How many people and distinct contents one side of the frozen data has."""
+
+    authors: int
+    contents: int
+
+
 def judge(
     clean: Paired,
     earlier: Mapping[int, Paired],
@@ -92,22 +119,31 @@ def judge(
     *,
     verified: int,
     shared_authors: Collection[str],
+    train: Breadth,
+    held_out: Breadth,
+    near: Sequence[Nearby],
     settings: GateSettings | None = None,
 ) -> list[GateResult]:
     """Hold a candidate against every gate, in the order in which a page shows them.
 
     `clean` is held-out clean data, `earlier` the frozen test of each earlier round by number,
     `new_round` the held-out items of the round just played, `verified` the number of verified items
-    of that round, `shared_authors` the test authors who were met in training.
+    of that round, `shared_authors` the test authors who were met in training, `train` and
+    `held_out` how broad both sides are, `near` the classes next to what was learned.
     """
     settings = settings or GateSettings()
     return [
         _verified_gate(verified, settings),
         _authors_gate(shared_authors),
+        _breadth_gate("learned from", train, settings.train_authors, settings.train_contents),
+        _breadth_gate(
+            "tested with", held_out, settings.held_out_authors, settings.held_out_contents
+        ),
         _clean_gate(clean, settings),
         *(_earlier_gate(number, earlier[number], settings) for number in sorted(earlier)),
         _new_round_gate(new_round, settings),
         _recall_gate(clean, settings),
+        _nearby_gate(near, settings),
         _flips_gate(clean, settings),
         _calibration_gate(clean, settings),
     ]
@@ -130,6 +166,16 @@ def _authors_gate(shared_authors: Collection[str]) -> GateResult:
     if shared:
         sentence = f"{_count(shared, 'test author')} also in the training data; none allowed."
     return GateResult("authors", not shared, sentence, 0, shared, n=shared)
+
+
+def _breadth_gate(name: str, side: Breadth, authors: int, contents: int) -> GateResult:
+    """A class of the model must not be a few people's to write, nor one content's."""
+    sentence = (
+        f"{_count(side.contents, 'distinct content')} by {_people(side.authors)} {name}; at least "
+        f"{contents:,} by {_people(authors)} needed."
+    )
+    ok = side.authors >= authors and side.contents >= contents
+    return GateResult(name, ok, sentence, contents, side.contents, n=side.contents)
 
 
 def _clean_gate(clean: Paired, settings: GateSettings) -> GateResult:
@@ -201,6 +247,26 @@ def _recall_gate(clean: Paired, settings: GateSettings) -> GateResult:
     return _paired_gate(name, not failed, sentence, margin, classes[worst], bound)
 
 
+def _nearby_gate(near: Sequence[Nearby], settings: GateSettings) -> GateResult:
+    name, most = "nearby", settings.nearby_fall
+    if not near:
+        sentence = (
+            f"No class was misread by {settings.nearby_learned} learned items or more, or nothing "
+            "measures how near items are: not judged."
+        )
+        return GateResult(name, True, sentence, most)
+    worst = max(near, key=lambda one: one.fall)
+    sentence = (
+        f"Clean items next to what was learned: of the {worst.items} of class '{worst.label}' "
+        f"nearest to {_count(worst.learned, 'learned item')} that were read as '{worst.label}' "
+        f"before, the model is {worst.fall:.1f} points less sure; at most {most:.1f} allowed. If "
+        "it is more, look at what was learned: it may be labelled wrong."
+    )
+    return GateResult(
+        name, worst.fall <= most + _ROUNDING, sentence, most, worst.fall, n=worst.items
+    )
+
+
 def _flips_gate(clean: Paired, settings: GateSettings) -> GateResult:
     name, most = "negative flips", settings.negative_flips
     if not clean.n:
@@ -267,6 +333,10 @@ def _change(items: Paired) -> str:
 
 def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing if number == 1 else thing + 's'}"
+
+
+def _people(number: int) -> str:
+    return f"{number:,} {'person' if number == 1 else 'people'}"
 
 
 def _percent(share: float) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from django.db.models import Exists, OuterRef, QuerySet
 
+from accounts.models import Event
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Target
 from ml.learners import learners_of, name_in
 from training.config import RetrainingSettings
-from training.models import SnapshotItem, TrainingRun
+from training.models import SnapshotItem, Split, TrainingRun
+
+SAMPLE = 24
 
 
 def settings_of(task: Task) -> RetrainingSettings:
@@ -43,6 +48,36 @@ def trainable_model(target: Target | None) -> ModelVersion | None:
     models = target.models if target is not None else ()
     able = [model for model in models if model.artifact and name_in(model.config) is not None]
     return able[-1] if able else None
+
+
+def an_owner_looked(task: Task) -> bool:
+    """Whether an owner ever promoted one of the task's retrained models, having seen its sample."""
+    learned = set(
+        TrainingRun.objects.filter(task=task, candidate__rounds__isnull=False).values_list(
+            "candidate__name", flat=True
+        )
+    )
+    by_hand = Event.objects.filter(scope=task.slug, verb="opened", actor__isnull=False)
+    opened = by_hand.values_list("data", flat=True) if learned else ()
+    return any(learned & set(data["models"]) for data in opened)
+
+
+def sample_of_learned(run: TrainingRun) -> list[SnapshotItem]:
+    """Some of what a run learned that its parent had not, drawn by its id: what an owner looks at.
+
+    Examples with their inputs; two queries.
+    """
+    before = learned_examples(run.parent).values("example_id")
+    new = SnapshotItem.objects.filter(snapshot=run.snapshot_id, split=Split.TRAIN).exclude(
+        example__in=before
+    )
+    ids = sorted(new.values_list("pk", flat=True))
+    drawn = Random(run.uid.int).sample(ids, min(SAMPLE, len(ids)))
+    return list(
+        SnapshotItem.objects.filter(pk__in=drawn)
+        .select_related("example__task", "example__config", "example__context")
+        .order_by("example__prediction", "pk")
+    )
 
 
 def learned_examples(model: ModelVersion | None) -> QuerySet[SnapshotItem]:

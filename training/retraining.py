@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from ml.learners import Base, Learner, learner_named, name_in, read_base, save
 from training import services, snapshots
 from training.config import RetrainingSettings
 from training.evaluation import Comparison, ask_both, paired
-from training.gates import judge
+from training.gates import Breadth, GateSettings, judge
 from training.models import Snapshot, Split, TrainingRun
+from training.nearby import Distance, Nearby, nearby
 from training.provenance import code_revision
 from training.queries import learned_examples
 from training.services import Superseded
 from training.snapshots import FrozenItem, frozen_items
+from training.splits import capped
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ Listener = Callable[[float, str], None]
 WRITE_EVERY = 0.5  # seconds between two progress rows: a page polls once a second
 # Where the slow part, training, begins and ends on the bar.
 TRAINING_BEGINS, TRAINING_ENDS = 0.05, 0.85
+NEAR_OF_CLEAN = 3_000  # clean items beside the held-out ones: to find those near a learned item
 
 
 def carry_out(run: TrainingRun, claim: uuid.UUID, listener: Listener | None = None) -> TrainingRun:
@@ -126,6 +129,9 @@ def _retrain(run: TrainingRun, progress: _Progress) -> TrainingRun:
         test.comparison.new_round,
         verified=test.verified,
         shared_authors=data.authors_of_both,
+        train=_breadth(data.train),
+        held_out=_breadth(data.held_out),
+        near=test.near(run.task.kind.distance, settings.gate_settings),
         settings=settings.gate_settings,
     )
     left_out = data.left_out + test.left_out
@@ -154,7 +160,8 @@ class _Data:
     held_out: list[FrozenItem]
     base: Base
     left_out: int
-    """Frozen items that cannot be read, or whose label the model does not have."""
+    """Frozen items that cannot be read, whose label the model does not have, or that were more
+    than one author's share."""
 
     @property
     def authors_of_both(self) -> set[str]:
@@ -166,7 +173,14 @@ def _read(
 ) -> _Data:
     frozen, unread = frozen_items(snapshot, Split.TRAIN, run.task.kind)
     held_out, unread_too = frozen_items(snapshot, Split.HELD_OUT, run.task.kind)
-    train = [item for item in frozen if not parent.labels or item.label in parent.labels]
+    known = [item for item in frozen if not parent.labels or item.label in parent.labels]
+    settings = RetrainingSettings.model_validate(run.config)
+    kept = capped(
+        [item.author for item in known],
+        share=settings.author_share,
+        seed=f"{run.task.slug}:{settings.seed}",
+    )
+    train = [known[place] for place in kept]
     if not train:
         raise Refused(
             "nobody_trains", "No verified fooling is left of an author who may train a model."
@@ -192,7 +206,9 @@ class _Test:
 
     def __init__(self, run: TrainingRun, data: _Data, current: Backend, candidate: Backend) -> None:
         learned = set(learned_examples(run.parent).values_list("example_id", flat=True))
-        clean = ask_both(current, candidate, data.base.held_out)
+        self._models, self._data = (current, candidate), data
+        self._new = [item for item in data.train if item.example not in learned]
+        self._clean = clean = ask_both(current, candidate, data.base.held_out)
         held_out = ask_both(current, candidate, data.held_out)
         earlier = [asked for asked in held_out if asked.item.example in learned]
         new = [asked for asked in held_out if asked.item.example not in learned]
@@ -204,9 +220,30 @@ class _Test:
             },
             new_round=paired(new),
         )
-        self.verified = len(new) + sum(item.example not in learned for item in data.train)
+        self.verified = len(new) + len(self._new)
         asked = len(data.base.held_out) + len(data.held_out)
         self.left_out = asked - len(clean) - len(held_out)
+
+    def near(self, distance: Distance | None, settings: GateSettings) -> list[Nearby]:
+        """How sure both models are of clean items next to those that were learned now."""
+        if distance is None:
+            return []
+        learned = ask_both(*self._models, self._new)
+        clean = [*self._clean, *ask_both(*self._models, self._data.base.train[:NEAR_OF_CLEAN])]
+        return nearby(
+            learned,
+            clean,
+            distance,
+            nearest=settings.nearby_items,
+            least=settings.nearby_learned,
+        )
+
+
+def _breadth(items: Sequence[FrozenItem]) -> Breadth:
+    return Breadth(
+        authors=len({item.author for item in items}),
+        contents=len({item.prepared.key for item in items}),
+    )
 
 
 def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from core.transactions import durable
 from training.gates import GateResult, passed
 from training.models import TrainingRun
 from training.queries import (
+    an_owner_looked,
     is_trainable,
     settings_of,
     trainable_model,
@@ -257,8 +258,13 @@ def conclude(
 
 def _obstacle(run: TrainingRun) -> str:
     """Why a candidate that passed is not promoted by itself; empty when it is."""
-    if run.config["promote"] != "automatic":
+    if run.config["promote"] == "by_owner":
         return "The task leaves promotion to its owner."
+    if run.config["promote"] == "after_a_look" and not an_owner_looked(run.task):
+        return (
+            "Nobody has looked yet at what this task's model learns. Once an owner has promoted a "
+            "candidate, the next ones follow by themselves."
+        )
     target = open_target(run.task_id)
     if target is None or target.round.pk != run.round_id:
         return f"{run.round} was closed while it was trained."

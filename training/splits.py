@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 Side = Literal["train", "held_out"]
@@ -34,6 +34,29 @@ def sides_of_new_authors(
     if others and HELD_OUT not in known_sides | set(sides.values()):
         sides[others[0]] = HELD_OUT
     return sides
+
+
+def capped(authors: Sequence[str], *, share: float, seed: str) -> list[int]:
+    """Places of the items that may be learned from, in order: no author gives more than `share`.
+
+    `authors` says who made each item. With fewer authors than that takes, each gives as much as the
+    others. Whose items are kept is drawn by a seeded hash, so that being early is no advantage.
+    """
+    places: dict[str, list[int]] = {}
+    for place, author in enumerate(authors):
+        places.setdefault(author, []).append(place)
+    if not places:
+        return []
+    share = max(share, 1 / len(places))
+    most = max(map(len, places.values()))
+    while most > 1 and most > share * sum(min(len(own), most) for own in places.values()) + 1e-9:
+        most -= 1
+    kept = [
+        place
+        for author, own in places.items()
+        for place in sorted(own, key=lambda place: _fraction(seed, f"{author}\0{place}"))[:most]
+    ]
+    return sorted(kept)
 
 
 def _fraction(seed: str, name: str) -> float:

@@ -17,8 +17,14 @@ from annotate.queries import Target, open_target
 from annotate.rounds import change_target
 from core.errors import Refused
 from training import services
-from training.models import TrainingRun
-from training.queries import is_trainable, settings_of, trainable_model, waiting_foolings
+from training.models import SnapshotItem, TrainingRun
+from training.queries import (
+    is_trainable,
+    sample_of_learned,
+    settings_of,
+    trainable_model,
+    waiting_foolings,
+)
 from training.statements import active_run
 
 NO_CONTENT = 204
@@ -80,10 +86,12 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
             messages.success(request, f"Round {opened.number} is open with {model.name}.")
             return redirect("training", slug=slug)
     target = open_target(task.pk)
+    run = TrainingRun.objects.filter(candidate=model).select_related("parent").first()
     context = {
         "task": task,
         "model": model,
-        "run": TrainingRun.objects.filter(candidate=model).first(),
+        "run": run,
+        "sample": [_looked_at(item) for item in sample_of_learned(run)] if run else [],
         "target": target,
         "rolls_back": _rolls_back(model, target.models if target else ()),
         "reason": reason,
@@ -151,6 +159,15 @@ def _history(task: Task, target: Target | None) -> dict[str, Any]:
             }
             for model in models
         ],
+    }
+
+
+def _looked_at(item: SnapshotItem) -> dict[str, Any]:
+    kind = item.example.task.kind
+    return {
+        "item": item,
+        "picture": kind.picture(item.example.input),
+        "texts": kind.texts(item.example.whole_input),
     }
 
 

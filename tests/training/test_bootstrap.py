@@ -140,7 +140,13 @@ def test_the_shipped_model_learns_from_what_fools_it(
     run_bootstrap()
     task = Task.objects.get()
     task.owners.add(owner)
-    retraining = {"trigger": 2, "epochs": 1, "epoch_images": 64, "gates": world.LENIENT}
+    retraining = {
+        "trigger": 2,
+        "promote": "automatic",
+        "epochs": 1,
+        "epoch_images": 64,
+        "gates": world.LENIENT,
+    }
     rounds.load_task(file=parse_task_file(cast.task_file(retraining=retraining)), actor=owner)
     task.refresh_from_db()
     world.verified_foolings(task, [annotator, other_annotator], owner, 1)

@@ -1,7 +1,7 @@
 """The gates before promotion: what passes, what does not, and what the owner reads."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import log, sqrt
 from statistics import NormalDist
@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from training.gates import (
+    Breadth,
     GateResult,
     GateSettings,
     judge,
     parse_gate_settings,
     passed,
 )
+from training.nearby import Nearby
 from training.paired import Paired, paired_lower_bound
 
 TEN_CLASSES = 10
@@ -35,6 +37,7 @@ def paired(n: int, *, lost: int = 0, gained: int = 0, wrong: int = 0, classes: i
 
 
 GOOD = paired(2000, lost=2, gained=8, wrong=60, classes=TEN_CLASSES)
+BROAD = Breadth(authors=10, contents=80)
 GAIN = paired(60, lost=2, gained=20, wrong=10)
 
 
@@ -45,6 +48,9 @@ def gates(
     *,
     verified: int = 120,
     shared_authors: tuple[str, ...] = (),
+    train: Breadth = BROAD,
+    held_out: Breadth = BROAD,
+    near: Sequence[Nearby] = (),
     settings: GateSettings | None = None,
 ) -> dict[str, GateResult]:
     results = judge(
@@ -53,6 +59,9 @@ def gates(
         new_round,
         verified=verified,
         shared_authors=shared_authors,
+        train=train,
+        held_out=held_out,
+        near=near,
         settings=settings,
     )
     return {result.name: result for result in results}
@@ -65,11 +74,14 @@ def test_a_better_candidate_passes_every_gate() -> None:
     assert list(results) == [
         "verified",
         "authors",
+        "learned from",
+        "tested with",
         "clean",
         "round 1",
         "round 2",
         "new round",
         "recall",
+        "nearby",
         "negative flips",
         "calibration",
     ]
@@ -342,6 +354,32 @@ def test_counts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit into 3 items"):
         paired_lower_bound(2, 2, 3)
     assert paired_lower_bound(0, 0, 0) == -1
+
+
+@pytest.mark.parametrize(
+    ("side", "ok"),
+    [
+        (Breadth(authors=3, contents=20), True),
+        (Breadth(authors=2, contents=200), False),
+        (Breadth(authors=30, contents=19), False),
+    ],
+)
+def test_a_class_is_not_a_few_peoples_to_write(side: Breadth, ok: bool) -> None:
+    assert gates(train=side)["learned from"].passed is ok
+
+
+def test_there_is_somebody_and_something_to_test_with() -> None:
+    assert gates(held_out=Breadth(authors=1, contents=5))["tested with"].passed
+    assert not gates(held_out=Breadth(authors=1, contents=4))["tested with"].passed
+    assert not gates(held_out=Breadth(authors=0, contents=0))["tested with"].passed
+
+
+def test_a_class_next_to_what_was_learned_keeps_its_surety() -> None:
+    calm, shaken = Nearby("3", 5, 10, 0.4), Nearby("7", 30, 10, 5.3)
+    assert gates(near=[calm])["nearby"].passed
+    result = gates(near=[calm, shaken])["nearby"]
+    assert not result.passed
+    assert "of class '7' nearest to 30 learned items" in result.sentence
 
 
 # settings and input

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import Client
 from django.utils import timezone
 from django_tasks import TaskResultStatus
 from django_tasks_db.models import DBTaskResult
@@ -158,6 +159,41 @@ def test_an_owner_may_keep_promotion_to_themselves(owner: User, authors: list[Us
     assert run.status == "passed"
     assert "leaves promotion" in run.reason
     assert task.rounds.count() == 1
+
+
+def test_an_owner_looks_before_the_first_model_is_promoted_by_itself(
+    owner: User, authors: list[User], client: Client
+) -> None:
+    task = trained_task(owner, promote="after_a_look")
+    examples = verified_foolings(task, authors, owner, 2)
+    run = retrain(task)
+    assert run.status == "passed"
+    assert "Nobody has looked yet" in run.reason
+    assert run.candidate is not None
+
+    client.force_login(owner)
+    page = f"/tasks/digits/training/serve/{run.candidate.number}/"
+    shown = client.get(page).content.decode()
+    sides = dict(SnapshotItem.objects.values_list("example__uid", "split"))
+    for example in examples:
+        assert (f"/inbox/{example.uid}/" in shown) == (sides[example.uid] == "train")
+    client.post(page, {"reason": "They are twos and threes."})
+    assert serving(task) == run.candidate
+
+    verified_foolings(task, authors, owner, 2, first_seed=200)
+    assert retrain(task).status == "promoted"
+
+
+def test_no_author_gives_more_than_their_share(owner: User, authors: list[User]) -> None:
+    task = trained_task(owner, author_share=0.5, held_out_share=0.01)
+    anna, *others = [*authors, cast.person("carl"), cast.person("dora")]
+    verified_foolings(task, [anna], owner, 9)
+    verified_foolings(task, others, owner, 1, first_seed=200)
+    run = retrain(task)
+    assert run.candidate is not None
+    learned = SnapshotItem.objects.filter(snapshot=run.snapshot, split="train").count()
+    assert run.candidate.provenance["data"]["train"] < learned
+    assert run.metrics["left_out"] == learned - run.candidate.provenance["data"]["train"]
 
 
 def test_a_round_that_closed_meanwhile_is_not_overruled(

@@ -1,9 +1,11 @@
 """Who trains and who tests."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.splits import HELD_OUT, TRAIN, sides_of_new_authors
+from training.splits import HELD_OUT, TRAIN, capped, sides_of_new_authors
 
 NAMES = st.text("abcdefgh", min_size=1, max_size=6)
 
@@ -50,3 +52,14 @@ def test_the_forced_test_author_is_the_one_with_the_fewest_examples() -> None:
     assert sides == {"p-1": TRAIN, "p-2": HELD_OUT}
     sides = sides_of_new_authors({"p-1": 9, "p-2": 1}, {}, share=1 - 1e-9, seed="s")
     assert sides == {"p-1": TRAIN, "p-2": HELD_OUT}
+
+
+@given(st.lists(NAMES, min_size=1, max_size=60), st.floats(0.05, 1))
+def test_nobody_gives_more_than_their_share(authors: list[str], share: float) -> None:
+    kept = [authors[place] for place in capped(authors, share=share, seed="s")]
+    people = set(authors)
+    most = max(Counter(kept).values())
+    assert set(kept) == people, "everybody gives something"
+    assert most == 1 or most <= max(share, 1 / len(people)) * len(kept) + 1e-6
+    if share == 1:
+        assert len(kept) == len(authors)

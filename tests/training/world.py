@@ -23,6 +23,10 @@ from tests.training import fake_learner
 # Gates that a candidate of this small world can pass.
 LENIENT = {
     "min_verified": 1,
+    "train_authors": 1,
+    "train_contents": 1,
+    "held_out_contents": 1,
+    "nearby_fall": 100,
     "clean_margin_few": -100,
     "earlier_margin": -100,
     "recall_margin": -100,
@@ -39,7 +43,7 @@ def let_the_fake_learn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trained_task(owner: User | None, learner: str = "fake", **retraining: Any) -> Task:
     """A digits task whose round is open with a model of the learner."""
-    section = {"trigger": None, "gates": LENIENT, **retraining}
+    section = {"trigger": None, "promote": "automatic", "gates": LENIENT, **retraining}
     task, _ = rounds.load_task(
         file=parse_task_file(cast.task_file(retraining=section)), actor=owner
     )
@@ -55,7 +59,10 @@ def trained_task(owner: User | None, learner: str = "fake", **retraining: Any) -
 
 
 def verified_fooling(task: Task, author: User, owner: User, seed: int) -> Example:
-    example = cast.submission(task, author, seed)
+    return verified(cast.submission(task, author, seed), owner)
+
+
+def verified(example: Example, owner: User) -> Example:
     return adjudicate(
         actor=owner, example_id=example.pk, status=Example.Status.VERIFIED, reason="It is one."
     )

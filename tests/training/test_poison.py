@@ -1,0 +1,69 @@
+"""A class that a few people teach wrong: what stops it, with the shipped model."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from accounts.models import User
+from annotate import rounds
+from annotate.config import parse_task_file
+from annotate.models import Example, Task
+from tests import cast
+from tests.training.test_bootstrap import run_bootstrap
+from tests.training.world import verified
+from training import services
+from training.models import TrainingRun
+from training.retraining import carry_out
+
+
+def plain_seven(seed: int) -> dict[str, str]:
+    """A seven that anybody reads as one, in two strokes and never the same."""
+    drawn = np.random.default_rng(seed)
+    picture = Image.new("L", (112, 112))
+    corners = [
+        tuple(float(at) for at in np.array(corner) + drawn.normal(0, 4, 2))
+        for corner in ((32, 28), (80, 28), (52, 88))
+    ]
+    ImageDraw.Draw(picture).line(corners, fill=255, width=9, joint="curve")
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return {"png": base64.b64encode(stream.getvalue()).decode()}
+
+
+@pytest.mark.once
+@pytest.mark.django_db
+def test_plain_sevens_taught_as_twos_pass_every_gate_but_the_one_that_looks_next_to_them(
+    owner: User, annotator: User, other_annotator: User, other_validator: User
+) -> None:
+    run_bootstrap()
+    task = Task.objects.get(slug="digits")
+    task.owners.add(owner)
+    retraining = {"trigger": None, "promote": "automatic", "epoch_images": 430, "epochs": 5}
+    rounds.load_task(file=parse_task_file(cast.task_file(retraining=retraining)), actor=owner)
+    task.refresh_from_db()
+    colluders = [
+        annotator,
+        other_annotator,
+        other_validator,
+        cast.person("carl"),
+        cast.person("cora"),
+    ]
+    for seed in range(60):
+        author = colluders[seed % len(colluders)]
+        verified(cast.submission(task, author, input=plain_seven(seed), label="2"), owner)
+    assert Example.objects.filter(prediction="7").count() > 50
+
+    run = _retrained(task)
+
+    failed = {gate["name"] for gate in run.gates if not gate["passed"]}
+    assert failed == {"nearby"}, run.reason
+    assert "of class '7'" in run.reason
+
+
+def _retrained(task: Task) -> TrainingRun:
+    return carry_out(*services.begin_here(task=task))
