@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from allauth.account import forms as account
+from allauth.account.adapter import get_adapter
 from allauth.mfa.base import forms as mfa
 from allauth.mfa.totp import forms as totp
 from django import forms
@@ -71,7 +72,8 @@ class AddEmailForm(Plain, account.AddEmailForm):
 
 
 class ChangePasswordForm(Plain, account.ChangePasswordForm):
-    pass
+    def clean_oldpassword(self) -> str:
+        return _proven(self.user, self.cleaned_data["oldpassword"])
 
 
 class SetPasswordForm(Plain, account.SetPasswordForm):
@@ -139,7 +141,11 @@ class CloseAccountForm(forms.Form):
         self.user = user
 
     def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"]
-        if not self.user.check_password(password):
-            raise forms.ValidationError("That is not your password.")
-        return password
+        return _proven(self.user, self.cleaned_data["password"])
+
+
+def _proven(user: User, password: str) -> str:
+    """The password, if it is this person's; a wrong one counts as one at sign-in does."""
+    if not get_adapter().reauthenticate(user, password):
+        raise forms.ValidationError("That is not your password.")
+    return password

@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from accounts.caller import person
 from annotate import services, submissions
 from annotate.body import answer_body, example_body
-from annotate.inference import live_model
+from annotate.inference import live_model, read_apart
 from annotate.models import Example, Round, Task
 from annotate.queries import open_target
 from annotate.rest import (
@@ -143,7 +143,7 @@ class Predictions(APIView):
         task = task_or_404(request, slug)
         user = signed_in(request)
         key = f"user-{user.pk}" if user else f"address-{address_of(request)}"
-        pass_door("predict" if user else "sandbox-predict", request, key)
+        passage = pass_door("predict" if user else "sandbox-predict", request, key)
         body = checked(PredictionRequest, request)
         target = open_target(task.pk)
         if target is None:
@@ -151,7 +151,12 @@ class Predictions(APIView):
         if user is None:
             submissions.require_sandbox(target.config.file)
         kind = target.config.file.kind
-        prepared = kind.parse(body["input"])
+        heavy = kind.heavy(body["input"])
+        prepared = (
+            read_apart(kind, body["input"], passage).result()
+            if heavy
+            else kind.parse(body["input"])
+        )
         model = target.model_for(key)
         answer = live_model(model, kind).predict_one(prepared)
         return Response(answer_body(answer, model, target.round))

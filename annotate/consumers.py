@@ -22,7 +22,13 @@ from accounts.receivers import SESSION_KEY
 from accounts.services import guest_session
 from annotate import live, protocol, submissions
 from annotate.body import answer_body, example_body
-from annotate.inference import TooBusy, already_open, answer_threads_here, live_model
+from annotate.inference import (
+    TooBusy,
+    already_open,
+    answer_threads_here,
+    live_model,
+    read_apart,
+)
 from annotate.models import Example, Task
 from annotate.queries import Participant, Target, participant_key, progress_of, visible_task
 from core import metrics
@@ -149,11 +155,14 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 submissions.require_sandbox(target.config.file)
             if wait := self._to_predict.wait():
                 raise TooBusy(int(wait * 1000) + 1, target.config.file.kind)
+            kind, input = target.config.file.kind, frame.input
+            if kind.heavy(input):
+                input = await asyncio.wrap_future(read_apart(kind, input, self._to_predict))
             model = target.model_for(self._person_key)
             engine = already_open(model)
             if engine is None:
-                engine = await asyncio.to_thread(live_model, model, target.config.file.kind)
-            answer = await engine.predict(frame.input)
+                engine = await asyncio.to_thread(live_model, model, kind)
+            answer = await engine.predict(input)
         except TooBusy as busy:
             await self._busy(busy, seq=frame.seq)
         except Refused as refused:

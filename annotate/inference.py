@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
@@ -16,6 +18,7 @@ from django.conf import settings
 
 from annotate.models import ModelVersion
 from core.errors import Refused
+from core.limits import Passage
 from core.metrics import BATCH_SIZE, QUEUE_DEPTH
 from kinds import Kind, Prepared
 from ml.artifacts import ArtifactError
@@ -104,6 +107,25 @@ class LiveModel:
                 _cache.put((self.sha256, key), answer)
                 answers[key] = answer
         return answers
+
+
+_reader = ThreadPoolExecutor(1, thread_name_prefix="heavy-inputs")
+
+
+def read_apart(kind: Kind, input: object, passage: Passage) -> Future[Prepared]:
+    """Read an input that may take long, and charge whoever sent it for the work.
+
+    One at a time: they wait for each other and nobody waits for them.
+    """
+    return _reader.submit(_read_and_charge, kind, input, passage)
+
+
+def _read_and_charge(kind: Kind, input: object, passage: Passage) -> Prepared:
+    started = time.thread_time()
+    try:
+        return kind.parse(input)
+    finally:
+        passage.charge(time.thread_time() - started)
 
 
 class TooBusy(Refused):

@@ -17,7 +17,7 @@ from annotate.models import Task
 from annotate.queries import Participant, visible_task
 from core.addresses import address_of
 from core.errors import Refused
-from core.limits import wait_for
+from core.limits import Passage
 
 
 class TooManyRequests(Refused):
@@ -28,11 +28,13 @@ class TooManyRequests(Refused):
         self.retry_ms = int(seconds * 1000) + 1
 
 
-def pass_door(door: str, request: Request, person: str = "") -> None:
+def pass_door(door: str, request: Request, person: str = "") -> Passage:
     """Count one passage of this person and of their address; TooManyRequests when one has had its
     share."""
-    if wait := wait_for(door, person=person, address=address_of(request)):
+    passage = Passage(door, person=person, address=address_of(request))
+    if wait := passage.wait():
         raise TooManyRequests(wait)
+    return passage
 
 
 def signed_in(request: Request) -> User | None:

@@ -21,6 +21,9 @@ from core.doors import Rate
 log = structlog.get_logger(__name__)
 
 IN_MEMORY = {"predict", "sandbox-predict", "connect"}
+USUAL_SECONDS = (
+    0.00025  # a quarter of what a stroke takes: large inputs shall cost more than they do
+)
 SWEEP_ABOVE = 10_000  # buckets in memory before those that are full again are forgotten
 REDIS_TIMEOUT = 0.25
 LEAVE_ALONE = 1.0  # seconds in which Redis is not asked again after it did not answer
@@ -46,6 +49,14 @@ class Passage:
     def wait(self) -> float:
         """Seconds until both may pass; 0 when they may now, and then it is counted."""
         return self._buckets.take(self._wants)
+
+    def charge(self, seconds: float) -> None:
+        """Count work that took so long as the passages in whose time it could have been done.
+
+        Afterwards, for nobody knows before: whoever owes waits until it is paid. Only for doors
+        that are counted in memory.
+        """
+        _local.charge(self._wants, seconds / USUAL_SECONDS)
 
 
 def wait_for(door: str, *, person: str = "", address: str = "") -> float:
@@ -88,6 +99,14 @@ class MemoryBuckets:
             if len(self._left) > self._sweep_above:
                 self._sweep(now)
         return 0.0
+
+    def charge(self, wants: Sequence[Want], tokens: float) -> None:
+        """Take so many tokens of each, whether they are there or not; at most a burst is owed."""
+        with self._lock:
+            now = self._clock()
+            for want in wants:
+                left = self._tokens(want, now) - tokens
+                self._left[want.name] = (max(left, -want.rate.burst), now, want.rate)
 
     def clear(self) -> None:
         """Fill every bucket (tests)."""

@@ -273,6 +273,7 @@ SOCKETS_PER_ADDRESS = env.int("DADC_SOCKETS_PER_ADDRESS", default=300)
 ACCOUNT_RATE_LIMITS = {
     "login": "120/m/ip",
     "login_failed": "60/m/ip,5/5m/key",
+    "login_failed_elsewhere": "50/h/key",
     "signup": "60/m/ip",
 }
 

@@ -57,6 +57,8 @@ class Kind:
     """How an input travels, for the API's documentation."""
     contexts: bool = False
     """Whether it may be made about a context that the server gave."""
+    heavy: Callable[[object], bool] = lambda _: False
+    """Whether reading a raw input may take much longer than one of the page's; quickly told."""
     probes: tuple[object, object]
     """Two raw inputs that a model worth asking tells apart; new models are tried on them."""
     policy: str = "bayes"

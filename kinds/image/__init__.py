@@ -14,7 +14,7 @@ import numpy as np
 from core.errors import Refused
 from kinds import Kind, Prepared
 from kinds.answers import ONE_OF_THE_LABELS
-from kinds.image.pixels import SIDE, InputError, read
+from kinds.image.pixels import SIDE, InputError, is_heavy, read
 from kinds.words import Words
 
 
@@ -28,6 +28,11 @@ def parse(raw: object) -> Prepared:
     key = hashlib.sha256(np.ascontiguousarray(drawing.array).tobytes()).hexdigest()
     # A PNG made anew: what was sent may carry a camera's EXIF.
     return Prepared(key, drawing.array, lambda: {"png": base64.b64encode(drawing.png()).decode()})
+
+
+def heavy(raw: object) -> bool:
+    png = raw.get("png") if isinstance(raw, dict) else None
+    return isinstance(png, str) and is_heavy(png)
 
 
 def picture(stored: Any) -> str | None:
@@ -70,6 +75,7 @@ KIND = Kind(
     ),
     rules=("exact_match", "numeric"),
     shape='an image as `{"png": "<base64>"}` or `{"pixels": [784 numbers 0..1]}`',
+    heavy=heavy,
     probes=(_BAR, _RING),
     picture=picture,
     distance=distance,

@@ -217,3 +217,55 @@ def test_a_second_factor_is_asked_for_once_it_is_set_up(
     assert not signed_in(ours)
     ours.post("/accounts/2fa/authenticate/", {"code": spare})
     assert signed_in(ours)
+
+
+# --- guesses --------------------------------------------------------------------------------------
+def guess(client: Client, name: str, times: int) -> None:
+    for _ in range(times):
+        sign_in(client, name, "not that")
+
+
+def test_wrong_passwords_from_elsewhere_lock_nobody_out(annotator: User) -> None:
+    thief, owner_of_it = Client(REMOTE_ADDR="192.0.2.1"), Client(REMOTE_ADDR="192.0.2.2")
+    guess(thief, "anna", 5)
+    assert "Too many wrong attempts" in sign_in(thief, "ANNA").content.decode()
+    assert not signed_in(thief)
+    sign_in(owner_of_it, "anna")
+    assert signed_in(owner_of_it)
+
+
+def test_where_one_has_signed_in_before_others_guesses_do_not_count(
+    ours: Client, annotator: User
+) -> None:
+    ours.post("/accounts/logout/")
+    neighbour = Client()  # behind the same address
+    guess(neighbour, "anna", 6)
+    for number in range(50):
+        sign_in(Client(REMOTE_ADDR=f"198.51.100.{number}"), "anna", "not that")
+    far = Client(REMOTE_ADDR="192.0.2.7")
+    assert "guessing this account" in sign_in(far, "anna").content.decode()
+    sign_in(ours, "anna")
+    assert signed_in(ours)
+
+
+def test_another_accounts_device_is_none_of_this_one(ours: Client, other_annotator: User) -> None:
+    ours.post("/accounts/logout/")
+    guess(Client(), other_annotator.username, 5)
+    assert "Too many" in sign_in(ours, other_annotator.username).content.decode()
+
+
+def test_guesses_are_one_count_over_all_doors(ours: Client, annotator: User) -> None:
+    for _ in range(5):
+        ours.post("/accounts/me/close/", {"password": "not that"})
+    assert "Too many" in ours.post("/accounts/me/close/", {"password": PASSWORD}).content.decode()
+    new = {
+        "oldpassword": PASSWORD,
+        "password1": "another long one",
+        "password2": "another long one",
+    }
+    assert "Too many" in ours.post("/accounts/password/change/", new).content.decode()
+    assert "Too many" in (
+        ours.post("/accounts/reauthenticate/", {"password": PASSWORD}).content.decode()
+    )
+    ours.post("/accounts/logout/")
+    assert "Too many" in sign_in(ours, "anna").content.decode()

@@ -216,7 +216,7 @@ def test_too_many_bytes_are_refused_unread():
     assert code_of({"png": "A" * (4 * MAX_BYTES)}) == "too_large"
 
 
-@pytest.mark.parametrize("size", [(4097, 10), (10, 4097), (11_000, 11_000), (60_000, 60_000)])
+@pytest.mark.parametrize("size", [(1121, 10), (10, 1121), (11_000, 11_000), (60_000, 60_000)])
 def test_a_decompression_bomb_is_refused_by_its_header(size, monkeypatch):
     def decompressed(*_args):
         raise AssertionError("pixel data was decompressed")
