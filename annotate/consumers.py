@@ -157,7 +157,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 raise TooBusy(int(wait * 1000) + 1, target.config.file.kind)
             kind, input = target.config.file.kind, frame.input
             if kind.heavy(input):
-                input = await asyncio.wrap_future(read_apart(kind, input, self._to_predict))
+                read = await asyncio.wrap_future(read_apart(kind, input, self._to_predict))
+                input = read
             model = target.model_for(self._person_key)
             engine = already_open(model)
             if engine is None:

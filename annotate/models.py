@@ -145,6 +145,22 @@ class TaskConfig(models.Model):
         return _parsed[key]
 
 
+class Barred(models.Model):
+    """Somebody whom a task's owners keep out of it."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="barred")
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "person"], name="barred_once_per_task"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person_id} is kept out of {self.task_id}"
+
+
 class Context(models.Model):
     """What an annotator works on: a passage, a premise, a prompt. Some kinds have none."""
 

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User, WorkSession
 from annotate import statements
-from annotate.models import Example, ModelVersion, Round, Task, TaskConfig, Viewer
+from annotate.models import Barred, Example, ModelVersion, Round, Task, TaskConfig, Viewer
 
 
 def participant_key(user: User | None, guest: str | None) -> str:
@@ -67,6 +67,12 @@ class Target:
         """
         chance = hashlib.sha256(f"{self.round.pk}:{key}".encode()).digest()
         return self.models[int.from_bytes(chance[:6]) % len(self.models)]
+
+
+def is_barred(person: User, of: Task | Example) -> bool:
+    """Whether the owners of a task, or of an example's, keep this person out of it; one query."""
+    task = of.pk if isinstance(of, Task) else of.task_id
+    return Barred.objects.filter(task=task, person=person).exists()
 
 
 def visible_task(user: Viewer, slug: str) -> Task | None:

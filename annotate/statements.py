@@ -28,7 +28,9 @@ BRIEFLY_MS = 300
 # KEY SHARE is what inserting an example takes on its round. Taken here, and not only then, it makes
 # one statement of two: what is read of the round stays true until the commit.
 _AUTHORS_AND_ROUND = """
-    SELECT u.banned_at IS NOT NULL, r.status = 'open', u.id
+    SELECT u.banned_at IS NOT NULL OR EXISTS (
+            SELECT 1 FROM annotate_barred b WHERE b.person_id = u.id AND b.task_id = r.task_id),
+        r.status = 'open', u.id
     FROM accounts_user u CROSS JOIN annotate_round r
     WHERE u.id IN ({people}) AND u.is_active AND r.id = %s {lock}
 """

@@ -258,7 +258,7 @@ def _require_standing(user: User) -> None:
 
 
 def _banned() -> Refused:
-    return Refused("banned", "This account may not submit any more.", status=403)
+    return Refused("banned", "This account may not submit here any more.", status=403)
 
 
 def require_sandbox(file: TaskFile) -> None:

@@ -15,7 +15,7 @@ from accounts.curation import CuratedAdmin, Panel, ReasonForm, act, history
 from accounts.models import Role, User
 from annotate.models import Example, Round, Task
 from core.errors import Refused
-from validate.acts.ban import set_banned
+from validate.acts.ban import set_banned, set_barred
 from validate.models import Vote
 
 
@@ -65,7 +65,10 @@ class PersonAdmin(CuratedAdmin[User]):
     list_filter = (Standing, "role")
     search_fields = ("username",)
     search_help_text = "By user name or pseudonym, whole or its beginning."
-    actions = ("ban", "unban", "change_role", "new_password", "remove_second_factor")
+    actions = (
+        "keep_out", "let_back_in", "ban", "unban", "change_role", "new_password",
+        "remove_second_factor",
+    )  # fmt: skip
 
     def owned(self, queryset: QuerySet[User], user: User) -> QuerySet[User]:
         # Whole sets rather than a question for each person: both are read from indexes alone.
@@ -99,26 +102,42 @@ class PersonAdmin(CuratedAdmin[User]):
         "Ban",
         warning="They can neither sign in nor submit or vote, their sessions end, and their "
         "examples that wait for votes leave the queue.",
+        permission="administer",
         fits=lambda user: user.banned_at is None,
     )
     def ban(self, request: HttpRequest, user: User, reason: str) -> None:
-        self._require_authority(request, user)
+        if user.pk == request.user.pk:
+            raise Refused("yourself", "Nobody bans themselves.")
         set_banned(actor=person(request), user=user, banned=True, reason=reason)
 
     @act(
         "Lift the ban",
         warning="They may take part again, and their waiting examples come back into the queue.",
+        permission="administer",
         fits=lambda user: user.banned_at is not None,
     )
     def unban(self, request: HttpRequest, user: User, reason: str) -> None:
-        self._require_authority(request, user)
         set_banned(actor=person(request), user=user, banned=False, reason=reason)
 
-    def _require_authority(self, request: HttpRequest, user: User) -> None:
-        if user.pk == request.user.pk:
-            raise Refused("yourself", "Nobody bans themselves.")
-        if user.role in (Role.OWNER, Role.ADMIN) and not self.has_administer_permission(request):
-            raise Refused("not_an_admin", "Only an admin bans owners and admins.", status=403)
+    @act(
+        "Keep out of my tasks",
+        warning="In the tasks that you own they can neither submit nor vote; what waits of theirs "
+        "leaves these queues, and their votes there lose their weight.",
+    )
+    def keep_out(self, request: HttpRequest, user: User, reason: str) -> None:
+        self._set_barred(request, user, barred=True, reason=reason)
+
+    @act(
+        "Let back into my tasks",
+        warning="They may take part in the tasks that you own again, and their votes there weigh.",
+    )
+    def let_back_in(self, request: HttpRequest, user: User, reason: str) -> None:
+        self._set_barred(request, user, barred=False, reason=reason)
+
+    def _set_barred(self, request: HttpRequest, user: User, *, barred: bool, reason: str) -> None:
+        actor = person(request)
+        for task in Task.objects.filter(owners=actor):
+            set_barred(actor=actor, task=task, user=user, barred=barred, reason=reason)
 
     @act(
         "Change role",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from annotate.models import Example
+from annotate.queries import is_barred
 from kinds.answers import in_order
 from validate.models import Vote
 from validate.policies import Ballot, Bayes, Decision, Outcome, decide
@@ -59,10 +60,14 @@ def urgency(example: Example, decision: Decision) -> float:
     )
 
 
-def is_withdrawn(example: Example) -> bool:
-    """Whether nobody should be asked about it: retracted, hidden, or its author is banned."""
-    return (
-        example.retracted_at is not None
-        or example.hidden_at is not None
-        or (example.author is not None and example.author.banned_at is not None)
-    )
+def is_withdrawn(example: Example, *, kept_out: bool | None = None) -> bool:
+    """Whether nobody should be asked about it: retracted, hidden, or its author is kept out.
+
+    One query, unless `kept_out` says whether the task's owners keep the author out.
+    """
+    if example.retracted_at is not None or example.hidden_at is not None:
+        return True
+    author = example.author
+    if author is None or author.banned_at is not None:
+        return author is not None
+    return is_barred(author, example) if kept_out is None else kept_out

@@ -13,7 +13,9 @@ from validate.models import Lease, QueueItem
 from validate.policies import Decision
 
 
-def entry_of(example: Example, decision: Decision, *, leases: int = 0) -> QueueItem:
+def entry_of(
+    example: Example, decision: Decision, *, leases: int = 0, withdrawn: bool = False
+) -> QueueItem:
     """A queue entry, not saved, that wants the votes which the example's policy can use."""
     assert example.author_id is not None  # only guests' sandbox examples have none
     return QueueItem(
@@ -24,12 +26,15 @@ def entry_of(example: Example, decision: Decision, *, leases: int = 0) -> QueueI
         votes_wanted=decision.votes_wanted,
         leases_active=leases,
         urgency=urgency(example, decision),
-        withdrawn=is_withdrawn(example),
+        withdrawn=withdrawn,
     )
 
 
 def enqueue_new(examples: Sequence[Example]) -> None:
-    """Put examples that were just inserted into the queue: nobody can have seen them before."""
+    """Put examples that were just inserted into the queue: nobody can have seen them before.
+
+    None is withdrawn: whether its author is kept out was asked under the lock of this insertion.
+    """
     statements.insert_items([entry_of(example, decision_on(example, [])) for example in examples])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q
 
-from annotate.models import Example
+from annotate.models import Barred, Example
 from validate.decisions import decision_on, is_withdrawn
 from validate.hearing import hear
 from validate.models import Lease, QueueItem, Vote
@@ -51,9 +51,14 @@ def queue_differences() -> Iterator[QueueDifference]:
     after = 0
     while found := list(examples.filter(id__gt=after)[:CHUNK]):
         votes, leases = _votes(found), _active_leases(found)
+        barred = set(Barred.objects.values_list("task", "person"))
         for example in found:
             stored = _stored(example)
-            counted = _counted(example, votes.get(example.pk, []), leases.get(example.pk, 0))
+            kept_out = (example.task_id, example.author_id) in barred
+            withdrawn = is_withdrawn(example, kept_out=kept_out)
+            counted = _counted(
+                example, votes.get(example.pk, []), leases.get(example.pk, 0), withdrawn
+            )
             if stored != counted:
                 yield QueueDifference(example.pk, stored, counted)
         after = found[-1].pk
@@ -64,14 +69,14 @@ def _stored(example: Example) -> Entry:
     return Entry(item.votes_wanted, item.leases_active, item.withdrawn) if item else Entry()
 
 
-def _counted(example: Example, votes: list[Vote], leases: int) -> Entry:
+def _counted(example: Example, votes: list[Vote], leases: int, withdrawn: bool) -> Entry:
     if not example.queued or example.status != Example.Status.OPEN:
         return Entry()
     decision = decision_on(example, votes)
     if not decision.votes_wanted:
         return Entry(decided=True)
     # Votes that lost their weight may leave more leases out than votes are useful.
-    return Entry(max(decision.votes_wanted, leases), leases, is_withdrawn(example))
+    return Entry(max(decision.votes_wanted, leases), leases, withdrawn)
 
 
 def _votes(examples: list[Example]) -> dict[int, list[Vote]]:

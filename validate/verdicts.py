@@ -19,7 +19,7 @@ from annotate.models import Example
 from annotate.services import Verdict, latch, set_queued
 from core.transactions import after_commit, durable
 from validate import statements
-from validate.decisions import decision_on, urgency
+from validate.decisions import decision_on, is_withdrawn, urgency
 from validate.hearing import Hearing, hear
 from validate.inbox import close_reviews, open_review
 from validate.models import Reliability, Review, Vote
@@ -119,7 +119,7 @@ def _enqueue(hearing: Hearing, decision: Decision) -> None:
     """Queue an example that people may have seen: some may have it on their screen still."""
     example = hearing.example
     leases = leases_within(example, decision.votes_wanted)
-    hearing.item = entry_of(example, decision, leases=leases)
+    hearing.item = entry_of(example, decision, leases=leases, withdrawn=is_withdrawn(example))
     statements.insert(hearing.item)
 
 

@@ -12,8 +12,19 @@ from django.urls import reverse
 
 from accounts.models import Event, User
 from annotate.models import Example, Round, Task
-from tests.cast import PASSWORD, digits_task, fixed_model, person, submission, task_file
-from validate.models import Gold, QueueItem
+from core.errors import Refused
+from tests.cast import (
+    PASSWORD,
+    answer,
+    digits_task,
+    fixed_model,
+    lease_for,
+    person,
+    submission,
+    task_file,
+)
+from validate.models import Gold, QueueItem, Vote
+from validate.recount import queue_differences
 
 EXAMPLES = "/admin/annotate/example/"
 PEOPLE = "/admin/accounts/user/"
@@ -86,29 +97,70 @@ def test_going_back_to_where_the_act_began(ours: Client, task: Task, annotator: 
     assert "example.org" not in elsewhere
 
 
-def test_banning_takes_waiting_examples_out_of_the_queue(
-    ours: Client, task: Task, annotator: User
+def test_keeping_somebody_out_of_ones_tasks_reaches_no_others(
+    ours: Client, task: Task, owner: User, annotator: User
+) -> None:
+    elsewhere = digits_task(person("otto", "owner"), slug="others")
+    example, other = submission(task, annotator), submission(elsewhere, annotator)
+    done = do(ours, PEOPLE, "keep_out", annotator)
+    assert done == ["Keep out of my tasks: done for 1."]
+    withdrawn = QueueItem.objects.filter(withdrawn=True)
+    assert list(withdrawn.values_list("pk", flat=True)) == [example.pk]
+    annotator.refresh_from_db()
+    assert annotator.may_sign_in
+    with pytest.raises(Refused, match="may not submit here"):
+        submission(task, annotator, seed=3)
+    submission(elsewhere, annotator, seed=3)
+    assert not QueueItem.objects.get(pk=other.pk).withdrawn
+
+    do(ours, PEOPLE, "let_back_in", annotator)
+    assert not QueueItem.objects.filter(withdrawn=True).exists()
+    submission(task, annotator, seed=4)
+
+
+def test_a_validator_who_is_kept_out_is_asked_no_more_and_their_votes_do_not_weigh(
+    ours: Client, task: Task, owner: User, annotator: User, validator: User
+) -> None:
+    submission(task, annotator)
+    example = answer(validator, task)
+    submission(task, annotator, seed=2)
+    lease = lease_for(validator, task)
+    do(ours, PEOPLE, "keep_out", validator)
+    assert Vote.objects.get(example=example).dropped
+    lease.refresh_from_db()
+    assert lease.end == "superseded"
+    theirs = Client()
+    theirs.force_login(validator)
+    refused = theirs.post("/api/v1/tasks/digits/validations/next/")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "banned")
+    assert list(queue_differences()) == []
+    do(ours, PEOPLE, "let_back_in", validator)
+    assert not Vote.objects.get(example=example).dropped
+
+
+def test_banning_is_for_admins_and_so_is_lifting_it(
+    ours: Client, task: Task, owner: User, annotator: User
 ) -> None:
     example = submission(task, annotator)
-    assert do(ours, PEOPLE, "ban", annotator) == ["Ban: done for 1."]
+    do(ours, PEOPLE, "ban", annotator)
+    assert not User.objects.filter(banned_at__isnull=False).exists()
+    admin, theirs = person("ada", "admin"), Client()
+    theirs.force_login(admin)
+    assert do(theirs, PEOPLE, "ban", annotator) == ["Ban: done for 1."]
     annotator.refresh_from_db()
-    assert annotator.banned_at
     assert annotator.ban_reason == "I looked at it"
     assert QueueItem.objects.get(pk=example.pk).withdrawn
     do(ours, PEOPLE, "unban", annotator)
+    assert User.objects.filter(banned_at__isnull=False).exists()
+    assert do(theirs, PEOPLE, "ban", admin) == ["ada: Nobody bans themselves."]
+    do(theirs, PEOPLE, "unban", annotator)
     assert not QueueItem.objects.get(pk=example.pk).withdrawn
 
 
-def test_an_owner_bans_neither_owners_nor_strangers(
-    ours: Client, task: Task, owner: User, other_annotator: User
-) -> None:
-    colleague = person("otto", "owner")
-    submission(task, colleague)
-    submission(task, owner, seed=2)
-    assert do(ours, PEOPLE, "ban", colleague) == ["otto: Only an admin bans owners and admins."]
-    assert do(ours, PEOPLE, "ban", owner) == ["olive: Nobody bans themselves."]
-    do(ours, PEOPLE, "ban", other_annotator)  # took no part in the task: not among the rows
-    assert not User.objects.filter(banned_at__isnull=False).exists()
+def test_no_owner_is_kept_out_of_their_own_task(ours: Client, task: Task, owner: User) -> None:
+    submission(task, owner)
+    told = do(ours, PEOPLE, "keep_out", owner)
+    assert told == ["olive: An owner of the task is not kept out of it."]
 
 
 def test_roles_and_passwords_are_for_admins(

@@ -186,8 +186,8 @@ def test_an_owner_looks_before_the_first_model_is_promoted_by_itself(
 
 def test_no_author_gives_more_than_their_share(owner: User, authors: list[User]) -> None:
     task = trained_task(owner, author_share=0.5, held_out_share=0.01)
-    anna, *others = [*authors, cast.person("carl"), cast.person("dora")]
-    verified_foolings(task, [anna], owner, 9)
+    others = [authors[1], cast.person("carl"), cast.person("dora")]
+    verified_foolings(task, authors[:1], owner, 9)
     verified_foolings(task, others, owner, 1, first_seed=200)
     run = retrain(task)
     assert run.candidate is not None

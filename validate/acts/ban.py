@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import islice
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Role, User
 from accounts.services import record_event
+from annotate.models import Barred, Task
 from core.errors import Refused
 from core.transactions import durable
 from validate.acts.lease import end_lease
@@ -24,7 +26,7 @@ def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:
     if not reason.strip():
         raise Refused("reason_missing", "Say why: a ban needs a reason.")
     with durable():
-        user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        user = _locked(user)
         if banned and user.role == Role.ADMIN:
             raise Refused(
                 "is_admin", "An admin cannot be banned: give them another role first.", status=409
@@ -32,16 +34,10 @@ def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:
         user.banned_at = timezone.now() if banned else None
         user.ban_reason = reason if banned else ""
         user.save(update_fields=["banned_at", "ban_reason"])
-        waiting = QueueItem.objects.filter(author=user).values_list("pk", flat=True)
-        leases = {
-            lease.example_id: lease for lease in Lease.objects.filter(validator=user, ended_at=None)
-        }
-        touched = iter(sorted({*waiting, *leases}))
-        while some := list(islice(touched, AT_A_TIME)):
-            for example_id, hearing in hear_all(some).items():
-                sync_withdrawn(hearing.example)
-                if example_id in leases:
-                    end_lease(leases[example_id], hearing.item, Lease.End.SUPERSEDED)
+        _follow(
+            QueueItem.objects.filter(author=user),
+            Lease.objects.filter(validator=user, ended_at=None),
+        )
         record_event(
             actor=actor,
             verb="banned" if banned else "unbanned",
@@ -52,9 +48,61 @@ def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:
     if banned:
         drop_votes(votes)
     else:
-        restore_votes(votes.exclude(example__task__in=_quarantined_in(user)))
+        restore_votes(votes.exclude(example__task__in=_without_weight_in(user)))
 
 
-def _quarantined_in(user: User) -> list[int]:
+def set_barred(*, actor: User, task: Task, user: User, barred: bool, reason: str) -> None:
+    """Keep a person out of one task, with what waits there of theirs, or let them back in."""
+    if not reason.strip():
+        raise Refused("reason_missing", "Say why: it is kept in the history.")
+    if not task.is_owned_by(actor):
+        raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+    if barred and (user.pk == actor.pk or task.owners.filter(pk=user.pk).exists()):
+        raise Refused("is_owner", "An owner of the task is not kept out of it.", status=409)
+    with durable():
+        user = _locked(user)  # as a submission does: none comes in between
+        known = Barred.objects.filter(task=task, person=user)
+        if known.exists() == barred:
+            return
+        if barred:
+            Barred.objects.create(task=task, person=user)
+        else:
+            known.delete()
+        _follow(
+            QueueItem.objects.filter(author=user, task=task),
+            Lease.objects.filter(validator=user, ended_at=None, example__task=task),
+        )
+        record_event(
+            actor=actor,
+            verb="kept_out" if barred else "let_back_in",
+            subject=user,
+            scope=task.slug,
+            data={"reason": reason},
+        )
+    votes = Vote.objects.filter(validator=user, example__task=task)
+    if barred:
+        drop_votes(votes)
+    elif user.banned_at is None and task.pk not in _without_weight_in(user):
+        restore_votes(votes)
+
+
+def _locked(user: User) -> User:
+    return User.objects.select_for_update(no_key=True).get(pk=user.pk)
+
+
+def _follow(waiting: QuerySet[QueueItem], held: QuerySet[Lease]) -> None:
+    """Let the queue follow what somebody may do now: their waiting examples and their leases."""
+    leases = {lease.example_id: lease for lease in held}
+    touched = iter(sorted({*waiting.values_list("pk", flat=True), *leases}))
+    while some := list(islice(touched, AT_A_TIME)):
+        for example_id, hearing in hear_all(some).items():
+            sync_withdrawn(hearing.example)
+            if example_id in leases:
+                end_lease(leases[example_id], hearing.item, Lease.End.SUPERSEDED)
+
+
+def _without_weight_in(user: User) -> set[int]:
+    """The tasks in which this person's votes count for nothing."""
     rows = Reliability.objects.filter(validator=user, quarantined_at__isnull=False)
-    return list(rows.values_list("task", flat=True))
+    barred = Barred.objects.filter(person=user)
+    return {*rows.values_list("task", flat=True), *barred.values_list("task", flat=True)}

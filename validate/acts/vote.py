@@ -80,7 +80,8 @@ def vote_and_go_on(
         made, row = _vote(validator, lease_id, Answer(**answer))
         task, all_taken = made.example.task, False
         with suppress(Refused):  # this very answer was one too many: asking again says why
-            require_validator(validator, task)
+            if row is None:  # an answer that is there already: nobody asked whether they still may
+                require_validator(validator, task)
             following, all_taken = ask(validator, task, after, row=row)
         if not all_taken:
             progress = progress_of(validator, task)

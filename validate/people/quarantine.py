@@ -7,6 +7,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import Task
+from annotate.queries import is_barred
 from core.errors import Refused
 from core.transactions import durable
 from validate.hearing import lock_rows
@@ -49,5 +50,5 @@ def lift_quarantine(*, actor: User, task: Task, validator: User, reason: str) ->
             scope=task.slug,
             data={"reason": reason},
         )
-    if validator.banned_at is None:
+    if validator.banned_at is None and not is_barred(validator, task):
         restore_votes(Vote.objects.filter(validator=validator, example__task=task))

@@ -12,6 +12,7 @@ from django.db.models import Count, Q
 
 from accounts.models import User
 from annotate.models import Task
+from annotate.queries import is_barred
 from core.errors import Refused
 from validate.config import ValidationSettings
 from validate.known_answers import in_qualification
@@ -27,6 +28,8 @@ LEAST_SCORED: Final = 5
 def require_validator(validator: User, task: Task) -> None:
     if not may_validate(validator, task):
         raise Refused("not_a_validator", "Only validators may do this.", status=403)
+    if is_barred(validator, task):
+        raise Refused("banned", "The owners of this task keep you out of it.", status=403)
 
 
 def require_standing(row: Reliability, task: Task) -> None:
