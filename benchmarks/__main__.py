@@ -1,7 +1,7 @@
 """How fast and how safe: `python -m benchmarks [SUBJECT…] [--seconds 5] [--json FILE]`.
 
 Starts its own servers on free ports with their own data, makes load from processes of its own, and
-prints Markdown tables. Without a subject it measures all but `crash` and `soak`.
+prints Markdown tables. Without a subject it measures all but `crash`, `soak`, `hostile` and `gold`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crash, predict, soak, visit, writes
+from benchmarks import crash, predict, soak, trust, visit, writes
 from benchmarks.servers import DATABASES, PROJECT
 
 Subject = Callable[[argparse.Namespace], dict[str, Any]]
@@ -32,7 +32,12 @@ MEASURED: dict[str, Subject] = {
     "pages": writes.pages,
     "visit": visit.visit,
 }
-ONLY_WHEN_NAMED: dict[str, Subject] = {"crash": crash.crash, "soak": soak.soak}
+ONLY_WHEN_NAMED: dict[str, Subject] = {
+    "crash": crash.crash,
+    "soak": soak.soak,
+    "hostile": trust.hostile,
+    "gold": trust.gold,
+}
 SUBJECTS = MEASURED | ONLY_WHEN_NAMED
 PACKAGES = ("Django", "channels", "uvicorn", "websockets", "uvloop", "onnxruntime", "numpy")
 
