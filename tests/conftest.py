@@ -21,7 +21,7 @@ from annotate.models import Task
 from annotate.queries import kept_config
 from core.limits import forget_limits
 from core.sql import prepared
-from tests import cast
+from tests import cast, migrated
 from tests.pins import Pins
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch, where a test trains
@@ -64,6 +64,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests last: Playwright leaves an event loop in which Django refuses queries."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings: None, django_db_blocker: Any
+) -> None:
+    """Take a copy of what was migrated once, in each process and in each part of the suite."""
+    test, creation = connection.settings_dict["TEST"], connection.creation
+    test["MIGRATE"] = False  # a copy has its tables
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock():
+            test["TEMPLATE"] = migrated.postgresql()
+    else:
+        creation._create_test_db = lambda *_: migrated.copy_to(Path(creation._get_test_db_name()))
 
 
 @pytest.fixture(scope="session")
