@@ -19,6 +19,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from dadc_server.serve import tied_to_this_process
 from tests import migrated
 from tests.services import free_port
 
@@ -88,6 +89,7 @@ class Server:
             env=self.environment(),
             stdout=log,
             stderr=subprocess.STDOUT,
+            preexec_fn=tied_to_this_process(),
         )
         log.close()
         for _ in range(1_200):  # a busy machine may take its time
