@@ -214,4 +214,3 @@ def violations(page: Page) -> list[tuple[str, str, list[str]]]:
             if rule["impact"] in ("serious", "critical")
         ]
     return found
-
