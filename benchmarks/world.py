@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.drawings import cache_folder, take
+from benchmarks.drawings import take
 
 AUTHORS = 100
 
@@ -32,7 +32,7 @@ def main() -> None:
 
     spec = json.loads(sys.argv[1])
     call_command("migrate", verbosity=0, interactive=False)
-    task = _task(spec.get("task", {}), trained=spec.get("trained", True))
+    task = _task(spec.get("task", {}))
     sessions = {
         role: [_session(f"{role}-{n}", role) for n in range(spec.get(f"{role}s", 0))]
         for role in ("annotator", "validator")
@@ -46,7 +46,7 @@ def main() -> None:
     print(json.dumps({"sessions": sessions, "truth": truth}))
 
 
-def _task(changes: dict[str, Any], *, trained: bool) -> Any:
+def _task(changes: dict[str, Any]) -> Any:
     """The library's digits task, its round open with a model of the usual net."""
     from django.conf import settings
 
@@ -58,7 +58,7 @@ def _task(changes: dict[str, Any], *, trained: bool) -> Any:
     file = {**yaml.safe_load((LIBRARY / "digits.yaml").read_text()), **changes}
     task, is_new = load_task(file=parse_task_file(file))
     if is_new:
-        folder = trained_model() if trained else _untrained_model()
+        folder = trained_model()
         shutil.copytree(folder, settings.ARTIFACT_DIR, dirs_exist_ok=True)
         made = json.loads((folder / "model.json").read_text())
         with durable():
@@ -71,19 +71,6 @@ def trained_model() -> Path:
     from dadc_server.bootstrap import LIBRARY
 
     return LIBRARY / "digits"
-
-
-def _untrained_model() -> Path:
-    """The same for a test, which cannot wait: it answers at random, and cannot be retrained."""
-    from ml.learners import Trained, save
-    from ml.learners.digits.net import DigitNet
-
-    folder = cache_folder() / "untrained"
-    folder.mkdir(exist_ok=True)
-    labels = [str(digit) for digit in range(10)]
-    made = save(Trained("digits", tuple(labels), DigitNet(), {}), folder)
-    (folder / "model.json").write_text(json.dumps(made))
-    return folder
 
 
 def _session(name: str, role: str) -> str:

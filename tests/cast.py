@@ -6,9 +6,7 @@ import base64
 import hashlib
 import json
 import uuid
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,12 +20,15 @@ from annotate.config import parse_task_file
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import Participant
 from core.transactions import durable
+from dadc_server.bootstrap import LIBRARY
 from kinds.image.pixels import png_of
+from ml import artifacts
 from tests import acts
 from validate.models import Lease
 
 PASSWORD = "correct horse battery staple"
 DIGITS = [str(digit) for digit in range(10)]
+SHIPPED = LIBRARY / "digits"
 PATIENCE = 30  # seconds to wait for what must come, on a machine that may be busy
 
 
@@ -51,7 +52,7 @@ def task_file(**changes: Any) -> dict[str, Any]:
 def digits_task(owner: User | None = None, *, net: bool = False, **changes: Any) -> Task:
     """A digits task with an open first round, whose model's answer follows from the drawing.
 
-    With `net` it comes from an untrained but fixed net, which takes a file and longer to open.
+    With `net` it comes from the library's net, which takes a file and longer to open.
     """
     task, _ = rounds.load_task(file=parse_task_file(task_file(**changes)), actor=owner)
     return opened(task, fixed_net(task) if net else fixed_model(task))
@@ -81,26 +82,21 @@ def fixed_model(task: Task, seed: int = 0) -> ModelVersion:
         return rounds.register_model(task=task, backend="null", sha256=sha256, config=config)
 
 
-@cache
-def _fixed_artifact(seed: int) -> tuple[dict[str, Any], bytes]:
-    """A registration and its model file's bytes: to make one takes longer than most tests."""
-    import torch
-
-    from ml.learners import Trained, save
-    from ml.learners.digits.net import DigitNet
-
-    torch.manual_seed(seed)
-    with TemporaryDirectory() as folder:
-        made = save(Trained("digits", tuple(DIGITS), DigitNet(), {"seed": seed}), Path(folder))
-        return made, (Path(folder) / made["artifact"]).read_bytes()
-
-
 def fixed_net(task: Task, seed: int = 0) -> ModelVersion:
-    """Register an untrained digits net whose weights follow from the seed."""
-    made, data = _fixed_artifact(seed)
-    (Path(settings.ARTIFACT_DIR) / made["artifact"]).write_bytes(data)
+    """Register the library's digits net, which cannot be retrained here; a file for each seed."""
+    shipped = json.loads((SHIPPED / "model.json").read_text())
+    file = artifacts.load(SHIPPED / shipped["artifact"], shipped["sha256"])
+    path = artifacts.save(
+        {**file.members, "seed": str(seed).encode()},
+        learner=file.learner,
+        labels=file.labels,
+        folder=Path(settings.ARTIFACT_DIR),
+    )
+    config = {name: value for name, value in shipped["config"].items() if name != "base"}
     with durable():
-        return rounds.register_model(task=task, **made)
+        return rounds.register_model(
+            task=task, backend="onnx", artifact=path.name, sha256=path.stem, config=config
+        )
 
 
 def drawing(seed: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ to 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,10 +38,6 @@ def runs_once(item: pytest.Item) -> bool:
     return item.get_closest_marker("once") is not None
 
 
-def is_slow(item: pytest.Item) -> bool:
-    return item.get_closest_marker("slow") is not None
-
-
 PARTS = {
     "code": lambda item: not in_browser(item),
     "browser": in_browser,
@@ -54,11 +51,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", choices=sorted(PARTS), required=True)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what the part cannot run, before it is imported."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text()
+    browser = "mark.browser" in text
+    return {
+        "code": False,
+        "browser": not browser,
+        "database": "pytestmark = pytest.mark.once" in text
+        or "pytestmark = [pytest.mark.browser" in text,
+    }[config.getoption("part")] or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = PARTS[config.getoption("part")]
     config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
-    # The slow ones begin first: nobody waits for one of them at the end.
-    items[:] = sorted(filter(wanted, items), key=lambda item: not is_slow(item))
+    items[:] = filter(wanted, items)
 
 
 def pytest_configure() -> None:

@@ -68,11 +68,10 @@ def identity(user: str | None) -> dict[str, Any]:
 def free_port() -> int:
     """A port that nobody has, and that nobody else here will be given before a server takes it.
 
-    Each of the processes that run tests has a range of its own, below the ports that the system
-    gives to connections.
+    Processes that run tests beside each other mostly have a range of their own, below the ports
+    that the system gives to connections.
     """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")
-    first = 10_000 + 2_000 * (int(worker) % 10)
+    first = 10_000 + 2_000 * (os.getpid() % 10)
     while True:
         port = first + secrets.randbelow(2_000)
         with socket.socket() as probe, contextlib.suppress(OSError):

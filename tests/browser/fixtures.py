@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.cast import PASSWORD
+from dadc_server.serve import tied_to_this_process
+from tests import migrated
 from tests.services import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -47,7 +49,7 @@ class Server:
     data: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
-    cookies: dict[str, list[Any]] = field(default_factory=dict)
+    sessions: dict[str, str] = field(default_factory=dict)  # of people who are signed in already
 
     @property
     def url(self) -> str:
@@ -66,17 +68,15 @@ class Server:
             "OMP_NUM_THREADS": "1",
         }
 
-    def world(self, *arguments: str) -> None:
-        """Run tests/browser/world.py against this server's data."""
-        self.run("tests.browser.world", *arguments)
-
-    def run(self, module: str, *arguments: str) -> None:
-        subprocess.run(
+    def run(self, module: str, *arguments: str) -> bytes:
+        """What a program prints that works on this server's data."""
+        return subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=PROJECT,
             env=self.environment(),
             check=True,
-        )
+            stdout=subprocess.PIPE,
+        ).stdout
 
     def start(self) -> None:
         log = (self.data / "server.log").open("ab")
@@ -89,6 +89,7 @@ class Server:
             env=self.environment(),
             stdout=log,
             stderr=subprocess.STDOUT,
+            preexec_fn=tied_to_this_process(),
         )
         log.close()
         for _ in range(1_200):  # a busy machine may take its time
@@ -111,7 +112,9 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The digits task open; the tests share it, so none stands on what others have counted."""
     server = Server(tmp_path_factory.mktemp("server"), free_port())
-    server.world("begin", *(f"{name}={role}" for name, role in PEOPLE.items()))
+    migrated.instance(server.data)
+    people = (f"{name}={role}" for name, role in PEOPLE.items())
+    server.sessions = json.loads(server.run("tests.browser.world", "begin", *people))
     server.start()
     yield server
     server.stop()
@@ -171,11 +174,9 @@ class Visits:
                 else None
             ),
         )
-        if name in self.server.cookies:
-            context.add_cookies(self.server.cookies[name])
-        elif name is not None:
-            sign_in(page, name)
-            self.server.cookies[name] = list(context.cookies())
+        if name is not None:
+            session = self.server.sessions[name]
+            context.add_cookies([{"name": "sessionid", "value": session, "url": self.server.url}])
         return page
 
     def forgive(self, words: str) -> None:
@@ -213,11 +214,3 @@ def violations(page: Page) -> list[tuple[str, str, list[str]]]:
             if rule["impact"] in ("serious", "critical")
         ]
     return found
-
-
-def sign_in(page: Page, name: str) -> None:
-    page.goto("/accounts/login/")
-    page.locator("input[name=login]").fill(name)
-    page.locator("input[name=password]").fill(PASSWORD)
-    page.locator("main form button[type=submit]").first.click()
-    page.get_by_label(f"Account of {name}").wait_for()

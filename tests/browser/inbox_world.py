@@ -31,9 +31,8 @@ def main() -> None:
                 cast.answer(vera, task)
                 cast.answer(wim, task)
         for seed in range(items):
-            example = cast.submission(
-                task, anna, seed, explanation="A long tail looks like a nine." * (seed == 0)
-            )
+            why = "A long tail looks like a nine." * (seed == 0)
+            example = cast.submission(task, anna, seed, label="0", explanation=why)
             others = [digit for digit in cast.DIGITS if digit != example.label]
             if seed == 1:
                 cast.answer(vera, task, flag="spam")

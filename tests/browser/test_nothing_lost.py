@@ -164,7 +164,7 @@ def test_a_new_round_is_told_without_a_reload(visit: Visits, server: Server) -> 
     number = int(page.locator("[data-part=round]").inner_text().removeprefix("Round "))
     draw_strokes(page, *four())
     before = ink(page)
-    server.world("next-round")
+    server.run("tests.browser.world", "next-round")
     expect(page.locator("[data-part=news]")).to_contain_text(f"Round {number + 1} has begun")
     expect(page.locator("[data-part=round]")).to_have_text(f"Round {number + 1}")
     assert ink(page) == before

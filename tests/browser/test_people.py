@@ -34,6 +34,12 @@ def test_signing_up_on_a_phone_and_leaving_again(visit: Visits) -> None:
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("The same again").fill(PASSWORD)
     page.get_by_role("button", name="Sign up").click()
+    page.get_by_label(f"Account of {name}").wait_for()
+    page.context.clear_cookies()
+    page.goto("/accounts/login/")
+    page.locator("input[name=login]").fill(name)
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("main form button[type=submit]").first.click()
 
     page.get_by_label(f"Account of {name}").click()
     page.get_by_role("link", name="Account", exact=True).click()

@@ -1,23 +1,25 @@
 """What the browser's server knows, made by processes of its own: `python -m tests.browser.world …`.
 
-`begin NAME=ROLE…` migrates, collects static files, opens the digits task and creates these people;
+`begin NAME=ROLE…` opens the digits task, creates these people and prints a session of each;
 `next-round` opens a round with another model.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 
 import django
 
 
-def begin(people: dict[str, str]) -> None:
-    from django.core.management import call_command
+def begin(people: dict[str, str]) -> dict[str, str]:
+    """The people's session keys, by their names; all have one password, which is hashed once."""
+    from django.conf import settings
+    from django.contrib.auth.hashers import make_password
+    from django.test import Client
 
     from tests import cast
 
-    call_command("migrate", verbosity=0, interactive=False)
-    call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=["redoc"])
     task = cast.digits_task(
         net=True,
         instructions={
@@ -29,10 +31,17 @@ def begin(people: dict[str, str]) -> None:
             ],
         },
     )
+    sessions, password = {}, make_password(cast.PASSWORD)
     for name, role in people.items():
-        person = cast.person(name, role)
+        person = cast.create_user(username=name, role=role)
+        person.password = password
+        person.save()
         if role == "owner":
             task.owners.add(person)
+        client = Client()
+        client.force_login(person)
+        sessions[name] = client.cookies[settings.SESSION_COOKIE_NAME].value
+    return sessions
 
 
 def next_round() -> None:
@@ -54,7 +63,7 @@ if __name__ == "__main__":
     settings.ARTIFACT_DIR.mkdir(exist_ok=True)
     command, *arguments = sys.argv[1:]
     if command == "begin":
-        begin(dict(argument.split("=") for argument in arguments))
+        print(json.dumps(begin(dict(argument.split("=") for argument in arguments))))
     elif command == "next-round":
         next_round()
     else:

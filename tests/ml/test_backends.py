@@ -18,6 +18,7 @@ from ml.learners import Trained, save
 from ml.learners.digits.export import probe_images
 from ml.learners.digits.net import DigitNet
 
+pytestmark = pytest.mark.once
 torch.set_num_threads(1)
 
 LABELS = [str(digit) for digit in range(10)]

@@ -21,6 +21,7 @@ from ml.learners.digits.data import (
     split_clean,
 )
 
+pytestmark = pytest.mark.once
 torch.set_num_threads(1)
 
 

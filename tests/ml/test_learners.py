@@ -30,6 +30,7 @@ from ml.learners.digits.export import (
 from ml.learners.digits.net import WEIGHTS, DigitNet, Probabilities, read_weights
 from ml.learners.digits.training import fine_tune, redraw, train_base
 
+pytestmark = pytest.mark.once
 torch.set_num_threads(1)
 
 LABELS = tuple("0123456789")

@@ -41,7 +41,7 @@ GONE = (aiohttp.ClientError, ConnectionError, TimeoutError, TypeError)
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with ours("postgresql", workers=2, annotators=PEOPLE, trained=False) as world:
+    with ours("postgresql", workers=2, annotators=PEOPLE) as world:
         yield world
         for service in Service.started_again:
             service.send_signal(signal.SIGINT)

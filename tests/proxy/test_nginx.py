@@ -15,7 +15,7 @@ import pytest
 import requests
 from websockets.exceptions import InvalidStatus
 
-from tests import cast
+from tests import cast, migrated
 from tests.proxy.site import Site, front, make_world, site
 
 pytestmark = pytest.mark.slow
@@ -33,6 +33,7 @@ FORGED = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("proxied")
+    migrated.instance(folder)
     make_world(folder, anna="annotator", olive="owner")
     return folder
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
 
 from training.gates import (
     Breadth,
@@ -293,6 +292,8 @@ def test_an_author_met_in_training_spoils_the_test() -> None:
 
 def score(difference: float, lost: int, gained: int, n: int) -> float:
     """Tango's statistic with the nuisance parameter found by brute force."""
+    from scipy.optimize import minimize_scalar
+
     same = n - lost - gained
 
     def minus_log_likelihood(only_old: float) -> float:

@@ -4,8 +4,6 @@ import uuid
 from copy import copy
 
 import pytest
-import scipy.integrate
-import scipy.stats
 from django.utils import timezone
 
 from accounts.models import Event, User
@@ -37,6 +35,8 @@ def bayes_task(owner: User) -> Task:
 
 # --- pure -----------------------------------------------------------------------------------------
 def test_the_interval_is_that_of_the_beta_distribution() -> None:
+    import scipy.stats
+
     assert interval(38, 32) == pytest.approx(scipy.stats.beta(38, 32).interval(0.95))
 
 
@@ -58,6 +58,9 @@ def test_quarantine_rule(right: int, wrong: int, labels: int, untrustworthy: boo
 
 def test_doubt_is_bayes_rule_over_guessers_and_others() -> None:
     """Two labels, 12 of 20 known answers right, integrated finely: a fifth guess at one half."""
+    import scipy.integrate
+    import scipy.stats
+
     above = scipy.stats.beta(8, 2)
     among_others = scipy.integrate.quad(lambda p: above.pdf(p) * p**12 * (1 - p) ** 8, 0.5, 1)[0]
     below_line = scipy.integrate.quad(lambda p: above.pdf(p) * p**12 * (1 - p) ** 8, 0.5, 0.65)[0]
