@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 IN_MEMORY = {"predict", "sandbox-predict", "connect"}
 USUAL_SECONDS = (
-    0.00025  # a quarter of what a stroke takes: large inputs shall cost more than they do
+    0.00025  # a quarter of what a usual input takes: large ones shall cost more than they do
 )
 SWEEP_ABOVE = 10_000  # buckets in memory before those that are full again are forgotten
 REDIS_TIMEOUT = 0.25

@@ -63,7 +63,7 @@ def an_owner_looked(task: Task) -> bool:
 
 
 def sample_of_learned(run: TrainingRun) -> list[SnapshotItem]:
-    """Some of what a run learned that its parent had not, drawn by its id: what an owner looks at.
+    """Some of what a run learned that its parent had not, chosen by its id: what an owner looks at.
 
     Examples with their inputs; two queries.
     """
@@ -72,9 +72,9 @@ def sample_of_learned(run: TrainingRun) -> list[SnapshotItem]:
         example__in=before
     )
     ids = sorted(new.values_list("pk", flat=True))
-    drawn = Random(run.uid.int).sample(ids, min(SAMPLE, len(ids)))
+    chosen = Random(run.uid.int).sample(ids, min(SAMPLE, len(ids)))
     return list(
-        SnapshotItem.objects.filter(pk__in=drawn)
+        SnapshotItem.objects.filter(pk__in=chosen)
         .select_related("example__task", "example__config", "example__context")
         .order_by("example__prediction", "pk")
     )

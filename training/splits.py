@@ -40,7 +40,7 @@ def capped(authors: Sequence[str], *, share: float, seed: str) -> list[int]:
     """Places of the items that may be learned from, in order: no author gives more than `share`.
 
     `authors` says who made each item. With fewer authors than that takes, each gives as much as the
-    others. Whose items are kept is drawn by a seeded hash, so that being early is no advantage.
+    others. Whose items are kept follows from a seeded hash, so that being early is no advantage.
     """
     places: dict[str, list[int]] = {}
     for place, author in enumerate(authors):

@@ -184,11 +184,11 @@ def unskip(*, validator: User, task: Task) -> int:
         skipped = Lease.objects.filter(
             validator=validator, example__task=task, end=Lease.End.SKIPPED
         )
-        # Ordinary ones come back by their place in the queue; gold has none, so it is drawn.
-        drawn = skipped.order_by("?").first()
-        if drawn is not None and drawn.gold:
+        # Ordinary ones come back by their place in the queue; gold has none, so chance decides.
+        one_of_them = skipped.order_by("?").first()
+        if one_of_them is not None and one_of_them.gold:
             Reliability.objects.filter(task=task, validator=validator, gold_pending=None).update(
-                gold_pending=drawn.example_id
+                gold_pending=one_of_them.example_id
             )
         return skipped.update(end=Lease.End.RELEASED)
 

@@ -94,9 +94,9 @@ def _share_that_settles(last: Vote) -> float:
 
 
 def _chance(vote: Vote) -> float:
-    """0 to 1, drawn from the vote's lease and the server's secret."""
-    drawn = salted_hmac("an answer that stands", str(vote.lease_id), algorithm="sha256").digest()
-    return int.from_bytes(drawn[:8]) / 2**64
+    """0 to 1, made from the vote's lease and the server's secret."""
+    made = salted_hmac("an answer that stands", str(vote.lease_id), algorithm="sha256").digest()
+    return int.from_bytes(made[:8]) / 2**64
 
 
 def _leased_again(validator: User, task: Task, answer: UUID) -> Lease | None:
