@@ -79,19 +79,20 @@ def undone() -> Iterator[None]:
 class Walk:
     """What one validator sees, act by act."""
 
-    def __init__(self, person: User, task: Task) -> None:
+    def __init__(self, person: User, task: Task, looks_after: tuple[str, ...]) -> None:
+        self.looks_after = looks_after
         self.client = Client()
         self.client.force_login(person)
         self.task = task
         self.seen: dict[str, str] = {}
         self._acts = 0
 
-    def do(self, act: str, address: str, *, look: bool = True, **body: Any) -> Any:
+    def do(self, act: str, address: str, **body: Any) -> Any:
         """One act, noted with its answer and, where one looks, all that can be read after it."""
         self._acts += 1
         response = self.client.post(address, body, content_type="application/json")
         self._note(f"{self._acts} {act}", response, whole=act != "predict")  # of another input
-        for row in READS if look else ():
+        for row in READS if act in self.looks_after else ():
             self._read(f"{self._acts} {act}, then {row.name}", row)
         return response.json() if response.content else None
 
@@ -127,18 +128,18 @@ def _shape(found: re.Match[str]) -> str:
 def walk(person: User, task: Task, *, golden: bool, settled_by: User | None) -> dict[str, str]:
     """Ask, keep, give back, ask for the model's answer, skip, look again, answer, take back."""
     here = f"/api/v1/tasks/{task.slug}/"
-    walked = Walk(person, task)
+    # A verdict can only show in what is read after the vote that makes it, and its undo.
+    looks_after = ("vote", "undo") if settled_by else ("next", "vote", "release", "undo", "skip")
+    walked = Walk(person, task, looks_after)
     lease = walked.do("next", f"{here}validations/next/")["lease"]
     turn["golden"] = golden
     item = walked.do("vote", f"/api/v1/validations/{lease}/vote/", label="3")["next"]
     assert Lease.objects.get(pk=item["lease"]).gold == golden
     turn["golden"] = False
-    walked.do("heartbeat", f"/api/v1/validations/{item['lease']}/heartbeat/", look=False)
-    walked.do("predict", f"{here}predictions/", look=False, input=item["input"])
-    walked.do(
-        "explain", f"/api/v1/examples/{item['example']}/explain/", look=False, explanation="Thin."
-    )
-    walked.do("retract", f"/api/v1/examples/{item['example']}/retract/", look=False)
+    walked.do("heartbeat", f"/api/v1/validations/{item['lease']}/heartbeat/")
+    walked.do("predict", f"{here}predictions/", input=item["input"])
+    walked.do("explain", f"/api/v1/examples/{item['example']}/explain/", explanation="Thin.")
+    walked.do("retract", f"/api/v1/examples/{item['example']}/retract/")
     walked.do("release", f"/api/v1/validations/{item['lease']}/release/", skip=False)
     again = walked.do("next", f"{here}validations/next/")
     assert again["example"] == item["example"]
@@ -157,7 +158,7 @@ def walk(person: User, task: Task, *, golden: bool, settled_by: User | None) -> 
     lease = walked.do("next", f"{here}validations/next/")["lease"]
     walked.do("skip", f"/api/v1/validations/{lease}/release/", skip=True)
     look_again = reverse("validate-look-again", kwargs={"slug": task.slug})
-    walked.do("look again", look_again, look=False)
+    walked.do("look again", look_again)
     walked.do("next", f"{here}validations/next/")
     return walked.seen
 
