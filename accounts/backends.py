@@ -11,11 +11,12 @@ from drf_spectacular import authentication as drf_spectacular
 from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from knox import auth as knox
 from rest_framework import authentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from accounts import statements
 from accounts.models import User
+from core.errors import Refused
 
 
 class PasswordBackend(AuthenticationBackend):
@@ -29,6 +30,18 @@ class PasswordBackend(AuthenticationBackend):
         return user if self.user_can_authenticate(user) else None
 
 
+class PageOutOfDate(Refused):
+    """A page's token is that of a session which ended, or of one that had not begun."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "page_out_of_date",
+            "You signed in or out in another tab meanwhile: reload the page and send it again. "
+            "What you made is kept.",
+            status=403,
+        )
+
+
 class SessionAuthentication(authentication.SessionAuthentication):
     """By an open session, as REST framework's, but the person is no lazy object.
 
@@ -40,6 +53,12 @@ class SessionAuthentication(authentication.SessionAuthentication):
             return None
         return get_user(request._request), None
 
+    def enforce_csrf(self, request: Request) -> None:
+        try:
+            super().enforce_csrf(request)
+        except PermissionDenied:
+            raise PageOutOfDate from None
+
 
 class SessionScheme(drf_spectacular.SessionScheme):
     """The same, as the OpenAPI schema describes it."""
@@ -49,6 +68,11 @@ class SessionScheme(drf_spectacular.SessionScheme):
 
 class TokenAuthentication(knox.TokenAuthentication):
     """`Authorization: Token …`, for as long as its bearer may sign in."""
+
+    def authenticate_credentials(self, token: bytes) -> Any:
+        if not token.isascii():
+            raise AuthenticationFailed("Invalid token.")
+        return super().authenticate_credentials(token)
 
     def validate_user(self, auth_token: Any) -> tuple[User, Any]:
         if not auth_token.user.may_sign_in:

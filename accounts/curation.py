@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -94,7 +95,7 @@ class CuratedAdmin(admin.ModelAdmin[M]):
     ) -> M | None:
         """The thing with this id; None also for what no database takes as an id."""
         try:
-            return super().get_object(request, object_id, from_field)
+            return super().get_object(request, object_id, from_field or None)
         except (OverflowError, ValueError):  # a number too long for SQLite, a NUL for PostgreSQL
             return None
 
@@ -122,6 +123,11 @@ class CuratedAdmin(admin.ModelAdmin[M]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.to_python(chosen)
+            except ValidationError as error:
+                raise BadRequest("What was chosen is no id.") from error
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 

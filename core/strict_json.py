@@ -52,8 +52,19 @@ def _refuse_constant(name: str) -> None:
     raise NotJson(f"{name} is no JSON number.")
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotJson(f"{twice[:100]} is there twice.")
+    return read
+
+
 # json.loads would make one for each text.
-_decoder = json.JSONDecoder(parse_float=_number, parse_constant=_refuse_constant)
+_decoder = json.JSONDecoder(
+    parse_float=_number, parse_constant=_refuse_constant, object_pairs_hook=_unique
+)
 
 
 def check_storable(value: Any) -> None:

@@ -117,6 +117,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "dadc_server.web.static_files.StaticFiles",
     "csp.middleware.CSPMiddleware",
+    "dadc_server.web.edge.Edge",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -318,6 +319,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "dadc_server.web.edge.stale_form"
 if BASE_PATH:
     # Of two cookies of one name Django reads the one with the shorter path: a site at the root of
     # this host would sign people out here.

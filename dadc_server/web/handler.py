@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from core.bridge import one_thread
+from dadc_server.web.edge import in_words
 from dadc_server.web.probes import PROBES
 
 
@@ -58,7 +59,9 @@ class Handler(ASGIHandler):
         signals.request_started.send(sender=self.__class__, scope=scope)
         response: Any
         request, response = self.create_request(scope, BytesIO(body))
-        if request is not None:
+        if request is None:  # the query is no UTF-8
+            response = in_words(_path(scope), response)
+        else:
             response = self.get_response(request)
             match = getattr(request, "resolver_match", None)
             scope["route"] = match.route if match else None

@@ -18,6 +18,8 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError
+from django.http import parse_cookie
+from django.urls import re_path
 from django.utils.http import is_same_domain
 from rest_framework.exceptions import AuthenticationFailed
 
@@ -52,15 +54,20 @@ class OwnPages:
         self.inner = inner
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        origin = dict(scope["headers"]).get(b"origin")
-        if origin is None or _is_own(origin.decode("latin1"), scope):
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin")
+        is_own = origin is None or _is_own(origin.decode("latin1"), scope)
+        # A cookie can spell a NUL, which PostgreSQL has no session by.
+        cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin1"))
+        if is_own and not any("\0" in value for value in cookies.values()):
             return await self.inner(scope, receive, send)
         return await WebsocketDenier()(scope, receive, send)
 
 
 def _is_own(origin: str, scope: dict[str, Any]) -> bool:
     scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "ws"), "")
-    request = ASGIRequest({**scope, "method": "GET", "scheme": scheme}, BytesIO())
+    plain = {"method": "GET", "scheme": scheme, "query_string": b""}
+    request = ASGIRequest({**scope, **plain}, BytesIO())
     with suppress(DisallowedHost):
         if origin == f"{request.scheme}://{request.get_host()}":
             return True
@@ -237,5 +244,6 @@ class BelowPath:
         return await self.inner(scope, receive, send)
 
 
-_addresses = BelowPath(URLRouter(websocket_urlpatterns))
+_nowhere = re_path("", WebsocketDenier.as_asgi())
+_addresses = BelowPath(URLRouter([*websocket_urlpatterns, _nowhere]))
 websocket = OwnPages(Doorkeeper(AuthMiddlewareStack(TokenUser(EndWithSignOut(_addresses)))))

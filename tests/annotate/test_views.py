@@ -206,7 +206,7 @@ def test_filters_by_task_and_by_fooling(signed_in: Client, annotator: User, task
     assert str(fooled.uid) in shown(task="no-such-task"), "a choice that is none is no choice"
 
 
-@pytest.mark.parametrize("before", ["x", "-1", "9" * 30, "9" * 5_000, "\0"])
+@pytest.mark.parametrize("before", ["x", "-1", "9" * 30, "9" * 5_000])
 def test_a_page_that_is_none_is_the_first(
     signed_in: Client, annotator: User, task: Task, before: str
 ) -> None:

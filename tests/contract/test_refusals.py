@@ -193,7 +193,7 @@ def a_guest_who_has_not_seen_the_page(world: World) -> Any:
     return world.guest.post(SUBMIT, sent())
 
 
-@refused("forbidden", 403)
+@refused("page_out_of_date", 403)
 def a_session_without_the_csrf_token(world: World) -> Any:
     body = {"input": cast.drawing(1)}
     script = APIClient(enforce_csrf_checks=True)

@@ -36,6 +36,8 @@ class Command(SummaryCommand):
             raise CommandError("Only tasks whose answer is one of a few labels can be simulated.")
         if given["items"] < 1 or given["validators"] < 5 or given["repetitions"] < 1:
             raise CommandError("Give at least one item, five validators and one repetition.")
+        if given["seed"] < 0:
+            raise CommandError("--seed is a whole number from 0.")
         if not (0 <= given["spammers"] <= 1 and 0 <= given["author_right"] <= 1):
             raise CommandError("--spammers and --author-right are shares from 0 to 1.")
         settings = file.section("validation")
