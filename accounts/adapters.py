@@ -13,6 +13,7 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -20,7 +21,7 @@ from django.urls import reverse
 from qrcode.image.svg import SvgPathFillImage
 
 from accounts import devices
-from accounts.models import User
+from accounts.models import User, who_looks_like
 from accounts.services import create_user
 from core.addresses import address_of
 from core.errors import Refused
@@ -39,6 +40,12 @@ class AccountAdapter(DefaultAccountAdapter):
         "username_taken": "That user name is taken.",
         "incorrect_code": "That code is not right.",
     }
+
+    def clean_username(self, username: str, shallow: bool = False) -> str:
+        cleaned = str(super().clean_username(username, shallow=shallow))
+        if not shallow and (alike := who_looks_like(cleaned)):
+            raise ValidationError(f"That looks like {alike.public_name}, who is here already.")
+        return cleaned
 
     def save_user(
         self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True

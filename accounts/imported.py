@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.db.models import Q
 
-from accounts.models import User
+from accounts.models import User, who_looks_like
 from accounts.services import record_event
 from core.errors import Refused
+from core.looks import name_seen_as
 
 MAX_NAME = 150
 
@@ -24,11 +25,19 @@ def known_from_a_log(name: str) -> User | None:
             )
         if person.pseudonym == name:
             return person
+    if alike := who_looks_like(name):
+        raise Refused(
+            "real_person",
+            f"{name} looks like {alike.public_name}, who has an account here: rename them in the "
+            "log.",
+        )
     return None
 
 
 def person_of_a_log(name: str) -> User:
     """The same person, made when new; in the caller's transaction. Nobody can sign in as them."""
+    if not name_seen_as(name):
+        raise Refused("bad_line", f"{name} has nothing to see: give the person a name.")
     if person := known_from_a_log(name):
         return person
     person = User(username=name, pseudonym=name, imported=True, is_active=False)

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.names import username_validators
+from core.looks import name_seen_as
 
 
 class Role(models.TextChoices):
@@ -42,6 +44,9 @@ class User(AbstractUser):
         validators=username_validators,
         error_messages={"unique": "That user name is taken."},
     )
+    looks = models.CharField(
+        max_length=300, editable=False, help_text="What the name looks like: see core.looks."
+    )
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.ANNOTATOR)
     pseudonym = models.CharField(
         max_length=150,
@@ -68,6 +73,7 @@ class User(AbstractUser):
     objects: ClassVar[UserManager[User]] = UserManager()  # type: ignore[assignment]
 
     class Meta:
+        indexes: ClassVar = [models.Index(fields=["looks"], name="user_looks")]
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(role__in=ROLE_ORDER), name="user_role_known"),
             # Names in a log may differ by case alone; people must be able to tell each other apart.
@@ -78,6 +84,15 @@ class User(AbstractUser):
                 violation_error_message="That user name is taken.",
             ),
         ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.looks = name_seen_as(self.username)
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        super().clean()
+        if alike := who_looks_like(self.username, but=self.pk):
+            raise ValidationError({"username": f"That looks like {alike}, who is here already."})
 
     @property
     def may_sign_in(self) -> bool:
@@ -111,6 +126,14 @@ class User(AbstractUser):
     def public_name(self) -> str:
         """The name others see: the user name they chose, or the pseudonym of a closed account."""
         return self.pseudonym if self.closed_at else self.username
+
+
+def who_looks_like(name: str, *, but: int | None = None) -> User | None:
+    """Somebody with an account, another than `but`, whose name people would take for this one."""
+    alike = User.objects.filter(looks=name_seen_as(name), imported=False)
+    if but is not None:
+        alike = alike.exclude(pk=but)
+    return alike.exclude(username__iexact=name).order_by("pk").first()
 
 
 class WorkSession(models.Model):

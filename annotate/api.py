@@ -221,7 +221,9 @@ class ExampleSerializer(serializers.Serializer[Example]):
     input = serializers.JSONField()
     label = serializers.JSONField()  # type: ignore[assignment]
     prediction = serializers.JSONField()
-    probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    probabilities = serializers.DictField(
+        source="shares", child=serializers.FloatField(), allow_null=True
+    )
     fooled = serializers.BooleanField()
     explanation = serializers.CharField()
     status = serializers.ChoiceField(Example.Status.choices)

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotate.models import Task
+from core.refused_lines import RefusedLines
 
 
 class SummaryCommand(BaseCommand):
@@ -20,6 +21,14 @@ class SummaryCommand(BaseCommand):
         self.stdout.write(sentence)
         if as_json:
             self.stdout.write(json.dumps(summary))
+
+    def require_all_lines(self, outcome: RefusedLines, others: str) -> None:
+        """CommandError with every line that was refused; `others` is what became of the rest."""
+        if mistakes := outcome.mistakes:
+            listed = "\n".join(f"  {mistake}" for mistake in mistakes)
+            raise CommandError(
+                f"{len(mistakes)} lines were refused, all others are {others}:\n{listed}"
+            )
 
 
 def task_named(slug: str) -> Task:

@@ -6,7 +6,6 @@ that a mistake in any section is found when the file is loaded, and not when the
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any
@@ -24,6 +23,7 @@ from pydantic import (
 from accounts.languages import canonical
 from core import strict_yaml
 from core.errors import Refused
+from core.looks import seen_as
 from core.strict_yaml import NotYaml
 from kinds import Kind, all_kinds, kind_named
 from kinds.comparators import Comparator, parse_comparator
@@ -224,7 +224,7 @@ def _rules_of(kind: object) -> tuple[str, ...]:
 
 def _require_sense(file: TaskFile) -> None:
     """Asked of new files only: a stored one stays readable, whatever it says."""
-    looks = [" ".join(unicodedata.normalize("NFKC", value).split()) for value in file.label_values]
+    looks = [seen_as(value) for value in file.label_values]
     if len(set(looks)) != len(looks):
         raise NotYaml("labels: two of them look the same to a person")
     rule, rules = file.comparator["rule"], file.kind.rules

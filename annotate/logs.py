@@ -162,8 +162,7 @@ class ExampleRecorder:
         self._check_probabilities(line.probabilities or {})
         if line.created_at is not None and line.created_at > timezone.now() + CLOCKS_DIFFER:
             raise Refused("bad_line", "created_at: it is in the future")
-        if isinstance(line.prediction, str | int | float):
-            self.file.check_label(line.prediction, "prediction")
+        self.file.check_label(line.prediction, "prediction")
         if complaint := self.file.kind.fits(prepared.features, line.prediction):
             raise Refused("bad_line", f"prediction: {complaint}")
         try:

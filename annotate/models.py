@@ -375,6 +375,14 @@ class Example(models.Model):
         return self.config.file.kind.about(self.input, self.context and self.context.data)
 
     @property
+    def shares(self) -> dict[str, float] | None:
+        """The model's probabilities, of what is stored those that are some."""
+        if not isinstance(self.probabilities, dict):
+            return None
+        stored = self.probabilities.items()
+        return {label: p for label, p in stored if type(p) in (int, float) and 0 <= p <= 1}
+
+    @property
     def public_id(self) -> str:
         """The id in logs: the one it was imported with, else its own."""
         return self.external_id or str(self.uid)

@@ -118,7 +118,6 @@ def work_item(example: Example) -> WorkItem:
     """The example with its status in words."""
     words, tone = _status_in_words(example)
     kind = example.task.kind
-    probabilities = example.probabilities or {}
     return WorkItem(
         example=example,
         words=words,
@@ -126,7 +125,7 @@ def work_item(example: Example) -> WorkItem:
         kind=kind,
         picture=kind.picture(example.input),
         texts=kind.texts(example.input),
-        share=_percent(probabilities.get(str(example.prediction))),
+        share=_percent((example.shares or {}).get(str(example.prediction))),
     )
 
 

@@ -134,7 +134,7 @@ def _retrain(run: TrainingRun, progress: _Progress) -> TrainingRun:
         near=test.near(run.task.kind.distance, settings.gate_settings),
         settings=settings.gate_settings,
     )
-    left_out = data.left_out + test.left_out
+    left_out = len(data.left_out) + test.left_out
     return services.conclude(
         run,
         progress.claim,
@@ -159,9 +159,9 @@ class _Data:
     train: list[FrozenItem]
     held_out: list[FrozenItem]
     base: Base
-    left_out: int
-    """Frozen items that cannot be read, whose label the model does not have, or that were more
-    than one author's share."""
+    left_out: list[str]
+    """Names of frozen examples that cannot be read, whose label the model does not have, or that
+    were more than one author's share."""
 
     @property
     def authors_of_both(self) -> set[str]:
@@ -181,16 +181,17 @@ def _read(
         seed=f"{run.task.slug}:{settings.seed}",
     )
     train = [known[place] for place in kept]
+    unused = sorted({item.name for item in frozen} - {item.name for item in train})
     if not train:
         raise Refused(
             "nobody_trains", "No verified fooling is left of an author who may train a model."
         )
-    return _Data(train, held_out, base, unread + unread_too + len(frozen) - len(train))
+    return _Data(train, held_out, base, [*unread, *unread_too, *unused])
 
 
 def _what_it_learns(data: _Data, things: str) -> str:
     authors = len({item.author for item in data.train})
-    left_out = f" ({data.left_out:,} left out)" if data.left_out else ""
+    left_out = f" ({len(data.left_out):,} left out)" if data.left_out else ""
     return (
         f"Training on {len(data.train):,} verified foolings{left_out} by {authors} "
         f"{'person' if authors == 1 else 'people'} and {len(data.base.train):,} clean {things}."
@@ -257,6 +258,7 @@ def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, 
             "train": len(data.train),
             "held_out": len(data.held_out),
             "base_sha256": run.parent.config["base"]["sha256"],
+            **({"left_out": data.left_out} if data.left_out else {}),
         },
         "code": code_revision(),
     }

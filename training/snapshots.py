@@ -130,10 +130,14 @@ class FrozenItem(Item):
     round: int
     example: int
     author: str
+    name: str
+    """What the example is called outside of the database."""
 
 
-def frozen_items(snapshot: Snapshot, split: Split, kind: Kind) -> tuple[list[FrozenItem], int]:
-    """The items of one side in order of submission, and how many cannot be read and are left out.
+def frozen_items(
+    snapshot: Snapshot, split: Split, kind: Kind
+) -> tuple[list[FrozenItem], list[str]]:
+    """The items of one side in order of submission, and the names of those that cannot be read.
 
     Each is parsed as the live model's inputs are, 0.3 ms a picture.
     """
@@ -142,15 +146,16 @@ def frozen_items(snapshot: Snapshot, split: Split, kind: Kind) -> tuple[list[Fro
         .select_related("example__round", "example__author")
         .order_by("example_id")
     )
-    items, unreadable = [], 0
+    items, unreadable = [], []
     for row in rows.iterator(BATCH):
         example = row.example
         try:
             prepared = kind.parse(example.input)
         except Exception as error:  # noqa: BLE001  (one bad item never ends a run)
             logger.warning("%s cannot be read and is left out: %s", example, error)
-            unreadable += 1
+            unreadable.append(example.public_id)
             continue
         author = example.author.pseudonym if example.author else ""
-        items.append(FrozenItem(prepared, row.label, example.round.number, example.pk, author))
+        about = (example.round.number, example.pk, author, example.public_id)
+        items.append(FrozenItem(prepared, row.label, *about))
     return items, unreadable

@@ -217,7 +217,7 @@ class ExampleAdmin(OfTaskAdmin):
 
     @admin.display(description="probabilities")
     def likely(self, example: Example) -> str:
-        likely = sorted((example.probabilities or {}).items(), key=lambda pair: -pair[1])
+        likely = sorted((example.shares or {}).items(), key=lambda pair: -pair[1])
         return ", ".join(f"{label} at {share:.0%}" for label, share in likely[:3])
 
     @admin.display(description="an owner’s word")

@@ -29,6 +29,7 @@ from annotate.logs import (
 )
 from annotate.models import Example, Task
 from core.errors import Refused
+from core.refused_lines import RefusedLines
 from core.strict_json import NotJson, loads
 from core.transactions import durable
 from validate.acts.vote import Answer, cast, check_answer
@@ -37,7 +38,6 @@ from validate.models import Reliability, Vote
 from validate.verdicts import queue_for_votes
 
 BATCH = 100  # lines a transaction: on SQLite others wait for its end, about a third of a second
-SHOWN_MISTAKES = 20
 
 
 class VoteLine(BaseModel):
@@ -69,23 +69,20 @@ class Summary:
     open: int = 0
     new_examples: int = 0
     new_votes: int = 0
-    refused_lines: int = 0
 
 
 @dataclass
-class Import:
-    """The outcome of an import: the numbers, and the first lines that were refused."""
+class Import(RefusedLines):
+    """The outcome of an import: the numbers, and the lines that were refused."""
 
     summary: Summary = field(default_factory=Summary)
-    mistakes: list[str] = field(default_factory=list)
 
-    def refuse(self, number: int, message: str) -> None:
-        self.summary.refused_lines += 1
-        if len(self.mistakes) < SHOWN_MISTAKES:
-            self.mistakes.append(f"line {number}: {message}")
-
-    def as_json(self) -> dict[str, int]:
-        return asdict(self.summary)
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **asdict(self.summary),
+            "refused_lines": len(self.refused),
+            "refused": self.refused_json(),
+        }
 
 
 def import_log(

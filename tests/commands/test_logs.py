@@ -65,6 +65,7 @@ def test_the_minimal_task_takes_a_log(nli: Load, summary: Any, log_file: Any) ->
         "new_examples": 2,
         "new_votes": 3,
         "refused_lines": 0,
+        "refused": [],
     }
 
 

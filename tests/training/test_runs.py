@@ -255,6 +255,9 @@ def test_what_cannot_be_read_or_answered_is_left_out_and_counted(
     assert run.status == "promoted", run.reason
     assert run.metrics["left_out"] == 3  # of those that are not answered one tests, one trains
     assert any("on 2 verified foolings (2 left out) by 1 person" in stage for stage in stages)
+    assert run.candidate is not None
+    named = run.candidate.provenance["data"]["left_out"]
+    assert sorted(named) == sorted(example.public_id for example in unreadable)
 
 
 def test_a_model_that_answers_nothing_ends_the_run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
@@ -13,14 +13,13 @@ from accounts.services import record_event
 from annotate.models import Example, Round, Task
 from annotate.services import context_of, require_owner
 from core.errors import Refused
+from core.refused_lines import RefusedLines
 from core.strict_json import NotJson, loads
 from core.transactions import durable
 from kinds import Prepared
 from validate.hearing import hear
 from validate.models import Gold, Lease
 from validate.verdicts import settle, take_out
-
-SHOWN_MISTAKES = 20
 
 
 def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "") -> Gold:
@@ -86,18 +85,11 @@ def withdraw_gold(example: Example, *, actor: User | None, reason: str) -> None:
 
 
 @dataclass
-class Upload:
+class Upload(RefusedLines):
     """What an upload of gold came to."""
 
     new: int = 0
     known: int = 0
-    refused_lines: int = 0
-    mistakes: list[str] = field(default_factory=list)
-
-    def refuse(self, number: int, message: str) -> None:
-        self.refused_lines += 1
-        if len(self.mistakes) < SHOWN_MISTAKES:
-            self.mistakes.append(f"line {number}: {message}")
 
 
 def load_gold(*, actor: User, task: Task, lines: Iterable[bytes]) -> Upload:

@@ -42,10 +42,4 @@ class Command(SummaryCommand):
             numbers,
             as_json=json,
         )
-        if outcome.mistakes:
-            more = numbers["refused_lines"] - len(outcome.mistakes)
-            listed = "\n".join(f"  {mistake}" for mistake in outcome.mistakes)
-            raise CommandError(
-                f"{numbers['refused_lines']} lines were refused, all others are imported:\n{listed}"
-                + (f"\n  and {more} more" if more else "")
-            )
+        self.require_all_lines(outcome, "imported")

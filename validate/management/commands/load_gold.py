@@ -39,16 +39,13 @@ class Command(SummaryCommand):
             {
                 "new": outcome.new,
                 "known": outcome.known,
-                "refused_lines": outcome.refused_lines,
+                "refused_lines": len(outcome.refused),
+                "refused": outcome.refused_json(),
                 "gold": found.gold.filter(retired_at=None).count(),
             },
             as_json=json,
         )
-        if outcome.mistakes:
-            listed = "\n".join(f"  {mistake}" for mistake in outcome.mistakes)
-            raise CommandError(
-                f"{outcome.refused_lines} lines were refused, all others are loaded:\n{listed}"
-            )
+        self.require_all_lines(outcome, "loaded")
 
 
 def _owner(task: Task, name: str | None) -> User:
