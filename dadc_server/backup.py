@@ -133,23 +133,16 @@ def back_up(archive: Path) -> Manifest:
 def restore(archive: Path, *, replace: bool) -> Manifest:
     """Put the backup in the place of this instance, or change nothing; nobody may use it meanwhile.
 
-    Everything is unpacked and proved beside the data first. Then the artifacts are added, whose
-    names are their hashes, so that they take nothing away; the database is replaced in one
-    transaction; and last comes the key. A backup of older code is migrated.
+    Everything is unpacked and proved beside the data first, names that are hashes too. Then the
+    artifacts and the key are put in place, what was there set aside, and the database is replaced
+    in one transaction; what fails puts all back. A backup of older code is migrated.
     """
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=settings.DATA_DIR) as name:
         folder = Path(name)
         manifest = unpack(archive, folder, partial(_require_place, replace=replace))
-        added = _add_artifacts(folder / ARTIFACTS)
-        try:
-            replace_by = _replace_sqlite if connection.vendor == "sqlite" else _replace_postgresql
+        replace_by = _replace_sqlite if connection.vendor == "sqlite" else _replace_postgresql
+        with _in_place(folder, manifest):
             replace_by(folder / "database", manifest.rows)
-        except BaseException:
-            for path in added:
-                path.unlink()
-            raise
-        if (key := folder / SECRET_KEY).exists():
-            key.replace(Path(settings.DATA_DIR) / SECRET_KEY)
     call_command("migrate", verbosity=0, interactive=False)
     connection.close()
     return manifest
@@ -190,16 +183,26 @@ def _files_here() -> dict[str, Path]:
     }
 
 
-def _add_artifacts(unpacked: Path) -> list[Path]:
-    """Put them beside those that are here, and say which are new."""
-    added = []
-    for path in sorted(path for path in unpacked.rglob("*") if path.is_file()):
-        target = Path(settings.ARTIFACT_DIR) / path.relative_to(unpacked)
-        if not target.exists():
-            added.append(target)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.replace(target)
-    return added
+@contextmanager
+def _in_place(unpacked: Path, manifest: Manifest) -> Iterator[None]:
+    """Artifacts and key where they belong, and whatever was there again if the block fails."""
+    aside = unpacked / "aside"
+    moved: list[tuple[Path, Path]] = []  # from, to
+    try:
+        for name in sorted(manifest.members.keys() - {"database"}):
+            home = Path(settings.DATA_DIR) / name
+            if name.startswith(f"{ARTIFACTS}/"):
+                home = Path(settings.ARTIFACT_DIR) / name.removeprefix(f"{ARTIFACTS}/")
+            for source, target in ((home, aside / name), (unpacked / name, home)):
+                if source.exists():
+                    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    source.replace(target)
+                    moved.append((source, target))
+        yield
+    except BaseException:
+        for source, target in reversed(moved):
+            target.replace(source)
+        raise
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -243,6 +246,7 @@ def unpack(
     """
     with _opened(archive) as tar:
         manifest = _manifest(tar)
+        _require_true_names(manifest)
         accept(manifest)
         seen: set[str] = set()
         while (entry := tar.next()) is not None:
@@ -257,6 +261,14 @@ def unpack(
     if lost := manifest.members.keys() - seen:
         raise BackupError(f"The backup is damaged: {', '.join(sorted(lost))} is missing in it.")
     return manifest
+
+
+def _require_true_names(manifest: Manifest) -> None:
+    """BackupError unless each artifact that is named by a hash has that one: models go by it."""
+    for name, member in manifest.members.items():
+        said = re.fullmatch(r"([0-9a-f]{64})(\..*)?", name.rpartition("/")[2])
+        if said and said[1] != member.sha256:
+            raise BackupError(f"The backup is damaged: {name} has other contents than its name.")
 
 
 @contextmanager

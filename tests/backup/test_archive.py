@@ -140,3 +140,16 @@ def test_a_file_that_changes_while_it_is_read_fails_the_backup(sound: Path, tmp_
         )
     assert not (tmp_path / "new.tar").exists()
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_model_is_what_its_name_says(sound: Path, tmp_path: Path) -> None:
+    """A model is found by its hash, so that another one under its name would be served."""
+    name = f"artifacts/{'0' * 64}.model"
+    manifest = backup.unpack(sound, tmp_path / "out")
+    member = manifest.members["artifacts/abc.model"]
+    wrong = manifest.model_copy(update={"members": {name: member}})
+    backup.write(tmp_path / "wrong.tar", wrong, {name: tmp_path / "out/artifacts/abc.model"})
+
+    with pytest.raises(BackupError, match="has other contents than its name"):
+        backup.unpack(tmp_path / "wrong.tar", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
