@@ -15,11 +15,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.caller import person
-from accounts.curation import CuratedAdmin, act
+from accounts.curation import CuratedAdmin, ReasonForm, act
 from accounts.models import Event, User
 from annotate.config import read_task_file
 from annotate.models import ModelVersion, Round, Task, TaskConfig
-from annotate.rounds import change_target, load_task
+from annotate.rounds import change_target, give_task, load_task
 from core.errors import Refused
 from core.strict_yaml import NotYaml
 
@@ -85,6 +85,13 @@ def load_upload(upload: Any, actor: User) -> str:
     return f"{task.name} now has version {task.config.version} of its file."
 
 
+class OwnerForm(ReasonForm):
+    """Who is to own it, and why."""
+
+    owner = forms.CharField(max_length=150, help_text="The user name of somebody with that role.")
+    field_order = ("owner", "reason")
+
+
 @admin.register(Task)
 class TaskAdmin(CuratedAdmin[Task]):
     list_display = ("name", "slug", "input_kind", "public", "config", "created_at")
@@ -94,6 +101,7 @@ class TaskAdmin(CuratedAdmin[Task]):
     )  # fmt: skip
     readonly_fields = fields
     change_list_template = "admin/tasks.html"
+    actions = ("give",)
 
     def owned(self, queryset: QuerySet[Task], user: User) -> QuerySet[Task]:
         return queryset.filter(pk__in=Task.objects.owned_by(user))
@@ -105,6 +113,10 @@ class TaskAdmin(CuratedAdmin[Task]):
     @admin.display(description="task file")
     def file(self, task: Task) -> SafeString:
         return pretty(task.config.data if task.config else None)
+
+    @act("Give to an owner", form=OwnerForm, permission="administer")
+    def give(self, request: HttpRequest, task: Task, owner: str, reason: str) -> None:
+        give_task(actor=person(request), task=task, owner=owner, reason=reason)
 
     def get_urls(self) -> list[URLPattern]:
         load = path("load/", self.admin_site.admin_view(self.load), name="annotate_task_load")

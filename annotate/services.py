@@ -146,8 +146,17 @@ def explain(*, participant: Participant, uid: uuid.UUID, explanation: str) -> Ex
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
     with durable():
         example = _own(participant, uid)
+        if (before := example.explanation) == explanation:
+            return example
         example.explanation = explanation
         example.save(update_fields=["explanation"])
+        record_event(
+            actor=participant.user,
+            verb="explained",
+            subject=example,
+            scope=example.task.slug,
+            data={"from": before},
+        )
     return example
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import Event, User
 from annotate.models import Task
 from tests import cast
 
@@ -58,3 +58,21 @@ def test_a_refusal_has_words(
     answer = client.get(address, headers={"cookie": cookie})
     assert answer.status_code == status
     assert words in answer.content.decode()
+
+
+def test_an_explanation_leaves_an_event_with_what_it_was(
+    task: Task, client: Client, annotator: User
+) -> None:
+    example = cast.submission(task, annotator, explanation="Thin.")
+    client.force_login(annotator)
+    for text in ("An open 9.", "An open 9."):
+        client.post(
+            f"/api/v1/examples/{example.uid}/explain/", {"explanation": text}, "application/json"
+        )
+
+    (event,) = Event.objects.filter(verb="explained")
+    assert (event.actor, event.object_id, event.data) == (
+        annotator,
+        str(example.pk),
+        {"from": "Thin."},
+    )

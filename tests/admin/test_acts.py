@@ -243,3 +243,20 @@ def test_every_act_has_its_words() -> None:
     for page in admin.site._registry.values():
         for name in page.actions or ():
             assert getattr(page, str(name)).short_description, reverse("admin:index")
+
+
+def test_an_admin_gives_away_a_task_that_nobody_owns(client: Client, owner: User) -> None:
+    task = digits_task()
+    person("anna")
+    client.force_login(person("ada", "admin"))
+
+    for name in ("anna", "nobody"):
+        (refusal,) = do(client, "/admin/annotate/task/", "give", task, owner=name)
+        assert f"{name} is nobody with the role owner." in refusal
+    do(client, "/admin/annotate/task/", "give", task, owner="Olive")
+
+    assert task.is_owned_by(owner)
+    event = Event.objects.get(verb="gave_task")
+    assert event.data == {"owner": owner.pseudonym, "reason": "I looked at it"}
+    client.force_login(owner)
+    assert "give" not in client.get("/admin/annotate/task/").content.decode().split("<select")[-1]
