@@ -14,7 +14,6 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from structlog.contextvars import bind_contextvars
 
 from accounts.models import User, WorkSession
@@ -36,6 +35,7 @@ from core.addresses import address_of
 from core.bridge import in_database_thread
 from core.errors import Refused
 from core.limits import Meter, Passage, wait_for
+from core.outages import is_outage, outage_words
 
 log = structlog.get_logger(__name__)
 
@@ -200,12 +200,10 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             await self._error(refused, client_id=client_id)
         except Exception as error:
             # While the database is away this is everybody's: a line each, not a traceback.
-            away = isinstance(error, (OperationalError, InterfaceError))
+            away = is_outage(error)
             log.exception("submission_failed", task=self.task.slug, exc_info=not away)
-            await self._error(
-                Refused("submission_failed", "It could not be saved: nothing is lost, try again."),
-                client_id=client_id,
-            )
+            words = outage_words(error) if away else "It could not be saved: try again."
+            await self._error(Refused("submission_failed", words), client_id=client_id)
         else:
             self._probes, self._since = 0, time.monotonic()
             body = example_body(example)

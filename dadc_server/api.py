@@ -20,7 +20,8 @@ from rest_framework.views import APIView, exception_handler
 
 from core.errors import Refused
 from core.metrics import REFUSALS
-from dadc_server.web.outages import BODY, RETRY_SECONDS, is_outage
+from core.outages import is_outage
+from dadc_server.web.outages import RETRY_SECONDS, outage_body
 
 log = structlog.get_logger(__name__)
 
@@ -103,9 +104,11 @@ def _unexpected(context: dict[str, Any]) -> Response | None:
         return None
     request = context.get("request")
     got_request_exception.send(sender=None, request=getattr(request, "_request", request))
-    if is_outage(sys.exc_info()[1]):
-        log.warning("database_away")
-        return Response({"error": BODY}, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
+    error = sys.exc_info()[1]
+    if is_outage(error):
+        body = outage_body(error)
+        log.warning("database_away", words=body["message"])
+        return Response({"error": body}, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
     log.error("request_failed", exc_info=sys.exc_info())
     body = {"code": "server_error", "message": "The server made a mistake: please try again."}
     return Response({"error": body}, status=500)

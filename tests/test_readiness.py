@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,14 @@ from asgiref.sync import sync_to_async
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings as django_settings
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test import AsyncClient
 from django.utils import timezone
 
 from accounts.models import User
 from annotate import inference
 from annotate.models import ModelVersion, Task
+from core import outages
 from dadc_server.jobs import housekeeping
 from dadc_server.web import readiness
 from tests import cast
@@ -54,7 +57,7 @@ async def test_all_is_well(task: Task, beating: None) -> None:
     status, report = await ask()
 
     assert (status, report["status"]) == (200, "ready"), report
-    assert set(report["parts"]) == {"database", "models", "channel_layer", "worker"}
+    assert set(report["parts"]) == {"database", "models", "storage", "channel_layer", "worker"}
     assert all(part["ok"] and part["ms"] >= 0 for part in report["parts"].values())
     assert report["parts"]["models"]["models"] == 1
     assert report["parts"]["worker"]["age_s"] < 30
@@ -87,8 +90,54 @@ async def test_a_model_without_its_file_makes_it_unready(owner: User, beating: N
     status, report = await ask()
 
     assert (status, report["status"]) == (503, "unready")
-    assert report["parts"]["models"]["problem"].startswith("digits-1 cannot be loaded")
+    assert report["parts"]["models"]["problem"].startswith("digits-1 of digits cannot be loaded")
     assert report["parts"]["database"]["ok"]
+
+
+async def test_one_tasks_missing_model_keeps_nobody_from_the_others(
+    owner: User, beating: None
+) -> None:
+    await sync_to_async(cast.digits_task)(owner, net=True)
+    await sync_to_async(cast.text_task)()
+    inference.forget_models()
+    lose_the_artifacts()
+
+    status, report = await ask()
+
+    assert (status, report["status"]) == (200, "degraded")
+    assert report["parts"]["models"]["problem"].startswith("digits-1 of digits cannot be loaded")
+
+
+async def test_a_full_disk_and_a_held_database_are_told(
+    task: Task, beating: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outages, "NEEDED", 1 << 60)
+    status, report = await ask()
+    assert (status, report["status"]) == (200, "degraded")
+    assert "MB are left on" in report["parts"]["storage"]["problem"]
+
+    if connection.vendor == "sqlite":
+        monkeypatch.undo()
+        with closing(sqlite3.connect(connection.settings_dict["NAME"])) as other:
+            other.execute("BEGIN IMMEDIATE")
+            _, report = await ask()
+        assert report["parts"]["storage"]["problem"].endswith("database is locked")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("database or disk is full", "disk is full"),
+        ("could not extend file: No space left on device", "disk is full"),
+        ("database is locked", "held by something"),
+        ("connection to db.example.org refused", "does not answer"),
+    ],
+)
+def test_people_are_told_which_trouble_it_is(error: str, words: str) -> None:
+    sentence = outages.outage_words(OperationalError(error))
+    assert words in sentence
+    assert "What was confirmed is saved" in sentence
+    assert "example.org" not in sentence
 
 
 async def test_a_database_that_is_away_makes_it_unready(

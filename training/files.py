@@ -21,18 +21,36 @@ def files_of(artifact: str, config: Mapping[str, Any]) -> set[str]:
     return {name for name in (artifact, base.get("file")) if name}
 
 
-def require_files() -> None:
-    """Raise FilesMissing unless every model of an open round has its files on this machine.
+def missing_files() -> dict[str, list[str]]:
+    """By task, what its open round's models lack on this machine; tasks without files are left out.
 
-    Said at the start of a web server or a worker: what else would be wrong later is a prediction
-    in the middle of somebody's work, or a training run that fails for want of a folder. One query.
+    One query.
     """
     models = ModelVersion.objects.filter(rounds__status=Round.Status.OPEN).distinct()
     home = Path(settings.ARTIFACT_DIR)
-    for artifact, config in models.values_list("artifact", "config"):
+    lacking: dict[str, list[str]] = {}
+    for slug, artifact, config in models.values_list("task__slug", "artifact", "config"):
         for name in sorted(files_of(artifact, config)):
+            lacks = lacking.setdefault(slug, [])
             if not (home / name).is_file():
-                raise FilesMissing(
-                    f"{name} is not in {home}: every machine that serves or trains needs the "
-                    "artifacts folder of the others (docs/operations.md, Several machines)."
-                )
+                lacks.append(f"{slug}: {name} is not in {home}.")
+    return lacking
+
+
+def warnings_of_files() -> list[str]:
+    """A sentence for each missing file: a trouble of its task alone."""
+    return [sentence for lacks in missing_files().values() for sentence in lacks]
+
+
+def require_files() -> None:
+    """Raise FilesMissing when each task that needs files lacks one: the folder is not shared.
+
+    Said at the start of a worker: what else would be wrong later is every training run.
+    """
+    lacking = missing_files()
+    if lacking and all(lacking.values()):
+        first = next(iter(lacking.values()))[0]
+        raise FilesMissing(
+            f"{first} Every machine that serves or trains needs the artifacts folder of the "
+            "others (docs/operations.md, Several machines)."
+        )

@@ -48,7 +48,7 @@ class GateSettings:
     train_contents: int = 20
     held_out_authors: int = 1
     held_out_contents: int = 5
-    nearby_fall: float = 3.0
+    nearby_fall: float = 2.0
     """Highest median fall of surety on the clean items nearest to what was learned, in points."""
     nearby_items: int = 10
     """How many of these there are for each class that the learned items were taken for."""

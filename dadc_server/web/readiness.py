@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from django.db import connection
 from annotate.inference import already_open, live_model
 from annotate.models import ModelVersion, Round
 from core.bridge import in_database_thread
+from core.outages import lacks_room
 from dadc_server.jobs.housekeeping import seconds_since_beat
 
 PATIENCE = 2.0
@@ -24,7 +27,11 @@ WORKER_SILENT_AFTER = 30.0  # a worker beats every five seconds, also while it t
 
 
 class Wanting(Exception):
-    """What is wrong with a part, in words for the operator."""
+    """What is wrong with a part, in words for the operator; `partly`: it still serves some."""
+
+    def __init__(self, problem: str, *, partly: bool = False) -> None:
+        super().__init__(problem)
+        self.partly = partly
 
 
 @dataclass
@@ -54,7 +61,11 @@ async def _outcome(check: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     try:
         return {"ok": True, **await check}
     except Wanting as wanting:
-        return {"ok": False, "problem": str(wanting)}
+        return {
+            "ok": False,
+            "problem": str(wanting),
+            **({"partly": True} if wanting.partly else {}),
+        }
     except Exception as error:  # noqa: BLE001  (whatever it is, this part does not work)
         # Its kind alone: the text of a database's error may name hosts and people.
         return {"ok": False, "problem": type(error).__name__}
@@ -89,7 +100,10 @@ async def _channel_layer() -> dict[str, Any]:
 
 
 async def _models() -> dict[str, Any]:
-    """Every open round's models, opened and warmed here if they were not yet."""
+    """Every open round's models, opened and warmed here if they were not yet.
+
+    One that is missing is its task's trouble alone.
+    """
 
     def look() -> dict[str, Any]:
         open_ = (
@@ -97,25 +111,51 @@ async def _models() -> dict[str, Any]:
             .exclude(backend="")
             .select_related("task")
         )
-        names = {model.sha256: model for model in open_.distinct()}
-        for sha256, model in names.items():
-            if already_open(model) is not None:
-                continue
-            try:
-                if sha256 not in _proved:
-                    live_model(model, model.task.kind)
-                    _proved.add(sha256)
-                elif not _has_its_file(model):
-                    raise FileNotFoundError
-            except Exception as error:
-                raise Wanting(f"{model.name} cannot be loaded ({type(error).__name__})") from error
-        return {"models": len(names)}
+        models = {model.sha256: model for model in open_.distinct()}
+        problems = [problem for model in models.values() if (problem := _problem_of(model))]
+        if problems:
+            raise Wanting("; ".join(problems), partly=len(problems) < len(models))
+        return {"models": len(models)}
 
     return await in_database_thread(look)
 
 
+def _problem_of(model: ModelVersion) -> str:
+    """What keeps a model from answering here, "" when nothing does."""
+    if already_open(model) is not None:
+        return ""
+    try:
+        if model.sha256 not in _proved:
+            live_model(model, model.task.kind)
+            _proved.add(model.sha256)
+        elif not _has_its_file(model):
+            raise FileNotFoundError
+    except Exception as error:  # noqa: BLE001  (whatever it is, this model does not answer)
+        return f"{model.name} of {model.task.slug} cannot be loaded ({type(error).__name__})"
+    return ""
+
+
 def _has_its_file(model: ModelVersion) -> bool:
     return not model.artifact or (Path(settings.ARTIFACT_DIR) / model.artifact).exists()
+
+
+async def _storage() -> dict[str, Any]:
+    """Whether something can be written: there is room, and nobody holds SQLite's one write lock."""
+
+    def look() -> dict[str, Any]:
+        if problem := lacks_room(settings.DATA_DIR):
+            raise Wanting(problem)
+        if connection.vendor == "sqlite":
+            name = connection.settings_dict["NAME"]
+            with closing(sqlite3.connect(name, timeout=PATIENCE / 2, isolation_level=None)) as own:
+                try:
+                    own.execute("BEGIN IMMEDIATE")
+                    own.execute("ROLLBACK")
+                except sqlite3.OperationalError as error:
+                    raise Wanting(f"nothing can be written: {error}") from error
+        return {}
+
+    return await asyncio.to_thread(look)
 
 
 async def _worker() -> dict[str, Any]:
@@ -135,6 +175,8 @@ _own_channel: WeakKeyDictionary[asyncio.AbstractEventLoop, str] = WeakKeyDiction
 PARTS = [
     Part("database", _database, vital=True),
     Part("models", _models, vital=True),
+    # Reading goes on, and whoever writes is told why it does not.
+    Part("storage", _storage, vital=False),
     # Without it open pages learn of a new round two seconds later, and limits count for each
     # process alone: no reason to send people away from every process at once.
     Part("channel_layer", _channel_layer, vital=False),
@@ -147,7 +189,11 @@ async def report() -> tuple[bool, dict[str, Any]]:
     """Whether to send people here, and what an operator wants to know."""
     answers = await asyncio.gather(*(part.report() for part in PARTS))
     parts = {part.name: answer for part, answer in zip(PARTS, answers, strict=True)}
-    ready = all(parts[part.name]["ok"] for part in PARTS if part.vital)
+    ready = all(_serves(parts[part.name]) for part in PARTS if part.vital)
     well = all(answer["ok"] for answer in answers)
     status = "ready" if well else "degraded" if ready else "unready"
     return ready, {"status": status, "parts": parts}
+
+
+def _serves(part: dict[str, Any]) -> bool:
+    return bool(part["ok"] or part.get("partly"))

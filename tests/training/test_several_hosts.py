@@ -19,10 +19,11 @@ from django.test import Client
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
+from annotate.models import Task
 from dadc_server.serve import tied_to_this_process
 from tests import cast
 from tests.training.world import trained_task
-from training.files import FilesMissing, require_files
+from training.files import FilesMissing, require_files, warnings_of_files
 from training.tasks import run_training
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,20 @@ def test_a_worker_without_the_files_does_not_begin(owner: User, suffix: str) -> 
         require_files()
     with pytest.raises(CommandError, match=file.name):
         call_command("worker", "--batch")
+
+
+def test_one_task_without_its_file_keeps_nobody_from_starting(owner: User) -> None:
+    cast.digits_task(owner, net=True)
+    (file,) = Path(settings.ARTIFACT_DIR).iterdir()
+    cast.opened(
+        cast.digits_task(owner, slug="others"),
+        cast.fixed_net(Task.objects.get(slug="others"), seed=1),
+    )
+    file.unlink()
+
+    require_files()
+    (warning,) = warnings_of_files()
+    assert warning.startswith(f"digits: {file.name} is not in ")
 
 
 def test_a_web_server_without_the_model_says_so(owner: User, client: Client) -> None:
