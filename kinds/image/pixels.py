@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from kinds.image.canvas_png import Levels, gray_levels
 
 Gray = NDArray[np.float32]
+Picture = TypeVar("Picture", Gray, Levels)
 
 SIDE: Final = 28
 INK_SIDE: Final = 20  # the box that MNIST fits a digit into
@@ -171,7 +172,8 @@ def _read_levels(levels: Levels) -> Gray:
     """
     if (times := max(levels.shape) // WORKING_SIDE) > 1:
         levels = np.asarray(Image.fromarray(levels).reduce(times))
-    border = np.concatenate((levels[0], levels[-1], levels[:, 0], levels[:, -1]))
+    levels = _unframed(levels, 127)
+    border = levels.take(_lines(levels.shape, 0))
     ink, most = _ink_of_levels(*_paper(_LEVELS.take(border)))
     box, peak = _ink_box(ink[most.reduce(levels, axis=1)], ink[most.reduce(levels, axis=0)])
     return _framed(ink.take(levels[box]), peak)
@@ -183,9 +185,44 @@ def _ink_of_levels(paper: float, grain: float) -> tuple[Gray, np.ufunc]:
     return _scaled(_LEVELS, paper, grain), np.maximum if paper < 0.5 else np.minimum
 
 
+def _unframed(picture: Picture, middle: float) -> Picture:
+    """The picture without the thin dark frame that a scanner leaves round a light page, or the
+    reverse: its paper would be taken for ink.
+
+    The page does the same (static/canvas.js).
+    """
+    deep = max(2, max(picture.shape) // 32)
+    if min(picture.shape) < 8 * deep:
+        return picture
+    inside = _is_light(picture, deep, middle)
+    depth = 0
+    while _is_light(picture, depth, middle) != inside:
+        depth += 1
+    if depth:
+        depth += 1  # the frame's soft edge
+        return picture[depth:-depth, depth:-depth]
+    return picture
+
+
+def _is_light(picture: Picture, depth: int, middle: float) -> bool:
+    """Whether most of a picture is light, so far from its border."""
+    lines = picture.take(_lines(picture.shape, depth))
+    return 2 * int(np.count_nonzero(lines > middle)) > lines.size
+
+
+@lru_cache(maxsize=64)
+def _lines(shape: tuple[int, ...], depth: int) -> NDArray[np.intp]:
+    """Where the four lines are that run so far from the border, as `take` counts: a copy of each
+    line alone would take longer than all else of `_unframed`."""
+    places = np.arange(shape[0] * shape[1]).reshape(shape)
+    last = -1 - depth
+    return np.concatenate((places[depth], places[last], places[:, depth], places[:, last]))
+
+
 def _ink(gray: Gray) -> Gray:
     """Turn a drawing of either polarity into ink 1 on paper 0, taking the border for the paper."""
-    return _scaled(gray, *_paper(np.concatenate((gray[0], gray[-1], gray[:, 0], gray[:, -1]))))
+    gray = _unframed(gray, 0.5)
+    return _scaled(gray, *_paper(gray.take(_lines(gray.shape, 0))))
 
 
 def _paper(border: Gray) -> tuple[float, float]:

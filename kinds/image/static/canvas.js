@@ -10,6 +10,8 @@
  */
 
 const DATA_SIDE = 112; // pixels of the picture that the server gets
+/** Between dark and light. */
+const MIDDLE = 127;
 const PICTURE_SIDE = 224; // pixels kept of an uploaded picture
 const KEY_STEP = 0.02;
 const KEY_STEP_LONG = 0.08;
@@ -441,25 +443,25 @@ async function inkOf(file) {
   const width = Math.max(1, Math.round(bitmap.width * scale));
   const height = Math.max(1, Math.round(bitmap.height * scale));
   const { canvas, context } = blank(width, height);
-  context.fillStyle = "#fff"; // behind transparent parts
-  context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, width, height);
   bitmap.close();
 
   const pixels = context.getImageData(0, 0, width, height);
-  const gray = new Float32Array(width * height);
-  for (let index = 0; index < gray.length; index += 1) {
-    const [red, green, blue] = pixels.data.subarray(index * 4, index * 4 + 3);
-    gray[index] = 0.299 * red + 0.587 * green + 0.114 * blue;
-  }
-  const paper = borderMedian(gray, width, height);
-  const strongest = gray.reduce((most, value) => Math.max(most, Math.abs(value - paper)), 0);
+  const gray = grayOf(pixels);
+  const frame = frameOf(gray, width, height);
+  const paper = ringMedian(gray, width, height, frame);
+  /** @param {number} index */
+  const inFrame = (index) => edgeDistance(index, width, height) < frame;
+  const strongest = gray.reduce(
+    (most, value, index) => (inFrame(index) ? most : Math.max(most, Math.abs(value - paper))),
+    0,
+  );
   if (strongest < 24) throw new Error("Nothing can be seen on this picture.");
-  const darkInk = paper > 127;
+  const darkInk = paper > MIDDLE;
   for (let index = 0; index < gray.length; index += 1) {
     const difference = darkInk ? paper - gray[index] : gray[index] - paper;
-    const ink = Math.min(1, Math.max(0, difference / strongest));
+    const ink = inFrame(index) ? 0 : Math.min(1, Math.max(0, difference / strongest));
     pixels.data.set([0, 0, 0, ink * 255], index * 4);
   }
   context.putImageData(pixels, 0, 0);
@@ -470,19 +472,66 @@ async function inkOf(file) {
 }
 
 /**
+ * How light each pixel is, on the paper against which its ink shows where it is transparent: the
+ * server reads a picture alike (kinds/image/pixels.py), here and in `frameOf`.
+ *
+ * @param {ImageData} pixels
+ */
+function grayOf({ data }) {
+  const gray = new Float32Array(data.length / 4);
+  let [light, seen] = [0, 0];
+  for (let index = 0; index < gray.length; index += 1) {
+    const [red, green, blue, alpha] = data.subarray(index * 4, index * 4 + 4);
+    gray[index] = 0.299 * red + 0.587 * green + 0.114 * blue;
+    if (alpha === 0) continue;
+    light += gray[index];
+    seen += 1;
+  }
+  const paper = light > MIDDLE * seen ? 0 : 255;
+  return gray.map((value, index) => {
+    const alpha = data[index * 4 + 3] / 255;
+    return value * alpha + paper * (1 - alpha);
+  });
+}
+
+/**
+ * How many pixels the thin dark frame has that a scanner leaves round a light page, or the reverse.
+ *
  * @param {Float32Array} gray
  * @param {number} width
  * @param {number} height
  */
-function borderMedian(gray, width, height) {
-  const border = gray
-    .filter((_, index) => {
-      const x = index % width;
-      const y = Math.floor(index / width);
-      return x === 0 || y === 0 || x === width - 1 || y === height - 1;
-    })
-    .sort();
-  return border[Math.floor(border.length / 2)];
+function frameOf(gray, width, height) {
+  const deep = Math.max(2, Math.floor(Math.max(width, height) / 32));
+  if (Math.min(width, height) < 8 * deep) return 0;
+  /** @param {number} depth */
+  const isLight = (depth) => ringMedian(gray, width, height, depth) > MIDDLE;
+  const inside = isLight(deep);
+  let depth = 0;
+  while (isLight(depth) !== inside) depth += 1;
+  return depth && depth + 1; // and its soft edge
+}
+
+/**
+ * @param {number} index
+ * @param {number} width
+ * @param {number} height
+ */
+function edgeDistance(index, width, height) {
+  const x = index % width;
+  const y = Math.floor(index / width);
+  return Math.min(x, y, width - 1 - x, height - 1 - y);
+}
+
+/**
+ * @param {Float32Array} gray
+ * @param {number} width
+ * @param {number} height
+ * @param {number} depth of the ring, from the border
+ */
+function ringMedian(gray, width, height, depth) {
+  const ring = gray.filter((_, index) => edgeDistance(index, width, height) === depth).sort();
+  return ring[Math.floor(ring.length / 2)];
 }
 
 /**

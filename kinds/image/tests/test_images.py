@@ -251,3 +251,16 @@ def test_png_of_round_trips():
     framed = read(drawing())
     with Image.open(BytesIO(png_of(framed))) as image:
         np.testing.assert_allclose(np.asarray(image) / 255, framed, atol=1 / 255)
+
+
+@pytest.mark.parametrize("thick", [1, 2])
+@pytest.mark.parametrize("size", [64, 300])
+def test_a_thin_frame_round_a_scan_is_no_paper(size: int, thick: int) -> None:
+    scan = np.full((size, size), 240, dtype=np.uint8)
+    scan[size // 4 : 3 * size // 4, size // 2 : size // 2 + size // 12] = 20
+    plain = read(Image.fromarray(scan))
+    framed = scan.copy()
+    framed[:thick] = framed[-thick:] = 0
+    framed[:, :thick] = framed[:, -thick:] = 0
+    np.testing.assert_allclose(read(Image.fromarray(framed)), plain, atol=0.15)
+    np.testing.assert_allclose(read(Image.fromarray(255 - framed)), plain, atol=0.15)
