@@ -19,6 +19,7 @@ from annotate.config import Label
 from annotate.models import Example, Round, Task
 from annotate.own_work import work_item
 from annotate.owners import owned_task_or_404
+from annotate.queries import participant_key
 from core.errors import Refused
 from kinds.answers import same_answer
 from validate import inbox as reading
@@ -73,6 +74,7 @@ def inbox(request: HttpRequest, slug: str) -> HttpResponse:
             "older": f"?{query.urlencode()}" if more is not None else "",
             "page_data": {
                 "slug": task.slug,
+                "person": participant_key(person(request), None),
                 "decide": reverse("inbox-decide", args=[task.slug]),
                 "takeBack": reverse("inbox-take-back", args=[task.slug]),
                 "csrfToken": get_token(request),

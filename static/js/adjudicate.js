@@ -1,5 +1,6 @@
 /** The owner's inbox: one case after the other decided by keys, or several at once. */
 import { keysOf } from "./keys.js";
+import { renewToken, STALE } from "./rest.js";
 import { Shelf } from "./storage.js";
 import { showToast } from "./toast.js";
 
@@ -8,6 +9,7 @@ const KEPT_REASONS = 12;
 /**
  * @typedef {object} Page what the server wrote into the page
  * @property {string} slug
+ * @property {string} person
  * @property {string} decide
  * @property {string} takeBack
  * @property {string} csrfToken
@@ -99,9 +101,10 @@ function adjudication(form) {
    * @param {string} address
    * @param {HTMLElement[]} about
    * @param {Record<string, string>} fields
+   * @param {boolean} [again] with a token that was just renewed
    * @returns {Promise<Outcome | null>} null when nothing was done, and the page has said why
    */
-  async function send(address, about, fields) {
+  async function send(address, about, fields, again = false) {
     const body = new URLSearchParams(fields);
     for (const card of about) body.append("example", card.dataset.case ?? "");
     busy = true;
@@ -114,6 +117,9 @@ function adjudication(form) {
       });
       const outcome = await answer.json().catch(() => ({}));
       if (answer.ok) return outcome;
+      if (outcome.error?.code === STALE && !again && (await renewToken(page))) {
+        return await send(address, about, fields, true);
+      }
       showToast(outcome.error?.message ?? "The server could not do that. Load the page again.");
     } catch {
       showToast("No connection: nothing was decided. Try again.");

@@ -39,7 +39,7 @@ const announcer = part("announcer", HTMLElement);
 const storageName = `dadc:${page.slug}:${page.person}`;
 const shelf = new Shelf(storageName);
 const outbox = new Outbox(storageName);
-const rest = createRest({ root: page.api, csrfToken: page.csrfToken });
+const rest = createRest(page);
 const { Editor } = await import(page.editor);
 /** @type {import("./editor.js").Editor} */
 const editor = new Editor({ shelf });
@@ -197,7 +197,8 @@ channel.addEventListener("refused", (event) => {
 channel.addEventListener("delayed", (event) => {
   if (!(event instanceof CustomEvent) || event.detail.client_id !== current) return;
   const seconds = Math.max(1, Math.round(event.detail.inMs / 1000));
-  verdict.delayed(`The server is busy: it is sent by itself in ${seconds} s. You can go on ${words.acting}.`);
+  const why = event.detail.message ?? "The server is busy.";
+  verdict.delayed(`${why} It is sent by itself in ${seconds} s. You can go on ${words.acting}.`);
 });
 
 verdict.addEventListener("next", () => {

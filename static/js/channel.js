@@ -27,7 +27,7 @@ const FIRST_RETRY_MS = 2_000;
  * - "unreadable" `{ message }`: the newest input could not be read
  * - "accepted" `{ client_id, label, … }`, once for each submission
  * - "refused" `{ client_id, code, message }`: final, the person must change something
- * - "delayed" `{ client_id, inMs }`: the server is busy, the submission is sent again by itself
+ * - "delayed" `{ client_id, inMs, message? }`: the submission is sent again by itself
  * - "again": the server was too busy to predict; ask again with the newest input
  * - "round" `{ round, model }`
  * - "problem" `{ message }`: anything else that the server complains about
@@ -223,7 +223,7 @@ export class TaskChannel extends EventTarget {
       const id = failure.client_id;
       const retry = this.#delayed.get(id) ?? new Retry(() => this.#send(id), FIRST_RETRY_MS);
       this.#delayed.set(id, retry);
-      this.#tell("delayed", { client_id: id, inMs: retry.later(failure.retry_ms) });
+      this.#tell("delayed", { ...failure, inMs: retry.later(failure.retry_ms) });
       return;
     }
     const submission = this.#outbox.get(failure.client_id);
@@ -271,8 +271,8 @@ export class TaskChannel extends EventTarget {
     this.#tell("again", {});
   }
 
-  /** @param {{ failures: number, final: boolean }} loss */
-  async #lost({ failures, final }) {
+  /** @param {{ failures: number, final: boolean, swallowed: boolean }} loss */
+  async #lost({ failures, final, swallowed }) {
     if (this.state === "live") this.#underWay.clear();
     if (final) {
       this.#enter("gone");
@@ -280,7 +280,7 @@ export class TaskChannel extends EventTarget {
     }
     if (this.state === "rest") return;
     this.#enter("waiting");
-    if (failures < FAILURES_BEFORE_REST) return;
+    if (failures < FAILURES_BEFORE_REST && !swallowed) return;
     try {
       await this.#rest.get(`tasks/${this.#slug}/`);
     } catch {

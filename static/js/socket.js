@@ -6,13 +6,14 @@ const FINAL_CODES = new Set([4404]);
 /** WebSocket.OPEN, which cannot be asked for where there are no websockets. */
 const OPEN = 1;
 
+/** Also of a proxy that swallows the handshake and never says so. */
 const SILENCE_MS = 8_000;
 
 /**
  * A websocket of JSON frames that comes back by itself.
  *
  * Events: "open"; "frame" with the parsed frame as `detail`; "down" after every loss and every failed
- * try, with `{ failures, final }`.
+ * try, with `{ failures, final, swallowed }`; swallowed: nothing at all came back.
  */
 export class ReconnectingSocket extends EventTarget {
   #url;
@@ -22,6 +23,7 @@ export class ReconnectingSocket extends EventTarget {
   #retry = new Retry(() => this.connect());
   #silenceTimer = 0;
   #stopped = false;
+  #heard = false;
 
   /** @param {string} url absolute, ws: or wss: */
   constructor(url) {
@@ -42,10 +44,13 @@ export class ReconnectingSocket extends EventTarget {
       return;
     }
     this.#socket = socket;
+    this.#heard = false;
+    this.#silenceTimer = setTimeout(() => this.#replace(), SILENCE_MS);
     socket.addEventListener("open", () => this.dispatchEvent(new Event("open")));
     socket.addEventListener("message", (event) => {
       clearTimeout(this.#silenceTimer);
       this.#silenceTimer = 0;
+      this.#heard = true;
       const frame = JSON.parse(event.data);
       // Whom the server turns away at the door it tells why; that is no success.
       if (frame.type !== "error") {
@@ -79,18 +84,21 @@ export class ReconnectingSocket extends EventTarget {
     const socket = this.#socket;
     this.#socket = null; // its close event, which may come late, is of no interest any more
     socket?.close();
-    this.#lost(0);
+    this.#lost(0, !this.#heard);
   }
 
-  /** @param {number} code */
-  #lost(code) {
+  /**
+   * @param {number} code
+   * @param {boolean} [swallowed]
+   */
+  #lost(code, swallowed = false) {
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = 0;
     this.#socket = null;
     this.#stopped = FINAL_CODES.has(code);
     this.#failures += 1;
     if (!this.#stopped) this.#retry.later();
-    const detail = { failures: this.#failures, final: this.#stopped };
+    const detail = { failures: this.#failures, final: this.#stopped, swallowed };
     this.dispatchEvent(new CustomEvent("down", { detail }));
   }
 }

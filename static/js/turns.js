@@ -1,9 +1,11 @@
 import { Ballots } from "./ballots.js";
-import { RestError } from "./rest.js";
+import { RestError, STALE } from "./rest.js";
 import { persist } from "./retry.js";
 
 /** An item that has less time than this left is not worth beginning. */
 const TOO_LATE_MS = 3_000;
+/** Whoever signs in again may send what was refused with these. */
+const SIGNED_OUT = new Set(["not_authenticated", STALE]);
 
 /**
  * @typedef {import("./choices.js").Held} Held
@@ -325,7 +327,7 @@ export class Turns extends EventTarget {
    * @param {unknown} error
    */
   #giveUp(ballot, error) {
-    const signedOut = error instanceof RestError && error.code === "not_authenticated";
+    const signedOut = error instanceof RestError && SIGNED_OUT.has(error.code);
     if (signedOut) this.#ballots.leave(ballot);
     else this.#ballots.drop(ballot);
     if (ballot.item) {

@@ -41,7 +41,7 @@ const flagForm = part("flag-form", HTMLFormElement);
 const guide = part("guide", HTMLDialogElement);
 const severalLabels = page.several;
 
-const rest = createRest({ root: page.api, csrfToken: page.csrfToken });
+const rest = createRest(page);
 const desk = new Desk({ severalLabels, viewer: await import(page.viewer) });
 const clock = new LeaseClock(part("time", HTMLProgressElement), part("time-words", HTMLElement), {
   leaseSeconds: page.leaseSeconds,
