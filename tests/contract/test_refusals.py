@@ -588,7 +588,8 @@ OF_A_HANGING_MODEL = {"busy", "late", "model_unavailable"}
 # Told as sentences, by pages of owners and of one's account and by commands.
 TOLD = {
     "already_serving", "already_training", "bad_id", "bad_language", "bad_line", "bad_targets",
-    "bad_task_file", "bad_user", "decided", "input_kind_fixed", "is_admin", "last_admin",
+    "bad_task_file", "bad_user", "decided", "input_kind_fixed", "is_admin", "is_owner",
+    "last_admin",
     "no_base_data", "no_example", "no_learner", "no_path", "no_picture", "no_round",
     "no_second_factor", "no_such_owner", "nobody_trains", "not_an_account", "not_an_admin",
     "not_trainable",
