@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-# Letters of other scripts that most typefaces draw as Latin ones: of UTS 39's confusables.txt those
+# Letters of other scripts that look like Latin ones in most typefaces: of UTS 39's confusables.txt those
 # that people write names with.
 _LATIN: Final = str.maketrans(
     "АВЕЅІЈКМНОРСТХУԌԚԜаеѕіјорсхуһԁԛԝɡкмтΑΒΕΖΗΙΚΜΝΟΡΤΥΧικνορτυχıɩ",

@@ -591,7 +591,7 @@ TOLD = {
     "bad_task_file", "bad_user", "decided", "input_kind_fixed", "is_admin", "is_owner",
     "last_admin",
     "no_base_data", "no_example", "no_learner", "no_path", "no_picture", "no_round",
-    "no_second_factor", "no_such_owner", "nobody_trains", "not_an_account", "not_an_admin",
+    "no_second_factor", "no_such_owner", "nobody_trains", "not_an_account",
     "not_trainable",
     "nothing_chosen", "nothing_verified", "other_content", "other_vote", "real_person",
     "reason_missing", "taken_back", "too_many", "too_many_tokens", "unknown_act", "unknown_answer",
