@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-# Letters of other scripts that look like Latin ones in most typefaces: of UTS 39's confusables.txt those
-# that people write names with.
+# Letters of other scripts that look like Latin ones in most typefaces: of those that UTS 39 lists in
+# confusables.txt, the ones that people write names with.
 _LATIN: Final = str.maketrans(
     "АВЕЅІЈКМНОРСТХУԌԚԜаеѕіјорсхуһԁԛԝɡкмтΑΒΕΖΗΙΚΜΝΟΡΤΥΧικνορτυχıɩ",
     "ABESIJKMHOPCTXYGQWaesijopcxyhdqwgkmtABEZHIKMNOPTYXikvoptuxii",
