@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-# Letters of other scripts that look like Latin ones in most typefaces: of those that UTS 39 lists in
+# Letters of other scripts that look like Latin ones in most typefaces: of those in UTS 39's
 # confusables.txt, the ones that people write names with.
 _LATIN: Final = str.maketrans(
     "АВЕЅІЈКМНОРСТХУԌԚԜаеѕіјорсхуһԁԛԝɡкмтΑΒΕΖΗΙΚΜΝΟΡΤΥΧικνορτυχıɩ",
