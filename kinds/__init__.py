@@ -16,6 +16,7 @@ from pkgutil import iter_modules
 from typing import Any, Final
 
 from kinds.answers import Answers
+from kinds.likeness import Likeness
 from kinds.words import Words
 
 FOLDER: Final = Path(__file__).parent
@@ -25,20 +26,33 @@ class Prepared:
     """A checked input.
 
     `key` names its content: the same for two that a model cannot tell apart. `features` are what a
-    model reads, in the form that the kind says. `stored`, what is kept, is made when it is asked
-    for: most inputs are only predicted.
+    model reads, in the form that the kind says. `stored`, what is kept, and `form`, what is
+    compared with others, are made when they are asked for: most inputs are only predicted.
     """
 
-    __slots__ = ("_store", "features", "key")
+    __slots__ = ("_form", "_shaped", "_store", "features", "key")
 
-    def __init__(self, key: str, features: Any, store: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        features: Any,
+        store: Callable[[], Any] | None = None,
+        form: Callable[[], Any] | None = None,
+    ) -> None:
         self.key, self.features = key, features
-        self._store = store
+        self._store, self._form = store, form
 
     @property
     def stored(self) -> Any:
         """What is kept, as JSON; parsing it again gives the same key."""
         return self.features if self._store is None else self._store()
+
+    @property
+    def form(self) -> Any:
+        """What the kind's likeness compares; made once."""
+        if not hasattr(self, "_shaped"):
+            self._shaped = self.features if self._form is None else self._form()
+        return self._shaped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +83,10 @@ class Kind:
     """The address of a picture of a stored input, light on dark, where it is one."""
     fits: Callable[[Any, Any], str] = lambda _input, _answer: ""
     """What is wrong with an answer to this very input (its features, or what is stored), or ""."""
+    likeness: Likeness
+    """When two inputs are one content."""
     distance: Callable[[Prepared, Prepared], float] | None = None
-    """How far two inputs are apart, where "looks like" means something."""
+    """How far two inputs are apart for a model, where "looks like" means something."""
     folder: Path
 
     @cached_property

@@ -9,12 +9,16 @@ from typing import Any, Final
 
 from core.errors import Refused
 from kinds import Prepared
+from kinds.wording import Wording, folded
 
+WORDING: Final = Wording()
 MAX_TEXT: Final = 20_000
 
 
 def parser(*fields: str, hidden: tuple[str, ...] = ()) -> Callable[[object], Prepared]:
-    """Parse objects of these texts; `hidden` fields, which validators never see, may be there too.
+    """Parse objects of these texts, the author's own the last of them.
+
+    `hidden` fields, which validators never see, may be there too.
 
     No more than these is kept: the rest could tell validators what the author says, or make the
     same text look like another one.
@@ -29,7 +33,8 @@ def parser(*fields: str, hidden: tuple[str, ...] = ()) -> Callable[[object], Pre
             if len(raw[field]) > MAX_TEXT:
                 raise Refused("too_long", f"{field} has more than {MAX_TEXT} characters.")
         kept = {field: raw[field] for field in (*fields, *hidden) if field in raw}
-        return Prepared(text_key(kept), kept)
+        *about, words = (kept[field] for field in fields)
+        return Prepared(text_key(kept), kept, form=lambda: folded(words, about))
 
     return parse
 

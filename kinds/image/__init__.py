@@ -14,6 +14,7 @@ import numpy as np
 from core.errors import Refused
 from kinds import Kind, Prepared
 from kinds.answers import ONE_OF_THE_LABELS
+from kinds.image.likeness import Shapes, shape
 from kinds.image.pixels import SIDE, InputError, is_heavy, read
 from kinds.words import Words
 
@@ -27,7 +28,12 @@ def parse(raw: object) -> Prepared:
     # The same for two drawings that a model cannot tell apart.
     key = hashlib.sha256(np.ascontiguousarray(drawing.array).tobytes()).hexdigest()
     # A PNG made anew: what was sent may carry a camera's EXIF.
-    return Prepared(key, drawing.array, lambda: {"png": base64.b64encode(drawing.png()).decode()})
+    return Prepared(
+        key,
+        drawing.array,
+        store=lambda: {"png": base64.b64encode(drawing.png()).decode()},
+        form=lambda: shape(drawing.ink),
+    )
 
 
 def heavy(raw: object) -> bool:
@@ -78,6 +84,7 @@ KIND = Kind(
     heavy=heavy,
     probes=(_BAR, _RING),
     picture=picture,
+    likeness=Shapes(),
     distance=distance,
     folder=Path(__file__).parent,
 )

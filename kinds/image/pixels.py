@@ -47,9 +47,11 @@ class InputError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A drawing as a model reads it, (28, 28), and the upright gray picture it was read from."""
+    """A drawing as a model reads it, (28, 28), the ink that this was made of, and the upright gray
+    picture that it was read from."""
 
     array: Gray
+    ink: Gray
     levels: Levels | None = None
 
     def png(self) -> bytes:
@@ -67,9 +69,10 @@ def read(value: object) -> Drawing:
         raise InputError("bad_input", 'An image is {"png": …} or {"pixels": […]}.')
     if "png" in value:
         levels = _gray_levels(_base64_bytes(value["png"]))
-        return Drawing(_read_levels(levels), levels)
+        return Drawing(*_read_levels(levels), levels)
     if "pixels" in value:
-        return Drawing(normalise(_ink(_pixels(value["pixels"]))))
+        array = normalise(_ink(_pixels(value["pixels"])))
+        return Drawing(array, array)
     raise InputError("bad_input", 'An image is {"png": …} or {"pixels": […]}.')
 
 
@@ -164,8 +167,9 @@ def _pixels(numbers: object) -> Gray:
     return np.array(numbers, dtype=np.float32).reshape(SIDE, SIDE)
 
 
-def _read_levels(levels: Levels) -> Gray:
-    """What `normalise` makes of the ink in a picture, told by its bytes for as long as can be.
+def _read_levels(levels: Levels) -> tuple[Gray, Gray]:
+    """What `normalise` makes of the ink in a picture, told by its bytes for as long as can be; and
+    that ink.
 
     The paper and the box of ink are found among them in a third of the time, and to the same
     result: the strongest level of a row has its strongest ink.
@@ -176,7 +180,8 @@ def _read_levels(levels: Levels) -> Gray:
     border = levels.take(_lines(levels.shape, 0))
     ink, most = _ink_of_levels(*_paper(_LEVELS.take(border)))
     box, peak = _ink_box(ink[most.reduce(levels, axis=1)], ink[most.reduce(levels, axis=0)])
-    return _framed(ink.take(levels[box]), peak)
+    drawn = ink.take(levels[box])
+    return _framed(drawn, peak), drawn
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ from typing import Any
 
 from kinds import Kind
 from kinds.answers import FREE
-from kinds.texts import only, parser
+from kinds.texts import WORDING, only, parser
 from kinds.words import Words
 
 
@@ -43,5 +43,6 @@ KIND = Kind(
     ),
     seen=only("context", "question"),
     contexts=True,
+    likeness=WORDING,
     folder=Path(__file__).parent,
 )

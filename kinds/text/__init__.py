@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kinds import Kind
 from kinds.answers import ONE_OF_THE_LABELS
-from kinds.texts import only, parser
+from kinds.texts import WORDING, only, parser
 from kinds.words import Words
 
 KIND = Kind(
@@ -26,5 +26,6 @@ KIND = Kind(
     probes=({"text": "It was wonderful."}, {"text": "It was dreadful."}),
     seen=only("text"),
     contexts=True,
+    likeness=WORDING,
     folder=Path(__file__).parent,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kinds import Kind
 from kinds.answers import SEVERAL_LABELS
-from kinds.texts import only, parser
+from kinds.texts import WORDING, only, parser
 from kinds.words import Words
 
 KIND = Kind(
@@ -20,5 +20,6 @@ KIND = Kind(
     probes=({"text": "It was wonderful."}, {"text": "It was dreadful."}),
     seen=only("text"),
     contexts=True,
+    likeness=WORDING,
     folder=Path(__file__).parent,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kinds import Kind
 from kinds.answers import ONE_OF_THE_LABELS
-from kinds.texts import only, parser
+from kinds.texts import WORDING, only, parser
 from kinds.words import Words
 
 KIND = Kind(
@@ -28,5 +28,6 @@ KIND = Kind(
     ),
     seen=only("context", "hypothesis"),
     contexts=True,
+    likeness=WORDING,
     folder=Path(__file__).parent,
 )

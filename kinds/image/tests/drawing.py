@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 from playwright.sync_api import Page
 
@@ -10,11 +11,15 @@ _drawn = itertools.count()
 
 
 def four() -> tuple[list[tuple[float, float]], ...]:
-    """A four that differs from every four before: the same drawing twice is refused."""
-    at = 0.52 + 0.004 * (next(_drawn) % 60)
-    return (
-        [(at, 0.18), (0.4, 0.35), (0.3, 0.55), (0.5, 0.58), (0.75, 0.55)],
+    """A four by another hand than every four before: nearly the same drawing twice is refused."""
+    hand = random.Random(next(_drawn))
+    strokes = (
+        [(0.55, 0.18), (0.4, 0.35), (0.3, 0.55), (0.5, 0.58), (0.75, 0.55)],
         [(0.66, 0.22), (0.64, 0.5), (0.57, 0.85)],
+    )
+    return tuple(
+        [(x + hand.uniform(-0.06, 0.06), y + hand.uniform(-0.06, 0.06)) for x, y in stroke]
+        for stroke in strokes
     )
 
 

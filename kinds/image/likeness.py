@@ -1,0 +1,125 @@
+"""Pictures that show one drawing: moved, scaled, recompressed, or with a speck on them.
+
+Of MNIST's 10,000 test digits none has another within NEAR; as the page draws them two ones have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from kinds import Prepared
+from kinds.image.pixels import SIDE, Gray
+from kinds.likeness import Likeness, Ruling, number
+
+NEAR: Final = 0.12  # of the stronger one: 1.0 for a digit of usual size
+_SPREAD: Final = 7.0  # how far ink is from its centre, by root mean square, when it is compared
+_SPECK: Final = 0.2  # fainter ink is noise: far from the centre it would weigh much
+_FAR: Final = (4.0, 5.8)  # squares of distances in spreads; a line ends at 3
+_MIDDLE: Final = (SIDE - 1) / 2
+
+# Waves across the picture, the longest first, each of length 1, so that no two pictures differ by
+# more in one of them than as a whole. The first three only say how much ink there is and where.
+_INDICES: Final = np.arange(SIDE)
+_WAVES: Final = np.stack(
+    [
+        np.cos(np.pi * wave * (2 * _INDICES + 1) / (2 * SIDE)) * np.sqrt(2 / SIDE)
+        for wave in range(10)
+    ]
+).astype(np.float32)
+_PAIRS: Final = sorted(
+    ((down, across) for down in range(10) for across in range(10) if down + across > 1),
+    key=lambda pair: (sum(pair), pair),
+)[:62]
+_DOWN, _ACROSS = (list(side) for side in zip(*_PAIRS, strict=True))
+_BITS: Final = 1 << np.arange(len(_PAIRS), dtype=np.int64)
+
+# Of the weakest bits, which are the likeliest to differ in a copy: the least costly changes first.
+_WEAK: Final = 12
+_LIKELY: Final = sorted(
+    (weak for size in range(5) for weak in combinations(range(_WEAK), size)),
+    key=lambda weak: sum((place + 1) ** 2 for place in weak),
+)[:32]
+_CHANGES: Final = np.array(
+    [[place in weak for place in range(_WEAK)] for weak in _LIKELY], dtype=np.int64
+)
+
+
+class Shape(NamedTuple):
+    """A drawing as it is compared, (28, 28), and how strong each wave is in it."""
+
+    array: Gray
+    strengths: Gray
+
+
+def shape(ink: Gray) -> Shape:
+    """The drawing itself, (28, 28): wherever it stands, however large, whatever specks are on it.
+
+    Its centre of mass is in the middle and its ink spread equally far, both to fractions of a
+    pixel: fitting it into a box, as models want it, moves it by half a pixel and lets one speck
+    shrink all the rest. What lies far from all other ink does not count for that.
+    """
+    ink = (ink * np.float32(1 / ink.max()) - _SPECK).clip(0.0)
+    y, x, spread = _frame(ink)
+    away: Gray = (_places(len(ink), y) / np.float32(spread))[:, None] ** 2
+    away = away + (_places(ink.shape[1], x) / np.float32(spread)) ** 2
+    if ink[away > _FAR[0]].any():
+        near = np.clip((_FAR[1] - away) / (_FAR[1] - _FAR[0]), 0.0, 1.0).astype(np.float32)
+        y, x, spread = _frame(ink * near)
+    scale = spread / _SPREAD
+    ink = ink / np.float32(1 - _SPECK)
+    array = _sampled(len(ink), y, scale) @ ink @ _sampled(ink.shape[1], x, scale).T
+    strengths = (_WAVES @ array @ _WAVES.T)[_DOWN, _ACROSS]
+    return Shape(array.astype(np.float32), strengths.astype(np.float32))
+
+
+def _frame(ink: Gray) -> tuple[float, float, float]:
+    """Where ink is, and the root mean square of its distance from there."""
+    (y, down), (x, across) = _centre(ink.sum(axis=1)), _centre(ink.sum(axis=0))
+    return y, x, max(float(np.sqrt(down + across)), 0.5)
+
+
+def _centre(ink: Gray) -> tuple[float, float]:
+    """Where a line's ink is, and the mean square of its distance from there."""
+    mass = float(ink.sum())
+    middle = float(ink @ _places(len(ink))) / mass
+    return middle, float(ink @ _places(len(ink), middle) ** 2) / mass
+
+
+def _places(number: int, middle: float = 0.0) -> Gray:
+    return np.arange(number, dtype=np.float32) - np.float32(middle)
+
+
+def _sampled(length: int, middle: float, scale: float) -> Gray:
+    """What each of 28 places, `scale` apart around the middle, takes of a line of this length."""
+    at, reach = middle + _places(SIDE, _MIDDLE) * np.float32(scale), np.float32(max(scale, 1.0))
+    weights: Gray = (1 - np.abs(at[:, None] - _places(length)) / reach).clip(0.0) / reach
+    return weights
+
+
+class Shapes(Likeness):
+    """Two pictures are as far apart as their shapes: L2, as a part of the stronger one's."""
+
+    def name(self, one: Prepared, about: str) -> int:
+        return number(one.key)
+
+    def kept_under(self, one: Prepared, about: str) -> Sequence[int]:
+        return [int(_BITS @ (one.form.strengths > 0))]
+
+    def looked_up_by(self, one: Prepared, about: str) -> Sequence[int]:
+        strengths = one.form.strengths
+        weakest = np.argsort(np.abs(strengths))[:_WEAK]
+        likely = int(_BITS @ (strengths > 0)) ^ (_CHANGES @ _BITS[weakest])
+        found: list[int] = likely.tolist()
+        return found
+
+    def distance(self, one: Prepared, other: Prepared) -> float:
+        mine, theirs = one.form.array, other.form.array
+        strongest = max(np.linalg.norm(mine), np.linalg.norm(theirs))
+        return float(np.linalg.norm(mine - theirs) / strongest)
+
+    def ruling(self, distance: float, *, same_author: bool, same_answer: bool) -> Ruling:
+        return Ruling.COPY if distance <= NEAR else Ruling.DISTINCT
