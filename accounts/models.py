@@ -170,6 +170,9 @@ class Event(models.Model):
     shown the events of their tasks without this app knowing what a task is.
     """
 
+    # What was tried and refused, of which owners want to see who does it often.
+    ATTEMPTS = ("sent_a_copy", "asked_about_judged")
+
     id = models.BigAutoField(primary_key=True)
     created_at = models.DateTimeField(default=timezone.now)
     actor = models.ForeignKey(
@@ -185,6 +188,11 @@ class Event(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["object_type", "object_id", "id"], name="event_object"),
             models.Index(fields=["scope", "-id"], name="event_scope"),
+            models.Index(
+                fields=["verb", "-id"],
+                condition=models.Q(verb__in=["sent_a_copy", "asked_about_judged"]),
+                name="event_attempts",
+            ),
         ]
 
     def __str__(self) -> str:

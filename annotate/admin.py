@@ -222,11 +222,24 @@ class ByTaskOfEvent(OfTask):
         return queryset.filter(scope=self.value()) if self.value() else queryset
 
 
+class Attempts(admin.SimpleListFilter):
+    """Only what somebody tried and was refused, with who it was."""
+
+    title = "refused attempts"
+    parameter_name = "attempt"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(verb, verb.replace("_", " ")) for verb in Event.ATTEMPTS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        return queryset.filter(verb=self.value()) if self.value() in Event.ATTEMPTS else queryset
+
+
 @admin.register(Event)
 class EventAdmin(CuratedAdmin[Event]):
     list_display = ("created_at", "actor", "verb", "object_type", "object_id", "scope")
     list_select_related = ("actor",)
-    list_filter = (ByTaskOfEvent,)
+    list_filter = (ByTaskOfEvent, Attempts)
     search_fields = ("object_id",)
     search_help_text = "By the id of what was changed."
 

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.caller import person
-from annotate import services, submissions
+from annotate import judged, services, submissions
 from annotate.body import answer_body, example_body
 from annotate.inference import live_model, read_apart
 from annotate.models import Example, Round, Task
@@ -157,6 +157,11 @@ class Predictions(APIView):
             if heavy
             else kind.parse(body["input"])
         )
+        try:
+            judged.require_not_judged(kind, prepared, task_id=task.pk, user=user)
+        except judged.BeingJudged as refused:
+            judged.record(refused, user)
+            raise
         model = target.model_for(key)
         answer = live_model(model, kind).predict_one(prepared)
         return Response(answer_body(answer, model, target.round))

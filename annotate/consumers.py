@@ -19,7 +19,7 @@ from structlog.contextvars import bind_contextvars
 from accounts.models import User, WorkSession
 from accounts.receivers import SESSION_KEY
 from accounts.services import guest_session
-from annotate import live, protocol, submissions
+from annotate import judged, live, protocol, submissions
 from annotate.body import answer_body, example_body
 from annotate.inference import (
     TooBusy,
@@ -36,6 +36,7 @@ from core.bridge import in_database_thread
 from core.errors import Refused
 from core.limits import Meter, Passage, wait_for
 from core.outages import is_outage, outage_words
+from kinds import Prepared
 
 log = structlog.get_logger(__name__)
 
@@ -159,6 +160,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             if kind.heavy(input):
                 read = await asyncio.wrap_future(read_apart(kind, input, self._to_predict))
                 input = read
+            if await judged.catch_up(self.task.pk, self.user):
+                input = await asyncio.to_thread(self._may_be_asked, input)
             model = target.model_for(self._person_key)
             engine = already_open(model)
             if engine is None:
@@ -168,6 +171,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             await self._busy(busy, seq=frame.seq)
         except Refused as refused:
             await self._error(refused, seq=frame.seq)
+            if isinstance(refused, judged.BeingJudged):
+                await in_database_thread(judged.record, refused, self.user)
         except Exception:
             log.exception("prediction_failed", task=self.task.slug, frame=frame.seq)
             await self._error(
@@ -180,6 +185,14 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             seconds = time.perf_counter() - started
             metrics.PREDICT_SECONDS.observe(seconds)
             await self._send("prediction", seq=frame.seq, ms=round(seconds * 1000, 2), **body)
+
+    def _may_be_asked(self, input: object) -> Prepared:
+        assert self.task is not None
+        prepared = input if isinstance(input, Prepared) else self._kind.parse(input)
+        judged.require_not_judged(
+            self._kind, prepared, task_id=self.task.pk, user=self.user, catch_up=False
+        )
+        return prepared
 
     # --- submissions ------------------------------------------------------------------------------
     async def _submit(self, frame: protocol.Submit) -> None:

@@ -25,6 +25,7 @@ from pydantic import (
 
 from accounts.imported import MAX_NAME, person_of_a_log
 from accounts.models import User
+from annotate.contents import content_of, keep, recognise
 from annotate.models import Example, ModelVersion, Round, Task
 from annotate.rounds import register_model
 from annotate.services import announce, context_of, insert, tries_at_next
@@ -127,6 +128,8 @@ class ExampleRecorder:
         author = self.person(line.author)  # the last thing that can be refused
         round_, model = self._round(line.round), self._model(line.model)
         self._let_serve(round_, model)
+        context = context_of(self.task.pk, line.context) if line.context is not None else None
+        content = content_of(kind, prepared, context.sha256 if context else "")
         example = Example(
             task=self.task,
             config=self.config,
@@ -134,7 +137,7 @@ class ExampleRecorder:
             model=model,
             author=author,
             external_id=line.id,
-            context=context_of(self.task.pk, line.context) if line.context is not None else None,
+            context=context,
             input=line.input,
             input_hash=prepared.key,
             label=line.label,
@@ -144,7 +147,9 @@ class ExampleRecorder:
             tries=tries_at_next(Example.objects.filter(round=round_, author=author)),
             created_at=line.created_at or timezone.now(),
         )
+        is_kept = recognise(example, content)
         insert([example])
+        keep([(example, content, is_kept)])
         announce([example], actors=[None], verb="imported")
         return example
 

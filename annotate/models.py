@@ -301,6 +301,15 @@ class Example(models.Model):
     )
     input = models.JSONField()
     input_hash = models.CharField(max_length=64)
+    copy_of = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="copies",
+        db_index=False,
+        help_text="The first one with this content: a log's, or one that an owner is asked about.",
+    )
     label = models.JSONField(help_text="What the author says it is.")
     prediction = models.JSONField()
     probabilities = models.JSONField(null=True, blank=True)
@@ -386,3 +395,38 @@ class Example(models.Model):
     def public_id(self) -> str:
         """The id in logs: the one it was imported with, else its own."""
         return self.external_id or str(self.uid)
+
+
+class ContentKey(models.Model):
+    """A number under which an example is found by others with its content, or nearly (kinds).
+
+    The first of each content has its name in one of its rows: the database lets nobody submit it a
+    second time. Its references are not checked by the database, which would cost more than all the
+    rest: rows come with their example, and no example ever goes.
+    """
+
+    task = models.ForeignKey(
+        Task, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    example = models.ForeignKey(
+        Example,
+        on_delete=models.PROTECT,
+        related_name="content_keys",
+        db_index=False,
+        db_constraint=False,
+    )
+    key = models.BigIntegerField()
+    name = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["task", "name"],
+                condition=Q(name__isnull=False),
+                name="content_once_per_task",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["task", "key"], name="content_key")]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.example_id}"

@@ -56,6 +56,19 @@ def announce(examples: Sequence[Example], *, actors: Sequence[User | None], verb
     facts.submitted(examples)
 
 
+def record_copy(*, actor: User, of: int, is_own: bool) -> None:
+    """Record that somebody sent what is there already; owners see who does so often."""
+    with durable():
+        first = Example.objects.select_related("task").only("task__slug").get(pk=of)
+        record_event(
+            actor=actor,
+            verb="sent_a_copy",
+            subject=first,
+            scope=first.task.slug,
+            data={"own": is_own},
+        )
+
+
 def context_of(task_id: int, data: object, source: str = "") -> Context:
     """The context with this content, made when it is new."""
     context, _ = Context.objects.get_or_create(

@@ -5,14 +5,12 @@ Measured on PostgreSQL: of a submission's CPU a third went into building two of 
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from accounts.models import WorkSession
 from annotate.models import Example
@@ -52,13 +50,12 @@ _PROGRESS = """
     FROM counted c
 """
 
-# The same of several people with an input's hash each; and then of each the last one of a round,
-# beside those that are still there with this content.
+# The same of several people with a client's id each; and then of each the last one of a round, and
+# whether one is there under that id.
 _BEFORE_EACH = """
-    WITH sent (person, input_hash) AS (VALUES {sent}
+    WITH sent (person, client_id) AS (VALUES {sent}
     ), mine AS (
-        SELECT e.{person} AS person, e.id, e.round_id, e.fooled, e.tries, e.status, e.input_hash,
-            e.retracted_at, e.client_id, e.label
+        SELECT e.{person} AS person, e.id, e.round_id, e.fooled, e.tries, e.status, e.client_id
         FROM annotate_example e WHERE e.{person} IN ({people}) {also} AND e.task_id = %s
     ), counted AS (
         SELECT person, COUNT(*) AS tries, COUNT(*) FILTER (WHERE fooled) AS fooled,
@@ -72,15 +69,38 @@ _BEFORE_EACH = """
         GROUP BY m.person
     )
     SELECT c.person, c.tries, c.fooled, c.verified, COALESCE(streak.length, 0),
-        last.fooled, last.tries, same.id, same.client_id, same.label
+        last.fooled, last.tries, same.id IS NOT NULL
     FROM counted c
         JOIN sent ON sent.person = c.person
         LEFT JOIN streak ON streak.person = c.person
         LEFT JOIN mine last ON last.id = c.last
-        LEFT JOIN mine same
-            ON same.person = c.person AND same.input_hash = sent.input_hash
-            AND same.round_id = %s AND same.retracted_at IS NULL
+        LEFT JOIN mine same ON same.person = c.person AND same.client_id = sent.client_id
 """
+
+# One array for all: a list of values would be another statement for each number of them.
+_UNDER_KEYS = {
+    "postgresql": """
+        SELECT k.key, k.example_id, k.name FROM annotate_contentkey k
+        WHERE k.task_id = %(task)s AND k.key = ANY(CAST(%(keys)s AS bigint[]))
+    """,
+    "sqlite": """
+        SELECT k.key, k.example_id, k.name FROM annotate_contentkey k
+        WHERE k.task_id = %(task)s AND k.key IN (SELECT value FROM json_each(%(keys)s))
+    """,
+}
+_INSERT_KEYS = {
+    "postgresql": """
+        INSERT INTO annotate_contentkey (task_id, example_id, key, name)
+        SELECT %(task)s, new.example_id, new.key, new.name FROM unnest(
+            CAST(%(examples)s AS bigint[]), CAST(%(keys)s AS bigint[]), CAST(%(names)s AS bigint[])
+        ) AS new (example_id, key, name)
+    """,
+    "sqlite": """
+        INSERT INTO annotate_contentkey (task_id, example_id, key, name)
+        SELECT %(task)s, e.value, k.value, n.value FROM json_each(%(examples)s) e
+            JOIN json_each(%(keys)s) k ON k.key = e.key JOIN json_each(%(names)s) n ON n.key = e.key
+    """,
+}
 
 
 def insert(examples: Sequence[Example]) -> None:
@@ -111,11 +131,10 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Before:
-    """What a submission follows: the tries that it makes, whether it repeats another one or is
-    there itself, sent again, and how its author does without it."""
+    """What a submission follows: the tries that it makes, whether it is there itself, sent again,
+    and how its author does without it."""
 
     tries: int
-    repeats: bool
     is_there: bool
     progress: Progress
 
@@ -170,70 +189,75 @@ def _lock(words: str) -> str:
 
 
 def before(
-    *,
-    author: int | None,
-    guest: UUID | None,
-    task_id: int,
-    round_id: int,
-    content: tuple[str, Any, UUID | None],
+    *, author: int | None, guest: UUID | None, task_id: int, round_id: int, client_id: UUID | None
 ) -> Before:
-    """What somebody submitted before `content`: an input's hash, a label, a client id.
-
-    One with the same client id is that very submission, and no repetition.
-    """
+    """What somebody submitted before what they now send under this id."""
     person = _person(author, guest)
-    contents = {person: content}
     found = before_each(
-        task_id=task_id, round_id=round_id, contents=contents, guests=author is None
+        task_id=task_id, round_id=round_id, sent={person: client_id}, guests=author is None
     )
     return found[person]
 
 
 def before_each(
-    *,
-    task_id: int,
-    round_id: int,
-    contents: Mapping[Any, tuple[str, Any, UUID | None]],
-    guests: bool = False,
+    *, task_id: int, round_id: int, sent: Mapping[Any, UUID | None], guests: bool = False
 ) -> dict[Any, Before]:
-    """The same of several authors, or guests, each before what they send; one query."""
-    if not contents:
+    """The same of several authors, or guests, by the ids under which they send; one query."""
+    if not sent:
         return {}
-    people = list(contents)
+    people = list(sent)
     key = WorkSession._meta.pk.db_type(connection) if guests else "bigint"
+    client_id = Example._meta.get_field("client_id")
     sql = _BEFORE_EACH.format(
         person="session_id" if guests else "author_id",
         also="AND e.author_id IS NULL" if guests else "",
-        sent=_places(f"(CAST(%s AS {key}), CAST(%s AS text))", len(people)),
+        sent=_places(
+            f"(CAST(%s AS {key}), CAST(%s AS {client_id.db_type(connection)}))", len(people)
+        ),
         people=_places("%s", len(people)),
     )
-    sent = [value for person, content in contents.items() for value in (person, content[0])]
-    rows: defaultdict[Any, list[Any]] = defaultdict(list)
-    for person, *row in prepared.rows(sql, [*sent, *people, task_id, round_id, round_id]):
-        rows[person].append(row)
-    none = Before(1, repeats=False, is_there=False, progress=Progress(0, 0, 0, 0))
-    return {
-        person: _before(rows[person], content) if person in rows else none
-        for person, content in contents.items()
-    }
-
-
-def _before(rows: Sequence[Any], content: tuple[str, Any, UUID | None]) -> Before:
-    _, label, client_id = content
-    *progress, last_fooled, last_tries, _, _, _ = rows[0]
-    sent = [
-        (UUID(str(sent_as)) if sent_as is not None else None, json.loads(said))
-        for *_, same, sent_as, said in rows
-        if same is not None
+    values = [
+        value
+        for person, its_id in sent.items()
+        for value in (person, client_id.get_db_prep_value(its_id, connection))
     ]
+    rows = prepared.rows(sql, [*values, *people, task_id, round_id])
+    none = Before(1, is_there=False, progress=Progress(0, 0, 0, 0))
+    return dict.fromkeys(people, none) | {person: _before(*row) for person, *row in rows}
+
+
+def _before(*row: Any) -> Before:
+    *progress, last_fooled, last_tries, is_there = row
     return Before(
         tries=1 if last_tries is None or last_fooled else last_tries + 1,
-        repeats=any(
-            said == label and (sent_as is None or sent_as != client_id) for sent_as, said in sent
-        ),
-        is_there=client_id is not None and any(sent_as == client_id for sent_as, _ in sent),
+        is_there=bool(is_there),
         progress=Progress(*progress),
     )
+
+
+def under_keys(task_id: int, keys: Collection[int]) -> list[tuple[int, int, int | None]]:
+    """The keys of these that examples of the task are found under, each with an example, and with
+    the name of its content where that row has it."""
+    given = {"task": task_id, "keys": _array(keys)}
+    return prepared.rows(_UNDER_KEYS[connection.vendor], given)
+
+
+def insert_keys(task_id: int, rows: Sequence[tuple[int, int, int | None]]) -> None:
+    """Let examples be found: each with a key, and perhaps with its content's name.
+
+    IntegrityError where another one has the name.
+    """
+    if rows:
+        examples, keys, names = map(_array, zip(*rows, strict=True))
+        given = {"task": task_id, "examples": examples, "keys": keys, "names": names}
+        with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS):
+            prepared.changed(_INSERT_KEYS[connection.vendor], given)
+
+
+def _array(numbers: Iterable[int | None]) -> str:
+    """Numbers in one value, as the database takes it."""
+    null, brackets = ("NULL", "{%s}") if connection.vendor == "postgresql" else ("null", "[%s]")
+    return brackets % ",".join(null if one is None else str(one) for one in numbers)
 
 
 def progress(*, author: int | None, guest: UUID | None, task_id: int) -> Progress:

@@ -14,15 +14,17 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError, IntegrityError
 
 from accounts.models import User
-from annotate import inference, statements
+from annotate import contents, inference, judged, statements
 from annotate.config import TaskFile
+from annotate.contents import Content, Duplicate
 from annotate.models import Context, Example
 from annotate.queries import Participant, Target, open_target
-from annotate.services import MAX_EXPLANATION, announce, insert
+from annotate.services import MAX_EXPLANATION, announce, insert, record_copy
 from annotate.statements import Progress, Together
 from core.errors import Conflict, Refused
 from core.metrics import SUBMIT_SECONDS
 from core.transactions import durable
+from kinds.likeness import Ruling
 
 
 class Submitted(NamedTuple):
@@ -51,7 +53,8 @@ def submit(
 
     The same client id with the same body returns the example of the first time, whatever became of
     the round since; with another body it raises Conflict. Refused (with a code and a sentence) when
-    the input, the label or the person's standing does not allow it; nothing is written then.
+    the input, the label or the person's standing does not allow it; nothing is written then. What
+    was sent before, by whomever, is a Duplicate, and that it was tried is recorded.
     `target` saves reading the open one; if its round has closed since, that is a Conflict.
     """
     if participant.user is not None:
@@ -66,11 +69,15 @@ def submit(
             context=context,
             remarks={"explanation": explanation, "probes": probes, "seconds": seconds},
         )
-    except (Refused, IntegrityError):
+    except (Refused, IntegrityError) as error:
         # Nearly all are new, so only now: a constraint keeps one client id from two examples.
         sent = _Sent(participant, task_id, client_id, input, label, context)
         if earlier := sent.earlier():
             return Submitted(earlier, is_new=False)
+        if isinstance(error, Duplicate) and participant.user is not None:
+            record_copy(actor=participant.user, of=error.copy.of, is_own=error.copy.is_own)
+        if isinstance(error, judged.BeingJudged):
+            judged.record(error, participant.user)
         raise
 
 
@@ -94,9 +101,11 @@ def _submit_new(
     file.check_label(label, of=prepared.features)
     if len(remarks["explanation"]) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
+    judged.require_not_judged(file.kind, prepared, task_id=target.task.pk, user=participant.user)
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
     model = target.model_for(str(given.uid) if given else participant.key)
     answer = inference.live_model(model, file.kind).predict_one(prepared)
+    content = contents.content_of(file.kind, prepared, given.sha256 if given else "")
     example = Example(
         task=target.task,
         config=target.config,
@@ -115,7 +124,7 @@ def _submit_new(
         fooled=_fooled(file, answer.label, label),
         **remarks,
     )
-    came = _commit(example, participant)
+    came = _commit(_New(example, content), participant)
     return Submitted(example, is_new=True, progress=came.after(fooled=example.fooled))
 
 
@@ -154,62 +163,79 @@ def _fooled(file: TaskFile, prediction: Any, label: Any) -> bool:
         ) from error
 
 
-def _commit(example: Example, participant: Participant) -> Progress:
+class _New(NamedTuple):
+    """An example to be inserted, and its content."""
+
+    example: Example
+    content: Content
+
+    @property
+    def author(self) -> int:
+        assert self.example.author_id is not None
+        return self.example.author_id
+
+
+def _commit(new: _New, participant: Participant) -> Progress:
     """Write it, together with what others send meanwhile; returns how its author did before."""
     # A guest has no row to be locked.
     if participant.user is not None:
-        came = _together.write(example)
+        came = _together.write(new)
         if came is not None:
             return came
-    with durable():
-        return _insert(example, participant)
+    try:
+        with durable():
+            return _insert(new, participant)
+    except IntegrityError:  # perhaps of another's that was inserted at this moment: now it is seen
+        _forget([new])
+        with durable():
+            return _insert(new, participant)
 
 
-def _insert_several(examples: Sequence[Example]) -> list[Progress | None]:
+def _forget(sent: Sequence[_New]) -> None:
+    """Make these as if they had not been tried: a key may be another one's by then."""
+    for one in sent:
+        one.example.pk, one.example._state.adding = None, True
+
+
+def _insert_several(sent: Sequence[_New]) -> list[Progress | None]:
     """Write the examples that nothing speaks against, of different authors in one round, at once.
 
     None for the others: alone each of them is told why, or waits until its author is free.
     """
-    task_id, round_id = examples[0].task_id, examples[0].round_id
+    task_id, round_id = sent[0].example.task_id, sent[0].example.round_id
     try:
         with durable():
             statements.wait_briefly()  # all others of this process wait for this transaction
-            authors = [_author(example) for example in examples]
-            free = statements.lock_free_authors_and_round(authors, round_id)
+            free = statements.lock_free_authors_and_round([one.author for one in sent], round_id)
             came = statements.before_each(
                 task_id=task_id,
                 round_id=round_id,
-                contents={
-                    _author(example): (example.input_hash, example.label, example.client_id)
-                    for example in examples
-                    if _author(example) in free
-                },
+                sent={one.author: one.example.client_id for one in sent if one.author in free},
             )
-            new = [one for one in examples if _is_new(came.get(_author(one)))]
-            for example in new:
-                example.tries = came[_author(example)].tries
-            insert(new)
-            announce(new, actors=[example.author for example in new], verb="submitted")
+            new = [one for one in sent if one.author in free and not came[one.author].is_there]
+            copies = contents.copies(new)
+            apart = contents.apart(new)
+            new = [one for place, one in enumerate(new) if place not in copies and apart[place]]
+            for one in new:
+                one.example.tries = came[one.author].tries
+            _insert_new(new)
     except BaseException:
-        for example in examples:  # as if it had not been tried: a key may be another one's by then
-            example.pk, example._state.adding = None, True
+        _forget(sent)
         raise
-    return [came[_author(one)].progress if one.pk is not None else None for one in examples]
+    return [came[one.author].progress if one.example.pk is not None else None for one in sent]
 
 
-def _is_new(came: statements.Before | None) -> bool:
-    return came is not None and not came.repeats and not came.is_there
+def _insert_new(new: Sequence[_New]) -> None:
+    examples = [one.example for one in new]
+    insert(examples)
+    contents.keep((one.example, one.content, False) for one in new if not one.example.sandbox)
+    announce(examples, actors=[example.author for example in examples], verb="submitted")
 
 
-def _author(example: Example) -> int:
-    assert example.author_id is not None
-    return example.author_id
-
-
-_together: Together[Example, Progress] = Together(
+_together: Together[_New, Progress] = Together(
     _insert_several,
-    alike=lambda example: example.round_id,
-    apart=_author,
+    alike=lambda new: new.example.round_id,
+    apart=lambda new: new.author,
     expected=(DatabaseError,),
 )
 
@@ -267,22 +293,22 @@ def require_sandbox(file: TaskFile) -> None:
         raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
 
 
-def _insert(example: Example, participant: Participant) -> Progress:
+def _insert(new: _New, participant: Participant) -> Progress:
     """Insert it where it still may be; returns how its author did before."""
+    example = new.example
     _lock_standing(participant.user, example.round_id)
     came = statements.before(
         **participant.ids,
         task_id=example.task_id,
         round_id=example.round_id,
-        content=(example.input_hash, example.label, example.client_id),
+        client_id=example.client_id,
     )
-    if came.repeats:
-        raise Refused(
-            "duplicate", "You have already submitted exactly this in this round.", status=409
-        )
+    if not example.sandbox and (copy := contents.copies([new]).get(0)):
+        if copy.ruling is Ruling.COPY:
+            raise Duplicate(copy)
+        example.copy_of_id = copy.of  # and its owner decides
     example.tries = came.tries
-    insert([example])
-    announce([example], actors=[participant.user], verb="submitted")
+    _insert_new([new])
     return came.progress
 
 

@@ -71,12 +71,15 @@ class Page:
         label, png = self.orders.drawing()
         frame = {"type": "submit", "client_id": str(uuid.uuid4()), "label": label}
         text = json.dumps({**frame, "input": {"png": png}})
+        refused = self.orders.counts["error:duplicate"]
         for _ in range(100):
             await self.socket.send_str(text)
             answer = await self.answered("accepted")
             if answer is not None:
                 self.orders.done("submit", started)
                 return str(answer["id"])
+            if self.orders.counts["error:duplicate"] > refused:  # another drawing is the next try
+                return None
         return None
 
 

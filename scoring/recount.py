@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from django.db import OperationalError, connection
 from django.db.models import Count, Q, QuerySet
 
+from annotate.contents import keep_again, not_found
 from annotate.models import Example, Task
 from core.transactions import durable
 from scoring.models import Tally
@@ -49,12 +50,13 @@ class Recount:
     tally_differences: tuple[TallyDifference, ...]
     queue_differences: tuple[QueueDifference, ...]
     standings: Mapping[str, StandingRecount]  # by the task's slug
+    not_found: int  # examples that nobody would find by their own content
 
     @property
     def differences(self) -> int:
         """How many stored numbers were wrong."""
         wrong = sum(one.wrong for one in self.standings.values())
-        return len(self.tally_differences) + len(self.queue_differences) + wrong
+        return len(self.tally_differences) + len(self.queue_differences) + wrong + self.not_found
 
     @property
     def agrees(self) -> bool:
@@ -64,7 +66,9 @@ class Recount:
 def check() -> Recount:
     """Recount everything at one moment, while people go on working."""
     with _one_moment():
-        return replace(_recount(), standings={one.slug: standings.check(one) for one in _tasks()})
+        found = replace(_recount(), standings={one.slug: standings.check(one) for one in _tasks()})
+    # Not at that moment: examples and their keys only ever come, and reading each takes long.
+    return replace(found, not_found=sum(len(not_found(task)) for task in _tasks()))
 
 
 def _tasks() -> QuerySet[Task]:
@@ -81,7 +85,15 @@ def repair() -> Recount:
 
 
 def _with_standings(found: Recount) -> Recount:
-    return replace(found, standings={one.slug: standings.repair(one) for one in _tasks()})
+    lost = [not_found(task) for task in _tasks()]
+    with durable():
+        for examples in lost:
+            keep_again(examples)
+    return replace(
+        found,
+        standings={one.slug: standings.repair(one) for one in _tasks()},
+        not_found=sum(map(len, lost)),
+    )
 
 
 def _repair() -> Recount:
@@ -141,6 +153,7 @@ def _recount() -> Recount:
         tally_differences=tuple(differences),
         queue_differences=tuple(queue_differences()),
         standings={},
+        not_found=0,
     )
 
 

@@ -116,12 +116,16 @@ def scribble(seed: int) -> NDArray[np.float32]:
 
 
 def submission(
-    task: Task, author: User, seed: int = 1, *, fooled: bool = True, **changes: Any
+    task: Task, author: User, seed: int | None = None, *, fooled: bool = True, **changes: Any
 ) -> Example:
     """An example by this author, whose label differs from the prediction if it is to fool.
 
-    Where `label` is given, `fooled` says nothing.
+    Where `label` is given, `fooled` says nothing. Without a seed it is a drawing that nobody sent
+    before, the first of a task the one of seed 1.
     """
+    if seed is None:
+        there = task.examples.count()
+        seed = 1_000_000 + there if there else 1
     input = changes.pop("input", drawing(seed))
     said = prediction(task, input)
     label = said if not fooled else DIGITS[(int(said) + 1) % 10]

@@ -18,7 +18,7 @@ from django.core.management.commands import flush
 from django.db import connection, connections
 
 from accounts.models import User
-from annotate import inference, live
+from annotate import inference, judged, live
 from annotate.models import Task
 from annotate.queries import kept_config
 from core.limits import forget_limits
@@ -122,6 +122,7 @@ def own_world(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     kept_config.cache_clear()
     inference.forget_models()
     live.forget_targets()
+    judged.forget()
     forget_limits()
     cache.clear()
 

@@ -55,6 +55,21 @@ def meeting(number: int, call: Callable[..., Any]) -> Callable[..., Any]:
     return meet
 
 
+def meeting_once(number: int, call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same call, the first of each of that many threads after all have done theirs."""
+    barrier = threading.Barrier(number)
+    here = threading.local()
+
+    def meet(*args: Any, **how: Any) -> Any:
+        done = call(*args, **how)
+        if not hasattr(here, "met"):
+            here.met = True
+            barrier.wait(10)
+        return done
+
+    return meet
+
+
 def take_locks_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let acts read examples and queue entries as with their locks, without them."""
 

@@ -24,10 +24,20 @@ def settings_of(task: Task) -> RetrainingSettings:
 
 
 def verified_foolings(task_id: int) -> QuerySet[Example]:
-    """What a task's models may learn from and be tested with: confirmed, and still to be used."""
+    """What a task's models may learn from and be tested with: confirmed, and still to be used.
+
+    Each content once: of copies, which a log may hold, the first alone.
+    """
     return Example.objects.usable().filter(
-        task_id=task_id, fooled=True, status=Example.Status.VERIFIED
+        task_id=task_id, fooled=True, status=Example.Status.VERIFIED, copy_of=None
     )
+
+
+def authors_of_copies(task_id: int) -> list[tuple[str, str]]:
+    """Who sent what another author had sent, with that author: pseudonyms."""
+    copies = Example.objects.counted().filter(task_id=task_id, copy_of__isnull=False)
+    pairs = copies.values_list("author__pseudonym", "copy_of__author__pseudonym")
+    return [(one, other) for one, other in pairs.distinct() if one and other and one != other]
 
 
 def waiting_foolings(task_id: int) -> QuerySet[Example]:

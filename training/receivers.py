@@ -22,4 +22,5 @@ def teaches(example: Example) -> bool:
         and not example.sandbox
         and example.retracted_at is None
         and example.hidden_at is None
+        and example.copy_of_id is None
     )

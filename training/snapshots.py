@@ -12,6 +12,7 @@ from typing import cast
 
 from accounts.models import User
 from accounts.services import record_event
+from annotate.contents import find_copies
 from annotate.models import Example, Round, Task
 from core.errors import Refused
 from core.transactions import durable
@@ -19,7 +20,7 @@ from kinds import Kind
 from ml.learners import Item
 from training.config import RetrainingSettings
 from training.models import AuthorSplit, Snapshot, SnapshotItem, Split, TrainingRun
-from training.queries import verified_foolings
+from training.queries import authors_of_copies, verified_foolings
 from training.splits import Side, sides_of_new_authors
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def freeze(
 
     The side is its author's, given once and kept for ever. Refused when nothing is verified.
     """
+    find_copies(verified_foolings(task.pk).filter(snapshot_items=None))
     with durable():
         examples = list(
             verified_foolings(task.pk)
@@ -105,6 +107,7 @@ def _sides(task: Task, examples: list[Example], settings: RetrainingSettings) ->
         {names[pk]: side for pk, side in known.items() if pk in names},
         share=settings.held_out_share,
         seed=f"{task.slug}:{settings.seed}",
+        joined=authors_of_copies(task.pk),
     )
     # ignore_conflicts: a snapshot that is frozen at the same time may have been first.
     AuthorSplit.objects.bulk_create(

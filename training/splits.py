@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 Side = Literal["train", "held_out"]
@@ -13,7 +14,12 @@ HELD_OUT: Final[Side] = "held_out"
 
 
 def sides_of_new_authors(
-    counts: Mapping[str, int], known: Mapping[str, Side], *, share: float, seed: str
+    counts: Mapping[str, int],
+    known: Mapping[str, Side],
+    *,
+    share: float,
+    seed: str,
+    joined: Iterable[tuple[str, str]] = (),
 ) -> dict[str, Side]:
     """Give each author of `counts` (name to number of examples) who is not `known` a side.
 
@@ -21,7 +27,12 @@ def sides_of_new_authors(
     sides must be there: with nobody to train on, the new author with the most examples trains, and
     with nobody held out, the one with the fewest tests. An author who is known never changes sides,
     so a lone author trains, and it takes a second one before there is a test.
+
+    Those who are `joined`, because one sent what the other had sent, are one author.
     """
+    first_of = _groups(joined)
+    if first_of:
+        return _sides_of_groups(counts, known, first_of, share=share, seed=seed)
     new = sorted(name for name in counts if name not in known)
     sides: dict[str, Side] = {
         name: HELD_OUT if _fraction(seed, name) < share else TRAIN for name in new
@@ -57,6 +68,37 @@ def capped(authors: Sequence[str], *, share: float, seed: str) -> list[int]:
         for place in sorted(own, key=lambda place: _fraction(seed, f"{author}\0{place}"))[:most]
     ]
     return sorted(kept)
+
+
+def _groups(joined: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Everybody who is joined to somebody, with the name that stands for all of them."""
+    first_of: dict[str, str] = {}
+    for pair in joined:
+        names = {first_of.get(name, name) for name in pair}
+        first = min(names)
+        first_of |= dict.fromkeys(pair, first)
+        first_of |= {name: first for name, old in first_of.items() if old in names}
+    return first_of
+
+
+def _sides_of_groups(
+    counts: Mapping[str, int],
+    known: Mapping[str, Side],
+    first_of: Mapping[str, str],
+    *,
+    share: float,
+    seed: str,
+) -> dict[str, Side]:
+    """The same for groups; one of whom somebody is known is on that side, or else trains."""
+    together: Counter[str] = Counter()
+    for name, count in counts.items():
+        together[first_of.get(name, name)] += count
+    theirs: defaultdict[str, set[Side]] = defaultdict(set)
+    for name, side in known.items():
+        theirs[first_of.get(name, name)].add(side)
+    fixed = {first: min(sides, key=(TRAIN, HELD_OUT).index) for first, sides in theirs.items()}
+    sides = fixed | sides_of_new_authors(together, fixed, share=share, seed=seed)
+    return {name: sides[first_of.get(name, name)] for name in counts if name not in known}
 
 
 def _fraction(seed: str, name: str) -> float:

@@ -99,6 +99,7 @@ class Lease(models.Model):
                 condition=Q(ended_at__isnull=True) | Q(end="skipped"),
                 name="lease_claims",
             ),
+            models.Index(fields=["validator", "-created_at"], name="lease_validator_newest"),
         ]
 
     def __str__(self) -> str:
@@ -290,6 +291,7 @@ class Review(models.Model):
         FLAGGED = "flagged", "flagged"
         AMBIGUOUS = "ambiguous", "ambiguous"
         RELABELLED = "relabelled", "relabelled"
+        COPY = "copy", "nearly another author's"
 
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="reviews")
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+")

@@ -37,6 +37,7 @@ KINDS: Final = {
     Review.Kind.FLAGGED: ("Flagged", "Validators say that something is wrong with it."),
     Review.Kind.AUDIT: ("Audit", "The nightly audit sees it differently."),
     Review.Kind.QUARANTINE: ("Quarantine", "A vote that mattered has lost its weight."),
+    Review.Kind.COPY: ("Nearly a copy", "Another author sent nearly the same before."),
 }
 _TONES: Final = {Review.Kind.FLAGGED: "bad", Review.Kind.AUDIT: "accent"}
 ACT_KEYS: Final = frozenset("vrhsuxajk")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from math import sqrt
 from typing import Any
 from uuid import UUID
@@ -65,6 +66,24 @@ def _waiting_anywhere(validator: User) -> QuerySet[QueueItem]:
     if validator.languages or not validator.takes_warned:
         waiting = waiting.filter(task__in=Task.objects.suiting(validator))
     return waiting
+
+
+HAD_LATELY = timedelta(hours=1)
+
+
+def judged_now(task_id: int, person: int | None) -> list[tuple[int, int]]:
+    """The examples that are under a lease, gold or not, each with who has it before them.
+
+    Of one person: the last hundred that they had within an hour, whatever they did with them, for
+    a skip or a vote can be taken back.
+    """
+    leases = Lease.objects.filter(example__task=task_id)
+    if person is None:
+        leases = leases.filter(ended_at=None)
+    else:
+        since = timezone.now() - HAD_LATELY
+        leases = leases.filter(validator=person, created_at__gt=since).order_by("-created_at")[:100]
+    return list(leases.values_list("example_id", "validator_id"))
 
 
 def held_leases(validator: User, task_id: int) -> list[Lease]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
@@ -72,49 +73,31 @@ def progress_in_words(mine: Any) -> statements.Progress:
 def test_how_somebody_does_and_what_they_follow(many: list[Participant], task: Task) -> None:
     rounds = list(task.rounds.all())
     assert len(rounds) == 2
-    repeated = 0
     for person in many:
         mine = person.examples().filter(task=task)
         progress = statements.progress(**person.ids, task_id=task.pk)
         assert progress == progress_in_words(mine)
         for round_, example in itertools.product(rounds, Example.objects.all()):
-            for sent_as, label in ((example.client_id, example.label), (uuid.uuid4(), "9")):
-                came = statements.before(
-                    **person.ids,
-                    task_id=task.pk,
-                    round_id=round_.pk,
-                    content=(example.input_hash, label, sent_as),
-                )
-                assert not came.repeats
-            came = statements.before(
-                **person.ids,
-                task_id=task.pk,
-                round_id=round_.pk,
-                content=(example.input_hash, example.label, uuid.uuid4()),
-            )
-            same = mine.filter(round=round_, input_hash=example.input_hash, retracted_at=None)
-            assert came.repeats == same.exists()
+            before = partial(statements.before, **person.ids, task_id=task.pk, round_id=round_.pk)
+            again = before(client_id=example.client_id)
+            assert again.is_there == mine.filter(pk=example.pk).exists()
+            came = before(client_id=uuid.uuid4())
+            assert not came.is_there
             assert came.tries == services.tries_at_next(mine.filter(round=round_))
-            assert came.progress == progress
-            repeated += came.repeats
+            assert came.progress == again.progress == progress
             if person.user is not None:
                 each = statements.before_each(
                     task_id=task.pk,
                     round_id=round_.pk,
-                    contents={
-                        0: (example.input_hash, example.label, None),  # nobody
-                        **{
-                            one.user.pk: (example.input_hash, example.label, uuid.uuid4())
-                            for one in many
-                            if one.user is not None
-                        },
+                    sent={
+                        0: None,  # nobody
+                        **{one.user.pk: uuid.uuid4() for one in many if one.user is not None},
                     },
                 )
                 assert each[person.user.pk] == came
                 assert each[0] == statements.Before(
-                    1, repeats=False, is_there=False, progress=statements.Progress(0, 0, 0, 0)
+                    1, is_there=False, progress=statements.Progress(0, 0, 0, 0)
                 )
-    assert repeated
 
 
 def test_what_is_told_with_a_submission_is_what_is_counted(task: Task, annotator: User) -> None:
@@ -140,7 +123,8 @@ def test_what_is_told_with_a_submission_is_what_is_counted(task: Task, annotator
 
 
 def test_a_submission_takes_few_statements(task: Task, annotator: User) -> None:
-    """The locks, what came before, the example, its event and its author's tally."""
+    """The locks, what came before, what is like it, the example, what it is found by, its event and
+    its author's tally."""
     cast.submission(task, annotator, 1, fooled=False)
     target, label = open_target(task.pk), cast.prediction(task, cast.drawing(2))
     with CaptureQueriesContext(connection) as seen:
@@ -155,4 +139,4 @@ def test_a_submission_takes_few_statements(task: Task, annotator: User) -> None:
     said = [query["sql"] for query in seen]
     said = [one for one in said if "SAVEPOINT" not in one]
     # PostgreSQL is told, too, how long a batch may wait for others' locks.
-    assert len(said) == (6 if connection.vendor == "postgresql" else 5), said
+    assert len(said) == (8 if connection.vendor == "postgresql" else 7), said

@@ -48,7 +48,7 @@ def test_a_refused_drawing_stays_on_the_canvas(visit: Visits) -> None:
         verdict(page, title)
         if title == "You fooled it":
             page.get_by_role("button", name="Next drawing").click()
-    expect(page.locator("[data-verdict=words]")).to_contain_text("already submitted")
+    expect(page.locator("[data-verdict=words]")).to_contain_text("You have sent this")
     page.get_by_role("button", name="Back to the drawing").click()
     assert ink(page) > 0
 

@@ -22,6 +22,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services import create_token
+from annotate import judged
 from annotate.models import Example, Task
 from core import doors
 from core.doors import Door, Rate
@@ -340,6 +341,13 @@ def a_client_id_with_another_label(world: World) -> Any:
 def the_same_drawing_again(world: World) -> Any:
     assert world.anna.post(SUBMIT, sent()).status_code == 201
     return world.anna.post(SUBMIT, sent())
+
+
+@refused("being_judged", 409)
+def the_model_asked_about_what_is_judged(world: World) -> Any:
+    world.lease()
+    judged.forget()  # as after a second
+    return world.wim.post(PREDICT, {"input": Lease.objects.get().example.input})
 
 
 def sent_text(world: World, **changes: Any) -> Any:

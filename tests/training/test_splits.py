@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.splits import HELD_OUT, TRAIN, capped, sides_of_new_authors
+from training.splits import HELD_OUT, TRAIN, Side, capped, sides_of_new_authors
 
 NAMES = st.text("abcdefgh", min_size=1, max_size=6)
 
@@ -63,3 +63,20 @@ def test_nobody_gives_more_than_their_share(authors: list[str], share: float) ->
     assert most == 1 or most <= max(share, 1 / len(people)) * len(kept) + 1e-6
     if share == 1:
         assert len(kept) == len(authors)
+
+
+@given(
+    st.dictionaries(NAMES, st.integers(1, 50), min_size=4, max_size=8),
+    st.dictionaries(NAMES, st.sampled_from([TRAIN, HELD_OUT])),
+    st.floats(0.01, 0.99),
+)
+def test_those_who_sent_each_others_contents_are_on_one_side(
+    counts: dict[str, int], known: dict[str, Side], share: float
+) -> None:
+    one, other, third, *_ = sorted(counts)
+    known = {name: side for name, side in known.items() if name not in (other, third)}
+    joined = [(one, other), (third, other)]
+    sides = known | sides_of_new_authors(counts, known, share=share, seed="s", joined=joined)
+    assert sides[one] == sides[other] == sides[third]
+    assert set(sides) == set(counts) | set(known)
+    assert sides.items() >= known.items()

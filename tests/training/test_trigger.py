@@ -12,6 +12,7 @@ from annotate.models import Example, Task
 from annotate.queries import Participant
 from annotate.services import retract
 from core.errors import Conflict, Refused
+from core.strict_json import dumps
 from core.transactions import durable
 from tests import cast
 from tests.acts import adjudicate, set_hidden
@@ -19,8 +20,10 @@ from tests.races import at_once, meeting, without
 from tests.training.world import trained_task, verified_fooling, verified_foolings
 from training import services
 from training.models import TrainingRun
-from training.queries import waiting_foolings
+from training.queries import settings_of, waiting_foolings
 from training.retraining import carry_out
+from training.snapshots import freeze
+from validate.logs import import_log
 
 
 def test_the_last_fooling_that_was_needed_queues_a_run_with_its_job(
@@ -215,3 +218,23 @@ def test_what_a_race_left_undone_is_caught_up_with(
     verified_fooling(task, annotator, owner, 1)
     assert [run.task for run in services.start_all_due()] == [task]
     assert services.start_all_due() == []
+
+
+def test_a_content_counts_once_and_its_authors_are_on_one_side(owner: User) -> None:
+    """A log holds one drawing nine times, by as many people, and one more; all are confirmed."""
+    task = trained_task(owner, trigger=3)
+    said = {"kind": "example", "round": 1, "label": "3", "prediction": "8", "model": "m"}
+    lines = [
+        dumps({**said, "id": f"e{n}", "author": f"p{n}", "input": cast.drawing(n // 9)}).encode()
+        for n in range(10)
+    ]
+    import_log(task, lambda: lines)
+    first, *_, other = Example.objects.order_by("id")
+    for example in Example.objects.all():
+        adjudicate(actor=owner, example_id=example.pk, status="verified", reason="It is one.")
+
+    assert list(waiting_foolings(task.pk).order_by("pk")) == [first, other]
+    assert not TrainingRun.objects.exists()
+    frozen = freeze(task=task, round_=task.rounds.get(status="open"), settings=settings_of(task))
+    assert {item.example_id for item in frozen.items.all()} == {first.pk, other.pk}
+    assert {item.split for item in frozen.items.all()} == {"train", "held_out"}

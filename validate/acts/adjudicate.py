@@ -30,7 +30,7 @@ ACTS: Final = ("verify", "reject", "relabel", "hide", "restore", "reopen")
 # Verbs whose events say which verdict an example had from then on.
 _VERDICTS: Final = ("settled", "adjudicated", "restored_verdict")
 # Those that follow from the verdict open by themselves when it comes back.
-_NOT_FROM_THE_VERDICT: Final = (Review.Kind.AUDIT, Review.Kind.QUARANTINE)
+_NOT_FROM_THE_VERDICT: Final = (Review.Kind.AUDIT, Review.Kind.QUARANTINE, Review.Kind.COPY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
+from annotate.contents import content_of, keep, recognise
 from annotate.models import Example, Round, Task
 from annotate.services import context_of, require_owner
 from core.errors import Refused
@@ -157,20 +158,25 @@ def _load_one(
                 data={"from": known.answer, "to": answer},
             )
         return False
-    example = Example.objects.create(
+    given = context_of(task.pk, context) if context is not None else None
+    example = Example(
         task=task,
         config=task.config,
         round=round_,
         model_id=model_id,
         author=actor,
         sandbox=True,
-        context=context_of(task.pk, context) if context is not None else None,
+        context=given,
         input=prepared.stored,
         input_hash=prepared.key,
         label=answer,
         prediction=answer,  # no model was asked; nothing reads it
         fooled=False,
     )
+    content = content_of(task.kind, prepared, given.sha256 if given else "")
+    is_kept = recognise(example, content)  # as everybody's: what is refused would tell gold
+    example.save()
+    keep([(example, content, is_kept)])
     Gold.objects.create(example=example, task=task, answer=answer, created_by=actor)
     record_event(
         actor=actor, verb="made_gold", subject=example, scope=task.slug, data={"answer": answer}

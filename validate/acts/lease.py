@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
+from annotate import judged
 from annotate.models import Example, Task
 from annotate.queries import kept_config
 from core.errors import Conflict
-from core.transactions import durable
+from core.transactions import after_commit, durable
 from validate import queries, statements
 from validate.hearing import hear, lock_rows
 from validate.known_answers import gold_for, in_qualification, is_gold_turn
@@ -120,6 +122,8 @@ def grant(example: Example, validator: User, task: Task, *, gold: bool = False) 
         expires_at=timezone.now() + timedelta(seconds=settings_of(task).lease_seconds),
     )
     statements.insert(lease)
+    example.task = task
+    after_commit(partial(judged.begins, example, validator.pk))
     return lease
 
 

@@ -15,8 +15,8 @@ from scoring.recount import Recount, check, repair
 
 class Command(SummaryCommand):
     help = (
-        "Recount tallies, queue and what is known about validators from the examples, votes and "
-        "leases, and correct them."
+        "Recount tallies, queue, what is known about validators, and what contents are found by, "
+        "from the examples, votes and leases, and correct them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -41,6 +41,7 @@ class Command(SummaryCommand):
                 "repaired": 0 if only_check else wrong,
                 "tally_differences": [asdict(one) for one in found.tally_differences],
                 "queue_differences": [asdict(one) for one in found.queue_differences],
+                "contents_not_found": found.not_found,
                 "standings": {slug: asdict(one) for slug, one in found.standings.items()},
             },
             as_json=json,
@@ -82,4 +83,6 @@ def _table(found: Recount) -> list[str]:
             for what, wrong in asdict(standing).items()
             if wrong and what != "validators"
         ]
+    if found.not_found:
+        lines.append(f"{found.not_found} examples would not be found by their own content")
     return lines
