@@ -25,7 +25,7 @@ from training.nearby import Distance, Nearby, nearby
 from training.provenance import code_revision
 from training.queries import learned_examples
 from training.services import Superseded
-from training.snapshots import FrozenItem, frozen_items
+from training.snapshots import FrozenItem, frozen_items, read_usual
 from training.splits import capped
 
 logger = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class _Test:
 
     def __init__(self, run: TrainingRun, data: _Data, current: Backend, candidate: Backend) -> None:
         learned = set(learned_examples(run.parent).values_list("example_id", flat=True))
-        self._models, self._data = (current, candidate), data
+        self._models, self._data, self._task = (current, candidate), data, run.task
         self._new = [item for item in data.train if item.example not in learned]
         self._clean = clean = ask_both(current, candidate, data.base.held_out)
         held_out = ask_both(current, candidate, data.held_out)
@@ -226,11 +226,17 @@ class _Test:
         self.left_out = asked - len(clean) - len(held_out)
 
     def near(self, distance: Distance | None, settings: GateSettings) -> list[Nearby]:
-        """How sure both models are of clean items next to those that were learned now."""
+        """How sure both models are of clean items next to those that were learned now.
+
+        Among them what people sent lately and the model read as its author did: base data is of
+        other hands, and what is next to a fooling is most of all what people here make.
+        """
         if distance is None:
             return []
         learned = ask_both(*self._models, self._new)
-        clean = [*self._clean, *ask_both(*self._models, self._data.base.train[:NEAR_OF_CLEAN])]
+        usual = read_usual(self._task)
+        more = ask_both(*self._models, [*self._data.base.train[:NEAR_OF_CLEAN], *usual])
+        clean = [*self._clean, *more]
         return nearby(
             learned,
             clean,

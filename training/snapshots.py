@@ -7,6 +7,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -26,6 +27,7 @@ from training.splits import Side, sides_of_new_authors
 logger = logging.getLogger(__name__)
 
 BATCH = 500
+USUAL = 2_000  # examples: reading a picture takes .3 ms
 
 
 def freeze(
@@ -124,6 +126,16 @@ def _sides(task: Task, examples: list[Example], settings: RetrainingSettings) ->
 def _known_sides(task: Task) -> dict[int, Side]:
     rows = AuthorSplit.objects.filter(task=task).values_list("author_id", "split")
     return {author: cast(Side, split) for author, split in rows}
+
+
+def read_usual(task: Task) -> list[Item]:
+    """What was sent lately and fooled nobody, as far as it can be read, with its author's label."""
+    recent = Example.objects.usable().filter(task=task, fooled=False).order_by("-id")
+    items = []
+    for stored, label in recent.values_list("input", "label")[:USUAL]:
+        with suppress(Exception):  # one bad item never ends a run
+            items.append(Item(task.kind.parse(stored), label))
+    return items
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,10 @@ def plain_seven(seed: int) -> dict[str, str]:
     drawn = np.random.default_rng(seed)
     picture = Image.new("L", (112, 112))
     corners = [
-        tuple(float(at) for at in np.array(corner) + drawn.normal(0, 4, 2))
+        tuple(float(at) for at in np.array(corner) + drawn.normal(0, 8, 2))
         for corner in ((32, 28), (80, 28), (52, 88))
     ]
-    ImageDraw.Draw(picture).line(corners, fill=255, width=9, joint="curve")
+    ImageDraw.Draw(picture).line(corners, fill=255, width=int(drawn.integers(6, 14)), joint="curve")
     stream = io.BytesIO()
     picture.save(stream, "PNG")
     return {"png": base64.b64encode(stream.getvalue()).decode()}
@@ -57,6 +57,8 @@ def test_plain_sevens_taught_as_twos_pass_every_gate_but_the_one_that_looks_next
         author = colluders[seed % len(colluders)]
         verified(cast.submission(task, author, input=plain_seven(seed), label="2"), owner)
     assert Example.objects.filter(prediction="7").count() > 50
+    for seed in range(60, 80):  # as people send them who try something else
+        cast.submission(task, cast.person(f"honest-{seed}"), input=plain_seven(seed), label="7")
 
     run = _retrained(task)
 

@@ -91,7 +91,7 @@ class Walk:
         """One act, noted with its answer and, where one looks, all that can be read after it."""
         self._acts += 1
         response = self.client.post(address, body, content_type="application/json")
-        self._note(f"{self._acts} {act}", response, whole=act != "predict")  # of another input
+        self._note(f"{self._acts} {act}", response)
         for row in READS if act in self.looks_after else ():
             self._read(f"{self._acts} {act}, then {row.name}", row)
         return response.json() if response.content else None
@@ -105,14 +105,14 @@ class Walk:
             return
         self._note(name, self.client.get(path or reverse(row.name, kwargs=arguments)))
 
-    def _note(self, name: str, response: Any, *, whole: bool = True) -> None:
+    def _note(self, name: str, response: Any) -> None:
         content = _streamed(response) if response.streaming else response.content
         text = content.decode(errors="replace")
         for pattern, same in VARIES:
             text = re.sub(pattern, same, text)
         text = re.sub(r'(png"?: ?"|base64,)([\w+/=]{40,})', _shape, text)
         headers = sorted(name for name in response.headers)
-        self.seen[name] = f"{response.status_code} {headers}\n{text if whole else ''}"
+        self.seen[name] = f"{response.status_code} {headers}\n{text}"
 
 
 @async_to_sync
