@@ -202,6 +202,7 @@ class ValidatorRow:
     gold: Rate | None
     reliability: Rate | None
     median_seconds: float | None
+    skipped: int
     quarantined_at: datetime | None
 
 
@@ -263,6 +264,7 @@ def _validator_row(
         gold=gold,
         reliability=reliability,
         median_seconds=standing.median_seconds if standing else None,
+        skipped=standing.skipped if standing else 0,
         quarantined_at=standing.quarantined_at if standing else None,
     )
 

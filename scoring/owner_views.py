@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 
 from annotate.owners import owned_task_or_404
 from scoring import agreement as queries
+from validate.people.ties import named_ties
 from validate.queries import reciprocal_pairs
 
 PAIRS_SHOWN = 20
@@ -29,6 +30,7 @@ def agreement(request: HttpRequest, slug: str) -> HttpResponse:
             "confusion": queries.confusion_rows(task, counts),
             "validators": queries.validator_board(task),
             "pairs": reciprocal_pairs(task.pk)[:PAIRS_SHOWN],
+            "ties": named_ties(task),
             "backlog": queries.backlog(task),
         },
     )

@@ -19,8 +19,9 @@ from annotate.admin import OfTask, OfTaskAdmin, pretty
 from annotate.models import Example, Task
 from validate import admin_people  # noqa: F401  (registers the page about people)
 from validate.acts.gold import mark_gold, retire_gold
-from validate.models import Gold, Lease, QueueItem, Reliability, Review, Vote
+from validate.models import AuthorShare, Gold, Lease, QueueItem, Reliability, Review, Vote
 from validate.people.quarantine import lift_quarantine
+from validate.people.ties import clear_tie
 
 MATCHES = 200
 _HEX = set("0123456789abcdef")
@@ -306,7 +307,7 @@ class LeaseAdmin(OfExampleAdmin):
 class VoteAdmin(OfExampleAdmin):
     list_display = (
         "created_at", "example", "validator", "label", "flag", "purpose", "surplus", "dropped",
-        "seconds", "fast",
+        "seconds", "fast", "hasty", "close",
     )  # fmt: skip
     list_select_related = ("example", "validator")
 
@@ -333,7 +334,7 @@ def _kept_out(row: Reliability) -> bool:
 @admin.register(Reliability)
 class ReliabilityAdmin(OfTaskAdmin):
     list_display = (
-        "validator", "task", "right", "scored", "gold_seen", "gold_right", "answered",
+        "validator", "task", "right", "scored", "gold_seen", "gold_right", "answered", "skipped",
         "quarantined_at", "qualified_at",
     )  # fmt: skip
     list_select_related = ("validator", "task")
@@ -352,6 +353,36 @@ class ReliabilityAdmin(OfTaskAdmin):
         lift_quarantine(
             actor=person(request), task=row.task, validator=row.validator, reason=reason
         )
+
+
+class Named(admin.SimpleListFilter):
+    title = "tie"
+    parameter_name = "tie"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        return [("named", "judges this author no more")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(named_at__isnull=False) if self.value() else queryset
+
+
+@admin.register(AuthorShare)
+class AuthorShareAdmin(OfTaskAdmin):
+    """How often somebody judged an author; `named_at`: they do no more, for the evidence given."""
+
+    list_display = ("validator", "author", "task", "votes", "agreed", "named_at", "evidence")
+    list_select_related = ("validator", "author", "task")
+    list_filter = (Named,)
+    actions = ("clear",)
+
+    @act(
+        "Let them judge again",
+        warning="They are asked about this author again, their votes on them weigh again, and what "
+        "was seen until now is held against nobody.",
+        fits=lambda share: share.named_at is not None,
+    )
+    def clear(self, request: HttpRequest, share: AuthorShare, reason: str) -> None:
+        clear_tie(actor=person(request), share=share, reason=reason)
 
 
 @admin.register(Review)

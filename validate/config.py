@@ -48,6 +48,23 @@ class ValidationSettings(Section):
         description="The most that one validator gives of an author's votes, from 20 votes on.",
     )
 
+    drawn: int | None = Field(
+        default=None,
+        ge=2,
+        le=1_000,
+        description="How many people an example is for in its first day, on average, drawn by lot "
+        "among those at work; empty: one more than the policy's cap.",
+    )
+    skip_share: float = Field(
+        default=0.20, ge=0, le=1, description="Skips that each answer pays for, after the first."
+    )
+    close_look: float = Field(
+        default=1,
+        ge=0,
+        le=1,
+        description="Share of a new author's examples whose verdict takes a vote more.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _other_keys_are_policy_parameters(cls, data: Any) -> Any:
@@ -78,6 +95,10 @@ class ValidationSettings(Section):
     @cached_property
     def rule(self) -> Policy:
         return parse_policy({"policy": self.policy, **self.parameters})
+
+    @property
+    def people_drawn(self) -> int:
+        return self.drawn or self.rule.cap + 1
 
     def gold_share(self, answered: int) -> float:
         """How likely the item after `answered` others is gold: the first one never is."""

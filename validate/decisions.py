@@ -9,7 +9,7 @@ from annotate.models import Example
 from annotate.queries import is_barred
 from kinds.answers import in_order
 from validate.models import Vote
-from validate.policies import Ballot, Bayes, Decision, Outcome, decide
+from validate.policies import Ballot, Bayes, Decision, Outcome, confirmed_again, decide
 
 FLAGS_TO_HIDE = 2
 NO_URGENCY = 0.0
@@ -23,20 +23,23 @@ def ballot_of(vote: Vote) -> Ballot:
 def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
     """What these votes, of which those that lost their weight do not count, make of an example.
 
-    Each weighs what it did when cast. Two accusing flags settle it under any policy: nobody else
-    has to look at what two people found offensive. So no more than two votes are ever certain to be
-    of use.
+    Each weighs what it did when cast. What somebody new sent may need a confirmation more. Two
+    accusing flags settle it under any policy: nobody else has to look at what two people found
+    offensive. So no more than two votes are ever certain to be of use.
     """
     counted = [vote for vote in votes if not vote.dropped]
     file = example.config.file
+    rule = file.section("validation").rule
     ballots = [ballot_of(vote) for vote in counted]
     decision = decide(
         ballots,
-        file.section("validation").rule,
+        rule,
         author_label=in_order(example.label),
         labels=file.label_values or None,
         reliabilities=weights(counted),
     )
+    if any(vote.close for vote in votes):
+        decision = confirmed_again(decision, ballots, author_label=in_order(example.label))
     if decision.outcome is not Outcome.PENDING:
         return decision
     flags = sum(ballot.accuses for ballot in ballots)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import uuid
+from datetime import datetime, timedelta
 from statistics import median
 from typing import ClassVar, Self
 
@@ -13,6 +15,13 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.models import Example, Task
 from validate.policies.trust import PRIOR_RIGHT, PRIOR_WRONG
+
+_chance = random.SystemRandom()
+
+
+def in_a_day() -> datetime:
+    """At some hour of tomorrow that nobody knows: who waits for it finds others awake."""
+    return timezone.now() + timedelta(days=1 + _chance.random())
 
 
 class QueueItem(models.Model):
@@ -32,6 +41,10 @@ class QueueItem(models.Model):
     leases_active = models.PositiveSmallIntegerField(default=0)
     urgency = models.FloatField(
         default=0, help_text="1 when one vote away from a verdict; 0 where no posterior is kept."
+    )
+    open_from = models.DateTimeField(
+        default=in_a_day,
+        help_text="When it is for more people than were drawn, and two days later for everybody.",
     )
     withdrawn = models.BooleanField(
         default=False, help_text="Its author retracted it, or an owner hid it: nobody is asked."
@@ -66,6 +79,7 @@ class Lease(models.Model):
         VOTED = "voted", "voted"
         RELEASED = "released", "released"
         SKIPPED = "skipped", "skipped"
+        UNSKIPPED = "unskipped", "skipped, and asked for again"
         EXPIRED = "expired", "expired"
         SUPERSEDED = "superseded", "superseded"
 
@@ -149,7 +163,19 @@ class Vote(models.Model):
         default=False, help_text="Came when the example was settled: kept, without effect."
     )
     dropped = models.BooleanField(
-        default=False, help_text="Its validator is quarantined or banned: kept, without effect."
+        default=False,
+        help_text="Kept, without effect: its validator is quarantined, banned or tied to the "
+        "author, or it was hasty.",
+    )
+    hasty = models.BooleanField(
+        default=False,
+        help_text="Under a second, by somebody whom known answers had not proven: it weighs "
+        "nothing until they do.",
+    )
+    close = models.BooleanField(
+        default=False,
+        help_text="The first on an example of somebody new, and the lot fell on it: its verdict "
+        "takes a vote more.",
     )
     reliability = models.FloatField(
         null=True,
@@ -216,6 +242,12 @@ class Reliability(models.Model):
         default=0, help_text="Of the answers, those on the day of the last one (UTC)."
     )
     recent_seconds = models.JSONField(default=list, blank=True)
+    skipped = models.PositiveIntegerField(default=0, help_text="Items that they skipped.")
+    passes = models.FloatField(
+        default=0,
+        help_text="What was skipped, given back or let run out lately; answers and time pay it.",
+    )
+    passes_at = models.DateTimeField(null=True, blank=True)
     gold_pending = models.ForeignKey(
         Example,
         null=True,
@@ -238,6 +270,7 @@ class Reliability(models.Model):
             models.CheckConstraint(
                 condition=Q(gold_right__lte=F("gold_seen")), name="gold_right_is_part_of_seen"
             ),
+            models.CheckConstraint(condition=Q(passes__gte=0), name="passes_are_not_negative"),
         ]
         indexes: ClassVar = [
             models.Index(
@@ -319,13 +352,20 @@ class Review(models.Model):
 
 
 class AuthorShare(models.Model):
-    """How many of the votes that count on an author's examples came from one validator."""
+    """How many of the votes that count on an author's examples came from one validator.
+
+    `named_at`: when they were found to confirm this author more than chance lets them, with the
+    `evidence`; they judge this author no more. What was before `cleared_at` is held against nobody.
+    """
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+", db_index=False)
     author = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
     validator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
     votes = models.PositiveIntegerField(default=0)
     agreed = models.PositiveIntegerField(default=0, help_text="Of these, for the author's label.")
+    named_at = models.DateTimeField(null=True, blank=True)
+    evidence = models.JSONField(null=True, blank=True)
+    cleared_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [

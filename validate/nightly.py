@@ -16,6 +16,7 @@ from validate.models import Vote
 from validate.people.audit import Audit, audit_votes
 from validate.people.quarantine import follow_quarantines
 from validate.people.recount import StandingRecount, repair
+from validate.people.ties import name_all_ties
 
 NIGHT_HOUR: Final = 3  # UTC
 _CLAIMED: Final = "began_nightly_audit"
@@ -27,6 +28,7 @@ class Night:
 
     standings: StandingRecount
     quarantines: int
+    ties: int
     audit: Audit | None
 
     @property
@@ -36,10 +38,12 @@ class Night:
 
 
 def look_over(task: Task, *, actor: User | None = None) -> Night:
-    """Correct what is stored about validators, follow up quarantines, audit; no verdict changes."""
+    """Correct what is stored about validators, follow up quarantines, look for ties, audit; no
+    verdict changes."""
     standings = repair(task)
     quarantines = follow_quarantines(task)
-    return Night(standings, quarantines, audit_votes(task, actor=actor))
+    ties = name_all_ties(task)
+    return Night(standings, quarantines, ties, audit_votes(task, actor=actor))
 
 
 def claim_due(now: datetime | None = None) -> list[Task]:

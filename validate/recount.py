@@ -80,9 +80,9 @@ def _counted(example: Example, votes: list[Vote], leases: int, withdrawn: bool) 
 
 
 def _votes(examples: list[Example]) -> dict[int, list[Vote]]:
-    """The votes that count, by example, in the order in which they came."""
+    """The votes to decide, by example, in the order in which they came."""
     by_example: dict[int, list[Vote]] = {}
-    for vote in Vote.objects.counted().filter(example__in=examples).order_by("id"):
+    for vote in Vote.objects.to_decide().filter(example__in=examples).order_by("id"):
         by_example.setdefault(vote.example_id, []).append(vote)
     return by_example
 

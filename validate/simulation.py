@@ -4,6 +4,10 @@ The recipe: validators whose accuracy comes from Beta(8, 2) cut off below at cha
 of spammers who guess; an author is right with probability `author_right`, else the truth is mostly
 what the model said. Items come in random order, votes come from people at random, and what is
 known about each of them is learnt as the server learns it: credits of settled items and gold.
+
+Everybody sends as many items as the others. A share of the people may be colluding, two by two:
+what they send is wrong, their partner confirms it, and they answer as well as others elsewhere. Who
+is found to be tied to an author is not asked about them any more.
 """
 
 from __future__ import annotations
@@ -16,11 +20,13 @@ import numpy as np
 from numpy.random import Generator
 
 from validate.policies import Ballot, Bayes, Outcome, Policy, decide, posterior
+from validate.policies.ties import LATEST, Look, may_be_tied, ties
 from validate.policies.trust import (
     ABOVE_CHANCE,
     JUDGED_ANSWERS,
     PRIOR_RIGHT,
     PRIOR_WRONG,
+    fails_gold,
     is_untrustworthy,
 )
 
@@ -40,6 +46,7 @@ class Pool:
     gold_first: float = 0.10
     gold_first_items: int = 50
     gold_later: float = 0.05
+    colluding: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +69,23 @@ class Result:
     honest_caught_in_time: float
     capable_caught: float
     capable_caught_in_time: float
+    colluding_named: float | None
+    honest_named: float
 
 
 @dataclass(slots=True)
 class _Person:
     accuracy: float
     spammer: bool
+    partner: int | None = None
+    looks: list[Look] = field(default_factory=list)
+    tied: set[int] = field(default_factory=set)
     alpha: float = PRIOR_RIGHT
     beta: float = PRIOR_WRONG
     agreements: list[float] = field(default_factory=list)
     answered: int = 0
+    gold_right: int = 0
+    gold_seen: int = 0
     quarantined_after: int | None = None
 
     @property
@@ -82,8 +96,9 @@ class _Person:
         self.alpha += credit
         self.beta += 1 - credit
         self.agreements.append(agreement)
-        if self.quarantined_after is None and is_untrustworthy(
-            self.agreements[-JUDGED_ANSWERS:], labels=labels
+        if self.quarantined_after is None and (
+            fails_gold(self.gold_right, self.gold_seen, labels=labels)
+            or is_untrustworthy(self.agreements[-JUDGED_ANSWERS:], labels=labels)
         ):
             self.quarantined_after = self.answered
 
@@ -92,6 +107,7 @@ class _Person:
 class _Item:
     truth: int
     said: int
+    author: int
     ballots: list[Ballot] = field(default_factory=list)
     weights: dict[int, float] = field(default_factory=dict)
 
@@ -103,7 +119,7 @@ def simulate(policy: Policy, pool: Pool, *, seed: int) -> Result:
     outcomes: list[tuple[_Item, Outcome]] = []
     votes = 0
     for _ in range(pool.items):
-        item = _item(pool, rng)
+        item = _item(pool, people, rng)
         outcome, used = _ask(item, policy, pool, people, rng)
         outcomes.append((item, outcome))
         votes += used
@@ -117,17 +133,21 @@ def _people(pool: Pool, rng: Generator) -> list[_Person]:
         accuracy = rng.beta(PRIOR_RIGHT, PRIOR_WRONG)
         if accuracy > 1 / pool.labels:
             people.append(_Person(accuracy, spammer=False))
+    for first in range(round(pool.validators * pool.colluding) // 2):
+        one, other = -1 - 2 * first, -2 - 2 * first
+        people[one].partner, people[other].partner = len(people) + other, len(people) + one
     return people
 
 
-def _item(pool: Pool, rng: Generator) -> _Item:
+def _item(pool: Pool, people: Sequence[_Person], rng: Generator) -> _Item:
     """The author says 0, the model 1: who is right, if not another label is."""
-    chance = rng.random()
-    if chance < pool.author_right:
-        return _Item(truth=0, said=0)
+    author = int(rng.integers(len(people))) if pool.colluding else -1
+    honest = author < 0 or people[author].partner is None
+    if rng.random() < pool.author_right and honest:
+        return _Item(truth=0, said=0, author=author)
     if pool.labels == 2 or rng.random() < pool.model_else:
-        return _Item(truth=1, said=0)
-    return _Item(truth=int(rng.integers(2, pool.labels)), said=0)
+        return _Item(truth=1, said=0, author=author)
+    return _Item(truth=int(rng.integers(2, pool.labels)), said=0, author=author)
 
 
 def _ask(
@@ -138,17 +158,19 @@ def _ask(
     spent = 0
     for place in rng.permutation(len(people)):
         person = people[place]
-        if person.is_out:
+        if person.is_out or place == item.author or item.author in person.tied:
             continue
         while _gold_turn(person, pool, rng):
             person.answered += 1
             right = float(rng.random() < person.accuracy)
+            person.gold_seen += 1
+            person.gold_right += int(right)
             person.learn(right, right, pool.labels)
         if person.is_out:
             continue
         person.answered += 1
         spent += 1
-        item.ballots.append(Ballot(int(place), _answer(person, item.truth, pool.labels, rng)))
+        item.ballots.append(Ballot(int(place), _answer(person, item, pool.labels, rng)))
         item.weights[int(place)] = person.alpha / (person.alpha + person.beta)
         decision = decide(
             item.ballots, policy, author_label=item.said, labels=labels, reliabilities=item.weights
@@ -165,7 +187,10 @@ def _gold_turn(person: _Person, pool: Pool, rng: Generator) -> bool:
     return person.answered > 0 and rng.random() < share
 
 
-def _answer(person: _Person, truth: int, labels: int, rng: Generator) -> int:
+def _answer(person: _Person, item: _Item, labels: int, rng: Generator) -> int:
+    truth = item.truth
+    if person.partner is not None and person.partner == item.author:
+        return item.said
     if rng.random() < person.accuracy:
         return truth
     return (truth + int(rng.integers(1, labels))) % labels
@@ -180,7 +205,29 @@ def _learn(item: _Item, policy: Policy, pool: Pool, people: Sequence[_Person]) -
         others = [other for other in item.ballots if other is not ballot]
         by_others = posterior(others, rule, item.said, labels, item.weights)
         person = people[int(str(ballot.validator))]
-        person.learn(by_all[ballot.label], by_others[ballot.label], pool.labels)
+        agreement = by_others[ballot.label]
+        person.learn(by_all[ballot.label], agreement, pool.labels)
+        if pool.colluding:
+            voter = int(str(ballot.validator))
+            person.looks.append(Look(voter, item.author, ballot.label == item.said, agreement))
+    for ballot in item.ballots if pool.colluding else ():
+        person = people[int(str(ballot.validator))]
+        if person.looks[-1].is_tried and ballot.label == item.said:
+            _name(person, people)
+
+
+def _name(person: _Person, people: Sequence[_Person]) -> None:
+    """Find whom somebody is tied to, as the server does."""
+    own = [look for look in person.looks[-LATEST:] if look.author not in person.tied]
+    if may_be_tied(own):
+        authors = {look.author for look in own}
+        others = [
+            look
+            for other in people
+            for look in other.looks
+            if other is not person and look.author in authors - other.tied
+        ]
+        person.tied |= {tie.author for tie in ties(own, others)}
 
 
 def _result(
@@ -203,6 +250,8 @@ def _result(
         honest_caught_in_time=_share_caught(honest, QUARANTINE_WITHIN),
         capable_caught=_share_caught(capable),
         capable_caught_in_time=_share_caught(capable, QUARANTINE_WITHIN),
+        colluding_named=_share_named([p for p in people if p.partner is not None]),
+        honest_named=_share_named([p for p in honest if p.partner is None]) or 0.0,
     )
 
 
@@ -210,3 +259,8 @@ def _share_caught(people: Sequence[_Person], within: float = inf) -> float:
     """Share of these people who were put into quarantine within so many of their answers."""
     caught = [p for p in people if p.is_out and (p.quarantined_after or 0) <= within]
     return len(caught) / max(1, len(people))
+
+
+def _share_named(people: Sequence[_Person]) -> float | None:
+    """Share of these people who were found to be tied to an author; None without any."""
+    return sum(bool(person.tied) for person in people) / len(people) if people else None

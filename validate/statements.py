@@ -14,6 +14,7 @@ from operator import or_
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import F, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
@@ -24,46 +25,12 @@ from annotate.queries import lockable
 from core.sql import compiled, prepared
 from core.sql.compiled import Compiled, CompiledUpdate, Given, adapted
 from validate.models import Lease, QueueItem, Reliability, Vote
+from validate.order import ADD_TO_SHARE, CAP_FROM_VOTES, FREE, WAITING
+from validate.policies import lots
 
 VALIDATES_WITHIN = timedelta(days=7)
+OPENS_WITHIN = timedelta(days=2)  # to everybody, after the first day
 MANY = 20  # items; counting on would cost more than the next item itself (1,000: 2.5 ms)
-
-# What this person could be asked about: not their own, not answered, claimed or skipped by them.
-# OFFSET keeps PostgreSQL from making joins of these: it would join with all that the person ever
-# answered, where a look into an index for each of a few items is all it takes.
-_WAITING = """
-    q.task_id = %(task)s AND NOT q.withdrawn AND q.author_id <> %(validator)s
-    AND NOT EXISTS (
-        SELECT 1 FROM validate_vote v
-        WHERE v.example_id = q.example_id AND v.validator_id = %(validator)s LIMIT 1 OFFSET 0)
-    AND NOT EXISTS (
-        SELECT 1 FROM validate_lease l
-        WHERE l.example_id = q.example_id AND l.validator_id = %(validator)s
-        AND (l.ended_at IS NULL OR l."end" = 'skipped') LIMIT 1 OFFSET 0)
-"""
-
-CAP_FROM_VOTES = 20
-
-# Of whose votes this person gave as many as one person may. Where few people validate, each may
-# give twice an even share, or the queue would stand still.
-_AT_CAP = f"""
-    SELECT s.author_id FROM validate_authorshare s
-    WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND s.votes >= %(least)s AND (
-        SELECT SUM(o.votes) >= {CAP_FROM_VOTES}
-            AND s.votes + 1 > CAST(%(cap)s AS double precision) * (SUM(o.votes) + 1)
-            AND 2 * (SUM(o.votes) + 1) < (s.votes + 1) * (
-                SELECT COUNT(*) FROM validate_reliability r
-                WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL
-                    AND r.answered_at >= %(since)s)
-        FROM validate_authorshare o
-        WHERE o.task_id = %(task)s AND o.author_id = s.author_id)
-"""  # noqa: S608
-
-_FREE = f"""
-    SELECT q.example_id FROM validate_queueitem q
-    WHERE {_WAITING} AND q.votes_wanted > q.leases_active AND q.author_id NOT IN ({_AT_CAP})
-    ORDER BY q.priority, q.urgency DESC, q.example_id LIMIT 1 {{lock}}
-"""  # noqa: S608 (nobody's text)
 
 # Nothing here may tell gold from the rest: what one holds counts as waiting whatever it is, and
 # what one skipped stays skipped when others settle it, which gold never is.
@@ -79,7 +46,7 @@ _PROGRESS = f"""
             AND (l.ended_at IS NULL OR l."end" = 'skipped')
     ) claimed CROSS JOIN (
         SELECT COUNT(*) AS items FROM (
-            SELECT 1 FROM validate_queueitem q WHERE {_WAITING} LIMIT {MANY}) some_items
+            SELECT 1 FROM validate_queueitem q WHERE {WAITING} LIMIT {MANY}) some_items
     ) waiting
     LEFT JOIN validate_reliability r
         ON r.task_id = %(task)s AND r.validator_id = %(validator)s
@@ -118,43 +85,61 @@ _HELD = """
     ORDER BY 3
 """
 
-_ADD_TO_SHARE = """
-    INSERT INTO validate_authorshare AS s (task_id, author_id, validator_id, votes, agreed)
-    VALUES (%(task)s, %(author)s, %(validator)s, %(votes)s, %(agreed)s)
-    ON CONFLICT (task_id, validator_id, author_id)
-    DO UPDATE SET votes = s.votes + %(votes)s, agreed = s.agreed + %(agreed)s
-"""
 _TAKE_FROM_SHARE = """
     UPDATE validate_authorshare SET votes = votes + %(votes)s, agreed = agreed + %(agreed)s
     WHERE task_id = %(task)s AND author_id = %(author)s AND validator_id = %(validator)s
 """
 
 
-def free_item(task_id: int, validator_id: int, *, cap: float) -> int | None:
+class Asked(NamedTuple):
+    """Who asks for an item: what is known of them, and what the task lets them do."""
+
+    task_id: int
+    validator_id: int
+    cap: float
+    drawn: int
+    standing: bool
+
+
+def free_item(asked: Asked) -> int | None:
     """The example that this person is asked about next, its queue entry locked; None: none is free.
 
-    Claimed foolings first, then what is nearest to a verdict, then the oldest. An author of whose
-    votes this person has given the share `cap` is left out, from 20 votes on; people known from a
-    log, or who stayed away for a week, are not among those who share.
+    Claimed foolings first; of the first ones (what is nearest to a verdict, then the oldest) the
+    one that the lot gives them. Left out are authors of whose votes this person has given the share
+    `cap`, from 20 votes on, and those they are tied to.
     """
-    sql = _FREE.format(lock=_lock(skip_locked=False))
-    found = prepared.rows(sql, _asked(task_id, validator_id, cap))
+    sql = FREE.format(lock=_lock(skip_locked=False))
+    found = prepared.rows(sql, _given(asked))
     return int(found[0][0]) if found else None
 
 
-def free_example(task_id: int, validator_id: int, *, cap: float) -> Example | None:
+def free_example(asked: Asked) -> Example | None:
     """The same with all that is shown of it, past what somebody else has locked; one statement."""
-    return _FREE_EXAMPLE.first(**_asked(task_id, validator_id, cap))
+    return _FREE_EXAMPLE.first(**_given(asked))
 
 
-def _asked(task_id: int, validator_id: int, cap: float) -> dict[str, Any]:
+def _given(asked: Asked) -> dict[str, Any]:
+    task_id, validator_id, cap, drawn, standing = asked
+    now = timezone.now()
+    turn, shift = lots.key_of(settings.SECRET_KEY, task_id, validator_id)
     return {
         "task": task_id,
         "validator": validator_id,
         "cap": cap,
         "least": int(cap * CAP_FROM_VOTES),
-        "since": adapted(timezone.now() - VALIDATES_WITHIN),
+        "since": _since(now),
+        "now": adapted(now),
+        "aged": adapted(now - OPENS_WITHIN),
+        "drawn": drawn,
+        "turn": turn,
+        "shift": shift,
+        "standing": int(standing),
     }
+
+
+def _since(now: datetime) -> Any:
+    """Who answered since is at work."""
+    return adapted(now - VALIDATES_WITHIN)
 
 
 def shown() -> QuerySet[Example]:
@@ -163,7 +148,7 @@ def shown() -> QuerySet[Example]:
 
 
 def _free_examples() -> QuerySet[Example]:
-    sql = _FREE.format(lock=_lock(skip_locked=True))
+    sql = FREE.format(lock=_lock(skip_locked=True))
     names = re.findall(r"%\((\w+)\)s", sql)
     free = RawSQL(re.sub(r"%\(\w+\)s", "%s", sql), [Given(name) for name in names])  # noqa: S611
     return shown().filter(pk=free)
@@ -194,13 +179,31 @@ def held(task_id: int, validator_id: int, *, now: datetime) -> tuple[list[Held],
     return leases, len(leases) < len(rows)
 
 
-def count_share(
-    *, task_id: int, author_id: int, validator_id: int, votes: int, agreed: int
-) -> None:
-    """Add to a validator's share of an author's votes, or take from it what was added."""
+class Met(NamedTuple):
+    """What a vote meets.
+
+    An author who is `new` where there are people of standing enough to look at them more closely;
+    whether the task has `gold`; whether the voter is `tied` to the author.
+    """
+
+    new: bool
+    gold: bool
+    tied: bool
+
+
+def add_to_share(*, task_id: int, author_id: int, validator_id: int, agreed: bool) -> Met:
+    """Count a vote into its validator's share of an author's votes."""
     key = {"task": task_id, "author": author_id, "validator": validator_id}
-    sql = _ADD_TO_SHARE if votes > 0 else _TAKE_FROM_SHARE
-    prepared.changed(sql, {**key, "votes": votes, "agreed": agreed})
+    given = {"votes": 1, "agreed": int(agreed), "since": _since(timezone.now())}
+    ((new, gold, named_at),) = prepared.rows(ADD_TO_SHARE, {**key, **given})
+    # SQLite 3.40 returns 1 for `named_at IS NOT NULL` there, whatever it is.
+    return Met(bool(new), bool(gold), tied=named_at is not None)
+
+
+def take_from_share(*, task_id: int, author_id: int, validator_id: int, agreed: bool) -> None:
+    """Take from a share what was counted into it."""
+    key = {"task": task_id, "author": author_id, "validator": validator_id}
+    prepared.changed(_TAKE_FROM_SHARE, {**key, "votes": -1, "agreed": -int(agreed)})
 
 
 # --- locks ----------------------------------------------------------------------------------------
@@ -312,7 +315,7 @@ _CLOSE_FOR_VOTE = CompiledUpdate(
 # What an answer moves in its voter's row, and what a verdict does.
 _COUNTED = (
     *("alpha", "beta", "scored", "agreement", "gold_seen", "gold_right", "answered", "answered_at"),
-    *("answered_today", "recent_seconds"),
+    *("answered_today", "recent_seconds", "passes", "passes_at"),
     *("gold_pending", "qualified_at", "quarantined_at", "looked_again_at"),
 )
 _STANDING = ("alpha", "beta", "scored", "agreement", "quarantined_at", "looked_again_at")
@@ -321,6 +324,11 @@ _STANDING = ("alpha", "beta", "scored", "agreement", "quarantined_at", "looked_a
 def save_answer(row: Reliability) -> None:
     """Write a locked row after an answer was counted in it or taken out of it."""
     compiled.update(row, *_COUNTED)
+
+
+def save_passes(row: Reliability) -> None:
+    """Write what a locked row owes for items that were left."""
+    compiled.update(row, "passes", "passes_at", "skipped")
 
 
 def save_credits(votes: Sequence[Vote]) -> None:

@@ -13,7 +13,10 @@ def look_over(task_id: int) -> str:
     """Do a task's night; returns what was found, for the job's row."""
     done = nightly.look_over(Task.objects.select_related("config").get(pk=task_id))
     differ = len(done.audit.disagreements) if done.audit else 0
-    return f"{done.corrected} corrected, {done.quarantines} quarantines, {differ} differ"
+    return (
+        f"{done.corrected} corrected, {done.quarantines} quarantines, {done.ties} ties, "
+        f"{differ} differ"
+    )
 
 
 def enqueue_due() -> int:

@@ -8,6 +8,7 @@ when it is complete, so that an interrupted pass is simply done again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -15,15 +16,16 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.models import Example
+from annotate.models import Example, Task
+from annotate.queries import is_barred
 from annotate.services import Verdict, latch, set_queued
 from core.transactions import after_commit, durable
 from validate import statements
 from validate.decisions import decision_on, is_withdrawn, urgency
 from validate.hearing import Hearing, hear
 from validate.inbox import close_reviews, open_review
-from validate.models import Reliability, Review, Vote
-from validate.people.reliability import score
+from validate.models import AuthorShare, Reliability, Review, Vote
+from validate.people.reliability import proven, reliability_of, score
 from validate.policies import Decision
 from validate.queue import entry_of, leases_within
 
@@ -141,8 +143,41 @@ def follow_quarantine(task_id: int, validator_id: int) -> None:
     """Take the weight from somebody's votes, and list the verdicts that rest on one of them."""
     row = Reliability.objects.filter(task_id=task_id, validator_id=validator_id)
     if row.filter(QUARANTINE_TO_FOLLOW).exists():
-        drop_votes(Vote.objects.filter(validator=validator_id, example__task=task_id))
+        reweigh(task_id, validator_id)
         row.update(looked_again_at=timezone.now())
+
+
+def reweigh_later(row: Reliability) -> None:
+    """Reweigh somebody's votes once the transaction at hand is committed."""
+    after_commit(partial(reweigh, row.task_id, row.validator_id))
+
+
+def reweigh(task_id: int, validator_id: int) -> None:
+    """Bring the weight of somebody's votes in a task to what is known about them now.
+
+    It may be done at any time, and again.
+    """
+    votes = Vote.objects.filter(validator=validator_id, example__task=task_id)
+    weightless = weightless_votes(task_id, validator_id)
+    restore_votes(votes.exclude(weightless))
+    drop_votes(votes.filter(weightless))
+
+
+def weightless_votes(task_id: int, validator_id: int) -> Q:
+    """Which of somebody's votes in a task weigh nothing.
+
+    All in quarantine, when banned or kept out; else those on authors they are tied to, and hasty
+    ones until known answers prove them.
+    """
+    row = reliability_of(task_id, validator_id)
+    task = Task.objects.get(pk=task_id)
+    if row.quarantined_at is not None or row.validator.banned_at or is_barred(row.validator, task):
+        return Q(validator=validator_id)
+    tied = AuthorShare.objects.filter(
+        task=task_id, validator=validator_id, named_at__isnull=False
+    ).values_list("author", flat=True)
+    weightless = Q(author__in=list(tied))
+    return weightless if proven(row) else weightless | Q(hasty=True)
 
 
 def drop_votes(votes: QuerySet[Vote]) -> None:
@@ -200,5 +235,8 @@ def _would_differ(hearing: Hearing, without: set[int]) -> bool:
     example = hearing.example
     if example.status == Example.Status.OPEN or example.adjudicated:
         return False
-    decision = decision_on(example, [vote for vote in hearing.votes if vote.pk not in without])
+    votes = [copy(vote) for vote in hearing.votes]
+    for vote in votes:
+        vote.dropped = vote.dropped or vote.pk in without
+    decision = decision_on(example, votes)
     return decision.outcome.value != example.status or decision.label != example.final_label

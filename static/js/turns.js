@@ -2,6 +2,8 @@ import { Ballots } from "./ballots.js";
 import { RestError, STALE } from "./rest.js";
 import { persist } from "./retry.js";
 
+/** A refusal with 409 that takes no item from us. */
+const TOO_MANY_SKIPS = "too_many_skips";
 /** An item that has less time than this left is not worth beginning. */
 const TOO_LATE_MS = 3_000;
 /** Whoever signs in again may send what was refused with these. */
@@ -332,7 +334,8 @@ export class Turns extends EventTarget {
     else this.#ballots.drop(ballot);
     if (ballot.item) {
       this.#bringBack(ballot.item);
-      if (error instanceof RestError && error.status === 409) this.lose(ballot.item, error.message);
+      const lost = error instanceof RestError && error.status === 409 && error.code !== TOO_MANY_SKIPS;
+      if (lost) this.lose(ballot.item, error.message);
       else this.#refuse(error);
     } else if (!signedOut) {
       this.#tell("refused", { code: "late" });

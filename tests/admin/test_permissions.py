@@ -18,8 +18,8 @@ ADMINS_ONLY = {"worksession"}
 SHOWN = {
     "worksession", "event", "user",
     "task", "taskconfig", "modelversion", "round", "example",
-    "queueitem", "lease", "vote", "gold", "reliability", "review", "tally", "trainingrun",
-    "snapshot",
+    "queueitem", "lease", "vote", "gold", "reliability", "authorshare", "review", "tally",
+    "trainingrun", "snapshot",
 }  # fmt: skip
 
 

@@ -383,6 +383,19 @@ def a_validator_in_quarantine(world: World) -> Any:
     return world.vera.post(NEXT)
 
 
+@refused("too_many_left", 403)
+def a_validator_who_left_many_items(world: World) -> Any:
+    Reliability.objects.create(task=world.task, validator=world.validator, passes=12)
+    return world.vera.post(NEXT)
+
+
+@refused("too_many_skips", 409)
+def a_skip_too_many(world: World) -> Any:
+    lease = world.lease()
+    Reliability.objects.update(passes=6)
+    return world.vera.post(f"/api/v1/validations/{lease}/release/", {"skip": True})
+
+
 @refused("not_qualified", 403)
 def a_validator_who_failed_the_test(world: World) -> Any:
     cast.digits_task(

@@ -172,6 +172,7 @@ def test_who_is_at_the_cap_is_left_out_alike(task: Task, annotator: User, valida
     for cap, author in ((0.1, other), (0.4, annotator)):
         for _ in range(LEAST + 2):
             with durable():
-                free = statements.free_example(task.pk, validator.pk, cap=cap)
+                asked = statements.Asked(task.pk, validator.pk, cap, drawn=4, standing=True)
+                free = statements.free_example(asked)
             assert free is not None
             assert free.author == author

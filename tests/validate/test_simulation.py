@@ -45,3 +45,13 @@ def test_the_command_prints_a_summary(task: Task) -> None:
     assert summary["three_of_five"]["votes_per_item"] == 5
     with pytest.raises(CommandError):
         call_command("simulate", task.slug, "--spammers=2")
+
+
+def test_colluding_pairs_change_no_verdict_worth_speaking_of() -> None:
+    """A fifth of the people confirm a partner's wrong labels: three of a thousand votes more."""
+    honest = simulate(Bayes(), Pool(items=500, labels=10), seed=0)
+    found = simulate(Bayes(), Pool(items=500, labels=10, colluding=0.2), seed=0)
+    assert found.precision >= 0.95
+    assert found.votes_per_item <= 1.15 * honest.votes_per_item
+    assert found.honest_named <= 0.01
+    assert honest.colluding_named is None

@@ -17,8 +17,8 @@ from validate.models import AuthorShare, QueueItem, Reliability
 from validate.queries import reciprocal_pairs
 
 QUERIES = {
-    "sqlite": {"next": 7, "vote and next": 17, "settling vote and next": 24},
-    "postgresql": {"next": 7, "vote and next": 17, "settling vote and next": 24},
+    "sqlite": {"next": 9, "vote and next": 18, "settling vote and next": 25},
+    "postgresql": {"next": 9, "vote and next": 18, "settling vote and next": 25},
 }
 
 

@@ -14,9 +14,9 @@ from core.errors import Refused
 from core.transactions import durable
 from validate.acts.lease import end_lease
 from validate.hearing import hear_all
-from validate.models import Lease, QueueItem, Reliability, Vote
+from validate.models import Lease, QueueItem, Vote
 from validate.queue import sync_withdrawn
-from validate.verdicts import drop_votes, restore_votes
+from validate.verdicts import reweigh
 
 AT_A_TIME = 500  # examples that are locked with one statement
 
@@ -44,11 +44,9 @@ def set_banned(*, actor: User, user: User, banned: bool, reason: str) -> None:
             subject=user,
             data={"reason": reason},
         )
-    votes = Vote.objects.filter(validator=user)
-    if banned:
-        drop_votes(votes)
-    else:
-        restore_votes(votes.exclude(example__task__in=_without_weight_in(user)))
+    votes = Vote.objects.filter(validator=user).order_by("example__task")
+    for task_id in votes.values_list("example__task", flat=True).distinct():
+        reweigh(task_id, user.pk)
 
 
 def set_barred(*, actor: User, task: Task, user: User, barred: bool, reason: str) -> None:
@@ -79,11 +77,7 @@ def set_barred(*, actor: User, task: Task, user: User, barred: bool, reason: str
             scope=task.slug,
             data={"reason": reason},
         )
-    votes = Vote.objects.filter(validator=user, example__task=task)
-    if barred:
-        drop_votes(votes)
-    elif user.banned_at is None and task.pk not in _without_weight_in(user):
-        restore_votes(votes)
+    reweigh(task.pk, user.pk)
 
 
 def _locked(user: User) -> User:
@@ -99,10 +93,3 @@ def _follow(waiting: QuerySet[QueueItem], held: QuerySet[Lease]) -> None:
             sync_withdrawn(hearing.example)
             if example_id in leases:
                 end_lease(leases[example_id], hearing.item, Lease.End.SUPERSEDED)
-
-
-def _without_weight_in(user: User) -> set[int]:
-    """The tasks in which this person's votes count for nothing."""
-    rows = Reliability.objects.filter(validator=user, quarantined_at__isnull=False)
-    barred = Barred.objects.filter(person=user)
-    return {*rows.values_list("task", flat=True), *barred.values_list("task", flat=True)}

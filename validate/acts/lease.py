@@ -24,6 +24,8 @@ from validate import queries, statements
 from validate.hearing import hear, lock_rows
 from validate.known_answers import gold_for, in_qualification, is_gold_turn
 from validate.models import Gold, Lease, QueueItem, Reliability
+from validate.people.patience import ASKED, charge, charge_skip, passed, require_patience
+from validate.people.reliability import reliability_of, stands
 from validate.people.standing import require_standing, require_validator
 from validate.queries import settings_of
 from validate.statements import Held
@@ -48,7 +50,8 @@ def wait_for_item(validator: User, task: Task, after: UUID | None) -> Lease | No
     waits for theirs.
     """
     with durable():
-        example_id = statements.free_item(task.pk, validator.pk, cap=settings_of(task).share_cap)
+        row = reliability_of(task.pk, validator.pk)
+        example_id = statements.free_item(_asked(row, task))
         if example_id is None:
             return None
         return ask(validator, task, after, example_id=example_id)[0]
@@ -68,6 +71,7 @@ def ask(
     but for that. With `example_id`, whose free entry is locked, it is that one if it is none they
     hold.
     """
+    answered = row is not None  # what an answer brings is paid for
     row = row or lock_rows(task.pk, [validator.pk])[validator.pk]
     now = timezone.now()
     held, some_ran_out = statements.held(task.pk, validator.pk, now=now)
@@ -77,8 +81,20 @@ def ask(
     if some_ran_out:
         _end_expired_leases(now)
     require_standing(row, task)
+    require_patience(row, now)
     if task.set_aside_for(validator):
         return None, False
+    lease, all_taken = _new_lease(validator, task, row, held, example_id)
+    if lease is not None and not answered:
+        charge(row, now, ASKED)
+        statements.save_passes(row)
+    return lease, all_taken
+
+
+def _new_lease(
+    validator: User, task: Task, row: Reliability, held: Sequence[Held], example_id: int | None
+) -> tuple[Lease | None, bool]:
+    """What follows the items that this person holds, and whether all that is free is locked."""
     settings = settings_of(task)
     if in_qualification(settings, row):
         if row.gold_seen + len(held) >= settings.qualification.items:
@@ -86,12 +102,23 @@ def ask(
         gold = gold_for(row, held)
         return (_grant_gold(gold, validator, task) if gold else None), False
     if example_id is None:
-        example = statements.free_example(task.pk, validator.pk, cap=settings.share_cap)
+        example = statements.free_example(_asked(row, task))
         if example is None:
             return None, connection.features.has_select_for_update
     else:
         example = statements.shown().get(pk=example_id)
     return _lease(example, validator, task, row, held), False
+
+
+def _asked(row: Reliability, task: Task) -> statements.Asked:
+    settings = settings_of(task)
+    return statements.Asked(
+        task.pk,
+        row.validator_id,
+        settings.share_cap,
+        drawn=settings.people_drawn,
+        standing=stands(row),
+    )
 
 
 def _lease(
@@ -101,7 +128,10 @@ def _lease(
     settings = settings_of(task)
     # Gold comes only where an example would have come: an empty queue must look like one.
     left_over = row.gold_pending_id not in {None, *(lease.example_id for lease in held)}
-    is_turn = left_over or is_gold_turn(settings, row.answered + len(held))
+    place = row.answered + len(held)
+    # Who passes items over meets more gold: one toss more for each that is not paid for.
+    tosses = 1 + int(passed(row, timezone.now()))
+    is_turn = left_over or any(is_gold_turn(settings, place) for _ in range(tosses))
     if is_turn and (gold := gold_for(row, held)):
         return _grant_gold(gold, validator, task)
     statements.take_place(example.pk)
@@ -161,25 +191,34 @@ def _end_expired_leases(now: datetime) -> None:
         end_lease(lease, item, Lease.End.EXPIRED)
 
 
-def end_lease(lease: Lease, item: QueueItem | None, end: str) -> None:
-    """End an active lease and free its place in the queue entry of its example, which is locked."""
+def end_lease(lease: Lease, item: QueueItem | None, end: str) -> bool:
+    """End an active lease and free its place in the queue entry of its example, which is locked.
+
+    False when it was over already.
+    """
     active = Lease.objects.filter(pk=lease.pk, ended_at=None)
     ended = active.update(ended_at=timezone.now(), end=end)
     if ended and item is not None and not lease.gold:
         item.leases_active -= 1
         statements.save_item(item)
+    return bool(ended)
 
 
 def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:
-    """Give a lease back; `skip` also means: do not ask me about this one again."""
+    """Give a lease back; `skip` also means: do not ask me about this one again.
+
+    Conflict, and the lease is kept, when that was one skip too many.
+    """
     with durable():
         lease = _own(validator, lease_id)
-        item = hear(lease.example_id).item
-        end_lease(lease, item, Lease.End.SKIPPED if skip else Lease.End.RELEASED)
-        if skip:
-            Reliability.objects.filter(validator=validator, gold_pending=lease.example_id).update(
-                gold_pending=None
-            )
+        hearing = hear(lease.example_id)
+        ended = end_lease(lease, hearing.item, Lease.End.SKIPPED if skip else Lease.End.RELEASED)
+        if skip and ended:
+            row = hearing.lock_rows([validator.pk])[validator.pk]
+            charge_skip(row, timezone.now())
+            statements.save_passes(row)
+            if row.gold_pending_id == lease.example_id:
+                Reliability.objects.filter(pk=row.pk).update(gold_pending=None)
 
 
 def unskip(*, validator: User, task: Task) -> int:
@@ -194,7 +233,7 @@ def unskip(*, validator: User, task: Task) -> int:
             Reliability.objects.filter(task=task, validator=validator, gold_pending=None).update(
                 gold_pending=one_of_them.example_id
             )
-        return skipped.update(end=Lease.End.RELEASED)
+        return skipped.update(end=Lease.End.UNSKIPPED)
 
 
 def _own(validator: User, lease_id: UUID) -> Lease:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.models import User
@@ -17,8 +18,17 @@ from validate.acts.lease import end_lease, grant
 from validate.decisions import is_withdrawn, urgency
 from validate.hearing import Hearing, hear_all
 from validate.models import Gold, Lease, QueueItem, Vote
-from validate.people.reliability import count_share, is_scored, uncount_answer, unscore_gold
+from validate.people.patience import charge
+from validate.people.reliability import (
+    is_scored,
+    proven,
+    reliability_of,
+    uncount_answer,
+    uncount_share,
+    unscore_gold,
+)
 from validate.people.standing import require_validator
+from validate.queries import settings_of
 
 
 def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
@@ -43,9 +53,11 @@ def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
         hearings = hear_all(touched)
         hearing = hearings[last.example_id]
         example = hearing.example
-        open_vote = Vote.objects.filter(pk=last.pk, surplus=False, dropped=False)
+        open_vote = Vote.objects.filter(Q(dropped=False) | Q(hasty=True), pk=last.pk, surplus=False)
         on_gold = last.purpose == Vote.Purpose.GOLD
-        share = _share_that_settles(last)
+        # What somebody hasty says settles nothing, until known answers have proven them.
+        row = reliability_of(task.pk, validator.pk)
+        share = 0.0 if last.hasty and not proven(row) else _share_that_settles(last)
         if on_gold:
             gold = Gold.objects.filter(pk=example.pk, retired_at=None)
             still_asked = gold.exists() and _chance(last) >= share
@@ -113,13 +125,14 @@ def _undo_gold(hearing: Hearing, last: Vote) -> None:
         unscore_gold(row, right=last.credit == 1)
     row.gold_pending_id = last.example_id
     uncount_answer(row)
+    charge(row, timezone.now(), settings_of(hearing.example.task).skip_share)
     statements.save_answer(row)
 
 
 def _undo_verdict(hearing: Hearing, last: Vote) -> None:
     example, item = hearing.example, hearing.item
     assert item is not None  # it is asked still
-    count_share(last, example, -1)
+    uncount_share(last, example)
     decision = hearing.decision()
     if item.leases_active + 1 > decision.votes_wanted:
         raise _stands()  # somebody else is being asked because of that answer
@@ -130,4 +143,5 @@ def _undo_verdict(hearing: Hearing, last: Vote) -> None:
     )
     row = hearing.lock_rows([last.validator_id])[last.validator_id]
     uncount_answer(row)
+    charge(row, timezone.now(), settings_of(hearing.example.task).skip_share)
     statements.save_answer(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -21,18 +22,23 @@ from validate.acts.lease import ask, not_yours, wait_for_item
 from validate.hearing import Hearing, hear_leased
 from validate.known_answers import credit_of, in_qualification
 from validate.models import Gold, Lease, Reliability, Vote
+from validate.people.patience import ASKED, charge
 from validate.people.reliability import (
     count_answer,
     count_share,
+    proven,
     reliability_of,
     score_gold,
     weight_of,
 )
 from validate.people.standing import require_standing, require_validator
+from validate.people.ties import look_later
 from validate.policies import FLAG_REASONS, UNSURE
-from validate.policies.trust import is_fast
+from validate.policies.trust import is_fast, is_hasty
 from validate.queries import progress_of, settings_of
-from validate.verdicts import follow, follow_later
+from validate.verdicts import follow, follow_later, reweigh_later
+
+_chance = random.SystemRandom()
 
 
 class Answered(NamedTuple):
@@ -77,7 +83,7 @@ def vote_and_go_on(
     """
     following = None
     with durable():
-        made, row = _vote(validator, lease_id, Answer(**answer))
+        made, row = _vote(validator, lease_id, Answer(**answer), goes_on=True)
         task, all_taken = made.example.task, False
         with suppress(Refused):  # this very answer was one too many: asking again says why
             if row is None:  # an answer that is there already: nobody asked whether they still may
@@ -92,8 +98,10 @@ def vote_and_go_on(
     return Answered(made, following, progress)
 
 
-def _vote(validator: User, lease_id: UUID, answer: Answer) -> tuple[Vote, Reliability | None]:
-    """The vote, and its voter's row if that was locked.
+def _vote(
+    validator: User, lease_id: UUID, answer: Answer, *, goes_on: bool = False
+) -> tuple[Vote, Reliability | None]:
+    """The vote, and its voter's row if that was locked; `goes_on`: it brings another item.
 
     Locked in this order: example and queue entry, the lease, the rows of those who voted.
     """
@@ -123,7 +131,7 @@ def _vote(validator: User, lease_id: UUID, answer: Answer) -> tuple[Vote, Reliab
         if hearing.item is not None:
             hearing.item.leases_active -= 1  # saved with what the vote makes of the entry
         cast(made, hearing, row)
-    return made, _count_answer(made, hearing)
+    return made, _count_answer(made, hearing, goes_on=goes_on)
 
 
 def check_answer(example: Example, answer: Answer) -> None:
@@ -175,13 +183,16 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
     """
     example, item, votes = hearing.example, hearing.item, hearing.votes
     made.surplus = item is None or item.withdrawn
-    lost_weight = row.quarantined_at is not None or made.validator.banned_at is not None
-    made.dropped = lost_weight and not made.surplus
     made.reliability = weight_of(example, row)
-    _insert(made, example)
     if not made.surplus:
-        count_share(made, example, 1)
+        met = count_share(made, example)
+        if made.lease_id is not None:  # a log stands for its own verdicts
+            made.hasty = met.gold and is_hasty(made.seconds) and not proven(row)
+            made.close = met.new and not votes and _falls_on(example)
+        lost_weight = row.quarantined_at is not None or made.validator.banned_at is not None
+        made.dropped = lost_weight or made.hasty or met.tied
         votes.append(made)
+    _insert(made, example)
     if item is None:
         return
     if made.surplus or made.dropped:
@@ -193,6 +204,13 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
         people = {vote.validator_id for vote in votes if vote.label is not None}
         hearing.lock_rows(people | {made.validator_id})
     follow(hearing, decision)
+    if hearing.item is None:
+        look_later(hearing)
+
+
+def _falls_on(example: Example) -> bool:
+    """Toss whether the verdict on an example of somebody new takes a vote more."""
+    return _chance.random() < settings_of(example.task).close_look
 
 
 def _on_gold(made: Vote, example: Example, answer: Answer, row: Reliability) -> None:
@@ -201,6 +219,7 @@ def _on_gold(made: Vote, example: Example, answer: Answer, row: Reliability) -> 
     qualifying = in_qualification(settings_of(example.task), row)
     made.purpose = Vote.Purpose.QUALIFICATION if qualifying else Vote.Purpose.GOLD
     made.credit = made.agreement = credit_of(gold, answer.label, answer.accuses)
+    made.hasty = is_hasty(made.seconds) and not proven(row)
     _insert(made, example)
 
 
@@ -215,16 +234,21 @@ def _insert(made: Vote, example: Example) -> None:
     )
 
 
-def _count_answer(made: Vote, hearing: Hearing) -> Reliability:
+def _count_answer(made: Vote, hearing: Hearing, *, goes_on: bool) -> Reliability:
     """Lock the voter's own row and bring it up to date, with the score if the vote was on gold."""
     task = made.example.task
     row = hearing.lock_rows([made.validator_id])[made.validator_id]
+    was_proven = proven(row)
     count_answer(row, made.seconds or 0)
+    paid = settings_of(task).skip_share + (0 if goes_on else ASKED)
+    charge(row, timezone.now(), -paid)
     if made.purpose != Vote.Purpose.VERDICT:
         if row.gold_pending_id == made.example_id:
             row.gold_pending = None
         if made.credit is not None and score_gold(row, right=made.credit == 1, task=task):
             follow_later([row])
+        if proven(row) != was_proven:
+            reweigh_later(row)
         _qualify(row, task)
     statements.save_answer(row)
     return row

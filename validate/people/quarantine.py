@@ -7,13 +7,12 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import Task
-from annotate.queries import is_barred
 from core.errors import Refused
 from core.transactions import durable
 from validate.hearing import lock_rows
-from validate.models import Reliability, Vote
+from validate.models import Reliability
 from validate.policies.trust import PRIOR_RIGHT, PRIOR_WRONG
-from validate.verdicts import QUARANTINE_TO_FOLLOW, follow_quarantine, restore_votes
+from validate.verdicts import QUARANTINE_TO_FOLLOW, follow_quarantine, reweigh
 
 
 def follow_quarantines(task: Task) -> int:
@@ -50,5 +49,4 @@ def lift_quarantine(*, actor: User, task: Task, validator: User, reason: str) ->
             scope=task.slug,
             data={"reason": reason},
         )
-    if validator.banned_at is None and not is_barred(validator, task):
-        restore_votes(Vote.objects.filter(validator=validator, example__task=task))
+    reweigh(task.pk, validator.pk)

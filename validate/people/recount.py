@@ -1,6 +1,8 @@
 """Whether what is stored about validators is what the votes say, and making it so.
 
-Credits follow from verdicts and votes, reliabilities from credits, shares from votes.
+Credits follow from verdicts and votes, reliabilities from credits, shares from votes, and whether a
+vote weighs anything from what is known about its voter. What somebody owes for items that they left
+(`passes`) is a bucket that time empties, and is not recounted.
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isclose
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from annotate.models import Example, Task
 from core.transactions import durable
 from kinds.answers import same_answer
 from validate.hearing import hear, lock_rows
-from validate.models import AuthorShare, Reliability, Vote
+from validate.models import AuthorShare, Lease, Reliability, Vote
 from validate.people.reliability import (
     Credit,
     credits_of,
@@ -26,10 +28,10 @@ from validate.people.reliability import (
     score,
     stored_credit,
 )
-from validate.verdicts import follow_later
+from validate.verdicts import QUARANTINE_TO_FOLLOW, follow_later, reweigh, weightless_votes
 
 CHUNK = 500
-_RECOUNTED = ["alpha", "beta", "agreement", "scored", "answered_today"]
+_RECOUNTED = ["alpha", "beta", "agreement", "scored", "answered_today", "skipped"]
 Numbers = tuple[float, float, float, int]
 
 
@@ -41,10 +43,11 @@ class StandingRecount:
     credits: int
     reliabilities: int
     shares: int
+    weights: int
 
     @property
     def wrong(self) -> int:
-        return self.credits + self.reliabilities + self.shares
+        return self.credits + self.reliabilities + self.shares + self.weights
 
     @property
     def agrees(self) -> bool:
@@ -76,11 +79,15 @@ def check(task: Task) -> StandingRecount:
     """Recount a task's credits, reliabilities and shares, and write nothing."""
     rows = {row.validator_id: row for row in Reliability.objects.filter(task=task)}
     wrong, shares = _put_right(task, rows), _share_differences(task)
-    return StandingRecount(len(rows), len(_stale(task)), len(wrong), len(shares))
+    weights = len(_misweighed(task))
+    return StandingRecount(len(rows), len(_stale(task)), len(wrong), len(shares), weights)
 
 
 def repair(task: Task) -> StandingRecount:
     """The same, and correct what differs."""
+    misweighed = _misweighed(task)
+    for person in misweighed:
+        reweigh(task.pk, person)
     stale = _stale(task)
     for example_id in stale:
         with durable():
@@ -90,21 +97,51 @@ def repair(task: Task) -> StandingRecount:
         rows = lock_rows(task.pk, people)
         wrong = _put_right(task, rows)
         Reliability.objects.bulk_update(wrong, _RECOUNTED)
-    return StandingRecount(len(people), len(stale), len(wrong), _repair_shares(task))
+    shares = _repair_shares(task)
+    return StandingRecount(len(people), len(stale), len(wrong), shares, len(misweighed))
+
+
+def _misweighed(task: Task) -> list[int]:
+    """The people with votes that weigh something and should not, or the other way round.
+
+    Those whose quarantine is still to be followed are left to that.
+    """
+    to_follow = Reliability.objects.filter(QUARANTINE_TO_FOLLOW, task=task).values("validator")
+    votes = Vote.objects.to_decide().filter(example__task=task).exclude(validator__in=to_follow)
+    people = votes.order_by("validator").values_list("validator", flat=True).distinct()
+    wrong = []
+    for person in list(people):
+        weightless = weightless_votes(task.pk, person)
+        theirs = votes.filter(validator=person)
+        kept = theirs.filter(weightless, dropped=False)
+        lost = theirs.exclude(weightless).filter(dropped=True)
+        if kept.exists() or lost.exists():
+            wrong.append(person)
+    return wrong
 
 
 def _put_right(task: Task, rows: Mapping[int, Reliability]) -> list[Reliability]:
     """Bring these rows to what was counted, unsaved; returns those that this changed."""
     wrong = []
+    skipped = _skipped(task)
     for person, numbers in recount(task).items():
         row = rows[person]
         is_wrong = recount_today(row)
+        if row.skipped != skipped.get(person, 0):
+            row.skipped, is_wrong = skipped.get(person, 0), True
         if not _same(_numbers(row), numbers):
             row.alpha, row.beta, row.agreement, row.scored = numbers
             is_wrong = True
         if is_wrong:
             wrong.append(row)
     return wrong
+
+
+def _skipped(task: Task) -> dict[int, int]:
+    """How many items each person skipped, asked for again or not."""
+    ends = [Lease.End.SKIPPED, Lease.End.UNSKIPPED]
+    skips = Lease.objects.filter(example__task=task, end__in=ends).order_by()
+    return dict(skips.values_list("validator").annotate(Count("id")))
 
 
 def _same(stored: Numbers, counted: Numbers) -> bool:

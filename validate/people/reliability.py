@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 
@@ -27,7 +27,14 @@ from validate.decisions import ballot_of, weights
 from validate.hearing import Hearing
 from validate.models import Reliability, Vote
 from validate.policies import Bayes, posterior
-from validate.policies.trust import JUDGED_ANSWERS, is_untrustworthy, may_be_untrustworthy
+from validate.policies.trust import (
+    JUDGED_ANSWERS,
+    fails_gold,
+    has_standing,
+    is_proven,
+    is_untrustworthy,
+    may_be_untrustworthy,
+)
 
 RECENT_ANSWERS = 25
 
@@ -150,15 +157,19 @@ def move(row: Reliability, before: Credit | None, after: Credit | None) -> None:
 
 
 def _quarantine(row: Reliability, task: Task) -> bool:
-    """Put somebody into quarantine whom the rule calls for; the caller saves the row."""
+    """Put somebody into quarantine whom a rule calls for; the caller saves the row.
+
+    Known answers alone are enough: whatever friends say, it does not outweigh them.
+    """
     labels = len(task.config.file.label_values) if task.config else 0
-    if row.quarantined_at is not None or not may_be_untrustworthy(
-        row.agreement, scored=row.scored, labels=labels
-    ):
+    if row.quarantined_at is not None:
+        return False
+    failed = fails_gold(row.gold_right, row.gold_seen, labels=labels)
+    if not failed and not may_be_untrustworthy(row.agreement, scored=row.scored, labels=labels):
         return False
     if row.validator.imported:
         return False  # nobody asks them anything, and a log keeps the verdicts that it stands for
-    if not is_untrustworthy(_agreements(row), labels=labels):
+    if not failed and not is_untrustworthy(_agreements(row), labels=labels):
         return False
     row.quarantined_at = timezone.now()
     row.looked_again_at = None
@@ -167,7 +178,12 @@ def _quarantine(row: Reliability, task: Task) -> bool:
         verb="quarantined",
         subject=row.validator,
         scope=task.slug,
-        data={"agreement": round(row.agreement, 2), "scored": row.scored},
+        data={
+            "agreement": round(row.agreement, 2),
+            "scored": row.scored,
+            "gold_right": row.gold_right,
+            "gold_seen": row.gold_seen,
+        },
     )
     return True
 
@@ -184,6 +200,16 @@ def _agreements(row: Reliability) -> list[float]:
         votes = votes.filter(created_at__gt=row.restarted_at)
     agreements = votes.order_by("-id").values_list("agreement", flat=True)[:JUDGED_ANSWERS]
     return [agreement for agreement in agreements if agreement is not None]
+
+
+def stands(row: Reliability) -> bool:
+    """Whether they judge authors of whom nothing is known."""
+    return has_standing(row.gold_right, row.gold_seen, row.agreement, row.scored)
+
+
+def proven(row: Reliability) -> bool:
+    """Whether known answers say that even their hasty answers are worth something."""
+    return is_proven(row.gold_right, row.gold_seen)
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -233,13 +259,21 @@ def recount_today(row: Reliability) -> bool:
     return before != row.answered_today
 
 
-def count_share(made: Vote, example: Example, one: int) -> None:
-    """Count a vote that decides into its validator's share of the author's votes, or out of it."""
+def count_share(made: Vote, example: Example) -> statements.Met:
+    """Count a vote that decides into its validator's share of the author's votes."""
+    return statements.add_to_share(**_share(made, example))
+
+
+def uncount_share(made: Vote, example: Example) -> None:
+    """Count it out of it again."""
+    statements.take_from_share(**_share(made, example))
+
+
+def _share(made: Vote, example: Example) -> dict[str, Any]:
     assert example.author_id is not None
-    statements.count_share(
-        task_id=example.task_id,
-        author_id=example.author_id,
-        validator_id=made.validator_id,
-        votes=one,
-        agreed=one if same_answer(made.label, example.label) else 0,
-    )
+    return {
+        "task_id": example.task_id,
+        "author_id": example.author_id,
+        "validator_id": made.validator_id,
+        "agreed": same_answer(made.label, example.label),
+    }

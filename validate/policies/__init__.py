@@ -26,7 +26,7 @@ from validate.policies.rules import (
     TwoPlusOne,
     parse_policy,
 )
-from validate.policies.verdicts import consensus, decide, posterior
+from validate.policies.verdicts import confirmed_again, consensus, decide, posterior
 
 __all__ = [
     "DEFAULT_RELIABILITY",
@@ -41,6 +41,7 @@ __all__ = [
     "Outcome",
     "Policy",
     "TwoPlusOne",
+    "confirmed_again",
     "consensus",
     "decide",
     "parse_policy",

@@ -102,6 +102,7 @@ class Bayes:
 
 Policy: TypeAlias = TwoPlusOne | KMatching | KOfN | Bayes
 
+
 POLICIES: Final[Mapping[str, Callable[..., Policy]]] = MappingProxyType(
     {"two_plus_one": TwoPlusOne, "k_matching": KMatching, "k_of_n": KOfN, "bayes": Bayes}
 )

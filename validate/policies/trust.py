@@ -21,7 +21,14 @@ ABOVE_CHANCE: Final = 0.15
 _SURE: Final = 0.95
 
 FAST_SECONDS: Final = 3.0
+HASTY_SECONDS: Final = 1.0  # nobody sees an item and decides within a second
 _FAST_SHARE: Final = 0.2
+
+GOLD_JUDGED: Final = 8
+_GOLD_PROVES: Final = 3
+_AGREED_SCORED: Final = 10
+_GOLD_SHARE: Final = 0.7
+_AGREED_SHARE: Final = 0.5
 
 
 def interval(alpha: float, beta: float, mass: float = 0.95) -> tuple[float, float]:
@@ -68,8 +75,47 @@ def doubt(agreements: Sequence[float], *, labels: int) -> float:
     return float(belief[p < _line(labels)].sum() / belief.sum())
 
 
+def fails_gold(right: int, seen: int, *, labels: int) -> bool:
+    """Whether known answers alone say so, whatever others do; asked from 8 of them on.
+
+    Looked at after each of 60 known answers it takes 3 in 10,000 of those who are right with .85 of
+    two labels, and fewer with more labels.
+    """
+    if seen < GOLD_JUDGED or right >= (_line(labels) + 0.1) * seen:
+        return False
+    return doubt([1.0] * right + [0.0] * (seen - right), labels=labels) > _SURE
+
+
+def is_proven(gold_right: int, gold_seen: int) -> bool:
+    """Whether somebody has shown on known answers that they look before they answer."""
+    return gold_right >= _GOLD_PROVES and gold_right >= _GOLD_SHARE * gold_seen
+
+
+def has_standing(gold_right: int, gold_seen: int, agreement: float, scored: int) -> bool:
+    """Whether enough is known about somebody to judge those of whom nothing is known.
+
+    Known answers come before agreement: with three of them, these alone say it.
+    """
+    if gold_seen >= _GOLD_PROVES:
+        return is_proven(gold_right, gold_seen)
+    return scored >= _AGREED_SCORED and agreement >= _AGREED_SHARE * scored
+
+
+# The same of a row `r` of validators in SQL; a test compares the two.
+HAS_STANDING: Final = f"""
+    CASE WHEN r.gold_seen >= {_GOLD_PROVES}
+    THEN r.gold_right >= {_GOLD_PROVES} AND r.gold_right >= {_GOLD_SHARE} * r.gold_seen
+    ELSE r.scored >= {_AGREED_SCORED} AND r.agreement >= {_AGREED_SHARE} * r.scored END
+"""
+
+
 def _line(labels: int) -> float:
     return (1 / labels if labels else 0) + ABOVE_CHANCE
+
+
+def is_hasty(seconds: float | None) -> bool:
+    """Whether an answer came before anybody can have looked."""
+    return seconds is not None and seconds < HASTY_SECONDS
 
 
 def is_fast(seconds: float | None, median: float | None) -> bool:

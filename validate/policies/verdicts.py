@@ -46,6 +46,25 @@ def decide(
     return decision
 
 
+def confirmed_again(
+    decision: Decision, ballots: Sequence[Ballot], *, author_label: Json
+) -> Decision:
+    """The same decision, but that a label is verified only when a further ballot confirms it, too.
+
+    For authors of whom nothing is known: two friends are not enough. The first of two further
+    ballots that confirms will do; when neither does it is ambiguous.
+    """
+    if decision.outcome is not Outcome.VERIFIED:
+        return decision
+    further = list(_one_per_validator(ballots))[decision.used :][:2]
+    if any(ballot.label == author_label for ballot in further):
+        return replace(decision, used=decision.used + len(further))
+    outcome = Outcome.AMBIGUOUS if len(further) == 2 else Outcome.PENDING
+    wanted = 1 if outcome is Outcome.PENDING else 0
+    used = decision.used + len(further)
+    return replace(decision, outcome=outcome, label=None, votes_wanted=wanted, used=used)
+
+
 def posterior(
     ballots: Sequence[Ballot],
     policy: Bayes,

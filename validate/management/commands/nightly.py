@@ -28,6 +28,7 @@ class Command(SummaryCommand):
             done[task.slug] = {
                 "corrected": night.corrected,
                 "quarantines": night.quarantines,
+                "ties": night.ties,
                 "disagreements": differ,
             }
         self.conclude(f"{len(done)} tasks looked over.", {"tasks": done}, as_json=json)

@@ -22,6 +22,12 @@ class Command(SummaryCommand):
         parser.add_argument("--items", type=int, default=1_000)
         parser.add_argument("--validators", type=int, default=40)
         parser.add_argument("--spammers", type=float, default=0.2, help="share who only guess")
+        parser.add_argument(
+            "--colluding",
+            type=float,
+            default=0.0,
+            help="share who confirm a partner's wrong labels",
+        )
         parser.add_argument("--author-right", type=float, default=0.55)
         parser.add_argument("--repetitions", type=int, default=4)
         parser.add_argument("--seed", type=int, default=0)
@@ -38,8 +44,8 @@ class Command(SummaryCommand):
             raise CommandError("Give at least one item, five validators and one repetition.")
         if given["seed"] < 0:
             raise CommandError("--seed is a whole number from 0.")
-        if not (0 <= given["spammers"] <= 1 and 0 <= given["author_right"] <= 1):
-            raise CommandError("--spammers and --author-right are shares from 0 to 1.")
+        if not all(0 <= given[name] <= 1 for name in ("spammers", "author_right", "colluding")):
+            raise CommandError("--spammers, --author-right and --colluding are shares from 0 to 1.")
         settings = file.section("validation")
         pool = Pool(
             validators=given["validators"],
@@ -47,6 +53,7 @@ class Command(SummaryCommand):
             items=given["items"],
             labels=labels,
             author_right=given["author_right"],
+            colluding=given["colluding"],
             gold_first=settings.gold_first,
             gold_first_items=settings.gold_first_items,
             gold_later=settings.gold_later,

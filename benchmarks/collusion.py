@@ -1,0 +1,377 @@
+"""A few who are in league against a crowd that is not: do their wrong labels become data?
+
+`python -m benchmarks.collusion` plays it and prints a table: so many validators confirm whatever
+five free accounts of theirs send (a plain digit under a wrong label, again and again), at night
+when nobody else is awake, and answer as well as they can otherwise. By day 20 honest people
+validate what honest authors send, and what the night has left. The rules are the server's own pure
+ones (verdicts, trust, lots, ties), and the queue is its order written out in Python; the same with
+every rule off is the control.
+A league has won when as many wrong labels are verified as training is begun by (10).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Final
+
+import numpy as np
+
+from validate.policies import Ballot, Bayes, Outcome, TwoPlusOne, confirmed_again, decide, posterior
+from validate.policies.lots import MORE, WINDOW, is_drawn, key_of, place
+from validate.policies.ties import LATEST, Look, may_be_tied, ties
+from validate.policies.trust import (
+    JUDGED_ANSWERS,
+    PRIOR_RIGHT,
+    PRIOR_WRONG,
+    fails_gold,
+    has_standing,
+    is_untrustworthy,
+)
+
+HONEST: Final = 20
+AUTHORS: Final = 10
+ACCOUNTS: Final = 5
+LABELS: Final = list(range(10))
+RULE: Final = TwoPlusOne()
+TRIGGER: Final = 10
+LONG_ENOUGH: Final = 30  # confirmed copies
+WARM_UP: Final = 3  # days before the first night, so that people are known
+COPIES: Final = 34
+BY_DAY: Final = 90
+NIGHTS: Final = 12
+NEW_UNTIL: Final = 60
+GOLD: Final = 0.08
+SKIPS: Final = 6.0
+SKIP_SHARE: Final = 0.2
+DRAWN: Final = RULE.cap + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is on; all of it, or nothing for the control."""
+
+    lots: bool = True
+    skips: bool = True
+    standing: bool = True
+    close: bool = True
+    ties: bool = True
+    gold: bool = True
+
+
+OFF: Final = Rules(lots=False, skips=False, standing=False, close=False, ties=False, gold=False)
+
+
+@dataclass(slots=True)
+class Person:
+    number: int
+    accuracy: float
+    league: bool
+    key: tuple[int, int]
+    alpha: float = PRIOR_RIGHT
+    beta: float = PRIOR_WRONG
+    agreements: list[float] = field(default_factory=list)
+    gold_right: int = 0
+    gold_seen: int = 0
+    passes: float = 0.0
+    out: bool = False
+    tied: set[int] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)  # answered or skipped
+    shares: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+    @property
+    def stands(self) -> bool:
+        total = sum(self.agreements)
+        return has_standing(self.gold_right, self.gold_seen, total, len(self.agreements))
+
+
+@dataclass(slots=True)
+class Item:
+    number: int
+    author: int
+    truth: int
+    said: int
+    night: int
+    copy: bool = False
+    opens_by_day: bool = True
+    close: bool = False
+    votes: list[tuple[Person, int, float]] = field(default_factory=list)
+    outcome: Outcome = Outcome.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of it: shares of the league that were named, of the honest that were named or put
+    into quarantine."""
+
+    confirmed: int
+    copies: int
+    named: float
+    stopped: float
+    votes_per_item: float
+    precision: float
+
+    @property
+    def rewritten(self) -> bool:
+        return self.confirmed >= TRIGGER
+
+
+class World:
+    """One crowd, one league, one queue."""
+
+    def __init__(self, league: int, seed: int, rules: Rules) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.rules = rules
+        self.people = [self._person(n, seed, n >= HONEST) for n in range(HONEST + league)]
+        self.open: dict[int, Item] = {}
+        self.done: list[Item] = []
+        self.looks: defaultdict[int, list[Look]] = defaultdict(list)  # by voter, and by -author
+        self.shares: defaultdict[int, int] = defaultdict(int)  # votes by author
+        self.night = 0
+        self.numbers = iter(range(1, 10**9))
+
+    def _person(self, number: int, seed: int, league: bool) -> Person:
+        accuracy = 0.95 if league else 0.0
+        while accuracy <= 0.5:
+            accuracy = float(self.rng.beta(PRIOR_RIGHT, PRIOR_WRONG))
+        return Person(number, accuracy, league, key_of(f"secret {seed}", 1, number))
+
+    # --- what is sent -----------------------------------------------------------------------------
+    def send_honest(self, items: int) -> None:
+        """Honest authors are right a little more often than not: what fools a model is hard."""
+        for _ in range(items):
+            truth, author = int(self.rng.integers(10)), 100 + int(self.rng.integers(AUTHORS))
+            right = self.rng.random() < 0.55
+            said = truth if right else (truth + int(self.rng.integers(1, 10))) % 10
+            self._send(author, truth, said)
+
+    def send_copies(self, items: int) -> None:
+        for _ in range(items):
+            self._send(200 + int(self.rng.integers(ACCOUNTS)), 7, 2, copy=True)
+
+    def _send(self, author: int, truth: int, said: int, *, copy: bool = False) -> None:
+        number = next(self.numbers)
+        by_day = bool(self.rng.random() < 2 / 3)
+        self.open[number] = Item(number, author, truth, said, self.night, copy, by_day)
+
+    # --- the queue --------------------------------------------------------------------------------
+    def next_for(self, person: Person) -> Item | None:
+        """As validate/order.py has it."""
+        trusted = self._few or (person.stands and not person.tied) or not self.rules.standing
+        window: list[Item] = []
+        for item in sorted(self.open.values(), key=lambda item: (-len(item.votes), item.number)):
+            if item.number in person.gone or item.author in person.tied:
+                continue
+            if self._at_cap(person, item.author):
+                continue
+            # It is opened further at some hour of the second day: two times in three by day.
+            age = self.night - item.night - (self.sleeping and item.opens_by_day)
+            if self.rules.lots and age < 3:
+                drawn = DRAWN * (1 if age <= 0 else MORE)
+                if not is_drawn(place(person.key, item.number), len(self.people), drawn):
+                    continue
+                if not trusted and self.shares[item.author] < NEW_UNTIL:
+                    continue
+            window.append(item)
+            if len(window) == WINDOW:
+                break
+        if not self.rules.lots:
+            return window[0] if window else None
+        return min(window, key=lambda item: place(person.key, item.number), default=None)
+
+    def _at_cap(self, person: Person, author: int) -> bool:
+        """Nobody gives more than a fifth of an author's votes, from 20 votes on."""
+        total, theirs = self.shares[author] + 1, person.shares[author] + 1
+        many = total > 20 and theirs > 0.2 * total and 2 * total < theirs * len(self.people)
+        return self.rules.lots and many
+
+    def work(self, people: Iterable[Person]) -> None:
+        """Let these people answer in any order until nothing waits for any of them."""
+        ready = list(people)
+        while ready:
+            person = ready[int(self.rng.integers(len(ready)))]
+            if person.out or not self._turn(person):
+                ready.remove(person)
+
+    def _turn(self, person: Person) -> bool:
+        item = self.next_for(person)
+        if item is None:
+            return False
+        if self.rng.random() < GOLD * (1 + int(person.passes)):
+            self._gold(person)
+        if person.out:
+            return False
+        if person.league and not item.copy and self.sleeping and self._skip(person, item):
+            return True
+        self._vote(person, item, self._answer(person, item))
+        return True
+
+    sleeping = False  # the honest
+
+    def _skip(self, person: Person, item: Item) -> bool:
+        if self.rules.skips:
+            if person.passes + 1 > SKIPS:
+                return False
+            person.passes += 1
+        person.gone.add(item.number)
+        return True
+
+    def _answer(self, person: Person, item: Item) -> int:
+        if person.league and item.copy:
+            return item.said
+        if self.rng.random() < person.accuracy:
+            return item.truth
+        return (item.truth + int(self.rng.integers(1, 10))) % 10
+
+    def _gold(self, person: Person) -> None:
+        right = bool(self.rng.random() < person.accuracy)
+        person.gold_seen += 1
+        person.gold_right += right
+        self._learn(person, float(right), float(right))
+
+    @property
+    def _few(self) -> bool:
+        """Whether too few are of standing to leave new authors to these."""
+        known = sum(one.stands and not one.out for one in self.people)
+        return known < 4 or 3 * known < len(self.people)
+
+    # --- a vote -----------------------------------------------------------------------------------
+    def _vote(self, person: Person, item: Item, label: int) -> None:
+        new = self.shares[item.author] < NEW_UNTIL and not self._few
+        if self.rules.close and new and not item.votes:
+            item.close = True
+        person.passes = max(0.0, person.passes - SKIP_SHARE)
+        person.gone.add(item.number)
+        self.shares[item.author] += 1
+        person.shares[item.author] += 1
+        item.votes.append((person, label, person.alpha / (person.alpha + person.beta)))
+        ballots = [Ballot(voter.number, said) for voter, said, _ in item.votes]
+        decision = decide(ballots, RULE, author_label=item.said, labels=LABELS)
+        if item.close:
+            decision = confirmed_again(decision, ballots, author_label=item.said)
+        if decision.outcome is not Outcome.PENDING:
+            item.outcome = decision.outcome
+            self.done.append(self.open.pop(item.number))
+            self._settle(item, ballots)
+
+    def _settle(self, item: Item, ballots: list[Ballot]) -> None:
+        flat = Bayes(prior_author=0.1)
+        weights = {voter.number: weight for voter, _, weight in item.votes}
+        by_all = posterior(ballots, flat, item.said, LABELS, weights)
+        for voter, label, _ in item.votes:
+            others = [ballot for ballot in ballots if ballot.validator != voter.number]
+            agreement = posterior(others, flat, item.said, LABELS, weights)[label]
+            self._learn(voter, by_all[label], agreement)
+            look = Look(voter.number, item.author, label == item.said, agreement)
+            self.looks[voter.number].append(look)
+            self.looks[-item.author].append(look)
+        if self.rules.ties:
+            for voter, label, _ in item.votes:
+                if label == item.said and self.looks[voter.number][-1].is_tried:
+                    self._name(voter)
+
+    def _learn(self, person: Person, credit: float, agreement: float) -> None:
+        person.alpha += credit
+        person.beta += 1 - credit
+        person.agreements.append(agreement)
+        failed = self.rules.gold and fails_gold(person.gold_right, person.gold_seen, labels=10)
+        if failed or is_untrustworthy(person.agreements[-JUDGED_ANSWERS:], labels=10):
+            person.out = True
+
+    def _name(self, person: Person) -> None:
+        own = self.looks[person.number][-LATEST:]
+        own = [look for look in own if look.author not in person.tied]
+        if not may_be_tied(own):
+            return
+        tied = {one.number: one.tied for one in self.people}
+        others = [
+            look
+            for author in {look.author for look in own}
+            for look in self.looks[-author]
+            if look.voter != person.number and author not in tied[look.voter]
+        ]
+        found = {tie.author for tie in ties(own, others)}
+        person.tied |= found
+        for item in self.open.values():  # their votes weigh nothing any more
+            if item.author in found:
+                item.votes = [vote for vote in item.votes if vote[0] is not person]
+
+
+def play(league: int, seed: int, rules: Rules = Rules()) -> Played:
+    """One crowd from its first day until the league has had its nights, is named, or has won."""
+    world = World(league, seed, rules)
+    for _ in range(WARM_UP):
+        world.send_honest(BY_DAY)
+        world.work(world.people)
+        world.night += 1
+    friends = world.people[HONEST:]
+    while world.night < WARM_UP + NIGHTS and not all(one.tied or one.out for one in friends):
+        world.send_honest(BY_DAY // 3)  # what the evening has left
+        world.send_copies(COPIES)
+        world.sleeping = True
+        world.work(friends)
+        world.sleeping = False
+        world.send_honest(BY_DAY)
+        world.work(world.people)
+        world.night += 1
+        if _confirmed(world) >= LONG_ENOUGH:
+            break
+    world.work(world.people)
+    return _played(world)
+
+
+def _confirmed(world: World) -> int:
+    return sum(item.copy and item.outcome is Outcome.VERIFIED for item in world.done)
+
+
+def _played(world: World) -> Played:
+    friends, honest = world.people[HONEST:], world.people[:HONEST]
+    verified = [item for item in world.done if item.outcome is Outcome.VERIFIED]
+    return Played(
+        confirmed=_confirmed(world),
+        copies=sum(item.copy for item in [*world.done, *world.open.values()]),
+        named=fmean(bool(one.tied) or one.out for one in friends),
+        stopped=fmean(bool(one.tied) or one.out for one in honest),
+        votes_per_item=fmean(len(item.votes) for item in world.done),
+        precision=fmean(item.truth == item.said for item in verified),
+    )
+
+
+def _table(title: str, runs: int, play_one: Callable[[int, int], Played]) -> None:
+    print(title)
+    print("colluders  runs  rewritten  confirmed  named  honest stopped  precision  votes an item")
+    everything: list[Played] = []
+    for league in range(2, 7):
+        played = [play_one(league, 1000 * league + run) for run in range(runs)]
+        everything += played
+        _line(str(league), played)
+    _line("all", everything)
+
+
+def _line(name: str, played: list[Played]) -> None:
+    print(
+        f"{name:>9}  {len(played):>4}  {sum(one.rewritten for one in played):>9}"
+        f"  {fmean(one.confirmed for one in played):>9.1f}"
+        f"  {fmean(one.named for one in played):>5.3f}"
+        f"  {fmean(one.stopped for one in played):>14.4f}"
+        f"  {fmean(one.precision for one in played):>9.3f}"
+        f"  {fmean(one.votes_per_item for one in played):>13.2f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=200, help="in all, for 2 to 6 colluders")
+    parser.add_argument("--control", type=int, default=25, help="runs with the rules off")
+    asked = parser.parse_args()
+    _table("all rules on", -(-asked.runs // 5), play)
+    if asked.control:
+        _table("control: off", -(-asked.control // 5), lambda k, seed: play(k, seed, OFF))
+
+
+if __name__ == "__main__":
+    main()

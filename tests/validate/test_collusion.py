@@ -1,0 +1,22 @@
+"""The attack of benchmarks/collusion.py in small, with its control."""
+
+import pytest
+
+from benchmarks.collusion import OFF, TRIGGER, play
+
+
+@pytest.mark.once
+@pytest.mark.slow
+@pytest.mark.parametrize(("league", "seed"), [(2, 2000), (4, 4000)])
+def test_a_few_in_league_do_not_rewrite_a_class_and_are_named(league: int, seed: int) -> None:
+    played = play(league, seed)
+    assert played.confirmed < TRIGGER
+    assert (played.named, played.stopped) == (1, 0)
+
+
+@pytest.mark.once
+@pytest.mark.slow
+def test_without_the_rules_they_do() -> None:
+    played = play(2, 2000, OFF)
+    assert played.rewritten
+    assert played.named == 0

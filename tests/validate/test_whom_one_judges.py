@@ -1,0 +1,333 @@
+"""Whom one judges is not for the validator to choose, and known answers come before agreement."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import User
+from annotate.models import Example, Task
+from core.errors import Conflict, Refused
+from tests import acts, cast
+from tests.validate.test_gold import gold_lines
+from validate.acts import gold
+from validate.acts import lease as leases
+from validate.models import AuthorShare, Lease, QueueItem, Reliability, Review, Vote
+from validate.order import NEW_UNTIL
+from validate.people.patience import MOST
+from validate.people.recount import check
+from validate.people.reliability import stands
+from validate.people.ties import clear_tie, name_all_ties, named_ties
+from validate.policies import Ballot, Outcome, TwoPlusOne, confirmed_again, decide, lots
+from validate.policies.ties import Look, ties
+from validate.policies.trust import HAS_STANDING, fails_gold
+from validate.verdicts import reweigh
+
+
+def crowd(task: Task, people: int, **known: float) -> list[User]:
+    """People who answered lately, of whom this is known."""
+    found = [cast.person(f"crowd{n}", "validator") for n in range(people)]
+    Reliability.objects.bulk_create(
+        Reliability(task=task, validator=one, answered_at=timezone.now(), **known) for one in found
+    )
+    return found
+
+
+KNOWN = {"gold_seen": 5, "gold_right": 5}
+
+
+# --- order ----------------------------------------------------------------------------------------
+@pytest.mark.drawn
+def test_everybody_is_asked_in_an_order_of_their_own_that_asking_again_does_not_change(
+    task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
+) -> None:
+    examples = [cast.submission(task, annotator, seed) for seed in range(12)]
+    for person in (validator, other_validator, third_validator):
+        key = lots.key_of(settings.SECRET_KEY, task.pk, person.pk)
+        order = sorted(examples, key=lambda one: lots.place(key, one.pk))
+        lease = cast.lease_for(person, task)
+        assert lease.example == order[0]
+        acts.release(validator=person, lease_id=lease.pk)
+        again = cast.lease_for(person, task)
+        assert again.example == order[0]
+        acts.release(validator=person, lease_id=again.pk)
+
+
+@pytest.mark.drawn
+def test_what_is_new_is_for_a_few_who_are_drawn_and_later_for_everybody(
+    task: Task, annotator: User
+) -> None:
+    people = crowd(task, 12)
+    examples = [cast.submission(task, annotator, seed) for seed in range(6)]
+    asked = {}
+    for person in people:
+        key = lots.key_of(settings.SECRET_KEY, task.pk, person.pk)
+        drawn = {one for one in examples if lots.is_drawn(lots.place(key, one.pk), 12, 4)}
+        asked[person] = _all_for(person, task)
+        assert asked[person] == drawn
+    assert 0 < sum(map(len, asked.values())) < 12 * 6
+    QueueItem.objects.update(open_from=timezone.now() - timedelta(days=2))
+    assert _all_for(people[0], task) == set(examples) - asked[people[0]]
+
+
+def _all_for(person: User, task: Task) -> set[Example]:
+    """Everything that somebody is asked about, skipped one by one with all the patience needed."""
+    found = set()
+    while lease := acts.next_item(validator=person, task=task):
+        found.add(lease.example)
+        Lease.objects.filter(pk=lease.pk).update(end=Lease.End.SKIPPED, ended_at=timezone.now())
+        QueueItem.objects.update(leases_active=0)
+        Reliability.objects.update(passes=0)
+    return found
+
+
+# --- what is passed over --------------------------------------------------------------------------
+@pytest.fixture
+def long_queue(task: Task, annotator: User) -> Task:
+    for seed in range(30):
+        cast.submission(task, annotator, seed)
+    return task
+
+
+def test_skips_are_bounded_and_answers_make_up_for_them(long_queue: Task, validator: User) -> None:
+    def skip() -> None:
+        lease = cast.lease_for(validator, long_queue)
+        acts.release(validator=validator, lease_id=lease.pk, skip=True)
+
+    for _ in range(6):
+        skip()
+    with pytest.raises(Conflict) as refused:
+        skip()
+    assert refused.value.code == "too_many_skips"
+    held = Lease.objects.get(ended_at=None)
+    assert cast.lease_for(validator, long_queue) == held
+    for _ in range(6):
+        cast.answer(validator, long_queue)
+    skip()
+    row = Reliability.objects.get(validator=validator)
+    assert row.skipped == 7
+    acts.unskip(validator=validator, task=long_queue)
+    assert check(long_queue).agrees
+
+
+@pytest.mark.parametrize("how", ["given back", "run out"])
+def test_no_way_of_leaving_items_goes_on_for_ever(
+    long_queue: Task, validator: User, how: str
+) -> None:
+    now = timezone.now()
+    for _ in range(int(3 * MOST) + 1):
+        now += timedelta(seconds=1)
+        with time_machine.travel(now, tick=False):
+            lease = cast.lease_for(validator, long_queue)
+            if how == "given back":
+                acts.release(validator=validator, lease_id=lease.pk)
+            else:
+                Lease.objects.filter(pk=lease.pk).update(expires_at=now)
+    with time_machine.travel(now, tick=False), pytest.raises(Refused) as refused:
+        acts.next_item(validator=validator, task=long_queue)
+    assert refused.value.code == "too_many_left"
+    with time_machine.travel(now + timedelta(hours=5)):
+        assert acts.next_item(validator=validator, task=long_queue)
+
+
+def test_who_passes_over_meets_more_gold(
+    long_queue: Task, owner: User, validator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gold.load_gold(actor=owner, task=long_queue, lines=gold_lines("1"))
+    tosses = []
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: tosses.append(1))
+    cast.lease_for(validator, long_queue)
+    assert len(tosses) == 1
+    Reliability.objects.update(passes=4, passes_at=None)
+    Lease.objects.all().delete()
+    cast.lease_for(validator, long_queue)
+    assert len(tosses) == 1 + 5
+
+
+# --- new authors ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("gold_right", "gold_seen", "agreement", "scored"),
+    [(3, 3, 0, 3), (3, 6, 20, 20), (0, 0, 5, 10), (0, 0, 4.9, 10), (2, 2, 9, 9), (7, 10, 0, 10)],
+)
+def test_standing_is_the_same_in_python_and_in_sql(
+    task: Task, validator: User, gold_right: int, gold_seen: int, agreement: float, scored: int
+) -> None:
+    row = Reliability.objects.create(
+        task=task,
+        validator=validator,
+        gold_right=gold_right,
+        gold_seen=gold_seen,
+        agreement=agreement,
+        scored=scored,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {HAS_STANDING} FROM validate_reliability r")
+        assert bool(cursor.fetchone()[0]) == stands(row)
+
+
+def test_who_is_new_is_judged_by_people_of_standing_where_there_are_any(
+    task: Task, annotator: User, validator: User
+) -> None:
+    cast.submission(task, annotator)
+    known = crowd(task, 4, **KNOWN)
+    assert acts.next_item(validator=validator, task=task) is None
+    assert acts.next_item(validator=known[0], task=task)
+
+    AuthorShare.objects.create(
+        task=task, author=annotator, validator=known[1], votes=NEW_UNTIL, agreed=0
+    )
+    assert acts.next_item(validator=validator, task=task)
+
+
+def test_a_new_crowd_judges_new_authors(task: Task, annotator: User, validator: User) -> None:
+    cast.submission(task, annotator)
+    crowd(task, 9)
+    Reliability.objects.filter(validator__username__in=["crowd0", "crowd1"]).update(**KNOWN)
+    assert acts.next_item(validator=validator, task=task)
+
+
+def test_two_friends_are_not_enough_for_somebody_new(task: Task, annotator: User) -> None:
+    known = crowd(task, 5, **KNOWN)
+    cast.submission(task, annotator)
+    for person in known[:2]:
+        assert cast.answer(person, task).status == Example.Status.OPEN
+    assert cast.answer(known[2], task).status == Example.Status.VERIFIED
+    assert check(task).agrees
+
+
+def test_a_confirmation_more_is_one_of_two_further_answers() -> None:
+    def outcome(labels: str) -> tuple[Outcome, int]:
+        ballots = [Ballot(place, label) for place, label in enumerate(labels)]
+        decision = decide(ballots, TwoPlusOne(), author_label="a", labels=None)
+        found = confirmed_again(decision, ballots, author_label="a")
+        return found.outcome, found.votes_wanted
+
+    assert outcome("aa") == outcome("aab") == (Outcome.PENDING, 1)
+    assert outcome("aaa")[0] == outcome("aaba")[0] == Outcome.VERIFIED
+    assert outcome("aabb")[0] == Outcome.AMBIGUOUS
+    assert outcome("bb")[0] == Outcome.REJECTED
+
+
+# --- ties -----------------------------------------------------------------------------------------
+def test_whom_somebody_confirms_more_than_chance_lets_them() -> None:
+    honest = [Look(0, author, False, 0.9) for author in range(1, 9)] * 2
+    others = [Look(voter, 99, voter == 7, 0.1 if voter == 7 else 0.9) for voter in range(1, 20)]
+    friend = [Look(0, 99, True, 0.1)] * 6
+    (tie,) = ties([*honest, *friend], others)
+    assert (tie.author, tie.tried, tie.confirmed) == (99, 6, 6)
+    assert ties([*honest, *friend[:2]], others) == []
+    # Nobody knows what this author shows: the others confirm it as often.
+    doubtful = [Look(v, 99, v % 2 == 0, 0.1 if v % 2 == 0 else 0.9) for v in range(1, 40)]
+    assert ties([*honest, *friend[:4], *[Look(0, 99, False, 0.9)] * 4], doubtful) == []
+
+
+@pytest.fixture
+def league(
+    task: Task, annotator: User, validator: User, django_capture_on_commit_callbacks: Any
+) -> Task:
+    """A validator who confirms everything of one author that two others see differently."""
+    crowd(task, 2)
+    for seed in range(12):
+        example = cast.submission(task, annotator, seed)
+        for person in (validator, *User.objects.filter(username__startswith="crowd")):
+            lease = acts.next_item(validator=person, task=task)
+            if lease is not None:
+                said = example.label if person == validator else example.prediction
+                with django_capture_on_commit_callbacks(execute=True):
+                    acts.vote(validator=person, lease_id=lease.pk, label=said)
+    return task
+
+
+def test_a_tie_is_named_and_the_author_not_given_to_them(
+    league: Task, annotator: User, validator: User, owner: User
+) -> None:
+    (tie,) = named_ties(league)
+    assert (tie["validator"], tie["author"]) == (validator.username, annotator.username)
+    assert tie["confirmed"] == tie["tried"] >= 4
+    assert tie["odds"] > 200
+    share = AuthorShare.objects.get(named_at__isnull=False)
+    assert not Vote.objects.filter(validator=validator, dropped=False).exists()
+    assert check(league).agrees
+
+    cast.submission(league, annotator, 100)
+    assert acts.next_item(validator=validator, task=league) is None
+
+    clear_tie(actor=owner, share=share, reason="They are right: it is a 2.")
+    assert not Vote.objects.filter(dropped=True).exists()
+    assert name_all_ties(league) == 0
+    assert acts.next_item(validator=validator, task=league)
+
+
+def test_a_verdict_that_rests_on_a_tie_is_for_the_owner(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    example = cast.submission(task, annotator)
+    cast.answer(validator, task)
+    cast.answer(other_validator, task)
+    AuthorShare.objects.filter(validator=validator).update(named_at=timezone.now())
+    assert check(task).weights == 1
+    reweigh(task.pk, validator.pk)
+    example.refresh_from_db()
+    assert example.status == Example.Status.VERIFIED
+    assert Review.objects.get().kind == Review.Kind.QUARANTINE
+
+
+# --- gold -----------------------------------------------------------------------------------------
+def test_who_fails_gold_is_stopped_whatever_their_friends_say(
+    task: Task, annotator: User, validator: User, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gold.load_gold(actor=owner, task=task, lines=gold_lines(*"1111111111"))
+    cast.submission(task, annotator)
+    cast.submission(task, annotator, 2)
+    cast.answer(validator, task)
+    Reliability.objects.filter(validator=validator).update(scored=40, agreement=40)
+    monkeypatch.setattr(leases, "is_gold_turn", lambda _, answered: answered > 0)
+    for answer in "1000000":
+        cast.answer(validator, task, label=answer)
+    cast.answer(validator, task, label="0")
+    with pytest.raises(Refused) as refused:
+        acts.next_item(validator=validator, task=task)
+    assert refused.value.code == "quarantined"
+    assert not fails_gold(6, 8, labels=2)
+
+
+def test_hasty_answers_weigh_nothing_until_gold_proves_who_gave_them(
+    task: Task, annotator: User, validator: User, other_validator: User, owner: User,
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any,
+) -> None:  # fmt: skip
+    gold.load_gold(actor=owner, task=task, lines=gold_lines("1", "1", "1"))
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: False)
+    examples = [cast.submission(task, annotator, seed) for seed in (1, 2)]
+    assert cast.answer(validator, task) == examples[0]
+    assert cast.answer(other_validator, task).status == Example.Status.OPEN
+    assert Vote.objects.filter(hasty=True, dropped=True).count() == 2
+    assert check(task).agrees
+
+    monkeypatch.setattr(leases, "is_gold_turn", lambda _, answered: answered > 0)
+    for person in (validator, other_validator):
+        with django_capture_on_commit_callbacks(execute=True):
+            for _ in range(3):
+                cast.answer(person, task, label="1")
+    examples[0].refresh_from_db()
+    assert examples[0].status == Example.Status.VERIFIED
+    assert not Vote.objects.filter(dropped=True).exists()
+    assert check(task).agrees
+
+
+def test_slow_answers_and_tasks_without_gold_know_no_haste(
+    task: Task, annotator: User, validator: User, owner: User
+) -> None:
+    cast.submission(task, annotator)
+    cast.submission(task, annotator, 2)
+    cast.answer(validator, task)
+    gold.load_gold(actor=owner, task=task, lines=gold_lines("1"))
+    lease = cast.lease_for(validator, task)
+    with time_machine.travel(timezone.now() + timedelta(seconds=5)):
+        acts.vote(validator=validator, lease_id=lease.pk, label="3")
+    assert not Vote.objects.filter(hasty=True).exists()

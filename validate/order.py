@@ -1,0 +1,102 @@
+"""In what order people are asked, and about what not, as SQL that `validate.statements` runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from validate.policies.lots import MORE, MOST_PEOPLE, PRIME, WINDOW
+from validate.policies.trust import HAS_STANDING
+
+# What this person could be asked about: not their own, not answered, claimed or skipped by them.
+# OFFSET keeps PostgreSQL from making joins of these: it would join with all that the person ever
+# answered, where a look into an index for each of a few items is all it takes.
+WAITING: Final = """
+    q.task_id = %(task)s AND NOT q.withdrawn AND q.author_id <> %(validator)s
+    AND NOT EXISTS (
+        SELECT 1 FROM validate_vote v
+        WHERE v.example_id = q.example_id AND v.validator_id = %(validator)s LIMIT 1 OFFSET 0)
+    AND NOT EXISTS (
+        SELECT 1 FROM validate_lease l
+        WHERE l.example_id = q.example_id AND l.validator_id = %(validator)s
+        AND (l.ended_at IS NULL OR l."end" = 'skipped') LIMIT 1 OFFSET 0)
+"""
+
+CAP_FROM_VOTES: Final = 20
+NEW_UNTIL: Final = 60  # votes on an author's examples: some twenty of these
+
+# Who is at work, and how many of these are of standing. Where fewer than a third are, all count as
+# such: in a new crowd nobody is known, and the queue would stand still. People known from a log, or
+# who stayed away for a week, are not among them.
+FEW_OF_STANDING: Final = 3
+_FEW: Final = f"(crowd.known < {FEW_OF_STANDING} OR 3 * crowd.known < crowd.people)"
+_CROWD: Final = f"""
+    SELECT COUNT(*) AS people, COUNT(CASE WHEN {HAS_STANDING} THEN 1 END) AS known
+    FROM validate_reliability r
+    WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL AND r.answered_at >= %(since)s
+"""  # noqa: S608
+
+# Of whom this person is not asked: authors they are tied to, and those of whose votes they gave as
+# many as one person may. Where few people validate, each may give twice an even share, or the queue
+# would stand still.
+_NOT_FOR_THEM: Final = f"""
+    SELECT s.author_id FROM validate_authorshare s
+    WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND (
+        s.named_at IS NOT NULL
+        OR s.votes >= %(least)s AND (
+            SELECT SUM(o.votes) >= {CAP_FROM_VOTES}
+                AND s.votes + 1 > CAST(%(cap)s AS double precision) * (SUM(o.votes) + 1)
+                AND 2 * (SUM(o.votes) + 1) < (s.votes + 1) * (SELECT people FROM crowd)
+            FROM validate_authorshare o
+            WHERE o.task_id = %(task)s AND o.author_id = s.author_id))
+"""  # noqa: S608
+
+# Their place in the lot of an example (validate.policies.lots), and whether they are drawn for it.
+# Somebody of no standing, or tied to an author, is not asked about others of whom as little is
+# known. The lots are drawn among all who are at work: these are more than those of standing.
+_X: Final = f"((%(turn)s * (q.example_id %% {PRIME}) + %(shift)s) %% {PRIME})"
+_PLACE: Final = f"({_X} * {_X} %% {PRIME})"
+_CALLED: Final = f"""
+    q.open_from <= %(aged)s OR (
+        {_PLACE} * (CASE WHEN crowd.people < {MOST_PEOPLE} THEN crowd.people ELSE {MOST_PEOPLE} END)
+            < CAST({PRIME} AS bigint) * %(drawn)s
+                * (CASE WHEN q.open_from <= %(now)s THEN {MORE} ELSE 1 END)
+        AND (%(standing)s = 1 AND NOT EXISTS (
+                SELECT 1 FROM validate_authorshare t
+                WHERE t.task_id = %(task)s AND t.validator_id = %(validator)s
+                    AND t.named_at IS NOT NULL)
+            OR {_FEW} OR {NEW_UNTIL} <= (
+            SELECT COALESCE(SUM(a.votes), 0) FROM validate_authorshare a
+            WHERE a.task_id = q.task_id AND a.author_id = q.author_id)))
+"""  # noqa: S608
+
+# From the first ones as one would order them the lot takes one. Only that one is locked, and what
+# it was chosen for is asked of it again: somebody may have changed it meanwhile.
+FREE: Final = f"""
+    WITH crowd AS ({_CROWD}), candidates AS (
+        SELECT q.example_id, q.priority, q.urgency, {_PLACE} AS place
+        FROM validate_queueitem q CROSS JOIN crowd
+        WHERE {WAITING} AND q.votes_wanted > q.leases_active
+            AND q.author_id NOT IN ({_NOT_FOR_THEM}) AND ({_CALLED})
+        ORDER BY q.priority, q.urgency DESC, q.example_id LIMIT {WINDOW}
+    )
+    SELECT q.example_id FROM candidates c JOIN validate_queueitem q ON q.example_id = c.example_id
+    WHERE NOT q.withdrawn AND q.votes_wanted > q.leases_active
+    ORDER BY c.priority, c.place, c.urgency DESC, c.example_id LIMIT 1 {{lock}}
+"""  # noqa: S608 (nobody's text)
+
+# Whether the author is new and enough people of standing are at work to look more closely; whether
+# the task has gold; whether this person is tied to the author. What a vote is worth depends on all
+# of these, and here they cost no statement.
+ADD_TO_SHARE: Final = f"""
+    INSERT INTO validate_authorshare AS s (task_id, author_id, validator_id, votes, agreed)
+    VALUES (%(task)s, %(author)s, %(validator)s, %(votes)s, %(agreed)s)
+    ON CONFLICT (task_id, validator_id, author_id)
+    DO UPDATE SET votes = s.votes + %(votes)s, agreed = s.agreed + %(agreed)s
+    RETURNING
+        CASE WHEN (SELECT COALESCE(SUM(a.votes), 0) FROM validate_authorshare a
+                WHERE a.task_id = %(task)s AND a.author_id = %(author)s) < {NEW_UNTIL}
+        THEN (SELECT known > {FEW_OF_STANDING} AND NOT {_FEW} FROM ({_CROWD}) crowd) END,
+        EXISTS (SELECT 1 FROM validate_gold g
+            WHERE g.task_id = %(task)s AND g.retired_at IS NULL),
+        named_at
+"""  # noqa: S608
