@@ -75,9 +75,9 @@ def ask(
     row = row or lock_rows(task.pk, [validator.pk])[validator.pk]
     now = timezone.now()
     held, some_ran_out = statements.held(task.pk, validator.pk, now=now)
-    for lease in held:
-        if lease.id != after:
-            return queries.shown_lease(lease.id), False
+    for one in held:
+        if one.id != after:
+            return queries.shown_lease(one.id), False
     if some_ran_out:
         _end_expired_leases(now)
     require_standing(row, task)
