@@ -26,6 +26,7 @@ from core.errors import Refused
 from core.looks import seen_as
 from core.strict_yaml import NotYaml
 from kinds import Kind, all_kinds, kind_named
+from kinds.answers import NONE
 from kinds.comparators import Comparator, parse_comparator
 
 # Neither blank nor with spaces around it: a person could not tell two of these apart.
@@ -200,6 +201,14 @@ class TaskFile(Section):
             label.model_copy(update={"key": key(label, place)})
             for place, label in enumerate(self.labels, start=1)
         )
+
+    @cached_property
+    def none_of_them(self) -> dict[str, str | None] | None:
+        """What pages offer beside the labels where an answer is a set of them, in their form."""
+        if not self.kind.answers.several:
+            return None
+        taken = {text for label in self.keyed_labels for text in (label.key, label.name)}
+        return {"value": "", "name": NONE, "key": None if "0" in taken else "0"}
 
     @cached_property
     def comparator_rule(self) -> Comparator:

@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from accounts.models import User
 from annotate.models import Example, Task
 from kinds import Kind
+from kinds.answers import in_words
 
 PAGE_SIZE = 24
 
@@ -82,6 +83,8 @@ class WorkItem:
     kind: Kind
     picture: str | None
     texts: list[tuple[str, str]]
+    said: str
+    read: str
     share: str
 
     @property
@@ -125,6 +128,8 @@ def work_item(example: Example) -> WorkItem:
         kind=kind,
         picture=kind.picture(example.input),
         texts=kind.texts(example.input),
+        said=in_words(example.label),
+        read=in_words(example.prediction),
         share=_percent((example.shares or {}).get(str(example.prediction))),
     )
 
@@ -147,7 +152,7 @@ def _status_in_words(example: Example) -> tuple[str, str]:
         case Example.Status.REJECTED:
             return "not confirmed", "bad"
         case Example.Status.RELABELLED:
-            return f"others say {example.final_label}", "warn"
+            return f"others say {in_words(example.final_label)}", "warn"
         case Example.Status.AMBIGUOUS:
             return "others could not agree", "warn"
         case Example.Status.FLAGGED:

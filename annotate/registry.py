@@ -105,7 +105,7 @@ def register(
     labels = task.config.file.label_values
     kind = task.config.file.kind
     artifact, sha256 = _keep(file, folder)
-    config = _config(file, labels)
+    config = _config(file, labels, several=kind.answers.several)
     sha256 = sha256 or hashlib.sha256(dumps([kind.name, file.backend, config]).encode()).hexdigest()
     home = Path(settings.ARTIFACT_DIR)
     try:
@@ -136,7 +136,7 @@ def _require_new_name(task: Task, name: str) -> None:
         raise Conflict("name_taken", f"{task.slug} has a model called {name}: choose another name.")
 
 
-def _config(file: ModelFile, labels: list[str]) -> dict[str, Any]:
+def _config(file: ModelFile, labels: list[str], *, several: bool) -> dict[str, Any]:
     """What the backend is opened with: labels in the model's order, and what they mean here."""
     if isinstance(file.labels, Mapping):
         own, names = list(file.labels), {k: v for k, v in file.labels.items() if k != v}
@@ -145,6 +145,7 @@ def _config(file: ModelFile, labels: list[str]) -> dict[str, Any]:
     return {
         "labels": own,
         **({"names": names} if names else {}),
+        **({"several": True} if several else {}),
         **({"salt": file.salt} if file.salt else {}),
     }
 

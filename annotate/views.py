@@ -67,16 +67,20 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
         return render(request, "annotate/no_page.html", context)
     participant = _participant(request)
     prefix = get_script_prefix()
+    none = file.none_of_them
     return render(
         request,
         "annotate/task.html",
         {
             **context,
-            "editor": f"{kind.name}/editor.html",
+            "editor": kind.editor,
             "sheet": kind.static("editor.css"),
             "words": kind.words,
-            "labels": file.labels,
-            "labels_are_words": any(len(label.name) > LONGEST_SIGN for label in file.labels),
+            "labels": [*file.keyed_labels, *([none] if none else [])],
+            "several": none is not None,
+            "labels_are_words": none is not None
+            or any(len(label.name) > LONGEST_SIGN for label in file.labels),
+            "rule": file.comparator_rule,
             "good_pictures": [picture for picture in file.instructions.pictures if picture.good],
             "bad_pictures": [picture for picture in file.instructions.pictures if not picture.good],
             "session": progress_of(participant, task.pk),
@@ -85,6 +89,8 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
                 "person": participant.key,
                 "sandbox": participant.sandbox,
                 "labels": [label.model_dump() for label in file.keyed_labels],
+                "none": none,
+                "warning": task.content_warning,
                 "editor": static(kind.static("editor.js")),
                 "words": kind.words.for_page(),
                 "api": f"{prefix}api/v1/",

@@ -87,12 +87,23 @@ class Kind:
     """When two inputs are one content."""
     distance: Callable[[Prepared, Prepared], float] | None = None
     """How far two inputs are apart for a model, where "looks like" means something."""
+    page_of: str = ""
+    """The kind whose editor, viewer and styles it shares; its own where that is empty."""
     folder: Path
+
+    @cached_property
+    def _page(self) -> Path:
+        return self.folder.parent / (self.page_of or self.name)
+
+    @property
+    def editor(self) -> str:
+        """The template with which annotators make an input."""
+        return f"{self._page.name}/editor.html"
 
     @cached_property
     def has_page(self) -> bool:
         """Whether annotators have a page for it; else scripts send, validate and score it."""
-        return (self.folder / "editor.html").exists()
+        return (self._page / "editor.html").exists()
 
     @cached_property
     def teaser(self) -> str:
@@ -100,9 +111,9 @@ class Kind:
         return f"{self.name}/teaser.html" if (self.folder / "teaser.html").exists() else ""
 
     def static(self, name: str) -> str:
-        """Where the page finds a file of this kind's `static` folder; empty when there is none."""
-        own = self.folder / "static" / name
-        return f"kinds/{self.name}/{name}" if own.exists() else ""
+        """Where the page finds a file of its `static` folder; empty when there is none."""
+        own = self._page / "static" / name
+        return f"kinds/{self._page.name}/{name}" if own.exists() else ""
 
     def about(self, raw: object, context: object) -> object:
         """A raw input with what its context says of the fields that it leaves out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from core.errors import Refused
 
@@ -30,6 +30,7 @@ class Answers:
             raise _refusal(name, f"one of {', '.join(labels)}" if labels else "an answer")
 
 
+NONE: Final = "none of them"
 ONE_OF_THE_LABELS = Answers(few=True)
 SEVERAL_LABELS = Answers(several=True)
 FREE = Answers()
@@ -43,6 +44,11 @@ def same_answer(one: object, other: object) -> bool:
 def in_order(answer: Any) -> Any:
     """An answer as it is compared."""
     return sorted(set(answer), key=str) if isinstance(answer, list) else answer
+
+
+def in_words(answer: Any) -> str:
+    """An answer as people read it."""
+    return (", ".join(map(str, answer)) or NONE) if isinstance(answer, list) else str(answer)
 
 
 def _refusal(name: str, expected: str) -> Refused:

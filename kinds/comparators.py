@@ -126,6 +126,16 @@ class LabelSet:
         union = given | right
         return (len(given & right) / len(union) if union else 1.0) < self.threshold
 
+    @property
+    def words(self) -> str:
+        """What counts as fooled, to an annotator."""
+        if self.threshold is None:
+            return "It is fooled when it misses one of your labels, or names one that you do not."
+        return (
+            "It is fooled when fewer than"
+            f" {self.threshold:.0%} of all labels that you or it name are named by both."
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Numeric:

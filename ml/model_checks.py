@@ -63,13 +63,18 @@ def _one(backend: Backend, probe: Prepared) -> Answer:
 
 def _require_sound(answer: Answer, labels: Sequence[str]) -> None:
     shares = answer.probabilities
-    if labels and answer.label not in labels:
+    several = isinstance(answer.label, list)
+    if several and shares is None:
+        raise ArtifactError("The model must give every label a probability: export it with them.")
+    if labels and not several and answer.label not in labels:
         raise ArtifactError(f"The model answers {answer.label!r}, which is no label of the task.")
     if shares is None:
         return
-    if any(not 0 <= share <= 1 for share in shares.values()) or not isclose(
-        sum(shares.values()), 1, abs_tol=SUM_TOLERANCE
-    ):
+    if any(not 0 <= share <= 1 for share in shares.values()):
+        raise ArtifactError(
+            "A probability of the model is not between 0 and 1: export it with them."
+        )
+    if not several and not isclose(sum(shares.values()), 1, abs_tol=SUM_TOLERANCE):
         raise ArtifactError("The model's probabilities do not sum to 1: export it with a softmax.")
 
 

@@ -21,7 +21,7 @@ from annotate.own_work import work_item
 from annotate.owners import owned_task_or_404
 from annotate.queries import participant_key
 from core.errors import Refused
-from kinds.answers import same_answer
+from kinds.answers import in_words, same_answer
 from validate import inbox as reading
 from validate.acts import adjudicate as acts
 from validate.acts.adjudicate import Outcome
@@ -131,6 +131,9 @@ def _contents(example: Example) -> dict[str, Any]:
         "example": example,
         "picture": item.picture,
         "texts": [*((n, t) for n, t in named if isinstance(t, str)), *item.texts],
+        "said": item.said,
+        "read": item.read,
+        "settled": in_words(example.final_label),
         "share": item.share,
     }
 
@@ -139,7 +142,7 @@ def _vote(vote: Vote, example: Example) -> dict[str, Any]:
     if vote.flag:
         said = "can’t tell" if vote.flag == UNSURE else REASONS[vote.flag].lower()
     else:
-        said = str(vote.label)
+        said = in_words(vote.label)
     if vote.purpose != Vote.Purpose.VERDICT:
         effect = "known answer"
     elif vote.dropped:

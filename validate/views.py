@@ -94,15 +94,15 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _page_data(request: HttpRequest, user: User, task: Task, prefix: str) -> dict[str, Any]:
     assert task.config is not None
-    kind = task.config.file.kind
+    file = task.config.file
     return {
         "slug": task.slug,
         "person": participant_key(user, None),
-        "several": kind.answers.several,
-        "viewer": static(kind.static("viewer.js") or "js/texts.js"),
+        "none": file.none_of_them,
+        "viewer": static(file.kind.static("viewer.js") or "js/texts.js"),
         "api": f"{prefix}api/v1/",
         "csrfToken": get_token(request),
-        "leaseSeconds": task.config.file.section("validation").lease_seconds,
+        "leaseSeconds": file.section("validation").lease_seconds,
         "now": timezone.now().isoformat(),
         "qualification": qualification_now(user, task),
         "restMinutes": REST_AFTER_MINUTES if task.content_warning else None,

@@ -13,7 +13,14 @@ KIND = Kind(
     name="text_multilabel",
     parse=parser("text"),
     answers=SEVERAL_LABELS,
-    words=Words(act="Write", acting="Writing", thing="text", alter="Change {} further"),
+    words=Words(
+        act="Write",
+        acting="Writing",
+        thing="text",
+        alter="Change {} further",
+        keys="Tab leaves the text, then the key of a label chooses it, and takes it back. Ctrl"
+        " Enter submits, also while you write.",
+    ),
     rules=("label_set", "exact_match"),
     shape='a text as `{"text"}`',
     policy="k_matching",
@@ -21,5 +28,6 @@ KIND = Kind(
     seen=only("text"),
     contexts=True,
     likeness=WORDING,
+    page_of="text",
     folder=Path(__file__).parent,
 )

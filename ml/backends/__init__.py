@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from kinds import Prepared
 from ml.artifacts import ArtifactError
 
+LIKELY: Final = 0.5
 NAMES: Final = tuple(sorted(found.name for found in iter_modules(__path__)))
 
 
@@ -73,7 +74,8 @@ def open_model(backend: str, source: Source) -> Backend:
         raise ArtifactError(f"There is no backend {backend!r}: they are {', '.join(NAMES)}.")
     loaded: Backend = import_module(f"ml.backends.{backend}").load(source)
     names = source.config.get("names")
-    return Renamed(loaded, names) if names else loaded
+    named = Renamed(loaded, names) if names else loaded
+    return Several(named) if source.config.get("several") else named
 
 
 class Renamed:
@@ -92,6 +94,21 @@ class Renamed:
             )
             for one in self._backend.answer(inputs)
         ]
+
+
+class Several:
+    """A backend that gives each label a probability of its own: it answers with the likely ones."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.labels = backend.labels
+
+    def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
+        found = self._backend.answer(inputs)
+        return [Answer(self._likely(one.probabilities or {}), one.probabilities) for one in found]
+
+    def _likely(self, shares: Mapping[str, float]) -> list[str]:
+        return [label for label in self.labels if shares.get(label, 0) >= LIKELY]
 
 
 def answers_of(labels: Sequence[str], table: NDArray[np.float32]) -> list[Answer]:

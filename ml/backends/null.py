@@ -16,15 +16,22 @@ SURE = 0.9  # what it gives its own answer; the rest is shared evenly
 class NullBackend:
     """Always the same of an input, and of no use: nobody is measured against it."""
 
-    def __init__(self, labels: Sequence[str], salt: str = "") -> None:
+    def __init__(self, labels: Sequence[str], salt: str = "", *, several: bool = False) -> None:
         self.labels = tuple(labels)
         self._salt = salt
+        self._several = several
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         return [self._answer(one.key) for one in inputs]
 
     def _answer(self, key: str) -> Answer:
-        chosen = self.labels[hash_of(self._salt + key) % len(self.labels)]
+        number = hash_of(self._salt + key)
+        chosen = self.labels[number % len(self.labels)]
+        if self._several:  # a bit each
+            shares = (
+                SURE if number >> place & 1 else 1 - SURE for place in range(len(self.labels))
+            )
+            return Answer(chosen, dict(zip(self.labels, shares, strict=True)))
         rest = round((1 - SURE) / max(len(self.labels) - 1, 1), 6)
         return Answer(chosen, {name: SURE if name == chosen else rest for name in self.labels})
 
@@ -39,4 +46,5 @@ def load(source: Source) -> Backend:
     labels = source.config.get("labels", ())
     if len(labels) < LEAST:
         raise ArtifactError("The null model needs two labels or more to choose from.")
-    return NullBackend(labels, str(source.config.get("salt", "")))
+    several = bool(source.config.get("several"))
+    return NullBackend(labels, str(source.config.get("salt", "")), several=several)

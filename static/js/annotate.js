@@ -11,6 +11,7 @@ import { socketUrl } from "./socket.js";
 import { Shelf } from "./storage.js";
 import { showToast } from "./toast.js";
 import { Verdict } from "./verdict.js";
+import { accepted } from "./warning.js";
 
 const PATIENCE_MS = 3_000;
 
@@ -19,7 +20,9 @@ const PATIENCE_MS = 3_000;
  * @property {string} slug
  * @property {string} person names who is here, in this browser's storage
  * @property {boolean} sandbox
- * @property {{ value: string, name: string, key: string | null }[]} labels
+ * @property {string} warning
+ * @property {import("./labels.js").Label[]} labels
+ * @property {import("./labels.js").Label | null} none stands for no label, where one may choose several
  * @property {string} editor the address of its module
  * @property {import("./editor.js").Words} words
  * @property {string} api
@@ -40,10 +43,11 @@ const storageName = `dadc:${page.slug}:${page.person}`;
 const shelf = new Shelf(storageName);
 const outbox = new Outbox(storageName);
 const rest = createRest(page);
+const begun = page.warning !== "" && (await accepted(page.warning, shelf));
 const { Editor } = await import(page.editor);
 /** @type {import("./editor.js").Editor} */
 const editor = new Editor({ shelf });
-const labels = new Labels(page.labels, form);
+const labels = new Labels(page.labels, page.none, form);
 const reading = new Reading(
   {
     panel: part("readout", HTMLElement),
@@ -59,7 +63,7 @@ const strip = new SessionStrip();
 const verdict = new Verdict(part("verdict", HTMLElement), {
   rest,
   sandbox: page.sandbox,
-  nameOf: (value) => labels.nameOf(value),
+  nameOf: (answer) => labels.nameOf(answer),
   words,
 });
 const channel = new TaskChannel({
@@ -137,7 +141,8 @@ function submit() {
     return;
   }
   if (label === null) {
-    complaint.textContent = "Say which one it is, so that we know what the model should read.";
+    const which = page.none ? "Say which ones fit, or that none does" : "Say which one it is";
+    complaint.textContent = `${which}, so that we know what the model should read.`;
     form.querySelector("input")?.focus();
     return;
   }
@@ -258,7 +263,7 @@ function showOutbox() {
   const [first] = refused;
   if (!first) return;
   part("refused-words", HTMLElement).textContent =
-    `A ${words.thing} you called ${first.label} was not taken: ${first.refusal}`;
+    `A ${words.thing} you called ${labels.nameOf(first.label)} was not taken: ${first.refusal}`;
 }
 
 part("refused-back", HTMLButtonElement).addEventListener("click", async () => {
@@ -332,13 +337,11 @@ document.addEventListener("keydown", (event) => {
   const inText = event.target instanceof Element && event.target.closest("textarea, input[type=text]");
   if (inText || document.querySelector("dialog[open]") || verdict.isOpen) return;
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const label = labels.byKey(keysOf(event));
-  if (label !== undefined) {
-    labels.choose(label);
-    announce(`You say ${labels.nameOf(label)}`);
-  }
+  if (!labels.press(keysOf(event))) return;
+  announce(labels.chosen === null ? "You say nothing yet" : `You say ${labels.nameOf(labels.chosen)}`);
 });
 
 await restoreDraft();
+if (begun) editor.focus();
 showOutbox();
 channel.start();

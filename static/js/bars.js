@@ -1,3 +1,5 @@
+/** @typedef {string | string[]} Answer a label, or those of a set */
+
 /**
  * One bar for each label, in the labels' order so that none changes its place meanwhile.
  *
@@ -7,7 +9,7 @@
 export function createBars(element, labels) {
   /** @type {Map<string, { row: HTMLElement, text: HTMLElement }>} */
   const rows = new Map();
-  /** @type {Record<string, number> | null} */
+  /** @type {{ probabilities: Record<string, number>, top: string[] } | null} */
   let pending = null;
 
   element.replaceChildren(
@@ -25,28 +27,32 @@ export function createBars(element, labels) {
   );
 
   function paint() {
-    const probabilities = pending;
+    if (!pending) return;
+    const { probabilities, top } = pending;
     pending = null;
-    if (!probabilities) return;
-    const top = topLabel(probabilities);
     for (const [value, { row, text }] of rows) {
       const p = probabilities[value] ?? 0;
       row.style.setProperty("--p", String(p));
-      row.classList.toggle("bars__row--top", value === top);
+      row.classList.toggle("bars__row--top", top.includes(value));
       text.textContent = percent(p);
     }
   }
 
   return {
-    /** @param {Record<string, number>} probabilities shown with the next frame; the newest wins */
-    show(probabilities) {
+    /**
+     * Shown with the next frame; the newest wins.
+     *
+     * @param {Record<string, number>} probabilities
+     * @param {Answer} prediction whose bars stand out
+     */
+    show(probabilities, prediction) {
       if (!pending) requestAnimationFrame(paint);
-      pending = probabilities;
+      pending = { probabilities, top: [prediction].flat() };
     },
-    /** @param {string | null} label the author's choice */
-    choose(label) {
+    /** @param {Answer | null} answer the author's choice */
+    choose(answer) {
       for (const [value, { row }] of rows) {
-        row.classList.toggle("bars__row--chosen", value === label);
+        row.classList.toggle("bars__row--chosen", [answer].flat().includes(value));
       }
     },
     clear() {
@@ -61,11 +67,13 @@ export function createBars(element, labels) {
 }
 
 /**
- * @param {Record<string, number>} probabilities
- * @returns {string} the likeliest label
+ * @param {Answer} prediction
+ * @param {Record<string, number> | null} probabilities
+ * @returns {string} how sure the model is of it; empty where it does not say, or of each label apart
  */
-export function topLabel(probabilities) {
-  return Object.entries(probabilities).reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];
+export function shareOf(prediction, probabilities) {
+  const share = Array.isArray(prediction) ? undefined : probabilities?.[prediction];
+  return share === undefined ? "" : percent(share);
 }
 
 /**

@@ -19,7 +19,7 @@
  */
 
 /**
- * One button for each answer. Labels without a key get the digits 1 to 9 by their place.
+ * One button for each answer.
  *
  * @param {HTMLElement} group
  * @param {Choice[]} choices

@@ -25,18 +25,18 @@ export class Desk {
   #resting = part("resting", HTMLElement);
   #training = part("training", HTMLElement);
   #said = part("said", HTMLElement);
-  #severalLabels;
+  #none;
   #viewer;
   #undoable = true;
   /** @type {Held | null} */
   #item = null;
 
   /**
-   * @param {{ severalLabels: boolean, viewer: typeof import("./texts.js") }} options
-   *   `viewer` shows the inputs of one kind
+   * @param {{ none: import("./choices.js").Choice | null, viewer: typeof import("./texts.js") }} options
+   *   `none` stands for no label, where an answer may be several; `viewer` shows the inputs of one kind
    */
-  constructor({ severalLabels, viewer }) {
-    this.#severalLabels = severalLabels;
+  constructor({ none, viewer }) {
+    this.#none = none;
     this.#viewer = viewer;
   }
 
@@ -71,11 +71,11 @@ export class Desk {
 
   /** @param {Held} item whose answers are put up */
   #offer({ choices }) {
-    const keys = showChoices(this.#choices, choices);
+    const keys = showChoices(this.#choices, this.#none ? [...choices, this.#none] : choices);
     part("first-key", HTMLElement).textContent = keys[0] ?? "";
     part("last-key", HTMLElement).textContent = keys.at(-1) ?? "";
     part("label-keys", HTMLElement).hidden = keys.length === 0;
-    this.#written.hidden = !this.#severalLabels && choices.length > 0;
+    this.#written.hidden = !this.#none && choices.length > 0;
     this.#written.reset();
     this.#flagForm.reset();
   }
@@ -95,10 +95,19 @@ export class Desk {
     }
   }
 
-  /** @returns {Set<string>} the labels that are marked */
-  get chosen() {
-    const marked = this.#choices.querySelectorAll(".is-chosen");
-    return new Set([...marked].map((button) => /** @type {HTMLElement} */ (button).dataset.label ?? ""));
+  /** Marks one of several labels, or takes the mark away. @param {string} label */
+  tick(label) {
+    const ticked = this.ticked;
+    const others = (ticked ?? []).filter((one) => one !== label);
+    if (ticked && isIn(ticked, label)) this.mark(others.length > 0 ? { label: others } : null);
+    else this.mark({ label: label === "" ? [] : [...others, label] });
+  }
+
+  /** @returns {string[] | null} the labels that are marked, in the task's order; null before any is */
+  get ticked() {
+    const marked = [...this.#choices.querySelectorAll(".is-chosen")];
+    const values = marked.map((button) => /** @type {HTMLElement} */ (button).dataset.label ?? "");
+    return values.length > 0 ? values.filter(Boolean) : null;
   }
 
   /** @param {string} sentence */
@@ -214,8 +223,8 @@ export class Desk {
     if (!reading) return;
     this.mark(answer);
     for (const button of this.#choices.querySelectorAll("[data-label]")) {
-      const label = button instanceof HTMLElement ? button.dataset.label : undefined;
-      button.classList.toggle("is-known", [feedback.answer].flat().includes(label));
+      const label = button instanceof HTMLElement ? (button.dataset.label ?? "") : "";
+      button.classList.toggle("is-known", isIn(feedback.answer, label));
     }
     this.#answers.inert = true;
     part("read-on", HTMLButtonElement).focus();
@@ -234,5 +243,14 @@ export class Desk {
 function isFor(answer, button) {
   if ("skip" in answer) return button.dataset.part === "skip";
   if ("flag" in answer) return button.dataset.part === (answer.flag === "unsure" ? "unsure" : "flag");
-  return [answer.label].flat().includes(button.dataset.label ?? "");
+  return button.dataset.label !== undefined && isIn(answer.label, button.dataset.label);
+}
+
+/**
+ * @param {string | string[]} answer
+ * @param {string} label empty for none of them
+ */
+function isIn(answer, label) {
+  const values = [answer].flat();
+  return values.length > 0 ? values.includes(label) : label === "";
 }

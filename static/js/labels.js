@@ -1,51 +1,79 @@
 /**
- * The labels as a person meets them: names to read, keys to press, one of them chosen.
+ * @typedef {{ value: string, name: string, key: string | null }} Label
+ *
+ * The labels as a person meets them: names to read, keys to press, one of them chosen, or several, or
+ * that it is none of them.
  *
  * Event: "choose" when the choice has changed, by whichever way.
  */
 export class Labels extends EventTarget {
   #labels;
+  #none;
   #form;
 
   /**
-   * @param {{ value: string, name: string, key: string | null }[]} labels
-   * @param {HTMLFormElement} form holds a radio button named "label" for each
+   * @param {Label[]} labels
+   * @param {Label | null} none what stands for the empty choice, where one may choose several
+   * @param {HTMLFormElement} form holds a button named "label" for each: to tick with `none`, else to
+   *   choose from
    */
-  constructor(labels, form) {
+  constructor(labels, none, form) {
     super();
-    this.#labels = labels;
+    this.#labels = none ? [...labels, none] : labels;
+    this.#none = none;
     this.#form = form;
-    form.addEventListener("change", () => this.dispatchEvent(new Event("choose")));
+    form.addEventListener("change", ({ target }) => {
+      if (none && target instanceof HTMLInputElement && target.checked) this.#part(target);
+      this.dispatchEvent(new Event("choose"));
+    });
   }
 
-  /** @returns {string | null} */
+  /** @returns {string | string[] | null} in the task's order */
   get chosen() {
-    const value = new FormData(this.#form).get("label");
-    return typeof value === "string" ? value : null;
+    const values = new FormData(this.#form).getAll("label").map(String);
+    if (values.length === 0) return null;
+    return this.#none ? values.filter((value) => value !== this.#none?.value) : values[0];
   }
 
-  /** @param {string | null} value */
-  choose(value) {
-    for (const radio of this.#form.querySelectorAll('input[name="label"]')) {
-      if (radio instanceof HTMLInputElement) radio.checked = radio.value === value;
-    }
+  /** @param {string | string[] | null} answer */
+  choose(answer) {
+    const none = Array.isArray(answer) && answer.length === 0;
+    const values = none ? [this.#none?.value] : [answer].flat();
+    for (const input of this.#inputs) input.checked = values.includes(input.value);
     this.dispatchEvent(new Event("choose"));
   }
 
   /**
    * @param {string[]} keys see `keysOf`
-   * @returns {string | undefined} the value of the label that the first of them stands for
+   * @returns {boolean} whether the first of them that stands for a label was pressed for it
    */
-  byKey(keys) {
-    const of = (key) => this.#labels.find((label) => label.key?.toLowerCase() === key)?.value;
-    return keys.map(of).find((value) => value !== undefined);
+  press(keys) {
+    const of = (key) => this.#labels.find((label) => label.key?.toLowerCase() === key);
+    const label = keys.map(of).find(Boolean);
+    this.#inputs.find((input) => input.value === label?.value)?.click();
+    return label !== undefined;
   }
 
   /**
-   * @param {string} value a label as it travels
+   * @param {string | string[]} answer as it travels
    * @returns {string} as people read it
    */
-  nameOf(value) {
-    return this.#labels.find((label) => label.value === value)?.name ?? value;
+  nameOf(answer) {
+    const name = (value) => this.#labels.find((label) => label.value === value)?.name ?? value;
+    return [answer].flat().map(name).join(", ") || (this.#none?.name ?? "");
+  }
+
+  /** Some labels and none of them is no answer. @param {HTMLInputElement} ticked */
+  #part(ticked) {
+    for (const input of this.#inputs) {
+      const apart = (input.value === this.#none?.value) !== (ticked.value === this.#none?.value);
+      if (apart) input.checked = false;
+    }
+  }
+
+  get #inputs() {
+    return [...this.#form.elements].filter(
+      (input) => input instanceof HTMLInputElement && input.name === "label",
+    );
   }
 }

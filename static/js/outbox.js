@@ -6,7 +6,7 @@ import { Shelf } from "./storage.js";
  * @typedef {object} Submission
  * @property {string} clientId the UUID under which the server keeps it once, however often it is sent
  * @property {unknown} input as it travels
- * @property {string} label
+ * @property {string | string[]} label
  * @property {unknown} made to go on with when it is refused: what the editor calls a snapshot
  * @property {number} madeAt milliseconds since 1970
  * @property {string} [refusal] the server's sentence; a refused submission is not sent again

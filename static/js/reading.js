@@ -1,8 +1,8 @@
-import { createBars, percent } from "./bars.js";
+import { createBars, shareOf } from "./bars.js";
 
 const ANNOUNCE_AFTER_MS = 900;
 
-/** What the model reads: the likeliest label, its probability and the bars; spoken when it comes to rest. */
+/** What the model reads: its answer, how sure it is and the bars; spoken when it comes to rest. */
 export class Reading {
   #panel;
   #answer;
@@ -39,13 +39,13 @@ export class Reading {
   }
 
   /**
-   * @param {{ prediction: string, probabilities: Record<string, number> | null }} answer
+   * @param {{ prediction: string | string[], probabilities: Record<string, number> | null }} answer
    * @param {boolean} upToDate whether it is about the input as it is now
    */
   show({ prediction, probabilities }, upToDate) {
     const name = this.#labels.nameOf(prediction);
-    const share = probabilities ? percent(probabilities[prediction]) : "";
-    if (probabilities) this.#bars.show(probabilities);
+    const share = shareOf(prediction, probabilities);
+    if (probabilities) this.#bars.show(probabilities, prediction);
     else this.#bars.clear();
     this.#answer.textContent = name;
     this.#share.textContent = share;

@@ -21,7 +21,7 @@ const ALIASES = new Map([["backspace", "z"], ["?", "g"]]);
  * @typedef {object} Page what the server wrote into the page
  * @property {string} slug
  * @property {string} person names who judges, in this browser's storage
- * @property {boolean} several whether an answer is any number of the labels
+ * @property {import("./choices.js").Choice | null} none stands for no label, where an answer may be several
  * @property {string} viewer the module that shows the inputs of the task's kind
  * @property {string} api
  * @property {string} csrfToken
@@ -39,10 +39,9 @@ const connection = part("connection", HTMLElement);
 const flagDialog = part("flag-dialog", HTMLDialogElement);
 const flagForm = part("flag-form", HTMLFormElement);
 const guide = part("guide", HTMLDialogElement);
-const severalLabels = page.several;
 
 const rest = createRest(page);
-const desk = new Desk({ severalLabels, viewer: await import(page.viewer) });
+const desk = new Desk({ none: page.none, viewer: await import(page.viewer) });
 const clock = new LeaseClock(part("time", HTMLProgressElement), part("time-words", HTMLElement), {
   leaseSeconds: page.leaseSeconds,
   serverNow: page.now,
@@ -163,20 +162,16 @@ choices.addEventListener("click", (event) => {
   const button = event.target instanceof Element ? event.target.closest("[data-label]") : null;
   if (!(button instanceof HTMLElement)) return;
   const label = button.dataset.label ?? "";
-  if (!severalLabels) answerWith({ label });
-  else if (turns.open) {
-    const { chosen } = desk;
-    if (!chosen.delete(label)) chosen.add(label);
-    desk.mark({ label: [...chosen] });
-  }
+  if (!page.none) answerWith({ label });
+  else if (turns.open) desk.tick(label);
 });
 
 written.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (severalLabels) {
-    const { chosen } = desk; // sent in the task's order, whatever was pressed first
-    const values = turns.item?.choices.map(({ value }) => value) ?? [];
-    answerWith({ label: values.filter((value) => chosen.has(value)) });
+  if (page.none) {
+    const { ticked } = desk;
+    if (ticked) answerWith({ label: ticked });
+    else desk.say("Choose what fits first, or that none does.");
     return;
   }
   const label = String(new FormData(written).get("answer") ?? "").trim();

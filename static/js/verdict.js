@@ -1,4 +1,4 @@
-import { percent } from "./bars.js";
+import { shareOf } from "./bars.js";
 import { RestError } from "./rest.js";
 
 /**
@@ -21,7 +21,7 @@ export class Verdict extends EventTarget {
    * @param {object} options
    * @param {import("./rest.js").Rest} options.rest
    * @param {boolean} options.sandbox whether what is submitted counts nowhere
-   * @param {(label: string) => string} options.nameOf a label's name for people
+   * @param {(answer: string | string[]) => string} options.nameOf an answer as people read it
    * @param {import("./editor.js").Words} options.words
    */
   constructor(panel, { rest, sandbox, nameOf, words }) {
@@ -59,14 +59,14 @@ export class Verdict extends EventTarget {
   }
 
   /**
-   * @param {{ id: string, fooled: boolean, prediction: string, probabilities: Record<string, number> | null }} answer
-   * @param {string} label the author's
+   * @param {{ id: string, fooled: boolean, prediction: string | string[], probabilities: Record<string, number> | null }} answer
+   * @param {string | string[]} label the author's
    * @returns {string} the verdict as a sentence
    */
   accepted({ id, fooled, prediction, probabilities }, label) {
     this.#exampleId = fooled ? id : null;
-    const sure = probabilities?.[prediction];
-    const read = `It read ${this.#nameOf(prediction)}${sure === undefined ? "" : ` at ${percent(sure)}`}`;
+    const share = shareOf(prediction, probabilities);
+    const read = `It read ${this.#nameOf(prediction)}${share && ` at ${share}`}`;
     const title = fooled ? "You fooled it" : read;
     const next = this.#sandbox
       ? "With an account, others would now look whether they agree."

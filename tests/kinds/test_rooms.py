@@ -54,12 +54,13 @@ def test_no_word_of_a_kind_stands_outside_its_folder() -> None:
     "kind", [k for k in all_kinds().values() if k.has_page], ids=lambda k: k.name
 )
 def test_a_kind_with_a_page_has_all_that_the_page_loads(kind: Kind) -> None:
-    get_template(f"{kind.name}/editor.html")
+    get_template(kind.editor)
     names = ("editor.js", "editor.css", "viewer.js", "viewer.css")
     assert kind.static("editor.js")
     for name in names:
         if address := kind.static(name):
-            assert finders.find(address) == str(kind.folder / "static" / name)
+            page = PROJECT / "kinds" / (kind.page_of or kind.name)
+            assert finders.find(address) == str(page / "static" / name)
     assert kind.words.keys, "who has no mouse is told how"
 
 

@@ -90,7 +90,7 @@ def test_looking_at_the_page_takes_no_lease_and_tells_nothing(
     assert page_data(response).keys() == {
         "slug",
         "person",
-        "several",
+        "none",
         "viewer",
         "api",
         "csrfToken",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.annotating import choose, open_task, reading, submit, verdict
-from tests.browser.fixtures import PHONE, Server, Visits, violations
+from tests.browser.annotating import choose, connected, open_task, reading, submit, verdict
+from tests.browser.fixtures import PHONE, WIDE, Server, Visits, violations
 from tests.browser.judging import open_queue, said
 from tests.browser.test_looks import TOO_WIDE_OR_SMALL
 
@@ -106,6 +107,28 @@ def test_it_fits_a_phone_and_everybody_can_use_it(visit: Visits, scheme: str) ->
     judge = visit("wim", color_scheme=scheme, **PHONE)
     open_queue(judge, "sentiment")
     looks_right(judge)
+
+
+@pytest.mark.parametrize("how", [WIDE, PHONE], ids=["wide", "phone"])
+def test_nobody_begins_before_they_have_read_the_warning(
+    visit: Visits, how: dict[str, Any]
+) -> None:
+    page = visit(**how)
+    page.goto("/tasks/hate-speech/")
+    begin = page.get_by_role("button", name="Begin")
+    expect(begin).to_be_visible()
+    expect(page.get_by_text("texts that demean people").filter(visible=True)).to_have_count(1)
+    expect(field(page)).to_be_hidden()
+    looks_right(page)
+    page.keyboard.press("h")
+    begin.focus()
+    page.keyboard.press("Enter")
+    expect(field(page)).to_be_focused()
+    assert page.locator("input[name=label]:checked").count() == 0, "no key was heard before"
+    connected(page)
+    looks_right(page)
+    page.reload()
+    expect(field(page)).to_be_visible()
 
 
 def fool(visit: Visits, text: str, task: str) -> str:
