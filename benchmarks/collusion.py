@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from validate.policies import Ballot, Bayes, Outcome, TwoPlusOne, confirmed_again, decide, posterior
-from validate.policies.lots import MORE, WINDOW, is_drawn, key_of, place
+from validate.policies.lots import MORE, WINDOW, is_picked, key_of, place
 from validate.policies.ties import LATEST, Look, may_be_tied, ties
 from validate.policies.trust import (
     JUDGED_ANSWERS,
@@ -170,8 +170,8 @@ class World:
             # It is opened further at some hour of the second day: two times in three by day.
             age = self.night - item.night - (self.sleeping and item.opens_by_day)
             if self.rules.lots and age < 3:
-                drawn = DRAWN * (1 if age <= 0 else MORE)
-                if not is_drawn(place(person.key, item.number), len(self.people), drawn):
+                picked = DRAWN * (1 if age <= 0 else MORE)
+                if not is_picked(place(person.key, item.number), len(self.people), picked):
                     continue
                 if not trusted and self.shares[item.author] < NEW_UNTIL:
                     continue

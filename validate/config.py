@@ -48,11 +48,11 @@ class ValidationSettings(Section):
         description="The most that one validator gives of an author's votes, from 20 votes on.",
     )
 
-    drawn: int | None = Field(
+    picked: int | None = Field(
         default=None,
         ge=2,
         le=1_000,
-        description="How many people an example is for in its first day, on average, drawn by lot "
+        description="How many people an example is for in its first day, on average, picked by lot "
         "among those at work; empty: one more than the policy's cap.",
     )
     skip_share: float = Field(
@@ -97,8 +97,8 @@ class ValidationSettings(Section):
         return parse_policy({"policy": self.policy, **self.parameters})
 
     @property
-    def people_drawn(self) -> int:
-        return self.drawn or self.rule.cap + 1
+    def people_picked(self) -> int:
+        return self.picked or self.rule.cap + 1
 
     def gold_share(self, answered: int) -> float:
         """How likely the item after `answered` others is gold: the first one never is."""

@@ -50,15 +50,15 @@ _NOT_FOR_THEM: Final = f"""
             WHERE o.task_id = %(task)s AND o.author_id = s.author_id))
 """  # noqa: S608
 
-# Their place in the lot of an example (validate.policies.lots), and whether they are drawn for it.
+# Their place in the lot of an example (validate.policies.lots), and whether they are picked for it.
 # Somebody of no standing, or tied to an author, is not asked about others of whom as little is
-# known. The lots are drawn among all who are at work: these are more than those of standing.
+# known. The lots are picked among all who are at work: these are more than those of standing.
 _X: Final = f"((%(turn)s * (q.example_id %% {PRIME}) + %(shift)s) %% {PRIME})"
 _PLACE: Final = f"({_X} * {_X} %% {PRIME})"
 _CALLED: Final = f"""
     q.open_from <= %(aged)s OR (
         {_PLACE} * (CASE WHEN crowd.people < {MOST_PEOPLE} THEN crowd.people ELSE {MOST_PEOPLE} END)
-            < CAST({PRIME} AS bigint) * %(drawn)s
+            < CAST({PRIME} AS bigint) * %(picked)s
                 * (CASE WHEN q.open_from <= %(now)s THEN {MORE} ELSE 1 END)
         AND (%(standing)s = 1 AND NOT EXISTS (
                 SELECT 1 FROM validate_authorshare t

@@ -97,7 +97,7 @@ class Asked(NamedTuple):
     task_id: int
     validator_id: int
     cap: float
-    drawn: int
+    picked: int
     standing: bool
 
 
@@ -119,7 +119,7 @@ def free_example(asked: Asked) -> Example | None:
 
 
 def _given(asked: Asked) -> dict[str, Any]:
-    task_id, validator_id, cap, drawn, standing = asked
+    task_id, validator_id, cap, picked, standing = asked
     now = timezone.now()
     turn, shift = lots.key_of(settings.SECRET_KEY, task_id, validator_id)
     return {
@@ -130,7 +130,7 @@ def _given(asked: Asked) -> dict[str, Any]:
         "since": _since(now),
         "now": adapted(now),
         "aged": adapted(now - OPENS_WITHIN),
-        "drawn": drawn,
+        "picked": picked,
         "turn": turn,
         "shift": shift,
         "standing": int(standing),

@@ -16,7 +16,8 @@ from playwright.sync_api import Page, Request, expect
 from kinds.image.pixels import decode
 from kinds.image.tests.drawing import draw_strokes, four, other_than
 from tests.browser.annotating import TASK, choose, connected, reading, submit, verdict
-from tests.browser.fixtures import Visits, sign_in
+from tests.browser.fixtures import Visits
+from tests.cast import PASSWORD
 
 pytestmark = pytest.mark.browser
 
@@ -39,6 +40,14 @@ def test_a_handshake_that_never_ends_is_given_up(visit: Visits) -> None:
     choose(page, other_than(reading(page)))
     submit(page)
     verdict(page, "You fooled it")
+
+
+def sign_in(page: Page, name: str) -> None:
+    page.goto("/accounts/login/")
+    page.locator("input[name=login]").fill(name)
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("main form button[type=submit]").first.click()
+    page.get_by_label(f"Account of {name}").wait_for()
 
 
 def sign_out_and_in(page: Page, name: str) -> None:

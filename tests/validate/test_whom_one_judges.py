@@ -43,7 +43,7 @@ KNOWN = {"gold_seen": 5, "gold_right": 5}
 
 
 # --- order ----------------------------------------------------------------------------------------
-@pytest.mark.drawn
+@pytest.mark.picked
 def test_everybody_is_asked_in_an_order_of_their_own_that_asking_again_does_not_change(
     task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
 ) -> None:
@@ -59,7 +59,7 @@ def test_everybody_is_asked_in_an_order_of_their_own_that_asking_again_does_not_
         acts.release(validator=person, lease_id=again.pk)
 
 
-@pytest.mark.drawn
+@pytest.mark.picked
 def test_what_is_new_is_for_a_few_who_are_drawn_and_later_for_everybody(
     task: Task, annotator: User
 ) -> None:
@@ -68,9 +68,9 @@ def test_what_is_new_is_for_a_few_who_are_drawn_and_later_for_everybody(
     asked = {}
     for person in people:
         key = lots.key_of(settings.SECRET_KEY, task.pk, person.pk)
-        drawn = {one for one in examples if lots.is_drawn(lots.place(key, one.pk), 12, 4)}
+        picked = {one for one in examples if lots.is_picked(lots.place(key, one.pk), 12, 4)}
         asked[person] = _all_for(person, task)
-        assert asked[person] == drawn
+        assert asked[person] == picked
     assert 0 < sum(map(len, asked.values())) < 12 * 6
     QueueItem.objects.update(open_from=timezone.now() - timedelta(days=2))
     assert _all_for(people[0], task) == set(examples) - asked[people[0]]

@@ -116,7 +116,7 @@ def _asked(row: Reliability, task: Task) -> statements.Asked:
         task.pk,
         row.validator_id,
         settings.share_cap,
-        drawn=settings.people_drawn,
+        picked=settings.people_picked,
         standing=stands(row),
     )
 

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='queueitem',
             name='open_from',
-            field=models.DateTimeField(default=validate.models.in_a_day, help_text='When it is for more people than were drawn, and two days later for everybody.'),
+            field=models.DateTimeField(default=validate.models.in_a_day, help_text='When it is for more people than were picked, and two days later for everybody.'),
         ),
         migrations.AddField(
             model_name='reliability',

@@ -1,9 +1,9 @@
-"""Who is asked about what: drawn by lot, so that nobody steers it; imports no Django.
+"""Who is asked about what: picked by lot, so that nobody steers it; imports no Django.
 
 Each person has a key of their own, which follows from the server's secret. With an example it gives
 a place from 0 to PRIME: the lower the sooner, and who stands too high is not asked at all while the
 example is new. Two people who would like to meet at an example can neither foresee their places
-nor draw them again: asking later, or giving an example back, brings the same one.
+nor pick them again: asking later, or giving an example back, brings the same one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 
 PRIME: Final = 2**31 - 1
 MORE: Final = 2  # times as many people are asked from the second day on, and from the fourth all
-MOST_PEOPLE: Final = 96  # more count as so many: the queue is read until some items are drawn
-WINDOW: Final = 64  # how many items are drawn from: the first ones as one would order them
+MOST_PEOPLE: Final = 96  # more count as so many: the queue is read until some items are picked
+WINDOW: Final = 64  # how many items are picked from: the first ones as one would order them
 
 Key = tuple[int, int]
 
@@ -35,6 +35,6 @@ def place(key: Key, example: int) -> int:
     return x * x % PRIME
 
 
-def is_drawn(place: int, people: int, drawn: int) -> bool:
-    """Whether an example that is for `drawn` of so many people, on average, is for this place."""
-    return place * min(people, MOST_PEOPLE) < drawn * PRIME
+def is_picked(place: int, people: int, picked: int) -> bool:
+    """Whether an example that is for `picked` of so many people, on average, is for this place."""
+    return place * min(people, MOST_PEOPLE) < picked * PRIME
