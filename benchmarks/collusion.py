@@ -6,7 +6,8 @@ when nobody else is awake, and answer as well as they can otherwise. By day 20 h
 validate what honest authors send, and what the night has left. The rules are the server's own pure
 ones (verdicts, trust, lots, ties), and the queue is its order written out in Python; the same with
 every rule off is the control.
-A league has won when as many wrong labels are verified as training is begun by (10).
+A league has won when as many wrong labels are verified as distinct contents are learned from at
+least (20, training/gates.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 
 import numpy as np
 
+from training.gates import GateSettings
 from validate.policies import Ballot, Bayes, Outcome, TwoPlusOne, confirmed_again, decide, posterior
 from validate.policies.lots import MORE, WINDOW, is_picked, key_of, place
 from validate.policies.ties import LATEST, Look, may_be_tied, ties
@@ -37,7 +39,7 @@ AUTHORS: Final = 10
 ACCOUNTS: Final = 5
 LABELS: Final = list(range(10))
 RULE: Final = TwoPlusOne()
-TRIGGER: Final = 10
+LEARNED_FROM: Final = GateSettings().train_contents
 LONG_ENOUGH: Final = 30  # confirmed copies
 WARM_UP: Final = 3  # days before the first night, so that people are known
 COPIES: Final = 34
@@ -116,7 +118,7 @@ class Played:
 
     @property
     def rewritten(self) -> bool:
-        return self.confirmed >= TRIGGER
+        return self.confirmed >= LEARNED_FROM
 
 
 class World:
@@ -340,12 +342,14 @@ def _played(world: World) -> Played:
     )
 
 
-def _table(title: str, runs: int, play_one: Callable[[int, int], Played]) -> None:
+def _table(title: str, runs: int, seed: int, play_one: Callable[[int, int], Played]) -> None:
     print(title)
-    print("colluders  runs  rewritten  confirmed  named  honest stopped  precision  votes an item")
+    print(
+        "colluders  runs  rewritten  confirmed (most)  named  stopped  precision  votes an item"
+    )
     everything: list[Played] = []
     for league in range(2, 7):
-        played = [play_one(league, 1000 * league + run) for run in range(runs)]
+        played = [play_one(league, seed + 1000 * league + run) for run in range(runs)]
         everything += played
         _line(str(league), played)
     _line("all", everything)
@@ -355,8 +359,9 @@ def _line(name: str, played: list[Played]) -> None:
     print(
         f"{name:>9}  {len(played):>4}  {sum(one.rewritten for one in played):>9}"
         f"  {fmean(one.confirmed for one in played):>9.1f}"
+        f" ({max(one.confirmed for one in played):>4})"
         f"  {fmean(one.named for one in played):>5.3f}"
-        f"  {fmean(one.stopped for one in played):>14.4f}"
+        f"  {fmean(one.stopped for one in played):>7.4f}"
         f"  {fmean(one.precision for one in played):>9.3f}"
         f"  {fmean(one.votes_per_item for one in played):>13.2f}",
         flush=True,
@@ -367,10 +372,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=200, help="in all, for 2 to 6 colluders")
     parser.add_argument("--control", type=int, default=25, help="runs with the rules off")
+    parser.add_argument("--seed", type=int, default=0, help="other worlds for another one")
     asked = parser.parse_args()
-    _table("all rules on", -(-asked.runs // 5), play)
+    _table("all rules on", -(-asked.runs // 5), asked.seed, play)
     if asked.control:
-        _table("control: off", -(-asked.control // 5), lambda k, seed: play(k, seed, OFF))
+        _table(
+            "control: off", -(-asked.control // 5), asked.seed, lambda k, seed: play(k, seed, OFF)
+        )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.collusion import OFF, TRIGGER, play
+from benchmarks.collusion import OFF, LEARNED_FROM, play
 
 
 @pytest.mark.once
@@ -10,7 +10,7 @@ from benchmarks.collusion import OFF, TRIGGER, play
 @pytest.mark.parametrize(("league", "seed"), [(2, 2000), (4, 4000)])
 def test_a_few_in_league_do_not_rewrite_a_class_and_are_named(league: int, seed: int) -> None:
     played = play(league, seed)
-    assert played.confirmed < TRIGGER
+    assert played.confirmed < LEARNED_FROM
     assert (played.named, played.stopped) == (1, 0)
 
 

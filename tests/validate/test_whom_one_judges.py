@@ -43,7 +43,7 @@ KNOWN = {"gold_seen": 5, "gold_right": 5}
 
 
 # --- order ----------------------------------------------------------------------------------------
-@pytest.mark.picked
+@pytest.mark.drawn
 def test_everybody_is_asked_in_an_order_of_their_own_that_asking_again_does_not_change(
     task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
 ) -> None:
@@ -59,7 +59,7 @@ def test_everybody_is_asked_in_an_order_of_their_own_that_asking_again_does_not_
         acts.release(validator=person, lease_id=again.pk)
 
 
-@pytest.mark.picked
+@pytest.mark.drawn
 def test_what_is_new_is_for_a_few_who_are_drawn_and_later_for_everybody(
     task: Task, annotator: User
 ) -> None:
