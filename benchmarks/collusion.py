@@ -344,9 +344,7 @@ def _played(world: World) -> Played:
 
 def _table(title: str, runs: int, seed: int, play_one: Callable[[int, int], Played]) -> None:
     print(title)
-    print(
-        "colluders  runs  rewritten  confirmed (most)  named  stopped  precision  votes an item"
-    )
+    print("colluders  runs  rewritten  confirmed (most)  named  stopped  precision  votes an item")
     everything: list[Played] = []
     for league in range(2, 7):
         played = [play_one(league, seed + 1000 * league + run) for run in range(runs)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.collusion import OFF, LEARNED_FROM, play
+from benchmarks.collusion import LEARNED_FROM, OFF, play
 
 
 @pytest.mark.once
