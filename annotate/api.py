@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.caller import person
-from annotate import judged, services, submissions
+from annotate import contexts, judged, services, submissions
 from annotate.body import answer_body, example_body
 from annotate.inference import live_model, read_apart
 from annotate.models import Example, Round, Task
@@ -35,6 +35,8 @@ from kinds import all_kinds
 
 _KINDS = ", ".join(sorted(all_kinds()))
 _INPUT = f"By the task's kind of input: {'; '.join(kind.shape for kind in all_kinds().values())}."
+
+_CONTEXT = "The id of the context that you were given; the input leaves out what that says."
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -120,6 +122,9 @@ class TaskDetail(APIView):
 # --- predictions ----------------------------------------------------------------------------------
 class PredictionRequest(serializers.Serializer[Any]):
     input = serializers.JSONField(help_text=_INPUT)
+    context = serializers.CharField(  # type: ignore[assignment]
+        required=False, allow_null=True, help_text=_CONTEXT
+    )
 
 
 class PredictionSerializer(serializers.Serializer[Any]):
@@ -151,20 +156,61 @@ class Predictions(APIView):
         if user is None:
             submissions.require_sandbox(target.config.file)
         kind = target.config.file.kind
-        heavy = kind.heavy(body["input"])
-        prepared = (
-            read_apart(kind, body["input"], passage).result()
-            if heavy
-            else kind.parse(body["input"])
-        )
+        given = submissions.given_context(target, body.get("context"))
+        raw = submissions.about(kind, body["input"], given)
+        heavy = kind.heavy(raw)
+        prepared = read_apart(kind, raw, passage).result() if heavy else kind.parse(raw)
         try:
             judged.require_not_judged(kind, prepared, task_id=task.pk, user=user)
         except judged.BeingJudged as refused:
             judged.record(refused, user)
             raise
-        model = target.model_for(key)
+        model = target.model_for(str(given.uid) if given else key)
         answer = live_model(model, kind).predict_one(prepared)
         return Response(answer_body(answer, model, target.round))
+
+
+# --- contexts -------------------------------------------------------------------------------------
+class ContextRequest(serializers.Serializer[Any]):
+    skip = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="The id of one that you were given and do not want: it does not come again.",
+    )
+
+
+class GivenSerializer(serializers.Serializer[contexts.Given]):
+    context = serializers.UUIDField(source="context.uid")  # type: ignore[assignment]
+    data = serializers.JSONField(source="context.data", help_text="What it says of your input.")  # type: ignore[assignment]
+    source = serializers.CharField(source="context.source")  # type: ignore[assignment]
+    goal = serializers.CharField(
+        allow_null=True, help_text="The label to write for; null: choose it yourself."
+    )
+    tries_left = serializers.IntegerField(allow_null=True, help_text="null: any number.")
+
+
+class NextContext(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="Get what you write about next",
+        description=(
+            "The one you hold, until you have submitted something about it or skip it; then "
+            "another, and none twice. 204 when none is left for you."
+        ),
+        tags=["examples"],
+        request=ContextRequest,
+        responses={200: GivenSerializer, 204: None},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        task = task_or_404(request, slug)
+        participant = participant_of(request)
+        pass_door("write", request, participant.key)
+        body = checked(ContextRequest, request)
+        given = contexts.next_context(participant=participant, task=task, **body)
+        if given is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(GivenSerializer(given).data)
 
 
 # --- examples -------------------------------------------------------------------------------------
@@ -175,7 +221,7 @@ class SubmissionRequest(serializers.Serializer[Any]):
     input = serializers.JSONField(help_text=_INPUT)
     label = serializers.JSONField(help_text="What it really is, by your judgement.")  # type: ignore[assignment]
     context = serializers.CharField(  # type: ignore[assignment]
-        required=False, allow_null=True, help_text="The id of the context that you were given."
+        required=False, allow_null=True, help_text=_CONTEXT
     )
     explanation = serializers.CharField(
         required=False, allow_blank=True, max_length=services.MAX_EXPLANATION

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -74,6 +74,14 @@ class Instructions(Section):
     validation: str = "What is the right answer? Judge only by what you see."
 
 
+class Contexts(Section):
+    """How annotators come by what they write about; docs/kinds.md explains each."""
+
+    policy: Literal["least_used", "uniform", "least_fooled", "stratified"] = "least_used"
+    tries: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    goal: Literal["annotator", "balanced"] = "annotator"
+
+
 PLACES = 9  # that one digit can name
 
 _sections: dict[str, type[Section]] = {}
@@ -92,6 +100,7 @@ class TaskFile(Section):
     input: str
     labels: tuple[Label, ...] = ()
     instructions: Instructions = Instructions()
+    contexts: Contexts = Contexts()
     comparator: dict[str, Any]
     public: bool = True
     sandbox: bool = True
@@ -154,6 +163,12 @@ class TaskFile(Section):
         answers = self.kind.answers
         if (answers.few or answers.several) and len(values) < 2:
             raise ValueError("at least two labels are needed")
+        if self.contexts != Contexts() and not self.kind.contexts:
+            raise ValueError(f"contexts: {self.input} tasks have none")
+        if self.contexts.goal == "balanced" and not answers.few:
+            raise ValueError(
+                f"contexts: no goal can be balanced over answers to {self.input} tasks"
+            )
         return self
 
     @model_validator(mode="after")

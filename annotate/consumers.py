@@ -28,7 +28,7 @@ from annotate.inference import (
     live_model,
     read_apart,
 )
-from annotate.models import Example, Task
+from annotate.models import Context, Example, Task
 from annotate.queries import Participant, Target, participant_key, progress_of, visible_task
 from core import metrics
 from core.addresses import address_of
@@ -75,6 +75,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         self._predictor: asyncio.Task[None] | None = None
         self._submissions: set[asyncio.Task[None]] = set()
         self._round: int | None = None
+        self._given: Context | None = None
         self._probes = 0
         self._since = time.monotonic()
         user = self.scope["user"]
@@ -156,13 +157,15 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 submissions.require_sandbox(target.config.file)
             if wait := self._to_predict.wait():
                 raise TooBusy(int(wait * 1000) + 1, target.config.file.kind)
-            kind, input = target.config.file.kind, frame.input
+            kind = target.config.file.kind
+            given = await self._context_of(frame, target)
+            input = submissions.about(kind, frame.input, given)
             if kind.heavy(input):
                 read = await asyncio.wrap_future(read_apart(kind, input, self._to_predict))
                 input = read
             if await judged.catch_up(self.task.pk, self.user):
                 input = await asyncio.to_thread(self._may_be_asked, input)
-            model = target.model_for(self._person_key)
+            model = target.model_for(str(given.uid) if given else self._person_key)
             engine = already_open(model)
             if engine is None:
                 engine = await asyncio.to_thread(live_model, model, kind)
@@ -193,6 +196,15 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             self._kind, prepared, task_id=self.task.pk, user=self.user, catch_up=False
         )
         return prepared
+
+    async def _context_of(self, frame: protocol.Predict, target: Target) -> Context | None:
+        """The context that a frame names; read when it is another than the last frame's."""
+        if frame.context is None:
+            return None
+        if self._given is None or str(self._given.uid) != frame.context:
+            read = submissions.given_context
+            self._given = await in_database_thread(read, target, frame.context)
+        return self._given
 
     # --- submissions ------------------------------------------------------------------------------
     async def _submit(self, frame: protocol.Submit) -> None:

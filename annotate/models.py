@@ -79,6 +79,7 @@ class Task(models.Model):
     if TYPE_CHECKING:
         rounds: RelatedManager[Round]
         models: RelatedManager[ModelVersion]
+        contexts: RelatedManager[Context]
 
     def __str__(self) -> str:
         return self.name
@@ -169,6 +170,10 @@ class Context(models.Model):
     data = models.JSONField()
     sha256 = models.CharField(max_length=64)
     source = models.CharField(max_length=100, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    offered = models.BooleanField(
+        default=False, help_text="Annotators are given it; others are known from logs."
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -177,6 +182,39 @@ class Context(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.sha256[:8]}"
+
+
+class ContextLease(models.Model):
+    """A context that somebody was given or wrote about: kept, so that nobody is given it twice."""
+
+    context = models.ForeignKey(Context, on_delete=models.CASCADE, related_name="leases")
+    author = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="+")
+    session = models.ForeignKey(
+        WorkSession,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="A guest's; null beside an author.",
+    )
+    goal = models.CharField(
+        max_length=100, blank=True, help_text="The label to write for, where the server said one."
+    )
+    tries = models.PositiveIntegerField(default=0, help_text="Submissions about it.")
+    skipped = models.BooleanField(default=False)
+    expires_at = models.DateTimeField(help_text="Until then it counts as used without a try.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(author__isnull=True) ^ Q(session__isnull=True),
+                name="context_lease_is_one_persons",
+            ),
+            models.UniqueConstraint(fields=["context", "author"], name="context_once_per_author"),
+            models.UniqueConstraint(fields=["context", "session"], name="context_once_per_guest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.context_id} for {self.author_id or self.session_id}"
 
 
 class ModelVersion(models.Model):

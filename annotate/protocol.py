@@ -21,6 +21,7 @@ class Predict:
 
     seq: int
     input: object
+    context: object = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def parse(text: str) -> Predict | Submit:
         seq = frame.get("seq")
         if type(seq) is not int or seq < 0:
             raise BadFrame("predict needs a seq: a whole number from 0.")
-        return Predict(seq=seq, input=frame.get("input"))
+        return Predict(seq=seq, input=frame.get("input"), context=frame.get("context"))
     if kind == "submit":
         return _submit(frame)
     raise BadFrame('The type must be "predict" or "submit".')

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from accounts.models import WorkSession
-from annotate.models import Example
+from annotate.models import ContextLease, Example
 from core.sql import compiled, prepared
+from core.sql.compiled import adapted
 from core.sql.together import Together as Together  # for annotate.submissions, which writes with it
 
 _BY_AUTHOR = "e.author_id = %(person)s"
@@ -101,6 +103,58 @@ _INSERT_KEYS = {
             JOIN json_each(%(keys)s) k ON k.key = e.key JOIN json_each(%(names)s) n ON n.key = e.key
     """,
 }
+# A context's uses: who wrote about it, or holds it still. Guests count among themselves.
+_USED = """
+    l.{other} IS NULL AND (l.tries > 0 OR NOT l.skipped AND l.expires_at > %(now)s)
+"""
+_FREE_CONTEXT = f"""
+    WITH used AS (
+        SELECT c.id, COUNT(l.id) AS uses,
+            SUM(COUNT(l.id)) OVER (PARTITION BY c.source) AS of_source
+        FROM annotate_context c
+            LEFT JOIN annotate_contextlease l ON l.context_id = c.id AND {_USED}
+        WHERE c.task_id = %(task)s AND c.offered
+        GROUP BY c.id, c.source
+    )
+    SELECT u.id FROM used u
+    WHERE NOT EXISTS (
+        SELECT 1 FROM annotate_contextlease m
+        WHERE m.context_id = u.id AND m.{{whose}} = %(person)s)
+    ORDER BY {{order}}RANDOM() LIMIT 1
+"""  # noqa: S608
+_ORDERS: Final = {
+    "least_used": "u.uses, ",
+    "uniform": "",
+    "least_fooled": """(
+        SELECT COUNT(*) FROM annotate_example e
+        WHERE e.context_id = u.id AND e.fooled AND NOT e.sandbox), u.uses, """,
+    "stratified": "u.of_source, u.uses, ",
+}
+_GOALS = f"""
+    SELECT l.goal, COUNT(*)
+    FROM annotate_contextlease l JOIN annotate_context c ON c.id = l.context_id
+    WHERE c.task_id = %(task)s AND {_USED} GROUP BY l.goal
+"""  # noqa: S608
+_HOLD_ON = """
+    UPDATE annotate_contextlease SET expires_at = %(until)s
+    WHERE id = (
+        SELECT l.id FROM annotate_contextlease l JOIN annotate_context c ON c.id = l.context_id
+        WHERE c.task_id = %(task)s AND c.offered AND l.{whose} = %(person)s
+            AND l.tries = 0 AND NOT l.skipped
+        ORDER BY l.id LIMIT 1)
+    RETURNING context_id, goal
+"""
+# One statement, so that of two at once both count, and a guest, whom nothing locks, has no more
+# tries than others. Also somebody who was not given it may write about it, where no goal is set.
+_COUNT_TRY = """
+    INSERT INTO annotate_contextlease AS l (context_id, {whose}, goal, tries, skipped, expires_at)
+    SELECT c.id, {person}, '', 1, FALSE, %(now)s FROM annotate_context c
+    WHERE c.id = %(context)s AND (%(unasked)s OR EXISTS (
+        SELECT 1 FROM annotate_contextlease g WHERE g.context_id = c.id AND g.{whose} = {person}))
+    ON CONFLICT (context_id, {whose}) DO UPDATE SET tries = l.tries + 1
+    WHERE l.tries < %(most)s AND l.goal IN ('', %(label)s)
+    RETURNING tries
+"""
 
 
 def insert(examples: Sequence[Example]) -> None:
@@ -270,3 +324,72 @@ def progress(*, author: int | None, guest: UUID | None, task_id: int) -> Progres
 def _person(author: int | None, guest: UUID | None) -> Any:
     """An author's key, or a guest's as the database compares it."""
     return WorkSession._meta.pk.get_db_prep_value(guest, connection) if author is None else author
+
+
+# --- contexts -------------------------------------------------------------------------------------
+def lock_contexts(task_id: int) -> None:
+    """Give a task's contexts one by one: what is counted for one is there for the next.
+
+    Past locked contexts (SKIP LOCKED) some would be given twice while others are given for the
+    first time; and who waits for one finds it used when it is free.
+    """
+    prepared.rows(_LOCK_TASK.format(lock=_lock("FOR NO KEY UPDATE")), [task_id])
+
+
+_LOCK_TASK = "SELECT id FROM annotate_task WHERE id = %s {lock}"
+
+
+def held_context(
+    *, author: int | None, guest: UUID | None, task_id: int, until: datetime
+) -> tuple[int, str] | None:
+    """The context that this person holds and has not written about, and its goal; held on."""
+    given = {"task": task_id, "person": _person(author, guest), "until": adapted(until)}
+    found = prepared.rows(_HOLD_ON.format(whose=_whose(author)), given)
+    return (found[0][0], found[0][1]) if found else None
+
+
+def free_context(
+    *, author: int | None, guest: UUID | None, task_id: int, policy: str, now: datetime
+) -> int | None:
+    """The context that this person is given next, under `lock_contexts`; None when none is left."""
+    sql = _FREE_CONTEXT.format(whose=_whose(author), other=_other(author), order=_ORDERS[policy])
+    given = {"task": task_id, "person": _person(author, guest), "now": adapted(now)}
+    found = prepared.rows(sql, given)
+    return int(found[0][0]) if found else None
+
+
+def goals(*, author: int | None, task_id: int, now: datetime) -> dict[str, int]:
+    """How often each label was somebody's goal in a task."""
+    given = {"task": task_id, "now": adapted(now)}
+    return dict(prepared.rows(_GOALS.format(other=_other(author)), given))
+
+
+def insert_lease(lease: ContextLease) -> None:
+    compiled.insert(lease)
+
+
+def count_try(example: Example, *, most: int | None, goals: bool, now: datetime) -> bool:
+    """Count a submission about its context; False when its author may make none such.
+
+    `most` are the tries a person has; with `goals` only who was given the context may.
+    """
+    whose = _whose(example.author_id)
+    key = WorkSession._meta.pk.db_type(connection) if example.author_id is None else "bigint"
+    sql = _COUNT_TRY.format(whose=whose, person=f"CAST(%(person)s AS {key})")
+    given = {
+        "context": example.context_id,
+        "person": _person(example.author_id, example.session_id),
+        "unasked": not goals,
+        "most": most or 2**31 - 1,
+        "label": example.label if isinstance(example.label, str) else "",
+        "now": adapted(now),
+    }
+    return bool(prepared.rows(sql, given))
+
+
+def _whose(author: int | None) -> str:
+    return "session_id" if author is None else "author_id"
+
+
+def _other(author: int | None) -> str:
+    return "author_id" if author is None else "session_id"

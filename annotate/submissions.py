@@ -12,18 +12,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, IntegrityError
+from django.utils import timezone
 
 from accounts.models import User
 from annotate import contents, inference, judged, statements
 from annotate.config import TaskFile
 from annotate.contents import Content, Duplicate
-from annotate.models import Context, Example
+from annotate.models import Context, ContextLease, Example
 from annotate.queries import Participant, Target, open_target
 from annotate.services import MAX_EXPLANATION, announce, insert, record_copy
 from annotate.statements import Progress, Together
 from core.errors import Conflict, Refused
 from core.metrics import SUBMIT_SECONDS
 from core.transactions import durable
+from kinds import Kind
 from kinds.likeness import Ruling
 
 
@@ -58,7 +60,7 @@ def submit(
     `target` saves reading the open one; if its round has closed since, that is a Conflict.
     """
     if participant.user is not None:
-        _require_standing(participant.user)
+        require_standing(participant.user)
     try:
         return _submit_new(
             participant=participant,
@@ -97,7 +99,7 @@ def _submit_new(
     if participant.sandbox:
         require_sandbox(file)
     given = given_context(target, context)
-    prepared = file.kind.parse(file.kind.about(input, given.data if given else None))
+    prepared = file.kind.parse(about(file.kind, input, given))
     file.check_label(label, of=prepared.features)
     if len(remarks["explanation"]) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
@@ -150,6 +152,23 @@ def given_context(target: Target, uid: object) -> Context | None:
             fields={"context": "unknown"},
         )
     return found
+
+
+def about(kind: Kind, input: object, given: Context | None) -> object:
+    """An input with what its context says, which it may repeat and may not say otherwise."""
+    if given is None:
+        return input
+    whole = kind.about(input, given.data)
+    said = kind.about({}, given.data)
+    if isinstance(whole, dict) and isinstance(said, dict):
+        for name in kind.given:
+            if name in said and whole.get(name) != said[name]:
+                raise Refused(
+                    "other_context",
+                    f"The context that you named has another {name}: leave it out.",
+                    fields={"input": f"another {name}"},
+                )
+    return whole
 
 
 def _fooled(file: TaskFile, prediction: Any, label: Any) -> bool:
@@ -216,6 +235,7 @@ def _insert_several(sent: Sequence[_New]) -> list[Progress | None]:
             copies = contents.copies(new)
             apart = contents.apart(new)
             new = [one for place, one in enumerate(new) if place not in copies and apart[place]]
+            new = [one for one in new if _count_try(one.example)]
             for one in new:
                 one.example.tries = came[one.author].tries
             _insert_new(new)
@@ -278,12 +298,13 @@ class _Sent:
         return kind.parse(kind.about(self.input, context.data if context else None)).key
 
 
-def _require_standing(user: User) -> None:
+def require_standing(user: User) -> None:
     if user.banned_at is not None:
-        raise _banned()
+        raise banned()
 
 
-def _banned() -> Refused:
+def banned() -> Refused:
+    """What somebody is told whom this server, or the task's owners, keep out."""
     return Refused("banned", "This account may not submit here any more.", status=403)
 
 
@@ -307,9 +328,39 @@ def _insert(new: _New, participant: Participant) -> Progress:
         if copy.ruling is Ruling.COPY:
             raise Duplicate(copy)
         example.copy_of_id = copy.of  # and its owner decides
+    if not _count_try(example):
+        raise _may_not_try(example)
     example.tries = came.tries
     _insert_new([new])
     return came.progress
+
+
+def _count_try(example: Example) -> bool:
+    """Count it among its author's tries about its context, if it has one; False: not allowed."""
+    if example.context_id is None:
+        return True
+    rules = example.config.file.contexts
+    return statements.count_try(
+        example, most=rules.tries, goals=rules.goal == "balanced", now=timezone.now()
+    )
+
+
+def _may_not_try(example: Example) -> Refused:
+    """Why not; one query."""
+    owner = {"author": example.author} if example.author else {"session": example.session}
+    lease = ContextLease.objects.filter(context=example.context_id, **owner).first()
+    if lease is None:
+        return Refused("not_your_context", "Ask for a context first: you were not given this one.")
+    if lease.goal not in ("", example.label):
+        return Refused(
+            "other_goal",
+            f"You were asked to write for {lease.goal}: choose that, or ask for another one.",
+            fields={"label": f"not {lease.goal}"},
+        )
+    times = f"{lease.tries} {'try' if lease.tries == 1 else 'tries'}"
+    return Refused(
+        "no_tries_left", f"You have used your {times} here: ask for another one.", status=409
+    )
 
 
 def _lock_standing(user: User | None, round_id: int) -> None:
@@ -323,6 +374,6 @@ def _lock_standing(user: User | None, round_id: int) -> None:
     if found.banned is None:
         raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
     if found.banned:
-        raise _banned()
+        raise banned()
     if not found.open:
         raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")

@@ -14,6 +14,7 @@ urlpatterns = [
     path("tasks/<slug:slug>/", annotate.TaskDetail.as_view(), name="api-task"),
     path("tasks/<slug:slug>/predictions/", annotate.Predictions.as_view(), name="api-predictions"),
     path("tasks/<slug:slug>/examples/", annotate.Submissions.as_view(), name="api-submissions"),
+    path("tasks/<slug:slug>/contexts/next/", annotate.NextContext.as_view(), name="api-context"),
     path("examples/", annotate.ExampleList.as_view(), name="api-examples"),
     path("examples/<uuid:uid>/", annotate.ExampleDetail.as_view(), name="api-example"),
     path("examples/<uuid:uid>/retract/", annotate.Retraction.as_view(), name="api-retract"),

@@ -71,6 +71,8 @@ class Kind:
     """How an input travels, for the API's documentation."""
     contexts: bool = False
     """Whether it may be made about a context that the server gave."""
+    given: tuple[str, ...] = ()
+    """The fields of an input that a context says, where it must have one."""
     heavy: Callable[[object], bool] = lambda _: False
     """Whether reading a raw input may take much longer than one of the page's; quickly told."""
     probes: tuple[object, object]

@@ -44,5 +44,6 @@ KIND = Kind(
     seen=only("context", "question"),
     contexts=True,
     likeness=WORDING,
+    given=("context",),
     folder=Path(__file__).parent,
 )

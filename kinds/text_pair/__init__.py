@@ -29,5 +29,6 @@ KIND = Kind(
     seen=only("context", "hypothesis"),
     contexts=True,
     likeness=WORDING,
+    given=("context",),
     folder=Path(__file__).parent,
 )

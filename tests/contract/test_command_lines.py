@@ -43,6 +43,7 @@ def paths(tmp_path: Path) -> dict[str, Path]:
         ),
         "bad.jsonl": "{\n",
         "model.yaml": "{name: coin, backend: null}",
+        "contexts.jsonl": '{"text": "It rains."}',
         "gold.jsonl": json.dumps({"input": cast.drawing(8), "answer": "8"}),
     }
     for name, text in files.items():
@@ -65,6 +66,7 @@ GRANTED = [
     "load_task task.yaml",
     "import_log digits log.jsonl",
     "load_gold digits gold.jsonl",
+    "load_contexts nli contexts.jsonl",
     "audit_votes digits",
     "nightly --now",
     "nightly",
@@ -85,6 +87,8 @@ REFUSED = [
     "export_log chess",
     "load_gold digits bad.jsonl",
     "load_gold digits none",
+    "load_contexts digits contexts.jsonl",
+    "load_contexts digits none",
     "audit_votes chess",
     "simulate digits --spammers 7",
     "freeze chess",

@@ -111,6 +111,8 @@ ROWS = [
     Row("api-example", "401 200 404 404 200 404 200 401", arguments=THIS),
     Row("api-retract", "401 200 404 404 404 404 404 401", "post", THIS),
     Row("api-explain", "401 200 404 404 404 404 404 401", "post", THIS, {"explanation": "Thin."}),
+    Row("api-context", "401 204 204 204 204 204 204 401", "post", DIGITS),
+    Row("api-context", HIDDEN.replace("200", "204"), "post", SECRET),
     Row("api-next", "401 403 403 200 200 200 200 401", "post", DIGITS),
     Row("api-next", "401 404 404 404 204 404 204 401", "post", SECRET),
     Row("api-undo", "401 403 403 409 409 409 409 401", "post", DIGITS),

@@ -363,6 +363,43 @@ def a_context_that_the_server_never_gave(world: World) -> Any:
     return sent_text(world, context=str(uuid.uuid4()))
 
 
+def about_rain(world: World, goal: str = "annotator") -> Callable[..., Any]:
+    """Sends a hypothesis to one premise of a task with one try each."""
+    rules = {"tries": 1, "goal": goal}
+    task = cast.text_task(input="text_pair", labels=["yes", "no"], contexts=rules)
+    context = task.contexts.create(data={"context": "It rains."}, sha256="1", offered=True)
+
+    def send(said: str, label: str = "yes", **more: str) -> Any:
+        body = sent(input={"hypothesis": said, **more}, label=label, context=str(context.uid))
+        return world.anna.post("/api/v1/tasks/texts/examples/", body)
+
+    return send
+
+
+@refused("other_context", 400)
+def an_input_about_another_context(world: World) -> Any:
+    return about_rain(world)("It is wet.", context="It snows.")
+
+
+@refused("no_tries_left", 409)
+def a_try_too_many(world: World) -> Any:
+    send = about_rain(world)
+    assert send("It is wet.").status_code == 201
+    return send("Nobody stays dry outside.")
+
+
+@refused("not_your_context", 400)
+def a_context_that_was_given_to_nobody(world: World) -> Any:
+    return about_rain(world, goal="balanced")("It is wet.")
+
+
+@refused("other_goal", 400)
+def a_label_that_one_was_not_asked_for(world: World) -> Any:
+    send = about_rain(world, goal="balanced")
+    goal = world.anna.post("/api/v1/tasks/texts/contexts/next/").json()["goal"]
+    return send("It is wet.", {"yes": "no", "no": "yes"}[goal])
+
+
 @refused("not_comparable", 409)
 def a_rule_that_cannot_compare_the_answers(world: World) -> Any:
     cast.text_task(comparator={"rule": "numeric"})
@@ -608,7 +645,8 @@ def test_while_the_database_is_away_everybody_is_told_in_their_way(
 OF_A_HANGING_MODEL = {"busy", "late", "model_unavailable"}
 # Told as sentences, by pages of owners and of one's account and by commands.
 TOLD = {
-    "already_serving", "already_training", "bad_id", "bad_language", "bad_line", "bad_targets",
+    "already_serving", "already_training", "bad_id", "bad_language", "bad_line", "bad_row",
+    "bad_targets",
     "bad_task_file", "bad_user", "decided", "input_kind_fixed", "is_admin", "is_owner",
     "last_admin",
     "no_base_data", "no_example", "no_learner", "no_path", "no_picture", "no_round",

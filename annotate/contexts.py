@@ -1,0 +1,191 @@
+"""Contexts: loaded by owners, and given to annotators one by one."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from django.utils import timezone
+
+from accounts.services import record_event
+from annotate import statements
+from annotate.config import TaskFile
+from annotate.context_files import Row
+from annotate.models import Context, ContextLease, Task
+from annotate.queries import Participant, is_barred
+from annotate.submissions import banned, require_sandbox, require_standing
+from core.errors import Refused
+from core.strict_json import NotJson, check_storable
+from core.transactions import durable
+from kinds import Kind
+from kinds.texts import text_key
+
+HOLD: Final = timedelta(hours=1)  # that a context counts as used by somebody who wrote nothing
+BATCH: Final = 500
+MAX_SOURCE: Final = 100
+
+
+# --- giving ---------------------------------------------------------------------------------------
+class Given(NamedTuple):
+    """A context that somebody was given; a goal and tries only where the task says so."""
+
+    context: Context
+    goal: str | None
+    tries_left: int | None
+
+
+def next_context(*, participant: Participant, task: Task, skip: object = None) -> Given | None:
+    """Give the context that this person writes about next; None when none is left for them.
+
+    The one they hold, until they have written about it or skip it (`skip`: its id); what somebody
+    had or skipped they are not given again. Locks the task for those who ask for another one.
+    """
+    assert task.config is not None
+    file = task.config.file
+    if participant.user is None:
+        require_sandbox(file)
+    else:
+        require_standing(participant.user)
+        if is_barred(participant.user, task):
+            raise banned()
+    now = timezone.now()
+    with durable():
+        statements.lock_contexts(task.pk)
+        if skip is not None:
+            _skip(participant, task, skip)
+        held = statements.held_context(**participant.ids, task_id=task.pk, until=now + HOLD)
+        pk, goal = held or _lease(participant, task, file, now)
+        if pk is None:
+            return None
+        context = Context.objects.get(pk=pk)
+    return Given(context, goal or None, file.contexts.tries)
+
+
+def _lease(
+    participant: Participant, task: Task, file: TaskFile, now: datetime
+) -> tuple[int | None, str]:
+    ids = {**participant.ids, "task_id": task.pk, "now": now}
+    pk = statements.free_context(**ids, policy=file.contexts.policy)
+    if pk is None:
+        return None, ""
+    goal = ""
+    if file.contexts.goal == "balanced":
+        had = statements.goals(author=ids["author"], task_id=task.pk, now=now)
+        least = min(had.get(label, 0) for label in file.label_values)
+        goal = random.choice([one for one in file.label_values if had.get(one, 0) == least])
+    lease = ContextLease(
+        context_id=pk,
+        author=participant.user,
+        session=None if participant.user else participant.session,
+        goal=goal,
+        expires_at=now + HOLD,
+    )
+    statements.insert_lease(lease)
+    return pk, goal
+
+
+def _skip(participant: Participant, task: Task, uid: object) -> None:
+    whose = {"author": participant.user} if participant.user else {"session": participant.session}
+    skipped = 0
+    with suppress(TypeError, ValueError, AttributeError):
+        leases = ContextLease.objects.filter(
+            context__task=task,
+            context__uid=uuid.UUID(uid),  # type: ignore[arg-type]
+            **whose,
+        )
+        skipped = leases.update(skipped=True)
+    if not skipped:
+        raise Refused(
+            "unknown_context",
+            "To skip a context, name the id of one that you were given.",
+            fields={"skip": "unknown"},
+        )
+
+
+# --- loading --------------------------------------------------------------------------------------
+@dataclass
+class Loaded:
+    """What a file of contexts came to."""
+
+    new: int = 0
+    known: int = 0
+    mistakes: list[str] = field(default_factory=list)
+
+
+def load_contexts(
+    *, task: Task, rows: Iterable[Row], source: str = "", dry_run: bool = False
+) -> Loaded:
+    """Take in a task's contexts, each once whatever file it comes in; a bad row is told and left.
+
+    A row is what a context says of an input, or its one text in a column `context` or `text`; its
+    own `source` comes before the file's. With `dry_run` nothing is written.
+    """
+    kind = task.kind
+    if not kind.contexts:
+        raise Refused("no_context", f"A {kind.words.thing} has no context.")
+    outcome = Loaded()
+    batch: dict[str, Context] = {}
+    for row in rows:
+        try:
+            context = _read(task, kind, row, source)
+        except (NotJson, Refused, ValueError) as error:
+            outcome.mistakes.append(f"row {row.number}: {getattr(error, 'message', str(error))}")
+            continue
+        outcome.known += context.sha256 in batch
+        batch.setdefault(context.sha256, context)
+        if len(batch) == BATCH:
+            _write(task, batch, outcome, dry_run=dry_run)
+    _write(task, batch, outcome, dry_run=dry_run)
+    return outcome
+
+
+def _read(task: Task, kind: Kind, row: Row, source: str) -> Context:
+    if isinstance(row.content, str):
+        raise Refused("bad_row", row.content)
+    data = {name: value for name, value in row.content.items() if value not in (None, "")}
+    source = str(data.pop("source", source))
+    tags = data.pop("tags", [])
+    tags = tags.split(",") if isinstance(tags, str) else tags
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise Refused("bad_row", "tags must be a list of texts, or texts with commas between them.")
+    if len(source) > MAX_SOURCE:
+        raise Refused("bad_row", f"source has more than {MAX_SOURCE} characters.")
+    if "text" in data:
+        data = {"context": data.pop("text"), **data}
+    if not isinstance(data.get("context"), str) or not data["context"].strip():
+        raise Refused("bad_row", "a row needs its text in a column `context` or `text`.")
+    check_storable(data)
+    check_storable([source, tags])
+    text_key(data)  # what JSON cannot hold is a TypeError
+    kind.parse({**kind.probes[0], **kind.about({}, data)})  # type: ignore[dict-item]
+    tags = [tag.strip() for tag in tags if tag.strip()]
+    return Context(
+        task=task, data=data, sha256=text_key(data), source=source, tags=tags, offered=True
+    )
+
+
+def _write(task: Task, batch: dict[str, Context], outcome: Loaded, *, dry_run: bool) -> None:
+    """Insert those of a batch that are new; what a log brought is offered from now on."""
+    with durable():
+        there = Context.objects.filter(task=task, sha256__in=batch)
+        if not dry_run:
+            there.filter(offered=False).update(offered=True)
+        known = set(there.values_list("sha256", flat=True))
+        new = [context for sha256, context in batch.items() if sha256 not in known]
+        if new and not dry_run:
+            Context.objects.bulk_create(new, ignore_conflicts=True)
+            record_event(
+                actor=None,
+                verb="loaded_contexts",
+                subject=task,
+                scope=task.slug,
+                data={"contexts": len(new)},
+            )
+    outcome.new += len(new)
+    outcome.known += len(batch) - len(new)
+    batch.clear()
