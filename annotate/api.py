@@ -52,10 +52,17 @@ class PictureSerializer(serializers.Serializer[Any]):
     good = serializers.BooleanField()
 
 
+class SampleTextSerializer(serializers.Serializer[Any]):
+    text = serializers.CharField()
+    caption = serializers.CharField()
+    good = serializers.BooleanField()
+
+
 class InstructionsSerializer(serializers.Serializer[Any]):
     goal = serializers.CharField()
     steps = serializers.ListField(child=serializers.CharField())
     pictures = PictureSerializer(many=True)
+    texts = SampleTextSerializer(many=True)
     validation = serializers.CharField()
 
 

@@ -65,12 +65,21 @@ class Picture(Section):
     good: bool
 
 
+class SampleText(Section):
+    """The same in words."""
+
+    text: str
+    caption: str
+    good: bool
+
+
 class Instructions(Section):
     """What the annotator reads."""
 
     goal: str = "Find an input on which the model is wrong, and tell us the right answer."
     steps: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    texts: tuple[SampleText, ...] = ()
     validation: str = "What is the right answer? Judge only by what you see."
 
 

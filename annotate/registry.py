@@ -106,6 +106,8 @@ def register(
     kind = task.config.file.kind
     artifact, sha256 = _keep(file, folder)
     config = _config(file, labels, several=kind.answers.several)
+    if not labels:
+        config["kind"] = kind.name  # whose answers are free
     sha256 = sha256 or hashlib.sha256(dumps([kind.name, file.backend, config]).encode()).hexdigest()
     home = Path(settings.ARTIFACT_DIR)
     try:

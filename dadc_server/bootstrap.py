@@ -17,6 +17,8 @@ from django.conf import settings
 from accounts.models import Role, User
 from accounts.services import create_user
 from annotate.config import parse_task_file
+from annotate.context_files import rows_of
+from annotate.contexts import load_contexts
 from annotate.models import ModelVersion, Round, Task
 from annotate.registry import ModelFile, register
 from annotate.rounds import load_task, open_next_round, register_model
@@ -52,12 +54,13 @@ def load_library() -> list[tuple[Task, bool]]:
     """Load each task of the library that is not there yet; returns all, and whether each is new.
 
     A task that exists is left alone: its owner may have changed it. Beside what a task file says, a
-    file of the library may name the task's first `model`, as a model file does.
+    file of the library may name the task's first `model`, as a model file does, and a
+    `contexts_file` beside it.
     """
     loaded = []
     for path in sorted(LIBRARY.glob("*.yaml")):
         content = dict(strict_yaml.loads(path.read_text()))
-        model = content.pop("model", None)
+        model, contexts = content.pop("model", None), content.pop("contexts_file", None)
         file = parse_task_file(content)
         existing = Task.objects.filter(slug=file.slug).first()
         task, new = (existing, False) if existing else load_task(file=file)
@@ -66,6 +69,8 @@ def load_library() -> list[tuple[Task, bool]]:
                 ModelFile, {"name": f"{task.slug}-1", **model}, what="model file"
             )
             register(task=task, file=first, folder=LIBRARY, open_round=True)
+        if contexts is not None and not task.contexts.exists():
+            load_contexts(task=task, rows=rows_of(LIBRARY / contexts))
         loaded.append((task, new))
     return loaded
 

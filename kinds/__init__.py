@@ -89,23 +89,26 @@ class Kind:
     """When two inputs are one content."""
     distance: Callable[[Prepared, Prepared], float] | None = None
     """How far two inputs are apart for a model, where "looks like" means something."""
+    guesses: Callable[[Any], list[Any]] | None = None
+    """Answers to an input (its features) for a model that knows nothing, where they are free."""
     page_of: str = ""
-    """The kind whose editor, viewer and styles it shares; its own where that is empty."""
+    """The kind whose styles it shares, and of its editor and viewer what it has not itself."""
     folder: Path
 
-    @cached_property
-    def _page(self) -> Path:
-        return self.folder.parent / (self.page_of or self.name)
+    def _home(self, file: str) -> str:
+        """The name of the folder that has this file of its page, its own first."""
+        homes = filter(None, (self.name, self.page_of))
+        return next((home for home in homes if (self.folder.parent / home / file).exists()), "")
 
     @property
     def editor(self) -> str:
         """The template with which annotators make an input."""
-        return f"{self._page.name}/editor.html"
+        return f"{self._home('editor.html')}/editor.html"
 
     @cached_property
     def has_page(self) -> bool:
         """Whether annotators have a page for it; else scripts send, validate and score it."""
-        return (self._page / "editor.html").exists()
+        return bool(self._home("editor.html"))
 
     @cached_property
     def teaser(self) -> str:
@@ -114,8 +117,21 @@ class Kind:
 
     def static(self, name: str) -> str:
         """Where the page finds a file of its `static` folder; empty when there is none."""
-        own = self._page / "static" / name
-        return f"kinds/{self._page.name}/{name}" if own.exists() else ""
+        home = self._home(f"static/{name}")
+        return f"kinds/{home}/{name}" if home else ""
+
+    def sheets(self, name: str) -> list[str]:
+        """Where a page finds its styles: the shared kind's, then its own; `shared.css` are of
+        editor and viewer."""
+        files = [
+            (home, file) for home in (self.page_of, self.name) for file in ("shared.css", name)
+        ]
+        there = self.folder.parent
+        return [
+            f"kinds/{home}/{file}"
+            for home, file in files
+            if home and (there / home / "static" / file).exists()
+        ]
 
     def about(self, raw: object, context: object) -> object:
         """A raw input with what its context says of the fields that it leaves out."""

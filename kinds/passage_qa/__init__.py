@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,26 @@ def fits(content: Any, answer: Any) -> str:
     return f"the passage has {there[:40]!r} at {start}, not {text[:40]!r}."
 
 
+def words_of_the_passage(content: Any) -> list[Any]:
+    """Each as an answer with its place; the whole passage where it has no words."""
+    words = re.finditer(r"\w+", content["context"])
+    found = [{"text": word[0], "start": word.start()} for word in words]
+    return found or [{"text": content["context"], "start": 0}]
+
+
 KIND = Kind(
     name="passage_qa",
     parse=parser("context", "question", hidden=("answer",)),
     answers=FREE,
-    words=Words(act="Ask", acting="Asking", thing="question", alter="Change {} further"),
+    guesses=words_of_the_passage,
+    words=Words(
+        act="Ask",
+        acting="Asking",
+        thing="question",
+        alter="Change {} further",
+        keys="In the text, the arrow keys mark a word and Shift marks more of them; up and down go"
+        " by sentences. Ctrl Enter submits while you write.",
+    ),
     rules=("exact_match", "string_f1", "span_iou", "numeric", "ask_annotator"),
     shape='a question as `{"context", "question"}`',
     policy="k_matching",
@@ -45,5 +61,6 @@ KIND = Kind(
     contexts=True,
     likeness=WORDING,
     given=("context",),
+    page_of="text",
     folder=Path(__file__).parent,
 )

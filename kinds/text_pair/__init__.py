@@ -19,6 +19,8 @@ KIND = Kind(
         thing="hypothesis",
         plural="hypotheses",
         alter="Change {} further",
+        keys="Tab leaves the field, then the key of a label chooses it. Ctrl Enter submits, also"
+        " while you write.",
     ),
     rules=("exact_match", "numeric"),
     shape='a pair as `{"context", "hypothesis"}`',
@@ -30,5 +32,6 @@ KIND = Kind(
     contexts=True,
     likeness=WORDING,
     given=("context",),
+    page_of="text",
     folder=Path(__file__).parent,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from kinds import Prepared
+from kinds import Kind, Prepared, kind_named
 from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, Source
 
@@ -36,14 +36,34 @@ class NullBackend:
         return Answer(chosen, {name: SURE if name == chosen else rest for name in self.labels})
 
 
+class Guessing:
+    """The same where answers are free: one of those that the kind finds in the input."""
+
+    labels = ()
+
+    def __init__(self, kind: Kind, salt: str = "") -> None:
+        self._kind, self._salt = kind, salt
+
+    def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
+        return [self._answer(one) for one in inputs]
+
+    def _answer(self, one: Prepared) -> Answer:
+        assert self._kind.guesses is not None
+        guesses = self._kind.guesses(one.features)
+        return Answer(guesses[hash_of(self._salt + one.key) % len(guesses)])
+
+
 def hash_of(text: str) -> int:
     """A number that follows from the text, in every process the same."""
     return int.from_bytes(sha256(text.encode()).digest()[:8])
 
 
 def load(source: Source) -> Backend:
-    """The registration has the labels and, where two such models are to differ, a `salt`."""
+    """The registration has the labels, or the kind of input where answers are free, and, where two
+    such models are to differ, a `salt`."""
     labels = source.config.get("labels", ())
+    if not labels and (name := source.config.get("kind")) and kind_named(name).guesses:
+        return Guessing(kind_named(name), str(source.config.get("salt", "")))
     if len(labels) < LEAST:
         raise ArtifactError("The null model needs two labels or more to choose from.")
     several = bool(source.config.get("several"))

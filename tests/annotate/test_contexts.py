@@ -16,9 +16,10 @@ from annotate import contexts, statements, submissions
 from annotate.context_files import Row
 from annotate.contexts import Given, load_contexts, next_context
 from annotate.models import Context, Example, Task
-from annotate.queries import Participant
+from annotate.queries import Participant, open_target
 from core.errors import Refused
 from core.sql import prepared
+from dadc_server import bootstrap
 from tests import cast
 from tests.races import at_once
 
@@ -206,3 +207,17 @@ def test_who_is_kept_out_is_given_nothing(db: None, annotator: User) -> None:
     task.barred.create(person=annotator)
     with pytest.raises(Refused, match="may not submit here"):
         next_context(participant=Participant(user=annotator), task=task)
+
+
+def test_the_library_has_something_to_write_about(db: None, settings: Any) -> None:
+    for new in (True, False):
+        loaded = {task.slug: made for task, made in bootstrap.load_library()}
+        assert (loaded["nli"], loaded["qa"]) == (new, new)
+        for slug in ("nli", "qa"):
+            task = Task.objects.get(slug=slug)
+            assert task.contexts.filter(offered=True).count() >= 40
+            assert task.config is not None
+            assert task.config.file.sandbox
+            guest = Participant(session=guest_session(uuid.uuid4()))
+            assert next_context(participant=guest, task=task)
+            assert open_target(task.pk) is not None
