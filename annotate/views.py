@@ -66,6 +66,7 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
     if not kind.has_page:
         return render(request, "annotate/no_page.html", context)
     participant = _participant(request)
+    has_contexts = kind.contexts and task.contexts.filter(offered=True).exists()
     prefix = get_script_prefix()
     none = file.none_of_them
     return render(
@@ -74,8 +75,9 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
         {
             **context,
             "editor": kind.editor,
-            "sheet": kind.static("editor.css"),
+            "sheets": kind.sheets("editor.css"),
             "words": kind.words,
+            "has_contexts": has_contexts,
             "labels": [*file.keyed_labels, *([none] if none else [])],
             "several": none is not None,
             "labels_are_words": none is not None
@@ -93,6 +95,7 @@ def task_page(request: HttpRequest, slug: str) -> HttpResponse:
                 "warning": task.content_warning,
                 "editor": static(kind.static("editor.js")),
                 "words": kind.words.for_page(),
+                "contexts": has_contexts or bool(kind.given),
                 "api": f"{prefix}api/v1/",
                 "socket": f"{prefix}ws/tasks/{task.slug}/",
                 "csrfToken": get_token(request),

@@ -48,6 +48,8 @@ def in_order(answer: Any) -> Any:
 
 def in_words(answer: Any) -> str:
     """An answer as people read it."""
+    if isinstance(answer, dict) and isinstance(answer.get("text"), str):
+        return str(answer["text"])
     return (", ".join(map(str, answer)) or NONE) if isinstance(answer, list) else str(answer)
 
 

@@ -86,7 +86,7 @@ def validate(request: HttpRequest, slug: str) -> HttpResponse:
             ],
             "progress": progress_of(user, task),
             "score": gold_score(user, task),
-            "sheet": file.kind.static("viewer.css"),
+            "sheets": file.kind.sheets("viewer.css"),
             "page_data": _page_data(request, user, task, prefix),
         },
     )

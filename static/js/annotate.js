@@ -1,5 +1,6 @@
 /** The annotator's page: make something, watch the model read it, say what it is, see whether it was fooled. */
 import { TaskChannel } from "./channel.js";
+import { Contexts } from "./contexts.js";
 import { keysOf } from "./keys.js";
 import { Labels } from "./labels.js";
 import { newUuid, Outbox } from "./outbox.js";
@@ -24,6 +25,7 @@ const PATIENCE_MS = 3_000;
  * @property {import("./labels.js").Label[]} labels
  * @property {import("./labels.js").Label | null} none stands for no label, where one may choose several
  * @property {string} editor the address of its module
+ * @property {boolean} contexts whether the server gives something to write about
  * @property {import("./editor.js").Words} words
  * @property {string} api
  * @property {string} socket
@@ -47,7 +49,7 @@ const begun = page.warning !== "" && (await accepted(page.warning, shelf));
 const { Editor } = await import(page.editor);
 /** @type {import("./editor.js").Editor} */
 const editor = new Editor({ shelf });
-const labels = new Labels(page.labels, page.none, form);
+const labels = editor.answers ?? new Labels(page.labels, page.none, form);
 const reading = new Reading(
   {
     panel: part("readout", HTMLElement),
@@ -73,6 +75,9 @@ const channel = new TaskChannel({
   rest,
   outbox,
 });
+const contexts = page.contexts
+  ? new Contexts({ rest, slug: page.slug, nameOf: (value) => labels.nameOf(value) })
+  : null;
 
 /** The submission whose verdict is on the screen. @type {string | null} */
 let current = null;
@@ -84,7 +89,7 @@ editor.addEventListener("change", () => {
     reading.clear();
   } else {
     reading.expect();
-    channel.predict(editor.toInput());
+    channel.predict(asked());
   }
 });
 
@@ -103,7 +108,9 @@ editor.addEventListener("complain", (event) => {
 
 // --- what the model reads -------------------------------------------------------------------------
 channel.addEventListener("prediction", (event) => {
-  if (event instanceof CustomEvent) reading.show(event.detail, channel.isUpToDate);
+  if (!(event instanceof CustomEvent)) return;
+  reading.show(event.detail, channel.isUpToDate);
+  if (channel.isUpToDate) editor.read?.(event.detail.prediction);
 });
 
 channel.addEventListener("unreadable", (event) => {
@@ -113,7 +120,11 @@ channel.addEventListener("unreadable", (event) => {
 channel.addEventListener("again", predictAnew);
 
 function predictAnew() {
-  if (!editor.isEmpty && !verdict.isOpen) channel.predict(editor.toInput());
+  if (!editor.isEmpty && !verdict.isOpen) channel.predict(asked());
+}
+
+function asked() {
+  return { input: editor.toInput(), context: contexts?.given?.context };
 }
 
 /** @param {string} sentence for screen readers */
@@ -141,9 +152,8 @@ function submit() {
     return;
   }
   if (label === null) {
-    const which = page.none ? "Say which ones fit, or that none does" : "Say which one it is";
-    complaint.textContent = `${which}, so that we know what the model should read.`;
-    form.querySelector("input")?.focus();
+    complaint.textContent = labels.missing;
+    labels.focus();
     return;
   }
   const clientId = newUuid();
@@ -151,6 +161,7 @@ function submit() {
     clientId,
     input: editor.toInput(),
     label,
+    given: contexts?.given,
     made: editor.snapshot(),
     madeAt: Date.now(),
   });
@@ -182,6 +193,8 @@ channel.addEventListener("accepted", (event) => {
     const sentence = verdict.accepted(result, label);
     announce(sentence);
     if (result.probabilities) reading.show(result, true);
+    editor.read?.(result.prediction);
+    contexts?.tried();
     shelf.remove("draft");
   } else {
     showToast(`An earlier ${words.thing} was sent${result.fooled ? ": you fooled it" : ""}.`);
@@ -208,15 +221,34 @@ channel.addEventListener("delayed", (event) => {
 
 verdict.addEventListener("next", () => {
   leaveVerdict();
-  editor.reset();
-  labels.choose(null);
-  shelf.remove("draft");
+  begin();
+  if (contexts) void another(false);
 });
+
+/** @param {boolean} skip the present one */
+async function another(skip) {
+  await contexts?.next({ skip });
+  editor.focus();
+}
+
+if (contexts) part("another", HTMLButtonElement).addEventListener("click", () => another(true));
 
 verdict.addEventListener("edit", () => {
   leaveVerdict();
   keepDraft();
   predictAnew();
+});
+
+/** Begin anew. */
+function begin() {
+  editor.reset();
+  labels.choose(contexts?.given?.goal ?? null);
+  shelf.remove("draft");
+}
+
+contexts?.addEventListener("given", () => {
+  editor.about?.(contexts.given?.data ?? null);
+  begin();
 });
 
 /** While a verdict lies over the editor, neither can be pressed. @param {boolean} busy */
@@ -234,11 +266,13 @@ function leaveVerdict() {
 // --- what stays after a reload --------------------------------------------------------------------
 function keepDraft() {
   if (editor.isEmpty && labels.chosen === null) shelf.remove("draft");
-  else shelf.set("draft", { made: editor.snapshot(), label: labels.chosen });
+  else shelf.set("draft", { made: editor.snapshot(), label: labels.chosen, given: contexts?.given });
 }
 
 async function restoreDraft() {
   const draft = shelf.get("draft");
+  if (contexts && draft?.given) contexts.take(draft.given);
+  else if (contexts) return contexts.next();
   if (!draft) return;
   await editor.load(draft.made);
   labels.choose(draft.label ?? null);
@@ -271,6 +305,7 @@ part("refused-back", HTMLButtonElement).addEventListener("click", async () => {
   if (!first) return;
   if (verdict.isOpen) leaveVerdict();
   outbox.remove(first.clientId);
+  if (first.given) contexts?.take(first.given);
   labels.choose(first.label);
   await editor.load(first.made);
   showOutbox();

@@ -15,6 +15,8 @@ const TRANSIENT = new Set([
 ]);
 const FIRST_RETRY_MS = 2_000;
 
+/** @typedef {{ input: unknown, context?: string }} Asked the context by its id */
+
 /**
  * The talk with the server about one task: over the websocket, and over REST where there is none.
  *
@@ -46,7 +48,7 @@ export class TaskChannel extends EventTarget {
   /** Submissions that the server had no time for. @type {Map<string, Retry>} */
   #delayed = new Map();
 
-  /** The input to predict next. @type {unknown} */
+  /** What to predict next. @type {Asked | null} */
   #next = null;
   #seq = 0;
   #newestShown = 0;
@@ -86,10 +88,10 @@ export class TaskChannel extends EventTarget {
   /**
    * Ask what the model reads, soon: of what comes in a moment only the newest is sent.
    *
-   * @param {unknown} input
+   * @param {Asked} asked
    */
-  predict(input) {
-    this.#next = input;
+  predict(asked) {
+    this.#next = asked;
     this.#schedulePredict();
   }
 
@@ -124,15 +126,15 @@ export class TaskChannel extends EventTarget {
   }
 
   #predictNow() {
-    const input = this.#next;
-    if (!input) return;
+    const asked = this.#next;
+    if (!asked) return;
     if (this.state === "live") {
       const seq = this.#seq + 1;
-      if (!this.#socket.send({ type: "predict", seq, input })) return; // sent after the reconnect
+      if (!this.#socket.send({ type: "predict", seq, ...asked })) return; // sent after the reconnect
       this.#seq = seq;
     } else if (this.state === "rest" && !this.#restPredicting) {
       this.#seq += 1;
-      void this.#predictOverRest(this.#seq, input);
+      void this.#predictOverRest(this.#seq, asked);
     } else {
       return; // kept in #next until there is a connection, or the call under way is back
     }
@@ -142,12 +144,12 @@ export class TaskChannel extends EventTarget {
 
   /**
    * @param {number} seq
-   * @param {unknown} input
+   * @param {Asked} asked
    */
-  async #predictOverRest(seq, input) {
+  async #predictOverRest(seq, asked) {
     this.#restPredicting = true;
     try {
-      const answer = await this.#rest.post(`tasks/${this.#slug}/predictions/`, { input });
+      const answer = await this.#rest.post(`tasks/${this.#slug}/predictions/`, asked);
       this.#answered({ ...answer, seq });
     } catch (error) {
       if (error instanceof Unreachable) this.#enter("waiting");
@@ -180,13 +182,13 @@ export class TaskChannel extends EventTarget {
   #send(clientId) {
     const submission = this.#outbox.get(clientId);
     if (!submission || submission.refusal !== undefined || this.#underWay.has(clientId)) return;
-    const { input, label } = submission;
+    const { input, label, given } = submission;
+    const body = { client_id: clientId, input, label, context: given?.context };
     if (this.state === "live") {
-      const frame = { type: "submit", client_id: clientId, input, label };
-      if (this.#socket.send(frame)) this.#underWay.add(clientId);
+      if (this.#socket.send({ type: "submit", ...body })) this.#underWay.add(clientId);
     } else if (this.state === "rest") {
       this.#underWay.add(clientId);
-      void this.#sendOverRest(clientId, { client_id: clientId, input, label });
+      void this.#sendOverRest(clientId, body);
     }
   }
 

@@ -2,6 +2,7 @@ import { showChoices } from "./choices.js";
 import {
   emptyInWords,
   feedbackInWords,
+  labelInWords,
   scoreInWords,
   trainingInWords,
 } from "./judging_words.js";
@@ -10,6 +11,15 @@ import { part } from "./page_parts.js";
 /** @typedef {import("./choices.js").Held} Held */
 /** @typedef {import("./judging_words.js").Answer} Answer */
 /** @typedef {import("./judging_words.js").Progress} Progress */
+
+/**
+ * What the viewer of a kind may bring, whose answers are neither labels nor typed.
+ *
+ * @typedef {object} Answering
+ * @property {() => any} [answer] the label to be sent, null while there is none
+ * @property {(field: HTMLInputElement) => void} [answersIn] where to show it in words
+ * @property {(label: any) => void} [mark] shows one that was given
+ */
 
 /** What a validator sees: the item, the answers, and what is said about them. */
 export class Desk {
@@ -32,12 +42,14 @@ export class Desk {
   #item = null;
 
   /**
-   * @param {{ none: import("./choices.js").Choice | null, viewer: typeof import("./texts.js") }} options
+   * @param {{ none: import("./choices.js").Choice | null, viewer: typeof import("./texts.js") & Answering }} options
    *   `none` stands for no label, where an answer may be several; `viewer` shows the inputs of one kind
    */
   constructor({ none, viewer }) {
     this.#none = none;
     this.#viewer = viewer;
+    const field = this.#written.elements.namedItem("answer");
+    if (field instanceof HTMLInputElement) viewer.answersIn?.(field);
   }
 
   /** @param {Held} item to be shown next */
@@ -91,8 +103,15 @@ export class Desk {
     }
     const field = this.#written.elements.namedItem("answer");
     if (field instanceof HTMLInputElement && answer && "label" in answer && !field.value) {
-      field.value = String(answer.label);
+      field.value = labelInWords(answer.label, []);
+      this.#viewer.mark?.(answer.label);
     }
+  }
+
+  /** What is answered where answers are no labels: shown by the viewer, or else typed. */
+  get answer() {
+    if (this.#viewer.answer) return this.#viewer.answer();
+    return String(new FormData(this.#written).get("answer") ?? "").trim();
   }
 
   /** Marks one of several labels, or takes the mark away. @param {string} label */

@@ -16,6 +16,9 @@
  * @property {() => void} reset begin anew
  * @property {() => void} focus
  * @property {() => HTMLElement} preview what a verdict shows of it
+ * @property {(data: unknown) => void} [about] show what a context says; null: there is none
+ * @property {(prediction: unknown) => void} [read] show where the model finds its answer
+ * @property {import("./labels.js").Labels} [answers] where an answer is given, if it is no label
  *
  * @typedef {{ act: string, acting: string, thing: string, alterIt: string, alterThis: string }} Words
  *   of the task's kind: write, writing, text, …

@@ -41,7 +41,8 @@ export function answerInWords(answer, choices) {
  * @param {Choices} choices
  */
 export function labelInWords(label, choices) {
-  const names = [label].flat().map((one) => choices.find(({ value }) => value === one)?.name ?? one);
+  const nameOf = (one) => choices.find(({ value }) => value === one)?.name ?? one?.text ?? one;
+  const names = [label].flat().map(nameOf);
   return names.join(", ") || "none of them";
 }
 

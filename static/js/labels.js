@@ -43,6 +43,16 @@ export class Labels extends EventTarget {
     this.dispatchEvent(new Event("choose"));
   }
 
+  /** What is said to somebody who has chosen none. */
+  get missing() {
+    const which = this.#none ? "Say which ones fit, or that none does" : "Say which one it is";
+    return `${which}, so that we know what the model should read.`;
+  }
+
+  focus() {
+    this.#form.querySelector("input")?.focus();
+  }
+
   /**
    * @param {string[]} keys see `keysOf`
    * @returns {boolean} whether the first of them that stands for a label was pressed for it

@@ -174,7 +174,7 @@ written.addEventListener("submit", (event) => {
     else desk.say("Choose what fits first, or that none does.");
     return;
   }
-  const label = String(new FormData(written).get("answer") ?? "").trim();
+  const label = desk.answer;
   if (label) answerWith({ label });
 });
 

@@ -109,9 +109,11 @@ def test_without_a_sandbox_a_guest_is_asked_to_sign_in(client: Client, owner: Us
     assert response["Location"] == f"{reverse('account_login')}?next={TASK_PAGE}"
 
 
-def test_a_task_of_texts_says_that_it_has_no_page(client: Client, owner: User) -> None:
-    cast.digits_task(owner, slug="nli", input="text_pair", labels=["e", "n", "c"])
-    assert "open to scripts only" in client.get("/tasks/nli/").content.decode()
+def test_a_kind_without_a_page_says_so(
+    client: Client, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(task.kind), "has_page", False)
+    assert "open to scripts only" in client.get(TASK_PAGE).content.decode()
 
 
 def test_pages_hold_to_the_content_security_policy(signed_in: Client, task: Task) -> None:

@@ -1,8 +1,12 @@
-/** The annotator's editor of texts: a field to write into. */
+/** The annotator's editor of texts: a field to write into, below what one writes about. */
 import { part } from "../../js/page_parts.js";
+import { passage } from "./passage.js";
 
 /** As static/js/editor.js describes it. A text is sent as it was typed. */
 export class Editor extends EventTarget {
+  /** What the text is called in an input. */
+  field = "text";
+
   #field = part("text", HTMLTextAreaElement);
 
   constructor() {
@@ -25,7 +29,14 @@ export class Editor extends EventTarget {
   }
 
   toInput() {
-    return { text: this.#field.value };
+    return { [this.field]: this.#field.value };
+  }
+
+  /** @param {unknown} data */
+  about(data) {
+    const shown = part("passage", HTMLElement);
+    shown.replaceChildren(...passage(data));
+    shown.hidden = !data;
   }
 
   snapshot() {

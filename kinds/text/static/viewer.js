@@ -1,5 +1,6 @@
 /** Shows a text to a validator, as it was written, below its context if it has one. */
-import { paragraph, texts } from "../../js/texts.js";
+import { texts } from "../../js/texts.js";
+import { written } from "./passage.js";
 
 export { prepare } from "../../js/texts.js";
 
@@ -8,7 +9,5 @@ export { prepare } from "../../js/texts.js";
  * @param {import("../../js/choices.js").Item} item
  */
 export function show(frame, { input, context }) {
-  const words = paragraph(input.text);
-  words.className = "written";
-  frame.replaceChildren(...texts(context, "context"), words);
+  frame.replaceChildren(...texts(context, "context"), written(input.text));
 }
