@@ -216,7 +216,7 @@ def restore_votes(votes: QuerySet[Vote]) -> None:
 def _speak_again(hearing: Hearing) -> None:
     """Decide an open example again; where a verdict stands, score those who voted anew."""
     hearing.read = None  # their weight has changed
-    if hearing.item is not None:
+    if hearing.item is not None and hearing.example.status == Example.Status.OPEN:
         follow(hearing, hearing.decision())
     follow_later(score(hearing))
 

@@ -300,6 +300,7 @@ def test_being_refused_an_undo_does_not_tell_that_an_item_was_no_gold(
     """What settles an example cannot be taken back; so as many answers to gold cannot either."""
     lease = reach_gold(validator, with_gold, annotator)
     acts.vote(validator=validator, lease_id=lease.pk, label="1")
+    Vote.objects.update(hasty=False)  # what is hasty settles nothing
     monkeypatch.setattr(undoing, "_share_that_settles", lambda _: 1.0)
     with pytest.raises(Conflict, match="it stands"):
         acts.undo(validator=validator, task=with_gold)
