@@ -60,17 +60,6 @@ TEXTS: dict[str, dict[str, Any]] = {
             "prediction": ["food"],
         },
     },
-    "judge-questions": {
-        "file": {
-            "input": "passage_qa",
-            "comparator": {"rule": "string_f1"},
-        },
-        "line": {
-            "input": {"context": "The dike broke in 1953.", "question": "When did it break?"},
-            "label": "1953",
-            "prediction": "1943",
-        },
-    },
 }
 
 
