@@ -46,6 +46,16 @@ def in_order(answer: Any) -> Any:
     return sorted(set(answer), key=str) if isinstance(answer, list) else answer
 
 
+def as_the_other(answer: Any, other: object) -> Any:
+    """An answer with a place in a text as bare words, where the other one is bare words.
+
+    Logs have such answers; on the page both would be marked.
+    """
+    if isinstance(other, str) and isinstance(answer, dict):
+        return answer.get("text", answer)
+    return answer
+
+
 def in_words(answer: Any) -> str:
     """An answer as people read it."""
     if isinstance(answer, dict) and isinstance(answer.get("text"), str):

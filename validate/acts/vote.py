@@ -16,6 +16,7 @@ from annotate.models import Example, Task
 from core.errors import Conflict, Refused
 from core.metrics import VOTE_SECONDS
 from core.transactions import durable
+from kinds.answers import as_the_other
 from validate import statements
 from validate.acts.adjudicate import MAX_REASON
 from validate.acts.lease import ask, not_yours, wait_for_item
@@ -110,6 +111,7 @@ def _vote(
         raise not_yours()
     example = hearing.example
     check_answer(example, answer)
+    answer = answer._replace(label=as_the_other(answer.label, example.label))
     now = timezone.now()
     lease = statements.close_for_vote(lease_id, now)
     if lease is None and (earlier := Vote.objects.filter(lease=lease_id).first()):

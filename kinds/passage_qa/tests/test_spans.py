@@ -11,6 +11,7 @@ from annotate import rounds
 from annotate.config import parse_task_file
 from annotate.models import Example, Task
 from kinds.passage_qa import fits
+from tests import acts, cast
 from validate.logs import import_log
 
 PASSAGE = "The capital of France is Paris \U0001f5fc, not Lyons."
@@ -80,3 +81,16 @@ def test_a_vote_that_does_not_agree_is_refused(task: Task, beside: bool) -> None
     lines = [json.dumps(one).encode() for one in (line, vote, right)]
     (sentence,) = import_log(task, lambda: lines).mistakes
     assert "not 'L'" in sentence
+
+
+def test_a_mark_confirms_an_answer_that_a_log_has_without_its_place(task: Task) -> None:
+    validator = cast.person("vera", "validator")
+    line = {
+        "kind": "example", "id": "q1", "round": 1, "author": "ann", "model": "reader",
+        "input": {"context": PASSAGE, "question": "Which city?"},
+        "label": "Paris", "prediction": "Lyons",
+    }  # fmt: skip
+    import_log(task, lambda: [json.dumps(line).encode()])
+    marked = {"text": "Paris", "start": 25}
+    vote = acts.vote(validator=validator, lease_id=cast.lease_for(validator, task).pk, label=marked)
+    assert vote.label == "Paris"
