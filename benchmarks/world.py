@@ -38,7 +38,7 @@ def main() -> None:
         for role in ("annotator", "validator")
     }
     truth = _fill_queue(task, spec.get("waiting", 0))
-    _known_answers(task, spec.get("waiting", 0), spec.get("gold", 0))
+    truth |= _known_answers(task, spec.get("waiting", 0), spec.get("gold", 0))
     if truth:
         call_command("recompute", verbosity=0)  # rows that came past the services are counted too
         with connection.cursor() as cursor:
@@ -138,13 +138,14 @@ def _fill_queue(task: Any, waiting: int) -> dict[str, str]:
     return {str(example.uid): example.label for example in examples}
 
 
-def _known_answers(task: Any, first: int, number: int) -> None:
-    """Gold of the drawings after those that wait."""
+def _known_answers(task: Any, first: int, number: int) -> dict[str, str]:
+    """Gold of the drawings after those that wait; its answers by the examples' ids."""
     from accounts.services import create_user
     from validate.acts.gold import load_gold
+    from validate.models import Gold
 
     if not number:
-        return
+        return {}
     owner = create_user(username="owner", role="owner")
     task.owners.add(owner)
     lines = (
@@ -152,6 +153,7 @@ def _known_answers(task: Any, first: int, number: int) -> None:
         for label, png in take(first, number)
     )
     load_gold(actor=owner, task=task, lines=lines)
+    return {str(gold.example.uid): gold.answer for gold in Gold.objects.select_related("example")}
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ def test_every_call_answers_in_its_shape(
     call(guest, "get tasks/{slug}/", slug=slug)
     drawn = {"input": cast.drawing(1)}
     said = call(guest, "post tasks/{slug}/predictions/", drawn, slug=slug)["prediction"]
+    call(anna, "post tasks/{slug}/contexts/next/", why="(of none)", slug=slug)
     # --- examples
     sent = {**drawn, "client_id": str(uuid.uuid4()), "label": "1" if said != "1" else "2"}
     submit = "post tasks/{slug}/examples/"
