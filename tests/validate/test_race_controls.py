@@ -53,9 +53,12 @@ def test_two_submissions_of_one_client_id(
     """Both have found none before them."""
     monkeypatch.setattr(submissions._together, "write", lambda _: None)  # it takes them in turn
     monkeypatch.setattr(submissions, "_insert", meeting(2, submissions._insert))
-    call = submission_of(task, annotator, 1, uuid.uuid4())
+    client_id = uuid.uuid4()
+    # Without the constraint two contents, or that they are one would stop the second.
+    seeds = (1, 1 if constrained else 2)
+    calls = [submission_of(task, annotator, seed, client_id) for seed in seeds]
     with nullcontext() if constrained else without(Example, "client_id_once_per_author"):
-        outcomes = at_once([call, call])
+        outcomes = at_once(calls)
         assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
         assert Example.objects.count() == (1 if constrained else 2)
 
