@@ -20,7 +20,7 @@ from django.db import DatabaseError
 
 from accounts.models import Role, User
 from accounts.services import record_event
-from annotate.contents import content_of_stored
+from annotate.contents import Content, content_of, content_of_stored
 from annotate.models import Example
 from core.bridge import in_database_thread
 from core.errors import Conflict
@@ -60,9 +60,8 @@ class _Item:
     holders: set[int] = field(default_factory=set)
 
     @cached_property
-    def prepared(self) -> Prepared | None:
-        content = content_of_stored(self.example)
-        return content.prepared if content else None
+    def content(self) -> Content | None:
+        return content_of_stored(self.example)
 
 
 @dataclass
@@ -70,6 +69,18 @@ class _Known:
     items: dict[int, _Item] = field(default_factory=dict)
     begun: dict[int, float] = field(default_factory=dict)
     read_at: float = float("-inf")
+    by_key: dict[int, list[_Item]] | None = None
+
+    def like(self, content: Content) -> list[_Item]:
+        """Those found under this content's keys: a stroke is not compared with all of them."""
+        by_key = self.by_key
+        if by_key is None:  # made apart: another thread may have it forgotten meanwhile
+            by_key = {}
+            for item in list(self.items.values()):
+                for key in item.content.kept_under if item.content else ():
+                    by_key.setdefault(key, []).append(item)
+            self.by_key = by_key
+        return [item for key in content.looked_up_by & by_key.keys() for item in by_key[key]]
 
 
 Key = tuple[int, int | None]
@@ -88,6 +99,7 @@ def begins(example: Example, holder: int) -> None:
     else:
         known.items.setdefault(example.pk, _Item(example)).holders.add(holder)
         known.begun[example.pk] = time.monotonic()
+        known.by_key = None
 
 
 def forget() -> None:
@@ -122,6 +134,7 @@ def _read(key: Key) -> None:
         item.holders = holders[pk]
     known.begun = {pk: since for pk, since in known.begun.items() if since >= now}
     known.items = {pk: known.items[pk] for pk in known.begun} | items
+    known.by_key = None
 
 
 async def catch_up(task_id: int, user: User | None) -> bool:
@@ -151,15 +164,19 @@ def require_not_judged(
 
     With `catch_up`, in a thread that has a connection, it reads first what is older than a second.
     """
+    content = None
     for key in _keys(task_id, user):
         if catch_up and _age(key) > MAX_AGE:
             _read(key)
-        for pk, item in list(_known[key].items.items()):
+        if not _known[key].items:
+            continue
+        content = content or content_of(kind, prepared)
+        for item in _known[key].like(content):
             if user is not None and item.example.author_id == user.pk:
                 continue
-            theirs = item.prepared
-            if theirs is not None and kind.likeness.shows(theirs, prepared):
-                raise BeingJudged(pk, holds=user is not None and user.pk in item.holders)
+            if item.content and kind.likeness.shows(item.content.prepared, prepared):
+                holds = user is not None and user.pk in item.holders
+                raise BeingJudged(item.example.pk, holds=holds)
 
 
 def record(refused: BeingJudged, user: User | None) -> None:
