@@ -72,7 +72,7 @@ class _Known:
     by_key: dict[int, list[_Item]] | None = None
 
     def like(self, content: Content) -> list[_Item]:
-        """Those found under this content's keys: a stroke is not compared with all of them."""
+        """Those found under this content's keys: comparing it with all of them is slow."""
         by_key = self.by_key
         if by_key is None:  # made apart: another thread may have it forgotten meanwhile
             by_key = {}

@@ -186,6 +186,7 @@ def test_an_owner_looks_before_the_first_model_is_promoted_by_itself(
 
 def test_no_author_gives_more_than_their_share(owner: User, authors: list[User]) -> None:
     task = trained_task(owner, author_share=0.5, held_out_share=0.01)
+    AuthorSplit.objects.create(task=task, author=authors[0], split="train")  # not by lot
     others = [authors[1], cast.person("carl"), cast.person("dora")]
     verified_foolings(task, authors[:1], owner, 9)
     verified_foolings(task, others, owner, 1, first_seed=200)
