@@ -22,8 +22,10 @@ from core.sql.together import Together as Together  # for annotate.submissions, 
 _BY_AUTHOR = "e.author_id = %(person)s"
 _BY_GUEST = "e.session_id = %(person)s AND e.author_id IS NULL"
 
-# Less than PostgreSQL waits before it looks for deadlocks: whoever else is part of one goes on.
+# Less than PostgreSQL waits before it looks for deadlocks: whoever else is in one goes on. As a
+# condition of what locks, and so before it, it costs no statement of its own.
 BRIEFLY_MS = 300
+_BRIEFLY = f"AND set_config('lock_timeout', '{BRIEFLY_MS}ms', true) <> ''"
 
 # KEY SHARE is what inserting an example takes on its round. Taken here, and not only then, it makes
 # one statement of two: what is read of the round stays true until the commit.
@@ -216,19 +218,14 @@ def lock_author_and_round(*, author: int | None, round_id: int) -> Standing:
     return Standing(None if banned is None else bool(banned), bool(is_open))
 
 
-def wait_briefly() -> None:
-    """Let this transaction give up (OperationalError) what it would have to wait long for."""
-    if connection.vendor == "postgresql":
-        prepared.rows("SELECT set_config('lock_timeout', %s, true)", [f"{BRIEFLY_MS}ms"])
-
-
 def lock_free_authors_and_round(authors: Sequence[int], round_id: int) -> set[int]:
     """Those of these authors who may submit to the round and whom nobody else has locked.
 
     They and the round are locked then. Waiting for none of several, one cannot be waited for by
-    somebody whom one waits for.
+    somebody whom one waits for. What else this transaction would have to wait long for it gives up
+    (OperationalError): all others of this process wait for it.
     """
-    lock = _lock("FOR NO KEY UPDATE OF u SKIP LOCKED FOR KEY SHARE OF r")
+    lock = _lock(f"{_BRIEFLY} FOR NO KEY UPDATE OF u SKIP LOCKED FOR KEY SHARE OF r")
     sql = _AUTHORS_AND_ROUND.format(people=_places("%s", len(authors)), lock=lock)
     found = prepared.rows(sql, [*authors, round_id])
     return {author for banned, is_open, author in found if is_open and not banned}

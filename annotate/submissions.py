@@ -224,7 +224,6 @@ def _insert_several(sent: Sequence[_New]) -> list[Progress | None]:
     task_id, round_id = sent[0].example.task_id, sent[0].example.round_id
     try:
         with durable():
-            statements.wait_briefly()  # all others of this process wait for this transaction
             free = statements.lock_free_authors_and_round([one.author for one in sent], round_id)
             came = statements.before_each(
                 task_id=task_id,

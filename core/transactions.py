@@ -25,6 +25,18 @@ def durable() -> Iterator[None]:
         database.validate_no_broken_transaction()
 
 
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """The same, whose queries all see one state of the database, while people go on working."""
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    with durable():
+        # Too late where a test has begun the transaction: there nobody else is at work.
+        if database.vendor == "postgresql" and not database.savepoint_ids:
+            with database.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield
+
+
 def after_commit(follow_up: Callable[[], Any]) -> None:
     """Run `follow_up` once the transaction is committed; what it raises is logged, not raised.
 

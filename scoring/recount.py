@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from django.db.models import Count, Q, QuerySet
 
 from annotate.contents import keep_again, not_found
 from annotate.models import Example, Task
-from core.transactions import durable
+from core.transactions import durable, one_moment
 from scoring.models import Tally
 from scoring.tally import COLUMNS, contribution
 from validate.people import recount as standings
@@ -65,7 +65,7 @@ class Recount:
 
 def check() -> Recount:
     """Recount everything at one moment, while people go on working."""
-    with _one_moment():
+    with one_moment():
         found = replace(_recount(), standings={one.slug: standings.check(one) for one in _tasks()})
     # Not at that moment: examples and their keys only ever come, and reading each takes long.
     return replace(found, not_found=sum(len(not_found(task)) for task in _tasks()))
@@ -122,17 +122,6 @@ def _keep_others_out() -> None:
         # deadlocks, after a second, makes sure that it is never their request that fails.
         cursor.execute("SET LOCAL lock_timeout = '500ms'")
         cursor.execute("LOCK TABLE validate_queueitem, scoring_tally IN EXCLUSIVE MODE")
-
-
-@contextmanager
-def _one_moment() -> Iterator[None]:
-    """A transaction whose queries all see the same state of the database."""
-    with durable():
-        # Too late where a test has begun the transaction: there nobody else is at work.
-        if connection.vendor == "postgresql" and not connection.savepoint_ids:
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        yield
 
 
 def _recount() -> Recount:

@@ -206,6 +206,16 @@ def take_from_share(*, task_id: int, author_id: int, validator_id: int, agreed: 
     prepared.changed(_TAKE_FROM_SHARE, {**key, "votes": -1, "agreed": -int(agreed)})
 
 
+def keep_votes_out() -> None:
+    """Let nobody count a vote into a share until the transaction ends, which holds nothing else.
+
+    Whoever has counted is then committed. SQLite has one writer anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE validate_authorshare IN EXCLUSIVE MODE")
+
+
 # --- locks ----------------------------------------------------------------------------------------
 def lock_leased(lease: UUID, validator_id: int) -> tuple[Example, QueueItem | None] | None:
     """Lock the example that this person has, or had, a lease on, and its queue entry."""

@@ -138,5 +138,4 @@ def test_a_submission_takes_few_statements(task: Task, annotator: User) -> None:
         )
     said = [query["sql"] for query in seen]
     said = [one for one in said if "SAVEPOINT" not in one]
-    # PostgreSQL is told, too, how long a batch may wait for others' locks.
-    assert len(said) == (8 if connection.vendor == "postgresql" else 7), said
+    assert len(said) == 7, said

@@ -26,6 +26,7 @@ from annotate.models import Example, Task
 from annotate.queries import Participant
 from core.errors import Refused
 from core.transactions import durable
+from kinds.answers import same_answer
 from scoring.models import Tally
 from scoring.tally import contribution
 from tests import acts, cast
@@ -36,8 +37,9 @@ from validate.acts import lease as leases
 from validate.acts import vote as votes
 from validate.acts.gold import mark_gold
 from validate.hearing import Hearing, hear
-from validate.models import Lease, QueueItem, Reliability, Vote
-from validate.people.recount import repair
+from validate.models import AuthorShare, Lease, QueueItem, Reliability, Vote
+from validate.people import recount
+from validate.people.recount import check, repair
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = 5
@@ -328,7 +330,6 @@ def test_a_ban_during_a_vote_settles_on_one_story(
 def test_a_round_that_closes_takes_no_late_submission(task: Task, annotator: User) -> None:
     from annotate import rounds
     from annotate.models import Round
-    from core.transactions import durable
 
     for seed in range(ROUNDS):
         open_round = Round.objects.get(task=task, status=Round.Status.OPEN)
@@ -432,3 +433,33 @@ def test_gold_that_ran_out_is_skipped_while_its_holder_asks_on(
     )
 
     assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
+
+
+def test_a_vote_during_a_recount_of_the_shares_stays_counted(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever votes for the first time has no share yet that the recount could have locked."""
+    for seed in range(3):
+        cast.submission(task, annotator, seed)
+    cast.answer(cast.person("vera", "validator"), task)
+    AuthorShare.objects.update(votes=9)  # something to repair
+    late = [cast.person(name, "validator") for name in ("victor", "viola")]
+    threads: list[threading.Thread] = []
+
+    def answer_meanwhile(one: object, other: object) -> bool:
+        if late:
+            threads.append(threading.Thread(target=at_once, args=([voting(late.pop())],)))
+            threads[-1].start()
+            threads[-1].join(1)  # it may have to wait until the recount is over
+        return same_answer(one, other)
+
+    def voting(person: User) -> Callable[[], Any]:
+        return lambda: cast.answer(person, task)
+
+    monkeypatch.setattr(recount, "same_answer", answer_meanwhile)
+    repair(task)
+    for thread in threads:
+        thread.join(10)
+    assert len(threads) == 2
+    assert Vote.objects.count() == 3
+    assert check(task).agrees

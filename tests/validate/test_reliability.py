@@ -11,6 +11,7 @@ from annotate.models import Example, Task
 from core.errors import Refused
 from tests import acts, cast
 from validate.models import AuthorShare, Lease, Reliability, Review, Vote
+from validate.people import recount as recounting
 from validate.people.quarantine import follow_quarantine, follow_quarantines, lift_quarantine
 from validate.people.recount import recount, repair
 from validate.policies import Ballot, Bayes, posterior
@@ -321,6 +322,20 @@ def test_a_recount_finds_and_corrects_what_is_wrong(
     assert (found.credits, found.reliabilities, found.shares) == (1, 2, 1)
     after = list(Reliability.objects.order_by("pk").values_list("alpha", "beta", "scored"))
     assert after == [pytest.approx(row) for row in before]
+    assert repair(bayes_task).agrees
+
+
+def test_who_comes_during_a_recount_is_left_as_they_are(
+    bayes_task: Task, validator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock_rows = recounting.lock_rows
+
+    def lock_and_meet(task_id: int, people: list[int]) -> dict[int, Reliability]:
+        rows = lock_rows(task_id, people)
+        Reliability.objects.create(task_id=task_id, validator=validator)
+        return rows
+
+    monkeypatch.setattr(recounting, "lock_rows", lock_and_meet)
     assert repair(bayes_task).agrees
 
 

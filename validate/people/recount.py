@@ -15,8 +15,9 @@ from math import isclose
 from django.db.models import Count, Q
 
 from annotate.models import Example, Task
-from core.transactions import durable
+from core.transactions import durable, one_moment
 from kinds.answers import same_answer
+from validate import statements
 from validate.hearing import hear, lock_rows
 from validate.models import AuthorShare, Lease, Reliability, Vote
 from validate.people.reliability import (
@@ -125,6 +126,8 @@ def _put_right(task: Task, rows: Mapping[int, Reliability]) -> list[Reliability]
     wrong = []
     skipped = _skipped(task)
     for person, numbers in recount(task).items():
+        if person not in rows:
+            continue  # they came after the rows were locked
         row = rows[person]
         is_wrong = recount_today(row)
         if row.skipped != skipped.get(person, 0):
@@ -210,9 +213,16 @@ def _share_differences(task: Task) -> dict[Whose, tuple[int, int]]:
 
 
 def _repair_shares(task: Task) -> int:
-    """Bring the shares to what the votes say; returns how many were wrong."""
+    """Bring the shares to what the votes say; returns how many were wrong.
+
+    Mostly none is, and nobody waits. Else no vote may come between the counting and the writing:
+    its voter may have had no share yet that could be locked.
+    """
+    with one_moment():
+        if not _share_differences(task):
+            return 0
     with durable():
-        list(AuthorShare.objects.select_for_update(no_key=True).filter(task=task).order_by("pk"))
+        statements.keep_votes_out()
         wrong = _share_differences(task)
         for (author, validator), (cast, agreed) in wrong.items():
             AuthorShare.objects.update_or_create(
