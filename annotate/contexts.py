@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from django.db.models import Count, Min, Q
 from django.utils import timezone
 
+from accounts.models import User
 from accounts.services import record_event
 from annotate import statements
 from annotate.config import TaskFile
 from annotate.context_files import Row
-from annotate.models import Context, ContextLease, Task
+from annotate.models import Context, ContextLease, Example, Task
 from annotate.queries import Participant, is_barred
 from annotate.submissions import banned, require_sandbox, require_standing
 from core.errors import Refused
@@ -118,7 +120,12 @@ class Loaded:
 
 
 def load_contexts(
-    *, task: Task, rows: Iterable[Row], source: str = "", dry_run: bool = False
+    *,
+    task: Task,
+    rows: Iterable[Row],
+    source: str = "",
+    dry_run: bool = False,
+    actor: User | None = None,
 ) -> Loaded:
     """Take in a task's contexts, each once whatever file it comes in; a bad row is told and left.
 
@@ -139,8 +146,8 @@ def load_contexts(
         outcome.known += context.sha256 in batch
         batch.setdefault(context.sha256, context)
         if len(batch) == BATCH:
-            _write(task, batch, outcome, dry_run=dry_run)
-    _write(task, batch, outcome, dry_run=dry_run)
+            _write(task, batch, outcome, actor, dry_run=dry_run)
+    _write(task, batch, outcome, actor, dry_run=dry_run)
     return outcome
 
 
@@ -169,7 +176,9 @@ def _read(task: Task, kind: Kind, row: Row, source: str) -> Context:
     )
 
 
-def _write(task: Task, batch: dict[str, Context], outcome: Loaded, *, dry_run: bool) -> None:
+def _write(
+    task: Task, batch: dict[str, Context], outcome: Loaded, actor: User | None, *, dry_run: bool
+) -> None:
     """Insert those of a batch that are new; what a log brought is offered from now on."""
     with durable():
         there = Context.objects.filter(task=task, sha256__in=batch)
@@ -180,7 +189,7 @@ def _write(task: Task, batch: dict[str, Context], outcome: Loaded, *, dry_run: b
         if new and not dry_run:
             Context.objects.bulk_create(new, ignore_conflicts=True)
             record_event(
-                actor=None,
+                actor=actor,
                 verb="loaded_contexts",
                 subject=task,
                 scope=task.slug,
@@ -189,3 +198,62 @@ def _write(task: Task, batch: dict[str, Context], outcome: Loaded, *, dry_run: b
     outcome.new += len(new)
     outcome.known += len(batch) - len(new)
     batch.clear()
+
+
+# --- looking after them ---------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The contexts of one source: how many, how many are given out, and what came of them."""
+
+    source: str
+    contexts: int
+    offered: int
+    submitted: int
+    fooled: int
+    sample: str
+
+
+def sources(task: Task) -> list[Source]:
+    """A task's contexts by source, in alphabetical order; three queries."""
+    submitted = (
+        Example.objects.counted()
+        .filter(task=task, context__isnull=False)
+        .values_list("context__source")
+        .annotate(number=Count("id"), fools=Count("id", filter=Q(fooled=True)))
+        .order_by()
+    )
+    came = {source: (number, fools) for source, number, fools in submitted}
+    found = list(
+        Context.objects.filter(task=task)
+        .values_list("source")
+        .annotate(number=Count("id"), given=Count("id", filter=Q(offered=True)), first=Min("id"))
+        .order_by("source")
+    )
+    firsts = Context.objects.in_bulk([first for *_, first in found])
+    return [
+        Source(
+            source,
+            number,
+            offered,
+            *came.get(source, (0, 0)),
+            firsts[first].data.get("context", ""),
+        )
+        for source, number, offered, first in found
+    ]
+
+
+def offer(*, actor: User, task: Task, source: str, again: bool) -> int:
+    """Let a source's contexts be given out no more, or `again`; returns how many that changed."""
+    with durable():
+        changed = Context.objects.filter(task=task, source=source, offered=not again).update(
+            offered=again
+        )
+        if changed:
+            record_event(
+                actor=actor,
+                verb="offered_contexts" if again else "withdrew_contexts",
+                subject=task,
+                scope=task.slug,
+                data={"source": source, "contexts": changed},
+            )
+    return changed

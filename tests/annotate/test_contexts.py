@@ -9,8 +9,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import Event, User
 from accounts.services import guest_session
 from annotate import contexts, statements, submissions
 from annotate.context_files import Row
@@ -221,3 +224,44 @@ def test_the_library_has_something_to_write_about(db: None, settings: Any) -> No
             guest = Participant(session=guest_session(uuid.uuid4()))
             assert next_context(participant=guest, task=task)
             assert open_target(task.pk) is not None
+
+
+def uploaded(text: str, name: str = "stories.jsonl") -> dict[str, Any]:
+    return {"file": SimpleUploadedFile(name, text.encode()), "source": "mine"}
+
+
+def test_an_owner_looks_after_contexts_in_pages(db: None, client: Client, owner: User) -> None:
+    task = cast.text_task(**PAIRS)
+    task.owners.add(owner)
+    client.force_login(owner)
+    address = reverse("contexts", args=[task.slug])
+    assert b"Nothing to write about yet" in client.get(address).content
+    rows = '{"text": "It rains."}\n{"text": 7}\n'
+
+    page = client.post(address, {**uploaded(rows), "check": ""}).content.decode()
+    assert "1 new context would be; 0 were there already. These rows are left out:" in page
+    assert "row 2: a row needs its text" in page
+    assert not task.contexts.exists()
+
+    client.post(address, uploaded(rows))
+    assert client.post(address, uploaded('{"text": "It snows."}\n')).status_code == 302
+    page = client.get(address).content.decode()
+    assert "1 new context loaded; 0 were there already." in page
+    assert "It rains." in page
+    assert Event.objects.filter(verb="loaded_contexts", actor=owner).count() == 2
+
+    for again, kept in (({}, 0), ({"again": ""}, 2)):
+        client.post(reverse("contexts-offer", args=[task.slug]), {"source": "mine", **again})
+        assert task.contexts.filter(offered=True).count() == kept
+
+    refused = client.post(address, uploaded("x", "stories.txt")).content.decode()
+    assert "stories.txt must be a .jsonl, .csv, .parquet file." in refused
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_others_have_no_page_of_contexts(db: None, client: Client, own: bool, owner: User) -> None:
+    """Neither the owner of a task that has none, nor who curates another one."""
+    task = cast.digits_task(owner) if own else cast.text_task(**PAIRS)
+    client.force_login(owner)
+    for name in ("contexts", "contexts-offer"):
+        assert client.post(reverse(name, args=[task.slug])).status_code == 404

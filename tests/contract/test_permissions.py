@@ -35,7 +35,7 @@ class Row(NamedTuple):
     body: dict[str, Any] | None = None
 
 
-DIGITS, SECRET = {"slug": "digits"}, {"slug": "secret"}
+DIGITS, SECRET, TEXTS = {"slug": "digits"}, {"slug": "secret"}, {"slug": "texts"}
 THIS = {"uid": "EXAMPLE"}
 HELD = {"lease": "LEASE"}
 DRAWING = cast.drawing(77)
@@ -80,6 +80,9 @@ ROWS = [
         {**DIGITS, "number": "2"},
         {"reason": "It is better."},
     ),
+    Row("contexts", HIDDEN, arguments=TEXTS),
+    Row("contexts", MISSING, arguments=DIGITS),
+    Row("contexts-offer", "404 404 404 404 302 404 302 404", "post", TEXTS),
     Row("inbox", HIDDEN, arguments=DIGITS),
     Row("inbox-case", HIDDEN, arguments={**DIGITS, **THIS}),
     Row("inbox-case", "404 404 404 404 302 404 302 404", "post", {**DIGITS, **THIS}),
@@ -189,6 +192,7 @@ def clients(
     monkeypatch.setattr(settings, "LIMITS", doors.OFF)
     olive = get_user_model().objects.get(username="olive")
     cast.digits_task(olive, slug="secret", public=False)
+    cast.text_task().owners.add(olive)
     cast.fixed_model(task, seed=1)
     people = {
         "author": cast.person("anna"),
