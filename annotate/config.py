@@ -25,7 +25,7 @@ from core import strict_yaml
 from core.errors import Refused
 from core.looks import seen_as
 from core.strict_yaml import NotYaml
-from kinds import Kind, all_kinds, kind_named
+from kinds import Kind, Prepared, all_kinds, kind_named
 from kinds.answers import NONE
 from kinds.comparators import Comparator, parse_comparator
 
@@ -91,6 +91,17 @@ class Contexts(Section):
     goal: Literal["annotator", "balanced"] = "annotator"
 
 
+class Quality(Section):
+    """What a text must be like to be submitted; nothing is asked by default."""
+
+    min_characters: Annotated[int, Field(ge=1)] | None = None
+    max_characters: Annotated[int, Field(ge=1)] | None = None
+    min_words: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    max_copied: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Share of it that may stand, as it is, in its context."
+    )
+
+
 PLACES = 9  # that one digit can name
 
 _sections: dict[str, type[Section]] = {}
@@ -110,6 +121,10 @@ class TaskFile(Section):
     labels: tuple[Label, ...] = ()
     instructions: Instructions = Instructions()
     contexts: Contexts = Contexts()
+    quality: Quality = Quality()
+    daily: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None, description="Submissions that a person may make in a day (UTC)."
+    )
     comparator: dict[str, Any]
     public: bool = True
     sandbox: bool = True
@@ -174,6 +189,8 @@ class TaskFile(Section):
             raise ValueError("at least two labels are needed")
         if self.contexts != Contexts() and not self.kind.contexts:
             raise ValueError(f"contexts: {self.input} tasks have none")
+        if self.quality != Quality() and self.kind.likeness.words(self._probe) is None:
+            raise ValueError(f"quality: inputs of {self.input} tasks are no texts")
         if self.contexts.goal == "balanced" and not answers.few:
             raise ValueError(
                 f"contexts: no goal can be balanced over answers to {self.input} tasks"
@@ -185,6 +202,10 @@ class TaskFile(Section):
         for name in _sections:
             self.section(name).check_task(self)
         return self
+
+    @property
+    def _probe(self) -> Prepared:
+        return self.kind.parse(self.kind.probes[0])
 
     @cached_property
     def kind(self) -> Kind:

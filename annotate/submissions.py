@@ -19,6 +19,7 @@ from annotate import contents, inference, judged, statements
 from annotate.config import TaskFile
 from annotate.contents import Content, Duplicate
 from annotate.models import Context, ContextLease, Example
+from annotate.quality import require_quality
 from annotate.queries import Participant, Target, open_target
 from annotate.services import MAX_EXPLANATION, announce, insert, record_copy
 from annotate.statements import Progress, Together
@@ -103,6 +104,7 @@ def _submit_new(
     file.check_label(label, of=prepared.features)
     if len(remarks["explanation"]) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
+    require_quality(file.quality, file.kind, prepared)
     judged.require_not_judged(file.kind, prepared, task_id=target.task.pk, user=participant.user)
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
     model = target.model_for(str(given.uid) if given else participant.key)
@@ -196,8 +198,8 @@ class _New(NamedTuple):
 
 def _commit(new: _New, participant: Participant) -> Progress:
     """Write it, together with what others send meanwhile; returns how its author did before."""
-    # A guest has no row to be locked.
-    if participant.user is not None:
+    # A guest has no row to be locked, and whose day is counted is locked alone.
+    if participant.user is not None and new.example.config.file.daily is None:
         came = _together.write(new)
         if came is not None:
             return came
@@ -327,11 +329,27 @@ def _insert(new: _New, participant: Participant) -> Progress:
         if copy.ruling is Ruling.COPY:
             raise Duplicate(copy)
         example.copy_of_id = copy.of  # and its owner decides
+    _require_room_today(example)
     if not _count_try(example):
         raise _may_not_try(example)
     example.tries = came.tries
     _insert_new([new])
     return came.progress
+
+
+def _require_room_today(example: Example) -> None:
+    """Refuse one more than the task takes of a person in a day; under its author's lock."""
+    most = example.config.file.daily
+    if most is None or example.author_id is None:
+        return
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    sent = Example.objects.filter(task=example.task_id, author=example.author_id)
+    if sent.filter(created_at__gte=today).count() >= most:
+        raise Refused(
+            "daily_limit",
+            f"You have sent {most} today, as many as one person may: go on tomorrow (UTC).",
+            status=409,
+        )
 
 
 def _count_try(example: Example) -> bool:

@@ -53,6 +53,14 @@ class Likeness(ABC):
     def ruling(self, distance: float, *, same_author: bool, same_answer: bool) -> Ruling:
         """What a later one is to an earlier one that it is this far from."""
 
+    def words(self, one: Prepared) -> str | None:
+        """The author's own words as they are compared; None where an input is no text."""
+        return None
+
+    def copied(self, one: Prepared) -> float:
+        """The share of these that stands, as it is, in what they are about."""
+        return 0.0
+
     def shows(self, one: Prepared, other: Prepared) -> bool:
         """Whether what is known of one tells somebody about the other."""
         far = self.distance(one, other)

@@ -86,6 +86,14 @@ class Wording(Likeness):
         both = len(np.intersect1d(mine.grams, theirs.grams, assume_unique=True))
         return max(1 - both / (len(mine.grams) + len(theirs.grams) - both), 1e-9)
 
+    def words(self, one: Prepared) -> str:
+        words: str = one.form.words
+        return words
+
+    def copied(self, one: Prepared) -> float:
+        form: Folded = one.form
+        return float(np.isin(form.grams, _grams(form.about)).mean())
+
     def ruling(self, distance: float, *, same_author: bool, same_answer: bool) -> Ruling:
         """An author's own small change that changes the answer is worth having."""
         if distance == 0:

@@ -8,9 +8,11 @@ from django.db import IntegrityError, transaction
 from accounts.models import Event, User
 from accounts.services import guest_session
 from annotate import rounds, services, submissions
+from annotate.config import parse_task_file
 from annotate.models import Example, Task
 from annotate.queries import Participant, progress_of
 from core.errors import Conflict, Refused
+from core.strict_yaml import NotYaml
 from kinds import kind_named
 from tests import cast
 from validate.models import QueueItem
@@ -233,3 +235,39 @@ def test_a_drawing_brings_no_context_along(task: Task, annotator: User) -> None:
         submit(task, annotator, context="psst: it is a 3")
     assert refused.value.code == "no_context"
     assert not Example.objects.exists()
+
+
+QUALITY = {"min_characters": 12, "max_characters": 40, "min_words": 3, "max_copied": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("He  is \u200b    ill.", "too_short"),
+        ("Undoubtedly unwell.", "too_short"),
+        ("He is ill, and so is everybody whom he has met.", "too_long"),
+        ("A man sleeps on it.", "copies_context"),
+        ("Somebody is at rest.", ""),
+    ],
+)
+def test_a_text_that_breaks_a_rule_of_the_task_is_refused(
+    db: None, annotator: User, words: str, code: str
+) -> None:
+    task = cast.text_task(input="text_pair", quality=QUALITY)
+    said = ""
+    try:
+        submissions.submit(
+            participant=Participant(user=annotator),
+            task_id=task.pk,
+            client_id=uuid.uuid4(),
+            input={"context": "A man sleeps on a bench.", "hypothesis": words},
+            label="yes",
+        )
+    except Refused as refused:
+        said = refused.code
+    assert said == code
+
+
+def test_pictures_have_no_words_to_count() -> None:
+    with pytest.raises(NotYaml, match="image tasks are no texts"):
+        parse_task_file(cast.task_file(quality={"min_words": 2}))

@@ -67,6 +67,16 @@ def test_one_client_id_twice_at_once_is_one_example(task: Task, annotator: User)
     assert_tallies_are_the_facts()
 
 
+def test_nobody_sends_more_in_a_day_than_the_task_takes(owner: User, annotator: User) -> None:
+    task = cast.digits_task(owner, daily=2)
+    calls = [submission_of(task, annotator, seed, uuid.uuid4()) for seed in range(4)]
+    outcomes = at_once(calls)
+    assert Example.objects.count() == 2
+    assert {one.code for one in outcomes if isinstance(one, Refused)} == {"daily_limit"}
+    Example.objects.update(created_at=timezone.now() - timedelta(days=1))
+    submission_of(task, annotator, 5, uuid.uuid4())()
+
+
 def submission_of(
     task: Task, author: User, seed: int, client_id: uuid.UUID
 ) -> Callable[[], tuple[Example, bool]]:
