@@ -22,6 +22,7 @@ from accounts.services import guest_session
 from annotate import judged, live, protocol, submissions
 from annotate.body import answer_body, example_body
 from annotate.inference import (
+    ModelUnavailable,
     TooBusy,
     already_open,
     answer_threads_here,
@@ -197,7 +198,9 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         )
         return prepared
 
-    async def _context_of(self, frame: protocol.Predict, target: Target) -> Context | None:
+    async def _context_of(
+        self, frame: protocol.Predict | protocol.Submit, target: Target
+    ) -> Context | None:
         """The context that a frame names; read when it is another than the last frame's."""
         if frame.context is None:
             return None
@@ -214,6 +217,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         probes, seconds = self._probes, min(time.monotonic() - self._since, LONGEST_THOUGHT)
         try:
             target = await live.target_of(self.task.pk)
+            if target is not None:
+                await self._answered_first(frame, target)
             example, progress = await in_database_thread(
                 self._submit_now, self.task.pk, target, frame, probes, seconds
             )
@@ -233,6 +238,22 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             self._probes, self._since = 0, time.monotonic()
             body = example_body(example)
             await self._send("accepted", client_id=client_id, session=progress, **body)
+
+    async def _answered_first(self, frame: protocol.Submit, target: Target) -> None:
+        """Wait here for a model that is asked elsewhere: in a database thread others would, too."""
+        model = target.model_for(str(frame.context or self._person_key))
+        engine = already_open(model)
+        if engine is None or not engine.remote:
+            return
+        given = await self._context_of(frame, target)
+        prepared = self._kind.parse(submissions.about(self._kind, frame.input, given))
+        if engine.known(prepared) is not None:
+            return
+        if wait := self._to_predict.wait():
+            raise TooBusy(int(wait * 1000) + 1, self._kind)
+        # What was sent before is answered without the model, also while that is away.
+        with suppress(ModelUnavailable):
+            await engine.predict(prepared)
 
     def _submit_now(
         self,

@@ -22,26 +22,41 @@ from core.limits import Passage
 from core.metrics import BATCH_SIZE, QUEUE_DEPTH
 from kinds import Kind, Prepared
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Backend, Source, open_model
+from ml.backends import Answer, Backend, Down, Failed, Source, open_model
 from ml.batcher import Busy, Late, PredictionCache
-from ml.breaker import Breaker, Unavailable
+from ml.breaker import FIRST_PAUSE, Breaker, Unavailable
 
 DEADLINE = 5.0
 # A submission follows its prediction by seconds, so that minutes are enough to remember.
 CACHED_PREDICTIONS = 5_000
 OPEN_MODELS = 8
+MOST_AT_ONCE = 64
+MOST_WAITING = 1_024
+REMOTE_WAITING = 16  # for each question under way
+REMOTE_PAUSE = 0.5  # seconds: a server that is started anew is soon back
 
 
 class LiveModel:
     """One opened model, safe to use from any thread and event loop."""
 
-    def __init__(self, backend: Backend, kind: Kind, sha256: str) -> None:
+    def __init__(self, backend: Backend, kind: Kind, identity: str) -> None:
         self.backend = backend
         self.kind = kind
-        self.sha256 = sha256
-        self._queue_depth = QUEUE_DEPTH.labels(sha256[:8])
+        self.identity = identity
+        self._queue_depth = QUEUE_DEPTH.labels(identity[:8])
+        self.remote = bool(getattr(backend, "remote", False))
+        lanes = getattr(backend, "lanes", 1)
+        # Whoever asks a remote one has its own time limit, and ends a little sooner.
+        self._deadline = getattr(backend, "seconds", DEADLINE - 1) + 1 if self.remote else DEADLINE
         self._breaker: Breaker[object, Answer] = Breaker(
-            self._answer_batch, hang_after=DEADLINE, name=sha256[:8]
+            self._answer_batch,
+            hang_after=self._deadline,
+            first_pause=REMOTE_PAUSE if self.remote else FIRST_PAUSE,
+            away=Down,
+            lanes=lanes,
+            max_batch=getattr(backend, "at_once", MOST_AT_ONCE),
+            max_queue=MOST_WAITING if not self.remote else REMOTE_WAITING * lanes,
+            name=identity[:8],
         )
 
     def predict_one(self, prepared: Prepared) -> Answer:
@@ -50,30 +65,56 @@ class LiveModel:
         No pass when it has just been asked the same. Otherwise it joins the batches: a model that
         hangs must not hold the threads that speak with the database.
         """
-        if (known := _cache.get((self.sha256, prepared.key))) is not None:
+        if (known := self.known(prepared)) is not None:
             return known
+        if not self.remote:
+            return self._wait_for(prepared)
+        # The rest of these threads stay free for what has nothing to do with this model.
+        if not _may_wait.acquire(blocking=False):
+            raise TooBusy(BUSY_RETRY_MS, self.kind)
+        try:
+            return self._wait_for(prepared)
+        finally:
+            _may_wait.release()
+
+    def known(self, prepared: Prepared) -> Answer | None:
+        """What it has just answered to this input."""
+        return _cache.get((self.identity, prepared.key))
+
+    def _wait_for(self, prepared: Prepared) -> Answer:
         asked = self._ask(prepared)
         loop = _home
         if loop is None or not loop.is_running():
             return asyncio.run(asked)
         # Longer than its own deadline: only a loop that ended meanwhile never answers.
-        return asyncio.run_coroutine_threadsafe(asked, loop).result(DEADLINE + 1)
+        return asyncio.run_coroutine_threadsafe(asked, loop).result(self._deadline + 1)
 
     async def predict(self, input: object) -> Answer:
         """Answer a raw or prepared input in a batch with everybody else's, off the event loop.
 
         Refused with code "busy" (and `retry_ms`) when too many wait, "late" past the deadline,
-        "model_unavailable" (and `retry_ms`) at once while the model hangs.
+        "model_unavailable" (and `retry_ms`) at once while the model hangs or is away,
+        "no_answer" when it had none to this input.
         """
         return await self._ask(input)
 
     async def _ask(self, input: object) -> Answer:
         try:
-            return await self._breaker.submit(input, timeout=DEADLINE)
+            return await self._breaker.submit(input, timeout=self._deadline)
         except Busy as busy:
             raise TooBusy(busy.retry_ms, self.kind) from busy
         except Unavailable as unavailable:
             raise ModelUnavailable(unavailable.retry_ms) from unavailable
+        except Down as down:
+            log.warning("model_down", model=self.identity[:8], reason=str(down))
+            raise ModelUnavailable(BUSY_RETRY_MS) from down
+        except Failed as failed:
+            log.warning("model_failed", model=self.identity[:8], reason=str(failed))
+            raise Refused(
+                "no_answer",
+                "The model had no answer to this: change it, or try again.",
+                status=503,
+            ) from failed
         except Late as late:
             raise Refused(
                 "late", "The model did not answer in time: try again.", status=503
@@ -97,18 +138,20 @@ class LiveModel:
         answers: dict[str, Answer] = {}
         missing: dict[str, Prepared] = {}
         for one in inputs:
-            if (known := _cache.get((self.sha256, one.key))) is not None:
+            if (known := _cache.get((self.identity, one.key))) is not None:
                 answers[one.key] = known
             else:
                 missing[one.key] = one
         if missing:
             found = self.backend.answer(list(missing.values()))
             for key, answer in zip(missing, found, strict=True):
-                _cache.put((self.sha256, key), answer)
+                _cache.put((self.identity, key), answer)
                 answers[key] = answer
         return answers
 
 
+BUSY_RETRY_MS = 1_000
+_may_wait = threading.BoundedSemaphore(max(1, settings.DATABASE_THREADS // 2))
 _reader = ThreadPoolExecutor(1, thread_name_prefix="heavy-inputs")
 
 
@@ -176,11 +219,11 @@ def live_model(model: ModelVersion, kind: Kind) -> LiveModel:
             "no_live_model", f"The model {model.name} is known from a log only.", status=409
         )
     with _opening:  # two requests that meet a new model together load it once
-        if model.sha256 not in _open:
-            _open[model.sha256] = LiveModel(_backend_of(model), kind, model.sha256)
+        if model.identity not in _open:
+            _open[model.identity] = LiveModel(_backend_of(model), kind, model.identity)
             if len(_open) > OPEN_MODELS:
                 del _open[next(iter(_open))]
-        return _open[model.sha256]
+        return _open[model.identity]
 
 
 def _backend_of(model: ModelVersion) -> Backend:
@@ -199,7 +242,7 @@ def _backend_of(model: ModelVersion) -> Backend:
 
 def already_open(model: ModelVersion) -> LiveModel | None:
     """The model if this process has opened it; never waits."""
-    return _open.get(model.sha256)
+    return _open.get(model.identity)
 
 
 def forget_models() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from contextlib import suppress
 from datetime import datetime
@@ -17,6 +18,7 @@ from django.utils.translation import get_language_info
 from accounts.languages import LONGEST_TAG, reads, wider
 from accounts.models import Role, User, WorkSession
 from annotate.config import TaskFile
+from core.strict_json import dumps
 from kinds import Kind, kind_named
 
 if TYPE_CHECKING:
@@ -239,6 +241,11 @@ class ModelVersion(models.Model):
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children"
     )
     created_at = models.DateTimeField(default=timezone.now)
+    retired_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Since then it can be no target; the rest is never changed.",
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -253,6 +260,12 @@ class ModelVersion(models.Model):
         if not self._state.adding:
             raise TypeError("A model version is never changed: register a new one.")
         super().save(*args, **kwargs)
+
+    @cached_property
+    def identity(self) -> str:
+        """Names what it answers: two versions may have one file and take its labels otherwise."""
+        told = [self.task_id, self.backend, self.artifact, self.sha256, self.config]
+        return hashlib.sha256(dumps(told).encode()).hexdigest()
 
 
 class Round(models.Model):

@@ -8,32 +8,54 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeGuard
 
 from django.conf import settings
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from django.utils import timezone
+from pydantic import (
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from accounts.models import User
 from annotate.config import Section, Word
 from annotate.models import ModelVersion, Task
 from annotate.rounds import open_next_round, register_model
+from annotate.seals import seal
 from core import strict_yaml
 from core.errors import Conflict, Refused
 from core.strict_json import dumps
 from core.transactions import durable
 from ml import artifacts
 from ml.artifacts import ArtifactError
-from ml.backends import NAMES, Source, open_model
+from ml.backends import NAMES, Options, Way, open_model, source_of, way_named
 from ml.model_checks import check
 
 MAX_BYTES: Final = 2 * 1024**3
-# Of the files that a backend takes. Only a graph may be sent from afar: nothing else in it is run.
-SUFFIXES: Final = {"onnx": (".onnx", artifacts.SUFFIX), "torch": (artifacts.SUFFIX,)}
-SENT: Final = {"onnx": ".onnx"}
+MAX_SENT: Final = 64 * 1024**2
+
+
+class Card(Section):
+    """What others must know of a model; each a sentence or more, none of them needed."""
+
+    description: Annotated[str, StringConstraints(max_length=2_000)] = ""
+    data: Annotated[str, StringConstraints(max_length=2_000)] = ""
+    licence: Annotated[str, StringConstraints(max_length=200)] = ""
+    source: Annotated[str, StringConstraints(max_length=500)] = ""
 
 
 class ModelFile(Section):
-    """What an owner writes about a model; `content` is its file in base64, where it is sent."""
+    """What an owner writes about a model; `content` is its file in base64, where it is sent.
+
+    What else it says is for its backend, whose file tells what it takes.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     name: Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$", max_length=100)]
     backend: str
@@ -43,7 +65,8 @@ class ModelFile(Section):
         default_factory=list,
         description="The model's names to the task's; a list where the model knows places only.",
     )
-    salt: str = Field(default="", max_length=100, description="Tells two null models apart.")
+    parent: str | None = Field(default=None, description="The task's model that it was made from.")
+    card: Card = Card()
 
     @field_validator("backend", mode="before")
     @classmethod
@@ -56,11 +79,33 @@ class ModelFile(Section):
     @model_validator(mode="after")
     def _has_one_file_or_none(self) -> ModelFile:
         given = [name for name in ("path", "content") if getattr(self, name) is not None]
-        if self.backend in SUFFIXES and len(given) != 1:
-            raise ValueError(f"a model for {self.backend} needs its file: one `path`")
-        if self.backend not in SUFFIXES and given:
+        most, least = (
+            bool(self.way.suffixes),
+            bool(self.way.suffixes and not self.way.file_optional),
+        )
+        if not most and given:
             raise ValueError(f"a model for {self.backend} has no file")
+        if not least <= len(given) <= most:
+            raise ValueError(f"a model for {self.backend} needs its file: one `path`")
         return self
+
+    @model_validator(mode="after")
+    def _its_backend_takes_the_rest(self) -> ModelFile:
+        try:
+            _ = self.options
+        except ValidationError as error:
+            raise ValueError(strict_yaml.sentences(error, self.backend)) from None
+        return self
+
+    @property
+    def way(self) -> Way:
+        """What its backend says of itself."""
+        return way_named(self.backend)
+
+    @property
+    def options(self) -> Options:
+        """What it says to its backend alone."""
+        return self.way.options.model_validate(self.model_extra or {})
 
 
 @dataclass(frozen=True)
@@ -72,6 +117,7 @@ class Registered:
 
     def summary(self) -> dict[str, Any]:
         return {
+            "id": self.model.pk,
             "model": self.model.name,
             "number": self.model.number,
             "backend": self.model.backend,
@@ -79,9 +125,11 @@ class Registered:
         }
 
 
-def read_model_file(text: str | bytes) -> ModelFile:
-    """Read a model file's YAML; NotYaml says what is wrong with it."""
-    return strict_yaml.parse(ModelFile, strict_yaml.loads(text), what="model file")
+def read_model_file(text: str | bytes, **sent: Any) -> ModelFile:
+    """Read a model file's YAML, with what was sent beside it; NotYaml says what is wrong."""
+    read = strict_yaml.loads(text)
+    data = {**read, **sent} if isinstance(read, dict) else read
+    return strict_yaml.parse(ModelFile, data, what="model file")
 
 
 def register(
@@ -102,31 +150,58 @@ def register(
     if actor is not None and not task.is_owned_by(actor):
         raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
     _require_new_name(task, file.name)
-    labels = task.config.file.label_values
-    kind = task.config.file.kind
+    wanted = task.config.file
     artifact, sha256 = _keep(file, folder)
-    config = _config(file, labels, several=kind.answers.several)
-    if not labels:
-        config["kind"] = kind.name  # whose answers are free
-    sha256 = sha256 or hashlib.sha256(dumps([kind.name, file.backend, config]).encode()).hexdigest()
-    home = Path(settings.ARTIFACT_DIR)
+    config = _config(file, wanted.label_values, several=wanted.kind.answers.several)
+    if not wanted.label_values:
+        config["kind"] = wanted.kind.name  # whose answers are free
+    told = dumps([wanted.kind.name, file.backend, config])
+    made = {
+        "backend": file.backend,
+        "artifact": artifact,
+        "sha256": sha256 or hashlib.sha256(told.encode()).hexdigest(),
+        "config": config,
+        "provenance": {
+            "kind": "registered",
+            "card": file.card.model_dump(exclude_defaults=True),
+        },
+        "parent": _parent(task, file),
+    }
+    return take(task=task, made=made, name=file.name, open_round=open_round, actor=actor)
+
+
+def take(
+    *,
+    task: Task,
+    made: Mapping[str, Any],
+    name: str | None = None,
+    open_round: bool = False,
+    actor: User | None = None,
+) -> Registered:
+    """Check a model whose file is among the artifacts, and register it with the report.
+
+    `made` is all that its version says of itself. Refused when it may not judge this task.
+    """
+    assert task.config is not None
+    kind, labels = task.config.file.kind, task.config.file.label_values
+    source = source_of(made, Path(settings.ARTIFACT_DIR))
     try:
-        source = Source(home / artifact if artifact else None, sha256, config)
-        backend = open_model(file.backend, source)
-        report = check(backend, [kind.parse(probe) for probe in kind.probes], labels)
+        report = check(
+            lambda: open_model(made["backend"], source),
+            [kind.parse(probe) for probe in kind.probes],
+            labels,
+        )
     except ArtifactError as error:
         raise Refused("model_unfit", str(error)) from error
+    dated = {**report, "at": timezone.now().isoformat(timespec="seconds")}
     with durable():
-        _require_new_name(task, file.name)
+        if name is not None:
+            _require_new_name(task, name)
         model = register_model(
             task=task,
-            name=file.name,
-            backend=file.backend,
-            artifact=artifact,
-            sha256=sha256,
-            config=config,
-            provenance={"kind": "registered", "check": report},
+            name=name,
             actor=actor,
+            **{**made, "provenance": {**made["provenance"], "check": dated}},
         )
         if open_round:
             open_next_round(task=task, models=[model], actor=actor, reason="Registered for it.")
@@ -138,18 +213,35 @@ def _require_new_name(task: Task, name: str) -> None:
         raise Conflict("name_taken", f"{task.slug} has a model called {name}: choose another name.")
 
 
+def _parent(task: Task, file: ModelFile) -> ModelVersion | None:
+    if file.parent is None:
+        return None
+    found = ModelVersion.objects.filter(task=task, name=file.parent).first()
+    if found is None:
+        raise Refused("no_parent", f"{task.slug} has no model {file.parent} to be made from.")
+    return found
+
+
 def _config(file: ModelFile, labels: list[str], *, several: bool) -> dict[str, Any]:
-    """What the backend is opened with: labels in the model's order, and what they mean here."""
+    """What the backend is opened with: labels in the model's order, and what they mean here.
+
+    A model that knows its labels by name is not told any, unless its file does.
+    """
     if isinstance(file.labels, Mapping):
         own, names = list(file.labels), {k: v for k, v in file.labels.items() if k != v}
     else:
-        own, names = file.labels or labels, {}
+        own, names = file.labels or ([] if file.way.names_labels else labels), {}
     return {
-        "labels": own,
+        **({"labels": own} if own or not file.way.names_labels else {}),
         **({"names": names} if names else {}),
         **({"several": True} if several else {}),
-        **({"salt": file.salt} if file.salt else {}),
+        **file.options.model_dump(mode="json", exclude_defaults=True),
+        **{name: seal(one.get_secret_value()) for name, one in file.options if _is_secret(one)},
     }
+
+
+def _is_secret(value: object) -> TypeGuard[SecretStr]:
+    return isinstance(value, SecretStr)
 
 
 def _keep(file: ModelFile, folder: Path | None) -> tuple[str, str]:
@@ -157,16 +249,17 @@ def _keep(file: ModelFile, folder: Path | None) -> tuple[str, str]:
     if file.path is None and file.content is None:
         return "", ""
     if file.content is not None:
-        if file.backend not in SENT:
-            raise Refused("bad_file", f"Only models for {' or '.join(SENT)} can be sent.")
-        data, suffix = _decoded(file.content), SENT[file.backend]
+        if not (suffix := file.way.sent):
+            able = [name for name in NAMES if way_named(name).sent]
+            raise Refused("bad_file", f"Only models for {' or '.join(able)} can be sent.")
+        data = _decoded(file.content)
     elif folder is None:
         raise Refused("no_path", "Send the file as `content`: a path is not read from afar.")
     else:
         path = folder / str(file.path)
         data, suffix = _read(path), path.suffix
-        if suffix not in SUFFIXES[file.backend]:
-            wanted = " or ".join(SUFFIXES[file.backend])
+        if suffix not in file.way.suffixes:
+            wanted = " or ".join(file.way.suffixes)
             raise Refused("bad_file", f"{path.name} must be a {wanted} file.")
     kept = artifacts.keep(data, Path(settings.ARTIFACT_DIR), suffix)
     return kept.name, hashlib.sha256(data).hexdigest()

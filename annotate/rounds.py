@@ -142,6 +142,9 @@ def open_next_round(
     if not models or any(model.task_id != task.pk for model in models):
         raise Refused("bad_targets", "A round needs target models of its own task.")
     Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+    among = ModelVersion.objects.filter(pk__in=[model.pk for model in models])
+    if gone := among.exclude(retired_at=None).values_list("name", flat=True):
+        raise Refused("retired", f"{', '.join(gone)} was retired: choose another model.")
     current = Round.objects.select_for_update().filter(task=task, status=Round.Status.OPEN).first()
     if current is not None:
         current.status, current.closed_at = Round.Status.CLOSED, timezone.now()
@@ -175,3 +178,27 @@ def change_target(*, actor: User, task: Task, model: ModelVersion, reason: str) 
         if serving.exists():
             raise Conflict("already_serving", f"{model.name} already serves the open round.")
         return open_next_round(task=task, models=[model], actor=actor, reason=reason)
+
+
+def retire_model(*, actor: User, task: Task, model: ModelVersion, reason: str) -> None:
+    """Let a model serve no more; what people did against it stays. Not while a round has it."""
+    if not reason.strip():
+        raise Refused("reason_missing", "Say why: retiring a model needs a reason.")
+    with durable():
+        if not task.is_owned_by(actor):
+            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+        # Whoever opens a round takes this lock first.
+        Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+        if Round.objects.filter(status=Round.Status.OPEN, targets=model).exists():
+            raise Conflict(
+                "already_serving", f"{model.name} serves the open round: let another serve first."
+            )
+        again = ModelVersion.objects.filter(pk=model.pk, retired_at=None)
+        if again.update(retired_at=timezone.now()):
+            record_event(
+                actor=actor,
+                verb="retired",
+                subject=model,
+                scope=task.slug,
+                data={"reason": reason},
+            )

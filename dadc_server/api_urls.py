@@ -30,6 +30,7 @@ urlpatterns = [
     path("tasks/<slug:slug>/leaderboard/", scoring.Leaderboard.as_view(), name="api-leaderboard"),
     path("tasks/<slug:slug>/rounds/", scoring.Rounds.as_view(), name="api-rounds"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
+    path("models/<int:id>/", scoring.ModelDetail.as_view(), name="api-model"),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", TemplateView.as_view(template_name="api_docs.html"), name="api-docs"),
     re_path(r"", NoSuchCall.as_view(), name="api-nothing"),

@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,16 @@ from core import strict_yaml
 from core.transactions import durable
 from ml import artifacts
 from ml.backends import open_model, source_of
-from ml.learners import BadSource, Progress, all_learners, learner_named, save, store_base
+from ml.learners import (
+    BadSource,
+    Item,
+    Learner,
+    Progress,
+    all_learners,
+    learner_named,
+    save,
+    store_base,
+)
 from ml.metrics import figures
 from training.provenance import code_revision
 
@@ -113,16 +122,28 @@ def train_base_model(task: Task, source: str, progress: Progress) -> ModelVersio
     folder = Path(settings.ARTIFACT_DIR)
     config = json.loads(_shipped(task.slug).read_text())["config"]
     return _register(
-        task, make_base_model(config["learner"], source, config["labels"], folder, progress)
+        task,
+        make_base_model(
+            learner_named(config["learner"]), source, config["labels"], folder, progress
+        ),
     )
 
 
 def make_base_model(
-    learner_name: str, source: str, labels: Sequence[str], folder: Path, progress: Progress
+    learner: Learner,
+    source: str,
+    labels: Sequence[str],
+    folder: Path,
+    progress: Progress,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Train a base model, write its files and return how it is registered; BadSource."""
-    learner = learner_named(learner_name)
+    """Train a base model, write its files and return how it is registered; BadSource.
+
+    `names` are the task's for the data's own names of labels.
+    """
     base = learner.load_base(source or learner.sources[0])
+    if names:
+        base = replace(base, train=_named(base.train, names), held_out=_named(base.held_out, names))
     progress(0.0, f"{len(base.train) + len(base.held_out):,} clean items ({base.source})")
     trained = learner.train(base, labels=labels, seed=SEED, progress=progress)
     named = store_base(learner, base, folder)
@@ -141,6 +162,10 @@ def make_base_model(
     }
 
 
+def _named(items: Sequence[Item], names: Mapping[str, str]) -> list[Item]:
+    return [replace(item, label=names.get(item.label, item.label)) for item in items]
+
+
 def remake_all(progress: Progress) -> Iterator[tuple[str, bool, dict[str, Any]]]:
     """Each of the library's base models anew: its task, whether it is the same, its registration.
 
@@ -148,8 +173,12 @@ def remake_all(progress: Progress) -> Iterator[tuple[str, bool, dict[str, Any]]]
     """
     for path in sorted(LIBRARY.glob("*/model.json")):
         old = json.loads(path.read_text())
-        learner, labels = old["config"]["learner"], old["config"]["labels"]
-        new = make_base_model(learner, "", labels, path.parent, progress)
+        learner, labels = learner_named(old["config"]["learner"]), old["config"]["labels"]
+        # A learner that has no clean data of its own finds the task's beside this file.
+        source = "" if learner.sources else str(path.parent)
+        new = make_base_model(learner, source, labels, path.parent, progress)
+        if card := old.get("provenance", {}).get("card"):
+            new["provenance"]["card"] = card
         if _files(new) != _files(old):
             for name in _files(old).keys() - _files(new).keys():
                 (path.parent / name).unlink(missing_ok=True)

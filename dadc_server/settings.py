@@ -18,6 +18,7 @@
 | DADC_SOCKETS | 1000 | websockets that one web process holds |
 | DADC_SOCKETS_PER_ADDRESS | 300 | of these, from one address |
 | DADC_DATABASE_THREADS | 8 | threads of a web process that each keep one database connection |
+| DADC_MODEL_HOSTS | (empty) | hosts, host:port or host, whose servers models may be asked at |
 | DADC_METRICS_TOKEN | (empty) | lets Prometheus read /metrics from other machines |
 | DADC_LOG_LEVEL | INFO | |
 | DADC_LOG_FORMAT | (empty) | json or text; empty: text on a terminal, else JSON |
@@ -278,6 +279,7 @@ ACCOUNT_RATE_LIMITS = {
     "signup": "60/m/ip",
 }
 
+MODEL_HOSTS = env.list("DADC_MODEL_HOSTS", default=[])
 METRICS_TOKEN = env("DADC_METRICS_TOKEN", default="")
 
 # --- scripts ------------------------------------------------------------------------------------

@@ -46,11 +46,12 @@ class BatchFailed(RuntimeError):
 
 
 class Batcher(Generic[T, R]):
-    """Answers items in batches on one worker thread of its own.
+    """Answers items in batches on a worker thread of its own, or on `lanes` of them.
 
-    `run` gets 1 to `max_batch` items and returns as many outputs in the same order, an exception
-    in the place of an item that failed. If it raises, the items are run again one by one, so that
-    only the culprit fails. May be used from any number of event loops and threads.
+    More than one are for what waits for another machine. `run` gets 1 to `max_batch` items and
+    returns as many outputs in the same order, an exception in the place of an item that failed. If
+    it raises, the items are run again one by one, so that only the culprit fails. May be used from
+    any number of event loops and threads.
     """
 
     def __init__(
@@ -59,21 +60,23 @@ class Batcher(Generic[T, R]):
         *,
         max_batch: int = 64,
         max_queue: int = 1024,
+        lanes: int = 1,
         name: str = "batcher",
     ) -> None:
-        if max_batch < 1 or max_queue < 1:
-            raise ValueError("max_batch and max_queue must be at least 1")
+        if max_batch < 1 or max_queue < 1 or lanes < 1:
+            raise ValueError("max_batch, max_queue and lanes must be at least 1")
         self.name = name
         self.max_batch = max_batch
         self.max_queue = max_queue
+        self.lanes = lanes
         self._run = run
         # Guards everything below; held for microseconds, never while `run` is at work.
         self._changed = threading.Condition(threading.Lock())
         self._waiting: OrderedDict[asyncio.Future[R], T] = OrderedDict()
-        self._worker: threading.Thread | None = None
+        self._workers: list[threading.Thread] = []
+        self._idle = 0  # of them
         self._closed = False
-        self._running = 0
-        self._running_since = 0.0
+        self._since: dict[int, float] = {}  # when each running batch began, by its thread
         self._batch_seconds = 0.0
 
     # The timeout is the item's deadline: it drops the item, and leaves the caller's task alone.
@@ -104,14 +107,19 @@ class Batcher(Generic[T, R]):
             self._changed.notify_all()
 
     @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    @property
     def running_for(self) -> float:
-        """For how many seconds the present batch has been running; 0 while none does."""
-        return time.monotonic() - self._running_since if self._running else 0.0
+        """For how many seconds the oldest of the present batches has been running, or 0."""
+        oldest = min(list(self._since.values()), default=None)
+        return 0.0 if oldest is None else time.monotonic() - oldest
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
-        return not (self._waiting or self._running)
+        return not (self._waiting or self._since)
 
     @property
     def waiting(self) -> int:
@@ -124,16 +132,18 @@ class Batcher(Generic[T, R]):
                 raise Closed(f"the batcher {self.name} is closed")
             if len(self._waiting) >= self.max_queue:
                 raise Busy(len(self._waiting), self._retry_ms())
-            if self._worker is None or not self._worker.is_alive():
-                worker = threading.Thread(target=self._work, name=self.name, daemon=True)
-                worker.start()  # daemon: a hanging run must not keep the process alive
-                self._worker = worker
+            if self._idle <= len(self._waiting):  # those that wake up have work already
+                self._workers = [worker for worker in self._workers if worker.is_alive()]
+                if len(self._workers) < self.lanes:
+                    worker = threading.Thread(target=self._work, name=self.name, daemon=True)
+                    worker.start()  # daemon: a hanging run must not keep the process alive
+                    self._workers.append(worker)
             self._waiting[future] = item
             self._changed.notify()
 
     def _retry_ms(self) -> int:
         """About how long the queue takes to be worked off, judged by the batches so far."""
-        rounds = len(self._waiting) / self.max_batch
+        rounds = len(self._waiting) / self.max_batch / self.lanes
         seconds = rounds * max(self._batch_seconds, self.running_for)
         return round(min(max(seconds * 1000, MIN_RETRY_MS), MAX_RETRY_MS))
 
@@ -147,8 +157,7 @@ class Batcher(Generic[T, R]):
         if not batch:
             return False
         self._attempt(batch)
-        seconds = time.monotonic() - self._running_since
-        self._running = 0
+        seconds = time.monotonic() - self._since.pop(threading.get_ident())
         if self._batch_seconds:
             seconds = self._batch_seconds + _EWMA_WEIGHT * (seconds - self._batch_seconds)
         self._batch_seconds = seconds
@@ -164,12 +173,19 @@ class Batcher(Generic[T, R]):
                         batch.append((future, item))
                 if batch:
                     break
-                if self._closed or not (self._changed.wait(IDLE_SECONDS) or self._waiting):
-                    self._worker = None
+                if self._closed or not (self._wait() or self._waiting):
+                    self._workers.remove(threading.current_thread())
                     return []
-            self._running = len(batch)
-            self._running_since = time.monotonic()
+            self._since[threading.get_ident()] = time.monotonic()
         return batch
+
+    def _wait(self) -> bool:
+        """Wait for an item, with the lock; False when none came in time."""
+        self._idle += 1
+        try:
+            return self._changed.wait(IDLE_SECONDS)
+        finally:
+            self._idle -= 1
 
     def _attempt(self, batch: Sequence[tuple[asyncio.Future[R], T]]) -> None:
         """Run the items and send each caller its own outcome."""

@@ -1,11 +1,12 @@
-"""A circuit breaker around a batcher: a run that hangs is left behind, and tried anew later."""
+"""A circuit breaker around a batcher: a run that hangs or is away is left, and tried anew later."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Generic, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
 from ml.batcher import Batcher, Late
 
@@ -20,19 +21,20 @@ TRIAL_RETRY_MS: Final = 1_000
 
 
 class Unavailable(Exception):
-    """The run hangs; the next trial is in `retry_ms` milliseconds."""
+    """The run hangs, or is away; the next trial is in `retry_ms` milliseconds."""
 
     def __init__(self, retry_ms: int) -> None:
-        super().__init__(f"the run hangs; try again in {retry_ms} ms")
+        super().__init__(f"no answer is to be had; try again in {retry_ms} ms")
         self.retry_ms = retry_ms
 
 
 class Breaker(Generic[T, R]):
     """A batcher whose run may hang: then callers are refused at once, and a new thread is tried.
 
-    A run that takes longer than `hang_after` seconds opens the circuit. After a pause, doubled each
-    time up to a minute, one item is tried on a new thread; its end, also by an error, closes the
-    circuit. May be used from any number of event loops and threads.
+    A run that takes longer than `hang_after` seconds opens the circuit, and so does one that raises
+    `away`. After a pause, doubled each time up to a minute, one item is tried, on a new thread
+    where the old one hangs; its end, also by another error, closes the circuit. May be used from
+    any number of event loops and threads. Other keywords are the batcher's.
     """
 
     def __init__(
@@ -40,15 +42,16 @@ class Breaker(Generic[T, R]):
         run: Callable[[Sequence[T]], Sequence[R | Exception]],
         *,
         hang_after: float,
-        name: str = "batcher",
         first_pause: float = FIRST_PAUSE,
+        away: type[Exception] | None = None,
+        **batcher: Any,
     ) -> None:
-        self.name = name
-        self._run = run
+        self._away = away
+        self._new_batcher: Callable[[], Batcher[T, R]] = partial(Batcher, run, **batcher)
         self._hang_after = hang_after
         self._first_pause = first_pause
         self._lock = threading.Lock()
-        self._batcher: Batcher[T, R] = Batcher(run, name=name)
+        self._batcher = self._new_batcher()
         self._hanging: list[Batcher[T, R]] = []
         self._pause = first_pause
         self._retry_at: float | None = None  # while the circuit is open
@@ -61,8 +64,11 @@ class Breaker(Generic[T, R]):
             output = await batcher.submit(item, timeout=timeout)
         except Late:
             raise
-        except Exception:
-            self._ended(batcher)
+        except Exception as error:
+            if self._away is not None and isinstance(error, self._away):
+                self._is_away(batcher)
+            else:
+                self._ended(batcher)
             raise
         self._ended(batcher)
         return output
@@ -91,9 +97,18 @@ class Breaker(Generic[T, R]):
                 if batcher is self._batcher:
                     self._on_trial, self._pause = False, self._first_pause
 
+    def _is_away(self, batcher: Batcher[T, R]) -> None:
+        """Open the circuit, once: those that were asked beside each other all fail."""
+        with self._lock:
+            if batcher is self._batcher and self._retry_at is None:
+                self._pause_now(time.monotonic())
+
     def _open(self, now: float) -> None:
         self._batcher.close()
         self._hanging.append(self._batcher)
+        self._pause_now(now)
+
+    def _pause_now(self, now: float) -> None:
         self._on_trial = False
         self._retry_at = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -107,6 +122,10 @@ class Breaker(Generic[T, R]):
         if len(self._hanging) >= MOST_HANGING:
             self._retry_at = now + self._pause
             raise Unavailable(round(self._pause * 1000))
-        self._batcher = Batcher(self._run, name=self.name)
+        if self._batcher.running_for > self._hang_after and not self._batcher.is_closed:
+            self._batcher.close()
+            self._hanging.append(self._batcher)
+        if self._batcher.is_closed:
+            self._batcher = self._new_batcher()
         self._retry_at = None
         self._on_trial = True

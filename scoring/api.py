@@ -19,6 +19,7 @@ from core import strict_yaml
 from core.errors import Refused
 from core.strict_yaml import NotYaml
 from ml.backends import NAMES
+from scoring.model_board import card_of, model_visible_to
 from scoring.queries import author_board, model_board, round_board
 
 
@@ -86,6 +87,7 @@ class RoundsSerializer(serializers.Serializer[Any]):
 
 
 class ModelSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
     number = serializers.IntegerField()
     name = serializers.CharField()
     created_at = serializers.DateTimeField()
@@ -111,16 +113,43 @@ class ModelRequest(serializers.Serializer[Any]):
     labels = serializers.JSONField(
         required=False, help_text="The model's names to the task's, or the task's in its order."
     )
+    parent = serializers.CharField(  # type: ignore[assignment]
+        required=False, help_text="The name of the model that it was made from."
+    )
+    card = serializers.JSONField(
+        required=False, help_text="`description`, `data`, `licence` and `source`, each a text."
+    )
     open_round = serializers.BooleanField(
         required=False, default=False, help_text="Open the next round against it."
     )
 
 
 class RegisteredSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
     model = serializers.CharField()
     number = serializers.IntegerField()
     backend = serializers.CharField()
     check = serializers.DictField(help_text="What the model showed before it was taken.")
+
+
+class CardSerializer(serializers.Serializer[Any]):
+    """A model and what it showed before it was taken."""
+
+    id = serializers.IntegerField()
+    task = serializers.CharField()
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    backend = serializers.CharField(help_text="Empty: known from a log only.")
+    sha256 = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    retired_at = serializers.DateTimeField(allow_null=True)
+    parent = serializers.CharField(allow_null=True)  # type: ignore[assignment]
+    card = serializers.DictField()
+    check = serializers.DictField(
+        allow_null=True, help_text="null: made here, and tested by its training."
+    )
+    metrics = serializers.DictField()
+    rounds = serializers.ListField(child=serializers.IntegerField())
 
 
 class RoundQuery(serializers.Serializer[Any]):
@@ -182,9 +211,29 @@ class Models(APIView):
         pass_door("submit", request, f"user-{owner.pk}")
         body = checked(ModelRequest, request)
         open_round = body.pop("open_round")
+        for_backend = {k: v for k, v in dict(request.data).items() if k not in _KNOWN}
         try:
-            file = strict_yaml.parse(ModelFile, body, what="model")
+            file = strict_yaml.parse(ModelFile, {**for_backend, **body}, what="model")
         except NotYaml as error:
             raise Refused("bad_model", str(error)) from error
         done = register(task=task, file=file, actor=owner, open_round=open_round)
         return Response(done.summary(), status=status.HTTP_201_CREATED)
+
+
+_KNOWN = frozenset(ModelRequest().fields) | {"path"}
+
+
+class ModelDetail(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="One model: its card, and the report of its check",
+        description="One that never served is its task's owners' to see.",
+        tags=["models"],
+        responses=CardSerializer,
+    )
+    def get(self, request: Request, id: int) -> Response:
+        model = model_visible_to(request.user, id)
+        if model is None:
+            raise Refused("not_found", "There is no such model.", status=404)
+        return Response(CardSerializer(card_of(model)).data)

@@ -106,6 +106,7 @@ class RoundRow:
 class ModelRow:
     """One model that served; `mer` is None where its rounds had other targets beside it."""
 
+    id: int
     number: int
     name: str
     created_at: datetime
@@ -290,6 +291,7 @@ def _model_row(
             by_author[author].append(counts)
     totals = [Counts.total(parts) for parts in by_author.values()]
     return ModelRow(
+        id=model.pk,
         number=model.number,
         name=model.name,
         created_at=model.created_at,

@@ -2,9 +2,12 @@
 
 from django.urls import path
 
-from scoring import owner_views, views
+from scoring import model_views, owner_views, views
 
 urlpatterns = [
     path("tasks/<slug:slug>/leaderboard/", views.leaderboard, name="leaderboard"),
     path("tasks/<slug:slug>/agreement/", owner_views.agreement, name="agreement"),
+    path("tasks/<slug:slug>/models/", model_views.models_page, name="models"),
+    path("tasks/<slug:slug>/models/<int:number>/", model_views.model_page, name="model"),
+    path("tasks/<slug:slug>/models/<int:number>/retire/", model_views.retire, name="model_retire"),
 ]

@@ -75,7 +75,9 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Ask for a reason, then let this model serve the next round: a promotion or a roll-back."""
     task = owned_task_or_404(request, slug)
-    model = get_object_or_404(task.models.exclude(backend=""), number=number)
+    model = get_object_or_404(
+        task.models.exclude(backend="").filter(retired_at=None), number=number
+    )
     reason, complaint = request.POST.get("reason", ""), ""
     if request.method == "POST":
         try:

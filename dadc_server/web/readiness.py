@@ -111,7 +111,7 @@ async def _models() -> dict[str, Any]:
             .exclude(backend="")
             .select_related("task")
         )
-        models = {model.sha256: model for model in open_.distinct()}
+        models = {model.identity: model for model in open_.distinct()}
         problems = [problem for model in models.values() if (problem := _problem_of(model))]
         if problems:
             raise Wanting("; ".join(problems), partly=len(problems) < len(models))
@@ -125,9 +125,9 @@ def _problem_of(model: ModelVersion) -> str:
     if already_open(model) is not None:
         return ""
     try:
-        if model.sha256 not in _proved:
+        if model.identity not in _proved:
             live_model(model, model.task.kind)
-            _proved.add(model.sha256)
+            _proved.add(model.identity)
         elif not _has_its_file(model):
             raise FileNotFoundError
     except Exception as error:  # noqa: BLE001  (whatever it is, this model does not answer)

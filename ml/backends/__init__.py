@@ -1,7 +1,8 @@
 """Ways of asking a model, behind one protocol; one file a backend, found by its name.
 
 A file has `load(source) -> Backend`, which raises ml.artifacts.ArtifactError when the model cannot
-be used. Nothing heavy is imported before a model needs it. Imports no Django.
+be used. What else it may have is told by `Way`. Nothing heavy is imported before a model needs it.
+Imports no Django.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from kinds import Prepared
 from ml.artifacts import ArtifactError
@@ -31,8 +33,21 @@ class Answer:
     probabilities: dict[str, float] | None = None
 
 
+class Failed(Exception):
+    """The model did not answer this input, in a sentence; another one may well be answered."""
+
+
+class Down(Failed):
+    """The model answers nobody at the moment."""
+
+
 class Backend(Protocol):
-    """A model that is ready to answer, from any thread and from several at once."""
+    """A model that is ready to answer, from any thread and from several at once.
+
+    It may have `at_once`, the most inputs of one call (64), `lanes`, how many calls may be under
+    way (1), `remote`, when asking costs somebody something (then `seconds`, how long an answer may
+    take), `blind`, when it may know nothing of the probes, and `remarks`, sentences for its page.
+    """
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -42,7 +57,8 @@ class Backend(Protocol):
         """One answer an input, in order.
 
         What an input is answered does not depend on its company by more than 1e-6. Raises
-        ValueError for features of another shape or type than it was made for.
+        ValueError for features of another shape or type than it was made for, Failed or Down where
+        somebody else's server is asked.
         """
 
 
@@ -62,6 +78,46 @@ class Source:
         return self.path
 
 
+class Options(BaseModel):
+    """What a model file may say to one backend; a key that it does not know is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a backend's file says of itself before any model is opened."""
+
+    options: type[Options]
+    """`OPTIONS`: what a model file may say to it beside what all may."""
+    suffixes: tuple[str, ...]
+    """`SUFFIXES`: of the files that it takes; empty where it has none."""
+    sent: str
+    """`SENT`: of these the one that may be sent from afar, for nothing in it is run; or ""."""
+    file_optional: bool
+    """`FILE_OPTIONAL`: whether it can do without its file."""
+    names_labels: bool
+    """`NAMES_LABELS`: whether its models know their labels by name."""
+
+
+def way_named(backend: str) -> Way:
+    """ArtifactError where there is no such backend."""
+    module = _module(backend)
+    return Way(
+        options=getattr(module, "OPTIONS", Options),
+        suffixes=getattr(module, "SUFFIXES", ()),
+        sent=getattr(module, "SENT", ""),
+        file_optional=getattr(module, "FILE_OPTIONAL", False),
+        names_labels=getattr(module, "NAMES_LABELS", False),
+    )
+
+
+def _module(backend: str) -> Any:
+    if backend not in NAMES:
+        raise ArtifactError(f"There is no backend {backend!r}: they are {', '.join(NAMES)}.")
+    return import_module(f"ml.backends.{backend}")
+
+
 def source_of(made: Mapping[str, Any], folder: Path) -> Source:
     """Of what a version's registration says, with the folder in which its file lies."""
     path = folder / made["artifact"] if made.get("artifact") else None
@@ -70,19 +126,28 @@ def source_of(made: Mapping[str, Any], folder: Path) -> Source:
 
 def open_model(backend: str, source: Source) -> Backend:
     """The model of a version, its file checked, warmed up; ArtifactError says why not."""
-    if backend not in NAMES:
-        raise ArtifactError(f"There is no backend {backend!r}: they are {', '.join(NAMES)}.")
-    loaded: Backend = import_module(f"ml.backends.{backend}").load(source)
+    loaded: Backend = _module(backend).load(source)
     names = source.config.get("names")
     named = Renamed(loaded, names) if names else loaded
     return Several(named) if source.config.get("several") else named
 
 
-class Renamed:
+class Wrapped:
+    """A backend whose answers are told otherwise; all else of it is as it was."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+class Renamed(Wrapped):
     """A backend whose labels are called otherwise in the task."""
 
     def __init__(self, backend: Backend, names: Mapping[str, str]) -> None:
-        self._backend, self._names = backend, names
+        super().__init__(backend)
+        self._names = names
         self.labels = tuple(names.get(label, label) for label in backend.labels)
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
@@ -96,11 +161,11 @@ class Renamed:
         ]
 
 
-class Several:
+class Several(Wrapped):
     """A backend that gives each label a probability of its own: it answers with the likely ones."""
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+        super().__init__(backend)
         self.labels = backend.labels
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:

@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+from pydantic import Field
+
 from kinds import Kind, Prepared, kind_named
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Backend, Source
+from ml.backends import Answer, Backend, Options, Source
 
 LEAST = 2
 SURE = 0.9  # what it gives its own answer; the rest is shared evenly
 
 
+class Salt(Options):
+    salt: str = Field(default="", max_length=100, description="Tells two null models apart.")
+
+
+OPTIONS = Salt
+BLIND = "It answers by chance: nobody is measured against it."
+
+
 class NullBackend:
     """Always the same of an input, and of no use: nobody is measured against it."""
+
+    blind = True
+    remarks = (BLIND,)
 
     def __init__(self, labels: Sequence[str], salt: str = "", *, several: bool = False) -> None:
         self.labels = tuple(labels)
@@ -40,6 +53,8 @@ class Guessing:
     """The same where answers are free: one of those that the kind finds in the input."""
 
     labels = ()
+    blind = True
+    remarks = (BLIND,)
 
     def __init__(self, kind: Kind, salt: str = "") -> None:
         self._kind, self._salt = kind, salt

@@ -15,6 +15,7 @@ from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, Source, answers_of
 from ml.passes import in_passes, warmed_up
 
+SUFFIXES, SENT = (".onnx", artifacts.SUFFIX), ".onnx"
 CHANNELS_FIRST = 3  # sides of a picture that has one for its channels, of which ours have one
 
 logger = logging.getLogger(__name__)

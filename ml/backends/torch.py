@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+SUFFIXES = (artifacts.SUFFIX,)
+
+
 class TorchBackend:
     """A torch module from a batch of features to probabilities, on one thread, without autograd."""
 

@@ -117,7 +117,7 @@ def test_an_owner_opens_a_round_of_their_own_pictures_over_rest(
         ({"content": None}, "needs its file"),
         ({"path": "/etc/passwd", "content": None}, "a path is not read from afar"),
         ({"backend": "null"}, "has no file"),
-        ({"backend": "torch"}, "Only models for onnx can be sent"),
+        ({"backend": "torch"}, "Only models for lexicon or onnx can be sent"),
         ({"name": " "}, "name"),
     ],
 )
@@ -245,7 +245,9 @@ def test_an_ensemble_s_member_is_drawn_for_a_context_and_kept(
     from core.transactions import durable
 
     second = register(
-        task=played, file=ModelFile(name="coin-2", backend="null", salt="2"), actor=owner
+        task=played,
+        file=ModelFile.model_validate({"name": "coin-2", "backend": "null", "salt": "2"}),
+        actor=owner,
     ).model
     first = ModelVersion.objects.get(name="coin")
     with durable():

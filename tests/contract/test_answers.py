@@ -101,7 +101,8 @@ def test_every_call_answers_in_its_shape(
     call(guest, "get tasks/{slug}/models/", slug=slug)
     call(anna, "post examples/{uid}/retract/", uid=made["id"])
     coin = {"name": "coin", "backend": "null", "open_round": True}
-    call(olive, "post tasks/{slug}/models/", coin, slug=slug)
+    registered = call(olive, "post tasks/{slug}/models/", coin, slug=slug)
+    call(guest, "get models/{id}/", id=registered["id"])
     assert call.called == calls_of_the_schema(guest)
 
 

@@ -28,6 +28,7 @@ ELSEWHERE = {"bootstrap", "restore", "retrain", "worker"}
 def paths(tmp_path: Path) -> dict[str, Path]:
     files = {
         "task.yaml": "{slug: nli, name: NLI, input: text_pair, labels: [e, n]}",
+        "texts.yaml": "{slug: texts, name: Texts, input: text, labels: ['yes', 'no']}",
         "bad.yaml": "{slug: nli}",
         "log.jsonl": json.dumps(
             {
@@ -48,7 +49,9 @@ def paths(tmp_path: Path) -> dict[str, Path]:
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    return {name: tmp_path / name for name in [*files, "backup.tar", "none"]}
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean" / "train.tsv").write_text("".join(f"word{n}\t{n % 2}\n" for n in range(20)))
+    return {name: tmp_path / name for name in [*files, "clean", "backup.tar", "none"]}
 
 
 @pytest.fixture
@@ -75,6 +78,8 @@ GRANTED = [
     "recompute",
     "freeze digits",
     "register_model digits model.yaml --open-round",
+    "load_task texts.yaml",
+    "train_model texts clean --labels 0=yes 1=no --open-round",
     "backup backup.tar",
 ]
 REFUSED = [
@@ -97,6 +102,9 @@ REFUSED = [
     "restore none",
     "register_model digits none",
     "register_model chess model.yaml",
+    "train_model digits none",
+    "train_model digits clean --labels 0",
+    "train_model chess clean",
     "create_user anna",
 ]
 

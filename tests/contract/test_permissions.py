@@ -90,6 +90,17 @@ ROWS = [
     Row("inbox-decide", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("inbox-take-back", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("agreement", HIDDEN, arguments=DIGITS),
+    Row("models", HIDDEN, arguments=DIGITS),
+    Row("models", HIDDEN.replace("200", "400"), "post", DIGITS, {"file": "name: x"}),
+    Row("model", HIDDEN, arguments={**DIGITS, "number": "1"}),
+    Row("model", HIDDEN, arguments={**DIGITS, "number": "2"}),
+    Row(
+        "model_retire",
+        "404 404 404 404 302 404 302 404",
+        "post",
+        {**DIGITS, "number": "2"},
+        {"reason": "Old."},
+    ),
     # --- REST
     Row("api-tasks", FOR_ALL),
     Row("api-task", FOR_ALL, arguments=DIGITS),
@@ -131,6 +142,8 @@ ROWS = [
     Row("api-rounds", HIDDEN, arguments=SECRET),
     Row("api-models", FOR_ALL, arguments=DIGITS),
     Row("api-models", HIDDEN, arguments=SECRET),
+    Row("api-model", FOR_ALL, arguments={"id": "SERVED"}),
+    Row("api-model", HIDDEN, arguments={"id": "UNRELEASED"}),
     Row("api-schema", FOR_ALL),
     Row("api-docs", FOR_ALL),
     Row("api-nothing", MISSING),
@@ -193,7 +206,7 @@ def clients(
     olive = get_user_model().objects.get(username="olive")
     cast.digits_task(olive, slug="secret", public=False)
     cast.text_task().owners.add(olive)
-    cast.fixed_model(task, seed=1)
+    unreleased = cast.fixed_model(task, seed=1)
     people = {
         "author": cast.person("anna"),
         "annotator": cast.person("bert"),
@@ -211,7 +224,12 @@ def clients(
     for role, person in people.items():
         signed_in[role].force_login(person)
     get_user_model().objects.filter(username="bea").update(banned_at=timezone.now())
-    return signed_in, {"EXAMPLE": str(example.uid), "LEASE": str(lease.pk)}
+    return signed_in, {
+        "EXAMPLE": str(example.uid),
+        "LEASE": str(lease.pk),
+        "SERVED": str(example.model_id),
+        "UNRELEASED": str(unreleased.pk),
+    }
 
 
 def ask(client: Client, row: Row, ids: dict[str, str]) -> str:

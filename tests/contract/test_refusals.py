@@ -268,6 +268,11 @@ def a_model_that_cannot_run(world: World) -> Any:
     return register(owner_of(world), backend="onnx", content="AAAA", labels=cast.DIGITS)
 
 
+@refused("no_parent", 400)
+def a_model_made_from_nothing(world: World) -> Any:
+    return register(owner_of(world), parent="nobody")
+
+
 @refused("name_taken", 409)
 def a_model_of_a_name_that_is_there(world: World) -> Any:
     assert register(owner_of(world)).status_code == 201
@@ -641,8 +646,9 @@ def test_while_the_database_is_away_everybody_is_told_in_their_way(
 
 
 # --- all of them ----------------------------------------------------------------------------------
-# Reached by a model that is made to hang, in tests/outages/test_models.py.
-OF_A_HANGING_MODEL = {"busy", "late", "model_unavailable"}
+# Reached by a model that is made to hang, in tests/outages/test_models.py, or answers nonsense, in
+# tests/outages/test_remote_models.py.
+OF_A_HANGING_MODEL = {"busy", "late", "model_unavailable", "no_answer"}
 # Told as sentences, by pages of owners and of one's account and by commands.
 TOLD = {
     "already_serving", "already_training", "bad_id", "bad_language", "bad_line", "bad_row",
@@ -653,8 +659,8 @@ TOLD = {
     "no_second_factor", "no_such_owner", "nobody_trains", "not_an_account",
     "not_trainable",
     "nothing_chosen", "nothing_verified", "other_content", "other_vote", "real_person",
-    "reason_missing", "taken_back", "too_many", "too_many_tokens", "unknown_act", "unknown_answer",
-    "unknown_flag", "unknown_prediction", "unknown_role", "yourself",
+    "reason_missing", "retired", "taken_back", "too_many", "too_many_tokens", "unknown_act",
+    "unknown_answer", "unknown_flag", "unknown_prediction", "unknown_role", "yourself",
 }  # fmt: skip
 _SAYS_NO = re.compile(
     r'(?:Refused|Conflict|InputError|super\(\).__init__)\(\s*"([a-z_]+)"|"code": "([a-z_]+)"'

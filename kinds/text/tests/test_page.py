@@ -35,8 +35,8 @@ def test_a_guest_is_read_while_typing_and_fools_the_model(visit: Visits) -> None
     submit(page)
     expect(page.locator("[data-part=complaint]")).to_have_text("Write something first.")
     read = set()
-    for number in range(12):  # the null model's answer follows from the text
-        field(page).press_sequentially(f"np {number}, ")
+    for words in ("np, happy, ", "sad ugly terrible, "):  # the word list's sum follows
+        field(page).press_sequentially(words)
         read.add(reading(page))
     assert read == set(OTHER), "the bars follow what is typed"
     assert page.locator("input[name=label]:checked").count() == 0, "typing chooses no label"
@@ -47,7 +47,7 @@ def test_a_guest_is_read_while_typing_and_fools_the_model(visit: Visits) -> None
     expect(page.locator(f"input[value={label}]")).to_be_checked()
     field(page).press("Control+Enter")
     verdict(page, "You fooled it")
-    expect(page.locator("[data-verdict=made]")).to_contain_text("np 0, np 1, np 2")
+    expect(page.locator("[data-verdict=made]")).to_contain_text("np, happy, sad ugly terrible,")
     page.get_by_label("What confused it?").fill("It cannot read.")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("[data-verdict=saved]")).to_have_text("Saved, thank you.")

@@ -1,0 +1,137 @@
+"""What is told about one model: its card, its check, how often it was fooled and on what."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Count, Prefetch, Q
+
+from annotate.models import Example, ModelVersion, Round, Task, Viewer
+from kinds.answers import in_order, in_words
+from scoring.queries import Rate
+from scoring.statistics import wilson
+
+SHOWN: Final = 12  # rows of a table; what is left out is counted together
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How a model did on examples of one sort, and what it most often said when it was wrong."""
+
+    name: str
+    mer: Rate
+    verified: int
+    said: str = ""
+    said_times: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of a model: all it met, by the author's label and by where contexts are from."""
+
+    submitted: int
+    mer: Rate
+    vmer: Rate
+    labels: tuple[Share, ...]
+    sources: tuple[Share, ...]
+
+
+def models_of(task: Task) -> list[ModelVersion]:
+    """All of a task's, newest first, each with the rounds that were opened; two queries."""
+    opened = Round.objects.exclude(status=Round.Status.DRAFT).order_by("number")
+    models = ModelVersion.objects.filter(task=task).select_related("parent")
+    return list(models.prefetch_related(Prefetch("rounds", opened)).order_by("-number"))
+
+
+def model_visible_to(viewer: Viewer, pk: int) -> ModelVersion | None:
+    """The model if this person may see its task, and it served or the task is theirs."""
+    seen = Q(task__in=Task.objects.visible_to(viewer), rounds__opened_at__isnull=False)
+    return (
+        ModelVersion.objects.filter(seen | Q(task__in=Task.objects.owned_by(viewer)), pk=pk)
+        .select_related("task", "parent")
+        .distinct()
+        .first()
+    )
+
+
+def card_of(model: ModelVersion) -> dict[str, Any]:
+    """A model as REST shows it; one query."""
+    numbers = (
+        model.rounds.exclude(opened_at=None).order_by("number").values_list("number", flat=True)
+    )
+    return {
+        **{name: getattr(model, name) for name in _TOLD},
+        "id": model.pk,
+        "task": model.task.slug,
+        "parent": model.parent.name if model.parent else None,
+        "card": model.provenance.get("card", {}),
+        "check": model.provenance.get("check"),
+        "rounds": list(numbers),
+    }
+
+
+_TOLD: Final = ("number", "name", "backend", "sha256", "created_at", "retired_at", "metrics")
+
+
+def record_of(model: ModelVersion) -> Record:
+    """Of everything submitted against a model; one query. Claims until they are verified."""
+    met = (
+        Example.objects.counted()
+        .filter(model=model)
+        .values("label", "prediction", "fooled", "status", "context__source")
+        .annotate(n=Count("pk"))
+        .order_by()
+    )
+    rows = [_Row(dict(row)) for row in met]
+    whole = _share("", rows)
+    few = model.task.kind.answers.few or model.task.kind.answers.several
+    return Record(
+        submitted=whole.mer.of,
+        mer=whole.mer,
+        vmer=_rate(whole.verified, whole.mer.of),
+        labels=_shares((row.label, row) for row in rows) if few else (),
+        sources=_shares((row.source, row) for row in rows if row.source),
+    )
+
+
+class _Row:
+    """Examples that are alike in what is counted."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.label = in_words(in_order(row["label"]))
+        self.said = in_words(in_order(row["prediction"]))
+        self.source: str = row["context__source"] or ""
+        self.n: int = row["n"]
+        self.fooled = self.n if row["fooled"] else 0
+        self.verified = self.fooled if row["status"] == Example.Status.VERIFIED else 0
+
+
+def _shares(named: Iterable[tuple[str, _Row]]) -> tuple[Share, ...]:
+    groups: defaultdict[str, list[_Row]] = defaultdict(list)
+    for name, row in named:
+        groups[name].append(row)
+    shares = sorted((_share(*group) for group in groups.items()), key=lambda one: -one.mer.of)
+    return tuple(shares[:SHOWN])
+
+
+def _share(name: str, rows: Sequence[_Row]) -> Share:
+    wrong: Counter[str] = Counter()
+    for row in rows:
+        if row.fooled:
+            wrong[row.said] += row.fooled
+    said, times = wrong.most_common(1)[0] if wrong else ("", 0)
+    fooled, submitted = wrong.total(), sum(row.n for row in rows)
+    return Share(
+        name=name,
+        mer=_rate(fooled, submitted),
+        verified=sum(row.verified for row in rows),
+        said=said,
+        said_times=times,
+    )
+
+
+def _rate(count: int, of: int) -> Rate:
+    return Rate(count, of, wilson(count, of))

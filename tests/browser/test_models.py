@@ -1,0 +1,36 @@
+"""An owner registers a model in a real Chromium: refused first, mended, and then on its page."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.fixtures import WIDE, Visits, violations
+
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("cases")]
+HOME = "/tasks/inbox-looks/models/"
+
+
+def test_a_bad_model_is_refused_with_why_and_the_mended_one_can_serve(visit: Visits) -> None:
+    page = visit("olive", **WIDE)
+    page.goto(HOME)
+    expect(page.get_by_role("row")).to_have_count(2)
+    file = page.get_by_label("Model file")
+    file.fill("name: second\nbackend: null\nlabels: ['0', '1']\n")
+    page.get_by_role("button", name="Check and register").click()
+    expect(page.get_by_role("alert")).to_contain_text("lacks 2, 3, 4")
+    expect(file).to_have_value("name: second\nbackend: null\nlabels: ['0', '1']\n")
+    assert violations(page) == []
+    visit.forgive("400")
+    file.fill("name: second\nbackend: null\ncard: {description: A coin with ten sides.}\n")
+    page.get_by_role("button", name="Check and register").click()
+    expect(page.get_by_role("heading", name="second", exact=True)).to_be_visible()
+    expect(page.get_by_text("passed its check")).to_be_visible()
+    expect(page.get_by_text("A coin with ten sides.")).to_be_visible()
+    expect(page.get_by_text("Nobody has tried it yet")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("link", name="Open a round with it").click()
+    expect(page.get_by_role("heading", name="Promote second?")).to_be_visible()
+    page.goto(f"{HOME}1/")
+    expect(page.get_by_role("row", name="it said instead")).to_be_visible()
+    assert violations(page) == []
