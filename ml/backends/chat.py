@@ -1,0 +1,246 @@
+"""Chat models, behind any server that speaks chat completions: asked for a label in words.
+
+What is none of the task's labels is no answer: nobody fools a model that said something else.
+`Chat` is the seam for what holds whole conversations.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any, Final
+
+from pydantic import Field, field_validator
+
+from kinds import Prepared
+from ml.artifacts import ArtifactError
+from ml.backends import Answer, Backend, Failed, Source
+from ml.batcher import Busy
+from ml.remote import Remote, RemoteOptions, options_in
+
+FREE: Final = "Answer with the words of the text that answer the question, and nothing else."
+OF_LABELS: Final = "Answer with one of these and nothing else: {labels}."
+_MINUTE: Final = 60.0
+_DAY: Final = 86_400
+
+
+class ChatOptions(RemoteOptions):
+    """The key is sealed; caps are those of one process of this server."""
+
+    model: str = Field(min_length=1, max_length=200, description="Its name on its server.")
+    prompt: str | None = Field(
+        default=None,
+        max_length=10_000,
+        description="What it is asked, with {text} and other fields of the input, and {labels}.",
+    )
+    system: str | None = Field(default=None, max_length=10_000)
+    temperature: float = Field(default=0, ge=0, le=2)
+    max_tokens: int = Field(default=64, ge=1, le=4_096)
+    seconds: float = Field(default=20, gt=0, le=120, description="That an answer may take.")
+    per_minute: int | None = Field(default=None, ge=1, description="Most questions a minute.")
+    tokens_per_day: int | None = Field(default=None, ge=1, description="Most tokens a day.")
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_has_names(cls, prompt: str | None) -> str | None:
+        for _, name, spec, conversion in Formatter().parse(prompt or ""):
+            if name is not None and (spec or conversion or not name.isidentifier()):
+                raise ValueError("name fields plainly, as in {text}; write {{ and }} for braces")
+        return prompt
+
+
+OPTIONS = ChatOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a model said, why it stopped (`stop`, `length`, …) and its cost, where that is told."""
+
+    content: str
+    finish_reason: str | None
+    tokens: int | None
+
+
+class Chat:
+    """One chat model: a conversation in, its next turn out. Safe from several threads."""
+
+    def __init__(self, options: ChatOptions) -> None:
+        self.options = options
+        self._remote = Remote(options)
+        self._caps = _Caps(options.per_minute, options.tokens_per_day)
+
+    def turn(
+        self, messages: Sequence[Mapping[str, str]], *, heard: Callable[[str], None] | None = None
+    ) -> Turn:
+        """The model's next turn after these (`role`, `content`); `heard` gets it piece by piece.
+
+        Raises Down, Failed, or Busy when a cap is reached.
+        """
+        self._caps.pass_()
+        body: dict[str, Any] = {
+            "model": self.options.model,
+            "messages": list(messages),
+            "temperature": self.options.temperature,
+            "max_tokens": self.options.max_tokens,
+        }
+        turn = self._whole(body) if heard is None else self._streamed(body, heard)
+        self._caps.count(turn.tokens or 0)
+        return turn
+
+    def _whole(self, body: dict[str, Any]) -> Turn:
+        told = self._remote.post("/chat/completions", body)
+        choice = _choice(told)
+        message = choice.get("message")
+        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(content, str):
+            raise Failed("The chat model's server answered without a text.")
+        return Turn(content, choice.get("finish_reason"), _tokens(told))
+
+    def _streamed(self, body: dict[str, Any], heard: Callable[[str], None]) -> Turn:
+        """Pieces until one says why it ended; a stream that ends before is half an answer."""
+        pieces, reason, tokens = [], None, None
+        asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        with self._remote.lines("/chat/completions", asked) as lines:
+            for line in lines:
+                data = line.removeprefix(b"data:").strip()
+                if not line.startswith(b"data:") or data == b"[DONE]":
+                    continue
+                try:
+                    told = json.loads(data)
+                except ValueError as error:
+                    raise Failed("The chat model's server sent what is no JSON.") from error
+                tokens = _tokens(told) or tokens
+                if not told.get("choices"):
+                    continue  # the last one of some has the usage alone
+                choice = _choice(told)
+                piece = (choice.get("delta") or {}).get("content")
+                if piece:
+                    pieces.append(str(piece))
+                    heard(str(piece))
+                reason = choice.get("finish_reason") or reason
+        if reason is None:
+            raise Failed("The chat model broke off.")
+        return Turn("".join(pieces), reason, tokens)
+
+
+def _choice(told: dict[str, Any]) -> dict[str, Any]:
+    choices = told.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise Failed("The chat model's server answered without a choice.")
+    first: dict[str, Any] = choices[0]
+    return first
+
+
+def _tokens(told: dict[str, Any]) -> int | None:
+    usage = told.get("usage")
+    total = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return total if isinstance(total, int) else None
+
+
+class _Caps:
+    """So many questions a minute and tokens a day, of this process."""
+
+    def __init__(self, per_minute: int | None, tokens_per_day: int | None) -> None:
+        self._per_minute, self._tokens_per_day = per_minute, tokens_per_day
+        self._lock = threading.Lock()
+        self._asked: deque[float] = deque()
+        self._day, self._tokens = 0, 0
+
+    def pass_(self) -> None:
+        """Count a question; Busy, until when, where it would be one too many."""
+        with self._lock:
+            now, wall = time.monotonic(), time.time()
+            if (day := int(wall // _DAY)) != self._day:
+                self._day, self._tokens = day, 0
+            if self._tokens_per_day is not None and self._tokens >= self._tokens_per_day:
+                raise Busy(0, round(1000 * (_DAY - wall % _DAY)))
+            while self._asked and self._asked[0] <= now - _MINUTE:
+                self._asked.popleft()
+            if self._per_minute is not None and len(self._asked) >= self._per_minute:
+                raise Busy(0, round(1000 * (self._asked[0] + _MINUTE - now)) + 1)
+            self._asked.append(now)
+
+    def count(self, tokens: int) -> None:
+        with self._lock:
+            self._tokens += tokens
+
+
+class ChatBackend:
+    """A chat model that is asked for one of the labels, or freely where the task has none."""
+
+    at_once = 1
+    remote = True
+
+    def __init__(self, options: ChatOptions, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+        self.chat, self._options = Chat(options), options
+        self.lanes, self.seconds = options.lanes, options.seconds
+        self.remarks = (
+            "It answers in words and gives no probabilities; what is no label is no answer.",
+            f"Asked at temperature {options.temperature:g}; its server may change it at any time.",
+        )
+
+    def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
+        return [self._ask(one.features) for one in inputs]
+
+    def _ask(self, features: Any) -> Answer:
+        if not isinstance(features, dict):
+            raise ValueError("it reads texts")
+        fields = {name: value for name, value in features.items() if isinstance(value, str)}
+        system = (
+            [{"role": "system", "content": self._options.system}] if self._options.system else []
+        )
+        asked = {"role": "user", "content": self._prompt(fields)}
+        said = self.chat.turn([*system, asked]).content
+        return Answer(self._label_in(said) if self.labels else _answer_in(said, fields))
+
+    def _prompt(self, fields: Mapping[str, str]) -> str:
+        labels = ", ".join(self.labels)
+        if self._options.prompt is None:
+            told = "\n".join(f"{name}: {text}" for name, text in fields.items())
+            return f"{told}\n\n{OF_LABELS.format(labels=labels) if labels else FREE}"
+        try:
+            return self._options.prompt.format(labels=labels, **fields)
+        except KeyError as missing:
+            raise ValueError(f"its prompt names {missing}, which an input has not") from missing
+
+    def _label_in(self, said: str) -> str:
+        """The one label that it said, whole or alone among its words; Failed for all else."""
+        plain = _plain(said)
+        for label in self.labels:
+            if plain == _plain(label):
+                return label
+        # The longest first: "not hateful" has "hateful" in it.
+        found, rest = [], f" {plain} "
+        for label in sorted(self.labels, key=len, reverse=True):
+            if (word := f" {_plain(label)} ") in rest:
+                found.append(label)
+                rest = rest.replace(word, "  ")
+        if len(found) != 1:
+            raise Failed(f"The model answered {said[:60]!r}, which is none of its labels.")
+        return found[0]
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub(r"[^\w]+", " ", text.casefold()).split())
+
+
+def _answer_in(said: str, fields: Mapping[str, str]) -> Any:
+    """Its words with their place in the passage, where they stand there; else bare words."""
+    words = said.strip().strip("\"'“”‘’").removesuffix(".")
+    start = fields.get("context", "").find(words) if words else -1
+    return {"text": words, "start": start} if start >= 0 else words
+
+
+def load(source: Source) -> Backend:
+    """One whose labels are the task's, by name, or mapped from other words."""
+    options = options_in(source.config, ChatOptions)
+    if source.config.get("several"):
+        raise ArtifactError("A chat model answers with one label: this task's answers are sets.")
+    return ChatBackend(options, source.config.get("labels", ()))

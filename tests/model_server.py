@@ -1,0 +1,102 @@
+"""A small server of models, a process of its own: `python tests/model_server.py PORT`.
+
+It speaks the Open Inference Protocol v2 and chat completions, as real ones differ in doing so, and
+misbehaves where a text asks for it. What it was asked is counted under /asked.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "Bearer a-key-of-ours"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    asked = 0
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        if self.path == "/asked":
+            self._send(200, {"asked": Handler.asked, "host": self.headers["Host"]})
+        else:
+            self._send(200 if self.path.endswith("/ready") else 404, b"")
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        Handler.asked += 1
+        if self.path == "/elsewhere/v2/models/mood/infer":
+            self.send_response(302)
+            self.send_header("Location", "/v2/models/mood/infer")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif self.path == "/v2/models/mood/infer":
+            self._infer(body)
+        elif self.path == "/v1/chat/completions":
+            self._chat(body)
+        else:
+            self._send(404, {"error": "no such model"})
+
+    def _infer(self, body: Any) -> None:
+        (tensor,) = body["inputs"]
+        (text,) = tensor["data"]
+        share = 0.9 if "good" in text or "wonderful" in text else 0.2
+        if "boom" in text:
+            self._send(500, b"Internal Server Error")
+            return
+        data = [1 - share, share, 0.0] if "three" in text else [[1 - share, share]]
+        label = [["positive" if share > 0.5 else "negative"]]
+        self._send(
+            200,
+            {
+                "model_name": "mood",
+                "id": "another" if "mixed" in text else body["id"],
+                "parameters": None,
+                "outputs": [
+                    {"name": "shares", "datatype": "FP32", "shape": [1, 2], "data": data},
+                    {"name": "said", "datatype": "BYTES", "shape": [1, 1], "data": label},
+                ],
+            },
+        )
+
+    def _chat(self, body: Any) -> None:
+        if self.headers.get("Authorization") != KEY:
+            self._send(401, {"error": {"message": "no key"}})
+            return
+        text = body["messages"][-1]["content"]
+        if "slow" in text:
+            time.sleep(1)
+        said = "Positive." if "good" in text or "wonderful" in text else "negative"
+        said = "That depends on whom you ask." if "nonsense" in text else said
+        usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+        if not body.get("stream"):
+            message = {"role": "assistant", "content": said}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            self._send(200, {"choices": [choice], "usage": usage})
+            return
+        pieces: list[Any] = [
+            {"choices": [{"delta": {"content": piece}}]} for piece in (said[:3], said[3:])
+        ]
+        if "break off" not in text:
+            pieces.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+            pieces.append({"choices": [], "usage": usage})
+        events = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
+        self._send(200, events.encode(), "text/event-stream")
+
+    def _send(self, status: int, body: Any, kind: str = "application/json") -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+if __name__ == "__main__":
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

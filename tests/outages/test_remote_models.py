@@ -1,0 +1,329 @@
+"""Models behind an address: a real server of another process, asked, killed and started anew."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+import yaml
+from asgiref.sync import sync_to_async
+from django.core.management import CommandError, call_command
+from django.db import connections
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from annotate import rounds
+from annotate.config import parse_task_file
+from annotate.models import Example, ModelVersion, Task
+from annotate.seals import seal, unseal
+from core.doors import OFF
+from ml.artifacts import ArtifactError
+from ml.backends.chat import Chat, ChatOptions
+from ml.backends.open_inference import OpenInference
+from ml.batcher import Busy
+from ml.remote import Down, Failed, Remote
+from tests import cast
+from tests.annotate.test_consumer import page
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
+
+KEY = "a-key-of-ours"
+SCRIPT = Path(__file__).resolve().parents[1] / "model_server.py"
+
+
+class Server:
+    """The process, on a port that stays its own."""
+
+    def __init__(self) -> None:
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen([sys.executable, str(SCRIPT), str(self.port)])
+        ends = time.monotonic() + cast.PATIENCE
+        while time.monotonic() < ends:
+            with suppress(OSError), closing(socket.create_connection(("127.0.0.1", self.port), 1)):
+                return
+            time.sleep(0.02)
+        raise TimeoutError("the model's server did not start")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    def asked(self) -> Any:
+        with urlopen(f"http://127.0.0.1:{self.port}/asked", timeout=5) as answer:
+            return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def server(running: Server, settings: Any) -> Server:
+    settings.MODEL_HOSTS = [f"localhost:{running.port}"]
+    settings.LIMITS = OFF
+    return running
+
+
+@pytest.fixture
+def moods(owner: User) -> Task:
+    file = {"slug": "moods", "name": "Moods", "input": "text", "labels": ["negative", "positive"]}
+    task, _ = rounds.load_task(file=parse_task_file(file), actor=owner)
+    return task
+
+
+def inference(server: Server, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "mood",
+        "backend": "open_inference",
+        "url": server.url,
+        "model": "mood",
+        "probabilities": "shares",
+        "labels": ["negative", "positive"],
+        **changes,
+    }
+
+
+def chat(server: Server, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "talker",
+        "backend": "chat",
+        "url": f"{server.url}/v1",
+        "model": "small",
+        "key": KEY,
+        "prompt": "Is this {labels}? {text}",
+        **changes,
+    }
+
+
+def register(file: dict[str, Any], folder: Path, capsys: Any = None) -> Any:
+    (folder / "model.yaml").write_text(yaml.safe_dump(file))
+    call_command("register_model", "moods", str(folder / "model.yaml"), "--open-round", "--json")
+    return json.loads(capsys.readouterr().out.splitlines()[-1]) if capsys else None
+
+
+def submitting(client: APIClient, text: str, label: str = "negative", **more: Any) -> Any:
+    sent = {"client_id": str(uuid.uuid4()), "input": {"text": text}, "label": label, **more}
+    return client.post("/api/v1/tasks/moods/examples/", sent, format="json")
+
+
+def test_both_kinds_of_servers_are_played_against(
+    moods: Task, annotator: User, server: Server, tmp_path: Path, capsys: Any
+) -> None:
+    client = APIClient()
+    client.force_login(annotator)
+    report = register(inference(server), tmp_path, capsys)["check"]
+    assert report["probabilities"]
+    assert report["tells_probes_apart"]
+    sent = submitting(client, "A good day.").json()
+    assert (sent["prediction"], sent["probabilities"]) == (
+        "positive",
+        {"negative": 0.1, "positive": 0.9},
+    )
+    assert sent["fooled"] is True
+    asked = server.asked()
+    again = client.post(
+        "/api/v1/tasks/moods/predictions/", {"input": {"text": "A good day."}}, format="json"
+    )
+    assert again.json()["prediction"] == "positive"
+    assert server.asked()["asked"] == asked["asked"], "what it has just said is not asked again"
+
+    register(inference(server, name="said", probabilities=None, label="said"), tmp_path)
+    assert submitting(client, "A bad day.").json()["prediction"] == "negative"
+
+    report = register(chat(server), tmp_path, capsys)["check"]
+    assert not report["probabilities"]
+    assert any("no probabilities" in remark for remark in report["remarks"])
+    sent = submitting(client, "Another good day.").json()
+    assert (sent["prediction"], sent["probabilities"], sent["fooled"]) == ("positive", None, True)
+    model = ModelVersion.objects.get(name="talker")
+    assert KEY not in json.dumps(model.config), "the key is sealed"
+    assert KEY.encode() not in client.get(f"/api/v1/models/{model.pk}/").content
+
+
+def test_what_is_no_answer_fools_nobody(
+    moods: Task, annotator: User, server: Server, tmp_path: Path
+) -> None:
+    client = APIClient()
+    client.force_login(annotator)
+    register(chat(server), tmp_path)
+    talked = submitting(client, "nonsense")
+    register(inference(server), tmp_path)
+    for refused in (
+        talked, *(submitting(client, words) for words in ("boom", "three", "mixed answers")),
+    ):  # fmt: skip
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "no_answer"
+    assert not Example.objects.exists()
+    assert submitting(client, "A good day, after all.").status_code == 201, "the circuit is closed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"url": "http://127.0.0.1:9"}, "list it in DADC_MODEL_HOSTS"),
+        ({"url": "ftp://localhost"}, "give an address such as"),
+        ({"label": "said"}, "name one of its outputs"),
+        ({"model": "gone"}, "HTTP 404"),
+        ({"url": "{url}/elsewhere"}, "HTTP 302"),
+        ({"probabilities": "missing"}, "without an output missing"),
+        ({"labels": ["a", "b", "c"]}, "2 values, not 3|lacks negative"),
+        ({"temperature": 1}, "temperature"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_with_what_to_do(
+    moods: Task, server: Server, tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    given = {
+        name: value.replace("{url}", server.url) if isinstance(value, str) else value
+        for name, value in changes.items()
+    }
+    with pytest.raises(CommandError, match=sentence):
+        register(inference(server, **given), tmp_path)
+    assert not ModelVersion.objects.exists()
+
+
+def test_a_name_is_looked_up_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = Remote(OpenInference(url=server.url, model="mood", label="said"))
+
+    def rebound(*_: Any, **__: Any) -> Any:
+        raise AssertionError("looked up again")
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **how: real(host, *rest, **how) if host == "127.0.0.1" else rebound(),
+    )
+    assert remote.get("/v2/models/mood/ready") == 200
+
+
+def test_a_conversation_comes_piece_by_piece_and_half_of_one_is_none(server: Server) -> None:
+    options: dict[str, Any] = {"url": f"{server.url}/v1", "model": "small", "key": seal(KEY)}
+    talk = Chat(ChatOptions(**options))
+    heard: list[str] = []
+    turn = talk.turn([{"role": "user", "content": "good?"}], heard=heard.append)
+    assert (turn.content, turn.finish_reason, turn.tokens) == ("Positive.", "stop", 7)
+    assert heard == ["Pos", "itive."]
+    with pytest.raises(Failed, match="broke off"):
+        talk.turn([{"role": "user", "content": "break off"}], heard=heard.append)
+    with pytest.raises(Down, match="HTTP 401"):
+        Chat(ChatOptions(**{**options, "key": seal("wrong")})).turn(
+            [{"role": "user", "content": "?"}]
+        )
+    capped = Chat(ChatOptions(**options, per_minute=1))
+    assert capped.turn([{"role": "user", "content": "bad"}]).content == "negative"
+    with pytest.raises(Busy) as busy:
+        capped.turn([{"role": "user", "content": "bad"}])
+    assert 0 < busy.value.retry_ms <= 60_001
+    dear = Chat(ChatOptions(**options, tokens_per_day=7))
+    dear.turn([{"role": "user", "content": "bad"}])
+    with pytest.raises(Busy):
+        dear.turn([{"role": "user", "content": "bad"}])
+
+
+def test_a_key_sealed_with_another_secret_is_said_so(settings: Any) -> None:
+    sealed = seal(KEY)
+    assert unseal(sealed) == KEY
+    settings.SECRET_KEY = "another"
+    with pytest.raises(ArtifactError, match="register the model again"):
+        unseal(sealed)
+
+
+async def test_a_slow_chat_holds_up_nobody_else(
+    moods: Task, owner: User, annotator: User, server: Server, tmp_path: Path
+) -> None:
+    """More submissions than there are database threads wait for it; a digit is read meanwhile."""
+    digits = await sync_to_async(cast.digits_task)(owner)
+    await sync_to_async(register)(chat(server, lanes=2), tmp_path)
+    async with page(moods, annotator) as slow, page(digits, annotator) as quick:
+        for opened in (slow, quick):
+            await opened.receive("ready")
+        await slow.send(type="predict", seq=1, input={"text": "good, to open it"})
+        assert (await slow.receive("prediction"))["prediction"] == "positive"
+        ids = [str(uuid.uuid4()) for _ in range(10)]
+        for number, client_id in enumerate(ids):
+            text = f"slow number {number} of {client_id}"
+            await slow.send(
+                type="submit", client_id=client_id, input={"text": text}, label="positive"
+            )
+        began = time.monotonic()
+        sent = {"client_id": str(uuid.uuid4()), "input": cast.drawing(1), "label": "3"}
+        await quick.send(type="submit", **sent)
+        assert (await quick.receive("accepted"))["client_id"] == sent["client_id"]
+        assert time.monotonic() - began < 3, "ten answers of a second, two at a time, take five"
+        accepted = {
+            (await asyncio.wait_for(slow.receive("accepted"), 20))["client_id"] for _ in ids
+        }
+        assert accepted == set(ids)
+
+
+def test_killed_and_started_anew_under_load_nothing_is_lost_or_doubled_or_wrong(
+    moods: Task, server: Server, tmp_path: Path
+) -> None:
+    register(inference(server), tmp_path)
+    people = [cast.person(f"writer-{n}") for n in range(3)]
+    stop, refusals, done = threading.Event(), set(), []
+
+    def write(person: User) -> None:
+        client = APIClient()
+        client.force_login(person)
+        number = 0
+        while not stop.is_set():
+            number += 1
+            mood = "good" if number % 2 else "bad"
+            text = f"A {mood} day, number {number} of {person.username} {'abcdefghij'[number % 10]}"
+            sent = {"client_id": str(uuid.uuid4()), "explanation": mood}
+            while True:
+                answer = submitting(client, text, "negative", **sent)
+                if answer.status_code in (200, 201):
+                    break
+                refusals.add(answer.json()["error"]["code"])
+                time.sleep(0.05)
+            done.append(answer.json()["id"])
+        connections.close_all()
+
+    writers = [threading.Thread(target=write, args=(person,)) for person in people]
+    for writer in writers:
+        writer.start()
+    for _ in range(3):
+        before = len(done)
+        server.kill()
+        time.sleep(0.3)
+        server.start()
+        ends = time.monotonic() + cast.PATIENCE
+        while len(done) < before + 4:
+            assert time.monotonic() < ends, "the circuit did not close"
+            time.sleep(0.05)
+    stop.set()
+    for writer in writers:
+        writer.join(cast.PATIENCE)
+    assert "model_unavailable" in refusals
+    stored = {str(example.uid): example for example in Example.objects.all()}
+    assert sorted(stored) == sorted(done)
+    for example in stored.values():
+        assert example.prediction == ("positive" if example.explanation == "good" else "negative")
+        assert example.fooled == (example.explanation == "good")
