@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeGuard
@@ -257,12 +257,26 @@ def _keep(file: ModelFile, folder: Path | None) -> tuple[str, str]:
         raise Refused("no_path", "Send the file as `content`: a path is not read from afar.")
     else:
         path = folder / str(file.path)
-        data, suffix = _read(path), path.suffix
+        if file.way.pack is not None and path.is_dir():
+            data, suffix = _packed(path, file.way.pack), file.way.suffixes[0]
+        else:
+            data, suffix = _read(path), path.suffix
         if suffix not in file.way.suffixes:
             wanted = " or ".join(file.way.suffixes)
             raise Refused("bad_file", f"{path.name} must be a {wanted} file.")
     kept = artifacts.keep(data, Path(settings.ARTIFACT_DIR), suffix)
     return kept.name, hashlib.sha256(data).hexdigest()
+
+
+def _packed(folder: Path, pack: Callable[[Path], bytes]) -> bytes:
+    if sum(path.stat().st_size for path in folder.iterdir()) > MAX_BYTES:
+        raise Refused("too_large", f"{folder.name} has more than {MAX_BYTES // 1024**3} GiB.")
+    try:
+        return pack(folder)
+    except ArtifactError as error:
+        raise Refused("model_unfit", str(error)) from error
+    except OSError as error:
+        raise Refused("bad_file", f"{folder} cannot be read: {error.strerror}.") from error
 
 
 def _decoded(content: str) -> bytes:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PROJECT = Path(__file__).resolve().parent.parent
+EXTRAS = sorted(path.stem for path in (PROJECT / "extras").glob("*.txt"))
 
 # A running job may finish before it is told to give up; the web server needs less to close sockets.
 GRACE_SECONDS = 15.0
@@ -89,6 +90,15 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> O
     parser.add_argument("--host", metavar="ADDR", help="address (127.0.0.1, DADC_HOST)")
     parser.add_argument("--no-worker", action="store_true", help="leave jobs to other machines")
     parser.add_argument("--no-web", action="store_true", help="carry out jobs, serve no pages")
+    parser.add_argument(
+        "--with",
+        dest="extras",
+        metavar="EXTRA",
+        action="append",
+        default=[],
+        choices=EXTRAS,
+        help=f"install what a model needs, too, for good: {', '.join(EXTRAS)}",
+    )
     parser.add_argument("--check-only", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if not 0 <= given.port <= 65535:

@@ -52,7 +52,7 @@ def save(
     """Write the members as one file into the folder, all of it or nothing: equal ones make one."""
     manifest = {"format": FORMAT, "learner": learner, "labels": list(labels)}
     text = json.dumps(manifest, sort_keys=True, ensure_ascii=False)
-    return keep(_zipped({**members, MANIFEST: text.encode()}), folder, SUFFIX)
+    return keep(zipped({**members, MANIFEST: text.encode()}), folder, SUFFIX)
 
 
 def load(path: Path, sha256: str) -> LoadedArtifact:
@@ -102,7 +102,7 @@ def checked_bytes(path: Path, sha256: str, what: str = "model file") -> bytes:
     return data
 
 
-def _zipped(members: Mapping[str, bytes]) -> bytes:
+def zipped(members: Mapping[str, bytes]) -> bytes:
     """The members as an uncompressed zip whose bytes depend on nothing else."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as out:

@@ -7,7 +7,7 @@ Imports no Django.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -98,6 +98,8 @@ class Way:
     """`FILE_OPTIONAL`: whether it can do without its file."""
     names_labels: bool
     """`NAMES_LABELS`: whether its models know their labels by name."""
+    pack: Callable[[Path], bytes] | None
+    """`pack`: how a folder, where it takes one, becomes a file of the first of its suffixes."""
 
 
 def way_named(backend: str) -> Way:
@@ -109,6 +111,7 @@ def way_named(backend: str) -> Way:
         sent=getattr(module, "SENT", ""),
         file_optional=getattr(module, "FILE_OPTIONAL", False),
         names_labels=getattr(module, "NAMES_LABELS", False),
+        pack=getattr(module, "pack", None),
     )
 
 

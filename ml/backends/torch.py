@@ -35,7 +35,7 @@ class TorchBackend:
 
     def probabilities(self, features: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(n, K) of n arrays of one shape; rows sum to 1."""
-        with _one_torch_thread():
+        with one_torch_thread():
             return in_passes(self._pass, features, shape=self.shape, classes=len(self.labels))
 
     def _pass(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -61,7 +61,7 @@ def of_artifact(artifact: LoadedArtifact) -> Backend:
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """Run on one torch thread, and leave this thread's own setting (training's) as it was."""
     import torch
 

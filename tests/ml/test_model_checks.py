@@ -10,7 +10,7 @@ import pytest
 
 from kinds import Prepared, kind_named
 from ml.artifacts import ArtifactError
-from ml.backends import Answer
+from ml.backends import Answer, Source, open_model
 from ml.model_checks import check
 
 PROBES = [kind_named("text").parse(probe) for probe in kind_named("text").probes]
@@ -73,3 +73,11 @@ def test_a_sound_model_s_report_says_what_was_looked_at() -> None:
 def test_what_is_wrong_is_refused_with_what_to_do(mend: Any, labels: Any, sentence: str) -> None:
     with pytest.raises(ArtifactError, match=sentence):
         checked(mend, labels=labels)
+
+
+def test_an_absent_library_is_told_with_the_command_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ml.backends.transformers.find_spec", lambda name: None)
+    with pytest.raises(ArtifactError, match="bin/serve --with transformers"):
+        open_model("transformers", Source(None, "", {}))
