@@ -165,8 +165,13 @@ def open_next_round(
     return opened
 
 
-def change_target(*, actor: User, task: Task, model: ModelVersion, reason: str) -> Round:
-    """Promote a model by hand, or roll back to an older one: a new round begins with it."""
+def change_target(
+    *, actor: User, task: Task, model: ModelVersion, reason: str, beside: bool = False
+) -> Round:
+    """Promote a model by hand, or roll back to an older one: a new round begins with it.
+
+    With `beside` those that serve go on, too: each context, or person, meets one of them.
+    """
     if not reason.strip():
         raise Refused("reason_missing", "Say why: changing the model needs a reason.")
     if not model.backend:
@@ -174,10 +179,13 @@ def change_target(*, actor: User, task: Task, model: ModelVersion, reason: str) 
     with durable():
         if not task.is_owned_by(actor):
             raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
-        serving = Round.objects.filter(task=task, status=Round.Status.OPEN, targets=model)
-        if serving.exists():
+        serving = ModelVersion.objects.filter(
+            rounds__task=task, rounds__status=Round.Status.OPEN
+        ).order_by("number")
+        if model in serving:
             raise Conflict("already_serving", f"{model.name} already serves the open round.")
-        return open_next_round(task=task, models=[model], actor=actor, reason=reason)
+        others = serving if beside else ()
+        return open_next_round(task=task, models=[model, *others], actor=actor, reason=reason)
 
 
 def retire_model(*, actor: User, task: Task, model: ModelVersion, reason: str) -> None:

@@ -81,7 +81,13 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     reason, complaint = request.POST.get("reason", ""), ""
     if request.method == "POST":
         try:
-            opened = change_target(actor=person(request), task=task, model=model, reason=reason)
+            opened = change_target(
+                actor=person(request),
+                task=task,
+                model=model,
+                reason=reason,
+                beside="beside" in request.POST,
+            )
         except Refused as refused:
             complaint = refused.message
         else:

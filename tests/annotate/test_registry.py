@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -242,16 +243,17 @@ def test_a_hypothesis_is_sent_without_the_premise_that_was_given(
 def test_an_ensemble_s_member_is_drawn_for_a_context_and_kept(
     played: Task, owner: User, annotator: User
 ) -> None:
-    from core.transactions import durable
-
     second = register(
         task=played,
         file=ModelFile.model_validate({"name": "coin-2", "backend": "null", "salt": "2"}),
         actor=owner,
     ).model
     first = ModelVersion.objects.get(name="coin")
-    with durable():
-        rounds.open_next_round(task=played, models=[first, second])
+    page = Client()
+    page.force_login(owner)
+    asked = f"/tasks/opinions/training/serve/{second.number}/"
+    assert "Keep coin beside it" in page.get(asked).content.decode()
+    page.post(asked, {"reason": "To compare them.", "beside": "on"})
     contexts = [
         Context.objects.create(task=played, data={"n": n}, sha256=str(n)) for n in range(12)
     ]

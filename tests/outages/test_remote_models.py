@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -309,7 +310,7 @@ def test_killed_and_started_anew_under_load_nothing_is_lost_or_doubled_or_wrong(
     writers = [threading.Thread(target=write, args=(person,)) for person in people]
     for writer in writers:
         writer.start()
-    for _ in range(3):
+    for _ in range(int(os.environ.get("DADC_KILLS", "3"))):
         before = len(done)
         server.kill()
         time.sleep(0.3)
