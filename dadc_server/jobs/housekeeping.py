@@ -10,6 +10,7 @@ from time import monotonic
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from releases import tasks as releases
 from training import services, tasks
 from training.models import WorkerPulse
 from validate.tasks import enqueue_due
@@ -44,6 +45,7 @@ def keep_house(done: threading.Event) -> None:
             try:
                 beat()
                 tasks.resume_interrupted()
+                releases.resume_interrupted()
                 if look % LOOKS_PER_COUNT == 0:
                     services.start_all_due()
                 if monotonic() >= next_night:

@@ -59,6 +59,7 @@ ON_A_PHONE = {
         "/tasks/inbox-looks/inbox/",
         "/tasks/inbox-looks/agreement/",
         "/tasks/inbox-looks/training/",
+        "/tasks/inbox-looks/releases/",
         "/tasks/inbox-looks/leaderboard/",
         "/accounts/me/",
     ],

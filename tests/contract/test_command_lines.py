@@ -48,7 +48,7 @@ def paths(tmp_path: Path) -> dict[str, Path]:
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    return {name: tmp_path / name for name in [*files, "backup.tar", "none"]}
+    return {name: tmp_path / name for name in [*files, "backup.tar", "released", "none"]}
 
 
 @pytest.fixture
@@ -75,6 +75,8 @@ GRANTED = [
     "recompute",
     "freeze digits",
     "register_model digits model.yaml --open-round",
+    "release digits --out released --version 1.0.0",
+    "verify released",
     "backup backup.tar",
 ]
 REFUSED = [
@@ -93,6 +95,9 @@ REFUSED = [
     "simulate digits --spammers 7",
     "freeze chess",
     "retrain digits",
+    "release chess --out released-2",
+    "release digits --out released-2 --version 1",
+    "verify none",
     "backup none/backup.tar",
     "restore none",
     "register_model digits none",
