@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.models import Task
+from annotate.models import Example, Task
 
 
 class Split(models.TextChoices):
@@ -63,6 +63,27 @@ class Keys(models.Model):
 
     def __str__(self) -> str:
         return "the keys of this server's releases"
+
+
+class PersonalFind(models.Model):
+    """What looks like personal data in an example, and what an owner decided about it."""
+
+    class Decision(models.TextChoices):
+        PUBLISH = "publish", "it may go out"
+        LEAVE_OUT = "leave_out", "the example stays here"
+
+    example = models.OneToOneField(
+        Example, primary_key=True, on_delete=models.PROTECT, related_name="personal_find"
+    )
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="+")
+    found = models.JSONField(help_text="Pairs of what it looks like and the text.")
+    sha256 = models.CharField(max_length=64, help_text="Of these: a decision holds for them alone.")
+    decision = models.CharField(max_length=10, choices=Decision.choices, blank=True)
+    decided_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"personal data in {self.example_id}"
 
 
 class Release(models.Model):

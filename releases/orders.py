@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,8 @@ class Order:
     description: str = ""
     citation: str = ""
     waiting: bool = True
-    held: tuple[str, ...] = ()
+    cleared: Mapping[int, str] = field(default_factory=dict)
+    """By the examples' keys, the digest of what looks personal and may go out all the same."""
     url: str = ""
     previous: Release | None = None
 

@@ -6,25 +6,27 @@ All of it is read in one view: a vote that comes meanwhile is in none of the lin
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from json import loads
 from typing import Any, Final, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, TextField
+from django.db.models import Exists, F, Max, OuterRef, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from annotate.models import Example, Task, TaskConfig
 from kinds.answers import in_order
 from releases.figures import COUNTS, DROPPED, SURPLUS
+from releases.models import PersonalFind
 from releases.people import Pseudonyms
 from validate.decisions import decision_on
 from validate.models import Gold, QueueItem, Vote
 from validate.policies import Outcome
 
 CHUNK: Final = 1_000
+LEAVE_OUT: Final = PersonalFind.Decision.LEAVE_OUT
 
 
 def _as_text(*names: str) -> tuple[Cast, ...]:
@@ -76,23 +78,21 @@ def one_view() -> Iterator[None]:
                 cursor.execute("ROLLBACK")
 
 
-def released(task: Task, *, waiting: bool, held: Collection[str] = ()) -> QuerySet[Example]:
+def released(task: Task, *, waiting: bool) -> QuerySet[Example]:
     """The examples of a release: usable ones that are no known answers to test people with.
 
-    Without those that validators are still asked about unless `waiting`, and without `held` (public
-    ids), which an owner keeps back.
+    Without those that an owner keeps back for the personal data in them, and, unless `waiting`,
+    those that validators are still asked about.
     """
     gold = Gold.objects.filter(example=OuterRef("pk"), retired_at=None)
-    examples = Example.objects.usable().filter(~Exists(gold), task=task)
-    if held:
-        uids = [one for one in held if len(one) == 36]
-        examples = examples.exclude(Q(external_id__in=held) | Q(uid__in=uids, external_id=None))
+    kept_back = PersonalFind.objects.filter(example=OuterRef("pk"), decision=LEAVE_OUT)
+    examples = Example.objects.usable().filter(~Exists(gold), ~Exists(kept_back), task=task)
     if not waiting:
         examples = examples.exclude(Exists(QueueItem.objects.filter(example=OuterRef("pk"))))
     return examples
 
 
-def left_out(task: Task, *, waiting: bool, held: Collection[str], up_to: int) -> dict[str, int]:
+def left_out(task: Task, *, waiting: bool, up_to: int) -> dict[str, int]:
     """How many submissions are not in it, by the first reason that holds."""
     there = task.examples.filter(pk__lte=up_to)
     counted = there.filter(sandbox=False)
@@ -106,7 +106,7 @@ def left_out(task: Task, *, waiting: bool, held: Collection[str], up_to: int) ->
         "withdrawn by their authors": counted.exclude(retracted_at=None).count(),
         "hidden by an owner": counted.filter(retracted_at=None).exclude(hidden_at=None).count(),
         "known answers in use": gold.count(),
-        "kept back for personal data": len(held),
+        "kept back for personal data": usable.filter(personal_find__decision=LEAVE_OUT).count(),
         "waiting for votes": 0 if waiting else queue.count(),
     }
 

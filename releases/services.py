@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +27,9 @@ from annotate.models import Task
 from core.errors import Conflict, Refused
 from core.transactions import durable
 from releases.ledger import LEDGER, is_signed
-from releases.models import Keys, Release
+from releases.models import Keys, PersonalFind, Release
 from releases.orders import ABOUT, Made, Order, Progress, bytes_of, shortened
+from releases.personal import Found, PersonalData, digest_of
 from releases.queries import newest, next_version
 
 STALE_AFTER: Final = timedelta(seconds=30)
@@ -120,7 +122,11 @@ def order_of(task: Task, version: str, uid: str, options: dict[str, Any]) -> Ord
         version=version,
         uid=uid,
         waiting=bool(options.get("waiting", True)),
-        held=tuple(options.get("held", ())),
+        cleared=dict(
+            PersonalFind.objects.filter(task=task, decision=PersonalFind.Decision.PUBLISH)
+            .order_by("example")
+            .values_list("example", "sha256")
+        ),
         previous=newest(task),
         **words,
     )
@@ -156,6 +162,8 @@ def carry_out(release: Release, mine: uuid.UUID, progress: Progress = lambda *_:
             progress,
         )
     except Refused as refused:
+        if isinstance(refused, PersonalData):
+            record_finds(release.task, refused.found)
         report(release, mine, status=Status.FAILED, claim=None, stage=refused.message[:300])
         release.refresh_from_db()
         return release
@@ -239,6 +247,51 @@ def silent() -> list[Release]:
     """Releases whose process was killed."""
     since = timezone.now() - STALE_AFTER
     return list(Release.objects.filter(status=Status.RUNNING, heartbeat_at__lt=since))
+
+
+# --- personal data --------------------------------------------------------------------------------
+def record_finds(task: Task, found: Mapping[int, Sequence[Found]]) -> None:
+    """Keep what was found for an owner to decide on; another find takes a decision away."""
+    with durable():
+        PersonalFind.objects.bulk_create(
+            [
+                PersonalFind(
+                    example_id=pk,
+                    task=task,
+                    found=[list(one) for one in each],
+                    sha256=digest_of(each),
+                )
+                for pk, each in found.items()
+            ],
+            batch_size=500,
+            update_conflicts=True,
+            unique_fields=["example"],
+            update_fields=["found", "sha256", "decision"],
+        )
+
+
+def decide_on_finds(
+    *, actor: User | None, task: Task, decision: str, uids: Sequence[uuid.UUID] | None = None
+) -> int:
+    """Let what was found go out, or keep its examples here; without `uids`, all that waits."""
+    if actor is not None and not task.is_owned_by(actor):
+        raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+    if decision not in PersonalFind.Decision.values:
+        raise Refused("unknown_decision", "Say publish or leave_out.")
+    with durable():
+        finds = PersonalFind.objects.filter(task=task, decision="")
+        if uids is not None:
+            finds = finds.filter(example__uid__in=uids)
+        names = [str(pk) for pk in finds.values_list("example", flat=True)]
+        decided = finds.update(decision=decision, decided_by=actor, decided_at=timezone.now())
+        record_event(
+            actor=actor,
+            verb="decided_on_personal_data",
+            subject=task,
+            scope=task.slug,
+            data={"decision": decision, "examples": names},
+        )
+    return decided
 
 
 # --- who may have it ------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,7 +19,7 @@ from annotate.queries import visible_task
 from core.errors import Refused
 from releases import downloads, services
 from releases.card import alpha, in_words, rate
-from releases.models import Release
+from releases.models import PersonalFind, Release
 from releases.queries import newest, next_version, visible_releases, withdrawn_since
 from validate.models import QueueItem
 
@@ -35,6 +36,7 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
         **_state(task),
         "next_version": next_version(task),
         "words": last.options if last else {},
+        "finds": _finds(task),
         "waiting": QueueItem.objects.filter(task=task, withdrawn=False).count(),
     }
     return render(request, "releases/releases.html", context)
@@ -103,6 +105,35 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
         )
     except Refused as refused:
         messages.error(request, refused.message)
+    return redirect("releases", slug=slug)
+
+
+def _finds(task: Task) -> dict[str, Any]:
+    """What waits for an owner's decision."""
+    waiting = PersonalFind.objects.filter(task=task, decision="").order_by("example")
+    shown = waiting.select_related("example")[:SHOWN]
+    return {
+        "count": waiting.count(),
+        "shown": [{"uid": find.example.uid, "found": find.found} for find in shown],
+    }
+
+
+@require_POST
+def decide(request: HttpRequest, slug: str) -> HttpResponse:
+    """Let what looks personal go out or keep its examples here: the chosen ones, or all of it."""
+    task = owned_task_or_404(request, slug)
+    decision, _, which = request.POST.get("decision", "").partition(":")
+    try:
+        uids = None if which == "all" else [UUID(uid) for uid in request.POST.getlist("example")]
+        number = services.decide_on_finds(
+            actor=person(request), task=task, decision=decision, uids=uids
+        )
+    except Refused as refused:
+        messages.error(request, refused.message)
+    except ValueError:
+        messages.error(request, "That is no example.")
+    else:
+        messages.success(request, f"Decided on {number}. Now make the version.")
     return redirect("releases", slug=slug)
 
 

@@ -29,6 +29,7 @@ from releases.models import Keys
 from releases.models_in_loop import put_models
 from releases.orders import ABOUT, LOG, Made, Order, Progress
 from releases.people import Pseudonyms, split_of
+from releases.personal import Found, PersonalData, digest_of, look
 from releases.places import give_places, places_of
 from releases.rows import Item, Reader, left_out, one_view, released
 from releases.tables import Tables
@@ -47,6 +48,7 @@ class _Written:
     keys: array[int] = field(default_factory=lambda: array("q"))
     """Of the examples, ascending; eight bytes each."""
     models: set[str] = field(default_factory=set)
+    personal: dict[int, list[Found]] = field(default_factory=dict)
 
     def has(self, key: int) -> bool:
         place = bisect_left(self.keys, key)
@@ -65,7 +67,7 @@ def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Ma
     give_places(order.task, names)
     with whole_folder(folder) as draft, one_view():
         frozen_at = timezone.now()
-        examples = released(order.task, waiting=order.waiting, held=order.held)
+        examples = released(order.task, waiting=order.waiting)
         reader = Reader(order.task, examples, names)
         places, fixed = places_of(order.task, names)
         tables = Tables(draft / "data", schema_of(order.task.kind))
@@ -84,9 +86,7 @@ def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Ma
             "configs": {str(c.version): public_config(c.data) for c in reader.configs.values()},
             "splits": {"fixed": fixed},
             "figures": written.figures.as_json(),
-            "left_out": left_out(
-                order.task, waiting=order.waiting, held=order.held, up_to=reader.last_example
-            ),
+            "left_out": left_out(order.task, waiting=order.waiting, up_to=reader.last_example),
             "models": put_models(order.task, written.models, draft / "models"),
             "code": code_revision(),
             "public_key": ledger.public_key(bytes(keys.signing)),
@@ -118,9 +118,14 @@ def _write_rows(
                 split = _count(item, places, written)
                 row = row_of(kind, item.line, item.votes)
                 by_file[split, item.line["round"]].append(row)
+                found = look(kind, item.line, item.votes)
+                if found and order.cleared.get(item.pk) != digest_of(found):
+                    written.personal[item.pk] = found
             tables.add(by_file)
             done = len(written.keys)
             progress(0.7 * done / total, f"{done:,} of {total:,} examples.")
+        if written.personal:
+            raise PersonalData(written.personal)
         progress(0.7, "The votes, in the order in which they came.")
         lines = reader.vote_lines(written.has)
         while some := list(islice(lines, BATCH)):

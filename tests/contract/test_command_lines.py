@@ -77,6 +77,7 @@ GRANTED = [
     "register_model digits model.yaml --open-round",
     "release digits --out released --version 1.0.0",
     "verify released",
+    "replay released",
     "backup backup.tar",
 ]
 REFUSED = [
@@ -98,6 +99,7 @@ REFUSED = [
     "release chess --out released-2",
     "release digits --out released-2 --version 1",
     "verify none",
+    "replay none",
     "backup none/backup.tar",
     "restore none",
     "register_model digits none",

@@ -99,6 +99,7 @@ ROWS = [
     Row("releases", HIDDEN, arguments=DIGITS),
     Row("releases-live", HIDDEN, arguments=DIGITS),
     Row("releases-start", "404 404 404 404 302 404 302 404", "post", DIGITS),
+    Row("releases-personal", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("release-open", "404 404 404 404 302 404 302 404", "post", OF_OWNERS),
     Row("release", HIDDEN, arguments=OF_OWNERS),
     Row("release", FOR_ALL, arguments=OF_ALL),

@@ -13,8 +13,9 @@ from annotate.command_line import SummaryCommand, task_named
 from core.errors import Refused
 from releases import services
 from releases.card import in_words
-from releases.models import Release
+from releases.models import PersonalFind, Release
 from releases.orders import bytes_of
+from releases.personal import PersonalData
 from releases.writing import make
 
 
@@ -31,6 +32,11 @@ class Command(SummaryCommand):
         parser.add_argument("--version", default="", help="as in 1.0.0; else the one that is next")
         parser.add_argument("--licence", default="", help="as in CC-BY-4.0")
         parser.add_argument("--settled", action="store_true", help="leave out what waits for votes")
+        parser.add_argument(
+            "--personal",
+            choices=PersonalFind.Decision.values,
+            help="decide so about all that looks like personal data and is not decided on",
+        )
         super().add_arguments(parser)
 
     def handle(
@@ -41,6 +47,7 @@ class Command(SummaryCommand):
         version: str,
         licence: str,
         settled: bool,
+        personal: str | None,
         json: bool,
         **__: Any,
     ) -> None:
@@ -58,7 +65,15 @@ class Command(SummaryCommand):
                         bar.set_description_str(sentence, refresh=False)
                         bar.update(100 * fraction - bar.n)
 
-                    made = make(order, folder, show)
+                    try:
+                        made = make(order, folder, show)
+                    except PersonalData as data:
+                        services.record_finds(found, data.found)
+                        if personal is None:
+                            raise
+                        services.decide_on_finds(actor=None, task=found, decision=personal)
+                        order = services.order_of(found, version, order.uid, options)
+                        made = make(order, folder, show)
             # Else it was stopped between writing the folder and recording it.
             release = services.record(task=found, made=made, folder=folder, options=options)
         except Refused as refused:
