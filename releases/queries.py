@@ -25,6 +25,12 @@ def next_version(task: Task) -> str:
     return f"{major}.{int(minor) + 1}.0"
 
 
+def corrected_version(version: str) -> str:
+    """The version that differs by what had to go."""
+    major, minor, patch = version.split(".")
+    return f"{major}.{minor}.{int(patch) + 1}"
+
+
 def visible_releases(task: Task, user: Viewer) -> QuerySet[Release]:
     """Published releases of a visible task: all for its owners, for others the public ones."""
     releases = Release.objects.filter(task=task, status=Release.Status.PUBLISHED).order_by("-id")

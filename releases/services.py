@@ -11,13 +11,14 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
 from django.db import IntegrityError
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -30,7 +31,7 @@ from releases.ledger import LEDGER, is_signed
 from releases.models import Keys, PersonalFind, Release
 from releases.orders import ABOUT, Made, Order, Progress, bytes_of, shortened
 from releases.personal import Found, PersonalData, digest_of
-from releases.queries import newest, next_version
+from releases.queries import corrected_version, newest, next_version, withdrawn_since
 
 STALE_AFTER: Final = timedelta(seconds=30)
 LONGEST_WORDS: Final = 20_000
@@ -52,6 +53,7 @@ def request(
     task: Task,
     version: str = "",
     options: dict[str, Any],
+    public: bool = False,
 ) -> Release:
     """Queue the next version of a task's data; Refused when it cannot be."""
     if actor is not None and not task.is_owned_by(actor):
@@ -63,6 +65,7 @@ def request(
             version=checked_version(task, version),
             requested_by=actor,
             options=options,
+            public=public,
             stage="Waiting for a worker.",
         )
         _insert(release)
@@ -292,6 +295,30 @@ def decide_on_finds(
             data={"decision": decision, "examples": names},
         )
     return decided
+
+
+# --- withdrawals ----------------------------------------------------------------------------------
+def follow_withdrawals() -> list[Release]:
+    """Queue a version without what was withdrawn since the last one, as open as that one.
+
+    One that failed is left to its owner, who reads why.
+    """
+    last = Release.objects.order_by().values("task").annotate(last=Max("id")).values("last")
+    queued = []
+    published = Release.objects.filter(pk__in=last, status=Status.PUBLISHED)
+    for release in published.select_related("task__config"):
+        if withdrawn_since(release):
+            with suppress(Refused):  # an owner was quicker
+                queued.append(
+                    request(
+                        actor=None,
+                        task=release.task,
+                        version=corrected_version(release.version),
+                        options=release.options,
+                        public=release.public,
+                    )
+                )
+    return queued
 
 
 # --- who may have it ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from releases import tasks as releases
+from releases.services import follow_withdrawals
 from training import services, tasks
 from training.models import WorkerPulse
 from validate.tasks import enqueue_due
@@ -37,7 +38,8 @@ def seconds_since_beat() -> float | None:
 def keep_house(done: threading.Event) -> None:
     """Look every few seconds for runs that were lost or are due, until `done`.
 
-    Every ten minutes also for tasks whose nightly audit is due.
+    Every ten minutes also for tasks whose nightly audit is due, and for releases that hold what
+    was withdrawn since.
     """
     next_night = monotonic()
     try:
@@ -51,6 +53,7 @@ def keep_house(done: threading.Event) -> None:
                 if monotonic() >= next_night:
                     next_night = monotonic() + LOOK_FOR_NIGHT_EVERY
                     enqueue_due()
+                    follow_withdrawals()
             except DatabaseError:  # away for a moment: the next look finds what there is
                 logger.warning("could not look for what is due", exc_info=True)
             finally:

@@ -91,10 +91,12 @@ def test_from_asking_to_a_resumed_download(
     assert [(one["version"], one["withdrawn"]) for one in listed] == [("1.0.0", 1)]
     assert {"ledger.json", "log.jsonl", "SHA256SUMS"} <= {f["name"] for f in listed[0]["files"]}
 
-    # Nothing is left: the next one says so instead of being empty.
-    client.post(f"{PAGE}start/", words)
-    job = DBTaskResult.objects.latest("enqueued_at")
-    assert tasks.make_release.call(*job.args_kwargs["args"]) == "failed"
+    # A version without it follows by itself; nothing is left here, which it says once.
+    (next_one,) = services.follow_withdrawals()
+    assert (next_one.version, next_one.options["licence"]) == ("1.0.1", "CC-BY-4.0")
+    assert services.follow_withdrawals() == []
+    assert tasks.make_release.call(str(next_one.uid)) == "failed"
+    assert services.follow_withdrawals() == []
     assert "has no example to release" in client.get(PAGE).content.decode()
 
 
