@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from annotate import api as annotate
 from dadc_server.api import NoSuchCall
+from releases import api as releases
 from scoring import api as scoring
 from validate import api as validate
 
@@ -31,6 +32,12 @@ urlpatterns = [
     path("tasks/<slug:slug>/rounds/", scoring.Rounds.as_view(), name="api-rounds"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
     path("models/<int:id>/", scoring.ModelDetail.as_view(), name="api-model"),
+    path("tasks/<slug:slug>/releases/", releases.Releases.as_view(), name="api-releases"),
+    path(
+        "tasks/<slug:slug>/releases/<str:version>/files/<path:name>/",
+        releases.ReleaseFile.as_view(),
+        name="api-release-file",
+    ),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", TemplateView.as_view(template_name="api_docs.html"), name="api-docs"),
     re_path(r"", NoSuchCall.as_view(), name="api-nothing"),

@@ -44,6 +44,7 @@ env = environ.Env()
 
 DATA_DIR = Path(env("DADC_DATA", default=str(BASE_DIR / "var"))).expanduser().resolve()
 ARTIFACT_DIR = DATA_DIR / "artifacts"
+RELEASE_DIR = DATA_DIR / "releases"
 DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
@@ -94,6 +95,7 @@ INSTALLED_APPS = [
     "validate",
     "scoring",
     "training",
+    "releases",
     "channels",
     "rest_framework",
     "knox",

@@ -133,6 +133,13 @@ class Kind:
             if home and (there / home / "static" / file).exists()
         ]
 
+    @cached_property
+    def text_fields(self) -> tuple[str, ...]:
+        """The names of an input's texts, as those that models are tried with have them."""
+        probe = self.probes[0]
+        named = probe.items() if isinstance(probe, dict) else ()
+        return tuple(name for name, text in named if isinstance(text, str))
+
     def about(self, raw: object, context: object) -> object:
         """A raw input with what its context says of the fields that it leaves out."""
         if not self.contexts or context is None or not isinstance(raw, dict):

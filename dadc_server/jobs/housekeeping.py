@@ -10,6 +10,8 @@ from time import monotonic
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from releases import tasks as releases
+from releases.services import follow_withdrawals
 from training import services, tasks
 from training.models import WorkerPulse
 from validate.tasks import enqueue_due
@@ -36,7 +38,8 @@ def seconds_since_beat() -> float | None:
 def keep_house(done: threading.Event) -> None:
     """Look every few seconds for runs that were lost or are due, until `done`.
 
-    Every ten minutes also for tasks whose nightly audit is due.
+    Every ten minutes also for tasks whose nightly audit is due, and for releases that hold what
+    was withdrawn since.
     """
     next_night = monotonic()
     try:
@@ -44,11 +47,13 @@ def keep_house(done: threading.Event) -> None:
             try:
                 beat()
                 tasks.resume_interrupted()
+                releases.resume_interrupted()
                 if look % LOOKS_PER_COUNT == 0:
                     services.start_all_due()
                 if monotonic() >= next_night:
                     next_night = monotonic() + LOOK_FOR_NIGHT_EVERY
                     enqueue_due()
+                    follow_withdrawals()
             except DatabaseError:  # away for a moment: the next look finds what there is
                 logger.warning("could not look for what is due", exc_info=True)
             finally:

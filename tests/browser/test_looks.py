@@ -61,6 +61,7 @@ ON_A_PHONE = {
         "/tasks/inbox-looks/training/",
         "/tasks/inbox-looks/models/",
         "/tasks/inbox-looks/models/1/",
+        "/tasks/inbox-looks/releases/",
         "/tasks/inbox-looks/leaderboard/",
         "/accounts/me/",
     ],

@@ -51,7 +51,7 @@ def paths(tmp_path: Path) -> dict[str, Path]:
         (tmp_path / name).write_text(text)
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "train.tsv").write_text("".join(f"word{n}\t{n % 2}\n" for n in range(20)))
-    return {name: tmp_path / name for name in [*files, "clean", "backup.tar", "none"]}
+    return {name: tmp_path / name for name in [*files, "clean", "backup.tar", "released", "none"]}
 
 
 @pytest.fixture
@@ -80,6 +80,9 @@ GRANTED = [
     "register_model digits model.yaml --open-round",
     "load_task texts.yaml",
     "train_model texts clean --labels 0=yes 1=no --open-round",
+    "release digits --out released --version 1.0.0",
+    "verify released",
+    "replay released",
     "backup backup.tar",
 ]
 REFUSED = [
@@ -98,6 +101,10 @@ REFUSED = [
     "simulate digits --spammers 7",
     "freeze chess",
     "retrain digits",
+    "release chess --out released-2",
+    "release digits --out released-2 --version 1",
+    "verify none",
+    "replay none",
     "backup none/backup.tar",
     "restore none",
     "register_model digits none",

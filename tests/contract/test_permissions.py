@@ -5,11 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from copy import deepcopy
+from io import StringIO
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -17,6 +20,7 @@ from django.utils import timezone
 
 from annotate.models import Task
 from core import doors
+from releases.models import Release
 from tests import acts, cast
 
 # Somebody not signed in; the author of the example; another annotator; the validator who holds the
@@ -38,6 +42,8 @@ class Row(NamedTuple):
 DIGITS, SECRET, TEXTS = {"slug": "digits"}, {"slug": "secret"}, {"slug": "texts"}
 THIS = {"uid": "EXAMPLE"}
 HELD = {"lease": "LEASE"}
+OF_ALL = {**DIGITS, "version": "1.0.0"}
+OF_OWNERS = {**DIGITS, "version": "1.1.0"}
 DRAWING = cast.drawing(77)
 FOR_ALL = "200 200 200 200 200 200 200 200"
 SIGNED_IN = "302 200 200 200 200 200 200 302"
@@ -101,6 +107,16 @@ ROWS = [
         {**DIGITS, "number": "2"},
         {"reason": "Old."},
     ),
+    Row("releases", HIDDEN, arguments=DIGITS),
+    Row("releases-live", HIDDEN, arguments=DIGITS),
+    Row("releases-start", "404 404 404 404 302 404 302 404", "post", DIGITS),
+    Row("releases-personal", "404 404 404 404 302 404 302 404", "post", DIGITS),
+    Row("release-open", "404 404 404 404 302 404 302 404", "post", OF_OWNERS),
+    Row("release", HIDDEN, arguments=OF_OWNERS),
+    Row("release", FOR_ALL, arguments=OF_ALL),
+    Row("release-file", HIDDEN, arguments={**OF_OWNERS, "name": "README.md"}),
+    Row("release-file", FOR_ALL, arguments={**OF_ALL, "name": "data/train-round-1.parquet"}),
+    Row("release-file", MISSING, arguments={**OF_ALL, "name": "../1.1.0/README.md"}),
     # --- REST
     Row("api-tasks", FOR_ALL),
     Row("api-task", FOR_ALL, arguments=DIGITS),
@@ -140,6 +156,10 @@ ROWS = [
     Row("api-leaderboard", HIDDEN, arguments=SECRET),
     Row("api-rounds", FOR_ALL, arguments=DIGITS),
     Row("api-rounds", HIDDEN, arguments=SECRET),
+    Row("api-releases", FOR_ALL, arguments=DIGITS),
+    Row("api-releases", HIDDEN, arguments=SECRET),
+    Row("api-release-file", HIDDEN, arguments={**OF_OWNERS, "name": "README.md"}),
+    Row("api-release-file", FOR_ALL, arguments={**OF_ALL, "name": "README.md"}),
     Row("api-models", FOR_ALL, arguments=DIGITS),
     Row("api-models", HIDDEN, arguments=SECRET),
     Row("api-model", FOR_ALL, arguments={"id": "SERVED"}),
@@ -199,7 +219,7 @@ def test_every_address_has_a_row() -> None:
 
 @pytest.fixture
 def clients(
-    task: Task, monkeypatch: pytest.MonkeyPatch
+    task: Task, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> tuple[dict[str, Client], dict[str, str]]:
     """A signed-in client for each role, and the ids of the example and the lease."""
     monkeypatch.setattr(settings, "LIMITS", doors.OFF)
@@ -218,6 +238,11 @@ def clients(
     }
     cast.digits_task(people["stranger"], slug="others")
     example = cast.submission(task, people["author"])
+    for version in ("1.0.0", "1.1.0"):
+        call_command(
+            "release", "digits", out=tmp_path / version, version=version, stdout=StringIO()
+        )
+    Release.objects.filter(version="1.0.0").update(public=True)
     lease = acts.next_item(validator=people["validator"], task=task)
     assert lease is not None
     signed_in = {role: Client() for role in ROLES}

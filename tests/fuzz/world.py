@@ -21,7 +21,14 @@ from tests import acts, cast
 
 CSRF: Final = "c" * 32
 ROLES: Final = ("nobody", "annotator", "validator", "owner", "admin")
-_PLACES: Final = {"slug": "digits", "number": "1", "app_label": "annotate", "url": "nothing"}
+_PLACES: Final = {
+    "slug": "digits",
+    "number": "1",
+    "version": "1.0.0",
+    "name": "README.md",
+    "app_label": "annotate",
+    "url": "nothing",
+}
 # Parameters that some page or list reads, or that the admin site would.
 _NAMES = """
 q p o e all task round after before kind standing claim fooled fate status mine cursor format

@@ -19,7 +19,17 @@ WORDS = re.compile(
 # No words of a kind: how SVG lines are called in CSS, and an icon of Swagger UI.
 OTHERS = re.compile(r"(non-scaling-)?stroke(-\w+)?[:;]|favicon-32x32\.png", re.IGNORECASE)
 PRODUCT = (
-    *("accounts", "annotate", "core", "dadc_server", "ml", "scoring", "training", "validate"),
+    *(
+        "accounts",
+        "annotate",
+        "core",
+        "dadc_server",
+        "ml",
+        "scoring",
+        "training",
+        "releases",
+        "validate",
+    ),
     *("static", "templates"),
 )
 ELSEWHERE = {"migrations", "learners"}  # what was, and rooms of their own

@@ -1,0 +1,291 @@
+"""A client of DADC Server: one object, the calls of its REST API, releases as data.
+
+What fails on the way is tried again by itself, and nothing is done twice: an example's id follows
+from its content, a model's name from its bytes, and a vote is its lease's only one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import requests
+
+from dadc_client.releases import Release
+
+__all__ = ["Client", "DadcError", "Release"]
+
+Json = Any
+AGAIN = frozenset({429, 502, 503, 504})
+BACKENDS = {".onnx": "onnx", ".pt": "torch", ".pth": "torch", ".model": "onnx"}
+
+
+class DadcError(Exception):
+    """The server said no: `code` for programs, the message for people, `status` of HTTP."""
+
+    def __init__(self, code: str, message: str, status: int, fields: dict[str, str]) -> None:
+        super().__init__(message)
+        self.code, self.status, self.fields = code, status, fields
+
+
+class Client:
+    """Somebody's way to a server; without a key, a guest's."""
+
+    def __init__(
+        self, url: str, api_key: str = "", *, retries: int = 5, timeout: float = 60
+    ) -> None:
+        self._home = url.rstrip("/")
+        self._retries, self._timeout = retries, timeout
+        self._whose = hashlib.sha256(api_key.encode()).hexdigest()
+        self._session = requests.Session()
+        if api_key:
+            self._session.headers["Authorization"] = f"Token {api_key}"
+
+    # --- tasks and examples -----------------------------------------------------------------------
+    def tasks(self) -> list[dict[str, Json]]:
+        """Every task that you may see."""
+        return list(self._pages("tasks/"))
+
+    def task(self, task: str) -> dict[str, Json]:
+        return self._get(f"tasks/{task}/")
+
+    def predict(self, task: str, input: Json, *, context: str | None = None) -> dict[str, Json]:
+        """What the live model says; nothing is kept."""
+        return self._post(f"tasks/{task}/predictions/", _without_none(input=input, context=context))
+
+    def submit(
+        self,
+        task: str,
+        input: Json,
+        label: Json,
+        *,
+        context: str | None = None,
+        explanation: str | None = None,
+    ) -> dict[str, Json]:
+        """Submit an example; the same one again is the same one."""
+        body = _without_none(input=input, label=label, context=context, explanation=explanation)
+        name = f"{self._home}|{self._whose}|{task}|{json.dumps(body, sort_keys=True)}"
+        body["client_id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+        return self._post(f"tasks/{task}/examples/", body)
+
+    def examples(self, **query: Json) -> Iterator[dict[str, Json]]:
+        """Your examples, newest first, or a task's that you own: `task`, `status`, `mine`."""
+        return self._pages("examples/", query)
+
+    def example(self, id: str) -> dict[str, Json]:
+        return self._get(f"examples/{id}/")
+
+    def explain(self, id: str, explanation: str) -> dict[str, Json]:
+        return self._post(f"examples/{id}/explain/", {"explanation": explanation})
+
+    def retract(self, id: str) -> dict[str, Json]:
+        return self._post(f"examples/{id}/retract/", {})
+
+    def next_context(self, task: str) -> dict[str, Json] | None:
+        """What to write about next; None when nothing is left."""
+        return self._post(f"tasks/{task}/contexts/next/", {}) or None
+
+    # --- validations ------------------------------------------------------------------------------
+    def next_validation(self, task: str) -> dict[str, Json] | None:
+        """The next item to judge, leased to you; None when nothing waits."""
+        return self._post(f"tasks/{task}/validations/next/", {}) or None
+
+    def vote(
+        self, lease: str, *, label: Json = None, flag: str | None = None, reason: str = ""
+    ) -> dict[str, Json] | None:
+        """Answer a leased item with a label or a flag; returns the next item."""
+        body = {"label": label} if flag is None else {"flag": flag, "reason": reason}
+        return self._post(f"validations/{lease}/vote/", body).get("next")
+
+    def validate(self, task: str, judge: Callable[[dict[str, Json]], Json]) -> int:
+        """Let `judge` answer each item that waits for you; returns how many it answered."""
+        answered, item = 0, self.next_validation(task)
+        while item is not None:
+            item, answered = self.vote(item["lease"], label=judge(item)), answered + 1
+        return answered
+
+    # --- boards and models ------------------------------------------------------------------------
+    def leaderboard(self, task: str, round: int | None = None) -> dict[str, Json]:
+        return self._get(f"tasks/{task}/leaderboard/", _without_none(round=round))
+
+    def rounds(self, task: str) -> list[dict[str, Json]]:
+        return list(self._get(f"tasks/{task}/rounds/")["rounds"])
+
+    def models(self, task: str) -> list[dict[str, Json]]:
+        return list(self._get(f"tasks/{task}/models/")["models"])
+
+    def submit_model(
+        self,
+        path: str | Path,
+        task: str,
+        description: str = "",
+        *,
+        backend: str | None = None,
+        name: str | None = None,
+        labels: Json = None,
+        open_round: bool = False,
+    ) -> str:
+        """Register a model's file; returns the id that `get_results` takes.
+
+        The server tries it first. Its name follows from its bytes, so that sending it again changes
+        nothing; `labels` are the model's names in its order, where they are not the task's.
+        """
+        file = Path(path)
+        content = file.read_bytes()
+        own = f"{file.stem[:60]}-{hashlib.sha256(content).hexdigest()[:8]}"
+        body = _without_none(
+            name=name or own,
+            backend=backend or BACKENDS.get(file.suffix),
+            content=base64.b64encode(content).decode(),
+            labels=labels,
+            open_round=open_round,
+            card={"description": description} if description else None,
+        )
+        try:
+            self._post(f"tasks/{task}/models/", body)
+        except DadcError as error:
+            if error.code != "name_taken" or name is not None:
+                raise
+        return f"{task}/{body['name']}"
+
+    def get_results(self, model_id: str) -> dict[str, Json]:
+        """What is known of a model: `dynascore` (None: `reason` says why), and `round1_acc`, its
+        accuracy on the frozen test of round 1; so for each round, and `clean_acc`."""
+        task, _, name = model_id.partition("/")
+        results: dict[str, Json] = {"model": name, "task": task, "dynascore": None, "reason": ""}
+        served = next((one for one in self.models(task) if one["name"] == name), None)
+        results["metrics"] = served["metrics"] if served else {}
+        results["rounds"] = served["rounds"] if served else []
+        results["mer"] = served["mer"] if served else None
+        compared = self._comparison(task)
+        results["round1_acc"] = None
+        if compared is None:
+            return results | {"reason": "this server compares no models"}
+        row = next((one for one in compared["models"] if one["name"] == name), None)
+        if row is None:
+            return results | {"reason": "it has not been evaluated yet"}
+        cells = {cell["on"].replace(" ", ""): cell["accuracy"] for cell in row["cells"]}
+        found = {f"{on}_acc": share and share["value"] for on, share in cells.items()}
+        return results | found | {"dynascore": row["dynascore"], "reason": row["reason"]}
+
+    def _comparison(self, task: str) -> dict[str, Json] | None:
+        try:
+            return self._get(f"tasks/{task}/comparison/")
+        except DadcError as error:
+            if error.status == requests.codes.not_found:
+                return None
+            raise
+
+    # --- releases ---------------------------------------------------------------------------------
+    def releases(self, task: str) -> list[dict[str, Json]]:
+        """The versions of a task's data, newest first."""
+        return list(self._get(f"tasks/{task}/releases/")["releases"])
+
+    def release(self, task: str, version: str = "", *, into: str | Path = ".") -> Release:
+        """Download a version (the newest), every file by its SHA-256; what is there already stays.
+
+        A download that broke off goes on where it was.
+        """
+        found = [one for one in self.releases(task) if version in ("", one["version"])]
+        if not found:
+            raise DadcError("not_found", f"There is no release {version} of {task}.", 404, {})
+        one = found[0]
+        folder = Path(into) / f"{task}-{one['version']}"
+        for file in one["files"]:
+            address = f"tasks/{task}/releases/{one['version']}/files/{file['name']}/"
+            self._download(address, folder / file["name"], file["sha256"])
+        return Release(folder)
+
+    def _download(self, address: str, path: Path, sha256: str) -> None:
+        if path.exists() and _sha256(path) == sha256:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        for attempt in range(self._retries + 1):
+            there = part.stat().st_size if part.exists() else 0
+            ranged = {"Range": f"bytes={there}-"} if there else {}
+            try:
+                self._receive(address, part, ranged)
+            except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+                if attempt == self._retries:
+                    raise
+                sleep(2**attempt / 4)
+                continue
+            if _sha256(part) == sha256:
+                part.replace(path)
+                return
+            part.unlink()  # of another version, or damaged
+        raise DadcError("damaged", f"{path.name} does not arrive as it is listed.", 0, {})
+
+    def _receive(self, address: str, part: Path, headers: dict[str, str]) -> None:
+        answer = self._call("GET", address, headers=headers, stream=True)
+        with (
+            answer,
+            part.open("ab" if answer.status_code == requests.codes.partial else "wb") as out,
+        ):
+            for piece in answer.iter_content(1 << 18):
+                out.write(piece)
+
+    # --- calls ------------------------------------------------------------------------------------
+    def _get(self, path: str, query: dict[str, Json] | None = None) -> dict[str, Json]:
+        return dict(self._call("GET", path, params=query).json())
+
+    def _post(self, path: str, body: dict[str, Json]) -> dict[str, Json]:
+        answer = self._call("POST", path, json=body)
+        return dict(answer.json()) if answer.content else {}
+
+    def _pages(self, path: str, query: dict[str, Json] | None = None) -> Iterator[dict[str, Json]]:
+        address: str | None = path
+        while address:
+            page = self._call("GET", address, params=query).json()
+            query = None
+            if isinstance(page, list):
+                yield from page
+                return
+            yield from page["results"]
+            address = page.get("next")
+
+    def _call(self, method: str, path: str, **how: Any) -> requests.Response:
+        """The answer; what is busy or away for a moment is asked again, later each time."""
+        address = path if path.startswith("http") else f"{self._home}/api/v1/{path}"
+        for attempt in range(self._retries + 1):
+            wait = 2**attempt / 4
+            try:
+                answer = self._session.request(method, address, timeout=self._timeout, **how)
+            except (requests.ConnectionError, requests.Timeout):
+                if attempt == self._retries:
+                    raise
+            else:
+                if answer.ok:
+                    return answer
+                if answer.status_code not in AGAIN or attempt == self._retries:
+                    raise _error_of(answer)
+                wait = float(answer.headers.get("Retry-After", wait))
+            sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _error_of(answer: requests.Response) -> DadcError:
+    try:
+        error = answer.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        error = {"code": "error", "message": answer.text[:200] or answer.reason}
+    return DadcError(error["code"], error["message"], answer.status_code, error.get("fields", {}))
+
+
+def _without_none(**values: Json) -> dict[str, Json]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

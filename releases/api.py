@@ -1,0 +1,92 @@
+"""REST: the releases of a task, and their files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotate.rest import task_or_404
+from core.errors import Refused
+from releases import downloads
+from releases.folders import SUMS, read_sums, sha256_of
+from releases.ledger import LEDGER
+from releases.models import Release
+from releases.queries import visible_releases, withdrawn_since
+
+
+class FileSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    sha256 = serializers.CharField()
+
+
+class ReleaseSerializer(serializers.Serializer[Any]):
+    """One version; `withdrawn`: how many of its examples were taken back since."""
+
+    version = serializers.CharField()
+    frozen_at = serializers.DateTimeField()
+    public = serializers.BooleanField()
+    licence = serializers.CharField()
+    examples = serializers.IntegerField()
+    votes = serializers.IntegerField()
+    authors = serializers.IntegerField()
+    validators = serializers.IntegerField()  # type: ignore[assignment]  # a field of this name
+    bytes = serializers.IntegerField()
+    withdrawn = serializers.IntegerField()
+    public_key = serializers.CharField()
+    files = FileSerializer(many=True, help_text="Empty where this machine does not have them.")
+
+
+class ReleasesSerializer(serializers.Serializer[Any]):
+    task = serializers.CharField()
+    releases = ReleaseSerializer(many=True)
+
+
+class Releases(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="A task's releases, newest first", tags=["releases"], responses=ReleasesSerializer
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        task = task_or_404(request, slug)
+        found = [_summary(release) for release in visible_releases(task, request.user)]
+        return Response(ReleasesSerializer({"task": slug, "releases": found}).data)
+
+
+class ReleaseFile(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="A file of a release, or the part that a Range asks for",
+        tags=["releases"],
+        responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY)},
+    )
+    def get(self, request: Request, slug: str, version: str, name: str) -> HttpResponseBase:
+        task = task_or_404(request, slug)
+        release = visible_releases(task, request.user).filter(version=version).first()
+        if release is None:
+            raise Refused("not_found", "There is no such release.", status=404)
+        return downloads.one(request._request, release, name)
+
+
+def _summary(release: Release) -> dict[str, Any]:
+    home, about = release.home, release.about
+    sums = read_sums(home) if home else {}
+    sums |= {name: sha256_of(home / name) for name in (SUMS, LEDGER)} if home else {}
+    return {
+        "version": release.version,
+        "frozen_at": release.frozen_at,
+        "public": release.public,
+        **{name: about[name] for name in ("licence", "bytes", "public_key")},
+        **{name: about["figures"][name] for name in ("examples", "votes", "authors", "validators")},
+        "withdrawn": withdrawn_since(release),
+        "files": [{"name": name, "sha256": sha256} for name, sha256 in sums.items()],
+    }

@@ -1,0 +1,286 @@
+"""README.md of a release: how to load it, and a data card written from what was counted. No Django.
+
+An owner adds words; every number is the program's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import yaml
+
+from releases.people import SHARES, SPLITS, TEST, VALIDATION
+
+Json = Any
+
+COLUMNS: Final = {
+    "id": "the example, the same in every version",
+    "round": "in which round it was submitted",
+    "author": "who submitted it, by pseudonym",
+    "label": "what its author says is right",
+    "prediction": "what the model in the loop said, as the server computed it",
+    "probabilities": "the model's probabilities, empty where it gave none",
+    "model": "which model that was",
+    "fooled": "the task's rule says that prediction and label differ: a claim until validated",
+    "status": "what became of it: verified, rejected, relabelled, ambiguous, flagged, open",
+    "final_label": "the label that validators or an owner settled on",
+    "adjudicated": "an owner decided",
+    "voted_status": "what the votes alone say, before any adjudication",
+    "voted_label": "the label on which the votes agreed",
+    "explanation": "why its author believes that the model was fooled",
+    "probes": "live predictions seen before it was submitted",
+    "tries": "submissions since the author's last fooling",
+    "seconds": "time spent on it, by the server's clock",
+    "created_at": "when it was submitted",
+    "settled_at": "when it got its status",
+    "config": "the version of the task's rules that it met (release.json has each)",
+    "votes": "every vote in the order they came: validator, label or flag, time, effect (counts; "
+    "surplus: after the verdict; dropped: its validator lost their say), the weight it had",
+}
+
+
+def readme(about: Mapping[str, Json], columns: Sequence[str]) -> str:
+    """The whole README, `configs:` first."""
+    parts = [
+        f"---\n{yaml.safe_dump(_front(about), sort_keys=False, allow_unicode=True)}---",
+        f"# {about['name']} {about['version']}",
+        about["description"],
+        _loading(about),
+        _numbers(about),
+        _columns(columns),
+        _methods(about),
+        _left_out(about),
+        _limits(about),
+        _splits(),
+        _models(about),
+        _checking(about),
+        _changes(about),
+        f"## Licence and citation\n\n{about['licence']}\n\n```\n{about['citation']}\n```",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def readme_of_round(about: Mapping[str, Json], text: str, number: int) -> str:
+    """The same README for whoever has the files of one round only."""
+    rounds = [part for part in about["figures"]["rounds"] if part["round"] == number]
+    figures = {**about["figures"], "rounds": rounds, "splits": rounds[0]["splits"]}
+    front = yaml.safe_dump(_front({**about, "figures": figures}), sort_keys=False)
+    note = f"**Of this release you have round {number} only.** SHA256SUMS is of the whole."
+    _, _, rest = text.split("---\n", 2)
+    return f"---\n{front}---\n\n{note}\n{rest}"
+
+
+def _front(about: Mapping[str, Json]) -> dict[str, Json]:
+    """What `datasets` reads: splits by name, because it guesses others from file names.
+
+    Only splits that have rows: one without makes all of them fail, with a file or without. The
+    first config finds files whichever rounds somebody took, as long as these have all of its
+    splits; a config that names an absent file makes those after it fail, too.
+    """
+
+    def config(name: str, files: str, counts: Json, **more: Json) -> dict[str, Json]:
+        there = [split for split in SPLITS if counts[split]]
+        paths = [{"split": split, "path": f"data/{split}-{files}.parquet"} for split in there]
+        return {"config_name": name, **more, "data_files": paths}
+
+    figures = about["figures"]
+    return {
+        "pretty_name": f"{about['name']} {about['version']}",
+        "license": about["licence"].lower() if " " not in about["licence"] else "other",
+        "tags": ["dynamic-adversarial-data-collection", "human-votes"],
+        "configs": [
+            config("default", "round-*", figures["splits"], default=True),
+            *(
+                config(f"round_{part['round']}", f"round-{part['round']}", part["splits"])
+                for part in figures["rounds"]
+            ),
+        ],
+    }
+
+
+def _loading(about: Mapping[str, Json]) -> str:
+    first = about["figures"]["rounds"][0]["round"]
+    return LOADING.replace("ROUND", f"round_{first}")
+
+
+LOADING: Final = """## Load it
+
+```python
+from datasets import load_dataset
+
+data = load_dataset("path/to/this/folder")  # or "ROUND" as second argument
+confirmed = data["train"].filter(lambda row: row["status"] == "verified")
+```
+
+```sql
+SELECT round, avg(fooled::int) FROM 'data/*.parquet' GROUP BY round  -- DuckDB
+```
+
+`croissant.json` describes the same files to mlcroissant; `log.jsonl` holds the same rows as lines
+for people and for `manage.py import_log`."""
+
+
+def _numbers(about: Mapping[str, Json]) -> str:
+    figures = about["figures"]
+    rows = "\n".join(
+        f"| {part['round']} | {', '.join(part['models'])} | {part['first'][:10]} to "
+        f"{part['last'][:10]} | {part['authors']:,} | {part['examples']:,} | {part['fooled']:,} | "
+        f"{part['claims']['verified']:,} | {rate(part['mer'])} | {rate(part['vmer'])} | "
+        f"{part['votes']:,} | {alpha(part['agreement'])} | {rate(part['prevalence'])} |"
+        for part in figures["rounds"]
+    )
+    labels = "; ".join(f"{label}: {n:,}" for label, n in figures["labels"].items())
+    statuses = ", ".join(f"{n:,} {status}" for status, n in figures["statuses"].items() if n)
+    head = (
+        *("round", "models", "from, to", "authors", "examples", "claimed foolings", "verified"),
+        *("MER", "vMER", "votes", "alpha", "votes for the author"),
+    )
+    return f"""## In numbers
+
+{figures["examples"]:,} examples by {people(figures["authors"], "author")}, {figures["votes"]:,}
+votes by {people(figures["validators"], "validator")}. Of the examples {statuses}. By their authors'
+labels: {labels}.
+
+| {" | ".join(head)} |
+|{"---|" * len(head)}
+{rows}
+
+MER is claimed, vMER verified foolings by examples *of this release*, with 95 % intervals that
+resample authors. Alpha is Krippendorff's, of the first two votes on each example that count: later
+ones are asked for because those differ. Where nearly all votes are for the author (the last column)
+alpha is low even if people agree; read the two together."""
+
+
+def _columns(columns: Sequence[str]) -> str:
+    rows = "\n".join(
+        f"| `{name}` | {COLUMNS.get(name, 'the input, or what it was written about')} |"
+        for name in columns
+    )
+    return f"## Columns\n\n| column | what it is |\n|---|---|\n{rows}"
+
+
+def _methods(about: Mapping[str, Json]) -> str:
+    figures = about["figures"]
+    rules = "\n".join(_rules(version, about["configs"][version]) for version in figures["configs"])
+    effects = figures["vote_effects"]
+    return f"""## Methods
+
+Authors wrote or made inputs against live models and were told at once whether a model was fooled;
+the server computed prediction, probabilities and verdict. Validators judged claimed foolings, and a
+share of the others, one at a time and blind: without the author's label, the prediction or earlier
+votes, never their own. Of {figures["votes"]:,} votes {effects["counts"]:,} count,
+{effects["surplus"]:,} came after the verdict and {effects["dropped"]:,} lost their weight with
+their validators' standing. An owner decided on {figures["adjudicated"]:,} examples; what the votes
+alone say of these stands beside it.
+
+Median time: {seconds(figures["seconds_an_example"])} an example,
+{seconds(figures["seconds_a_vote"])} a vote. Pay: {about["pay"]}
+
+Rules in force, by version of the task's file:
+
+{rules}"""
+
+
+def _rules(version: str, config: Mapping[str, Json]) -> str:
+    instructions = config["instructions"]
+    steps = " ".join(instructions["steps"])
+    policy = {"policy": config["validation"]["policy"], **config["validation"]["parameters"]}
+    return (
+        f"- **{version}**: authors read “{instructions['goal']}”{f' ({steps})' if steps else ''}, "
+        f"validators “{instructions['validation']}”. Fooled by the rule `{config['comparator']}`; "
+        f"verdicts by `{policy}`."
+    )
+
+
+def _left_out(about: Mapping[str, Json]) -> str:
+    counts = about["left_out"].items()
+    rows = [f"- {n:,} {why}" for why, n in counts if n]
+    return "## What was left out\n\n" + ("\n".join(rows) or "Nothing that was submitted.")
+
+
+def _limits(about: Mapping[str, Json]) -> str:
+    limits = [
+        "Authors set out to fool these models: error rates here say nothing of usual inputs.",
+        "`fooled` without the status `verified` is a claim that nobody confirmed.",
+        "Examples of one author resemble each other; intervals that ignore that are too narrow.",
+    ]
+    if waiting := about["figures"]["statuses"]["open"]:
+        limits.append(f"{waiting:,} examples have no verdict.")
+    if about["figures"]["validators"] < 3:
+        limits.append("Fewer than three people validated: agreement is theirs alone.")
+    return "## Known limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
+
+
+def _splits() -> str:
+    return (
+        f"## Splits\n\nBy author, never by row, and for ever: {SHARES[TEST]:.0%} of the authors "
+        f"test, {SHARES[VALIDATION]:.0%} validate. Whoever taught the model in the loop is in "
+        "`train`; whose foolings tested it, in `test` (release.json lists these)."
+    )
+
+
+def _models(about: Mapping[str, Json]) -> str:
+    if not about["models"]:
+        return ""
+    rows = "\n".join(
+        f"- `{name}`: {model['backend'] or 'known from a log only'}"
+        + (f", file `{model['file']}`" if model.get("file") else "")
+        for name, model in about["models"].items()
+    )
+    return (
+        "## The models in the loop\n\n"
+        + rows
+        + "\n\n`manage.py replay DIR` asks those whose files "
+        "are here again, and says how many of the published foolings fool them."
+    )
+
+
+def _checking(about: Mapping[str, Json]) -> str:
+    return (
+        "## Check it\n\n`sha256sum -c SHA256SUMS` proves the bytes. `manage.py verify DIR` of DADC "
+        "Server, on any machine, counts every fooling, verdict, split and number of this page anew "
+        f"from `log.jsonl`, and checks the signature of the key `{about['public_key']}`."
+    )
+
+
+def _changes(about: Mapping[str, Json]) -> str:
+    rows = "\n".join(
+        f"- **{one['version']}** ({one['date'][:10]}): {in_words(one)}" for one in about["changes"]
+    )
+    return f"## Changelog\n\n{rows}"
+
+
+def in_words(change: Mapping[str, Json]) -> str:
+    """One line of the changelog."""
+    if change["previous"] is None:
+        return f"first version, {change['added']:,} examples."
+    return (
+        f"since {change['previous']}: {change['added']:,} added, {change['removed']:,} removed, "
+        f"{change['changed']:,} with other votes or another verdict."
+    )
+
+
+# --- numbers in words -----------------------------------------------------------------------------
+def rate(found: Mapping[str, Json]) -> str:
+    if not found["of"]:
+        return "–"
+    share = found["count"] / found["of"]
+    return f"{share:.1%} ({found['low']:.1%} to {found['high']:.1%})"
+
+
+def alpha(found: Mapping[str, Json]) -> str:
+    if found["alpha"] is None:
+        return f"– ({found['pairs']:,} pairs)"
+    if found["low"] is None:
+        return f"{found['alpha']:.2f} ({found['pairs']:,} pairs)"
+    bounds = f"{found['low']:.2f} to {found['high']:.2f}"
+    return f"{found['alpha']:.2f} ({bounds}, {found['pairs']:,} pairs)"
+
+
+def seconds(value: float | None) -> str:
+    return "not known for" if value is None else f"{value:.1f} s"
+
+
+def people(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,210 @@
+"""The columns of a release: their types, and a row of them from the lines of a log; no Django.
+
+`datasets` reads its features from the schema's metadata; what it and other readers really do with
+types is measured by `python -m benchmarks.readers`. A null list comes back as a list of one null
+from some of them, so lists are empty instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+
+import pyarrow as pa
+
+from core.errors import Refused
+from core.strict_json import dumps
+from kinds import Kind
+
+Json = Any
+MOMENT: Final = pa.timestamp("us", tz="UTC")
+PICTURE: Final = "image"
+
+
+def answer_type(kind: Kind) -> pa.DataType:
+    """A label, a list of them, or a free answer with its place where it has one."""
+    if kind.answers.few:
+        return pa.string()
+    if kind.answers.several:
+        return pa.list_(pa.string())
+    return pa.struct([("text", pa.string()), ("start", pa.int64())])
+
+
+def answer_cell(kind: Kind, answer: Json) -> Json:
+    """An answer in its column's type; what a log brought of another form is written as JSON."""
+    if answer is None:
+        return [] if kind.answers.several else None
+    if kind.answers.several:
+        return list(map(_text, answer)) if isinstance(answer, list) else [_text(answer)]
+    if kind.answers.few:
+        return _text(answer)
+    if isinstance(answer, dict) and isinstance(answer.get("text"), str):
+        start = answer.get("start")
+        return {"text": answer["text"], "start": start if type(start) is int else None}
+    return {"text": _text(answer), "start": None}
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else dumps(value)
+
+
+def has_picture(kind: Kind) -> bool:
+    """Whether an input of this kind is a picture, by what it is tried with."""
+    return kind.picture(kind.parse(kind.probes[0]).stored) is not None
+
+
+def input_fields(kind: Kind) -> list[tuple[str, pa.DataType]]:
+    """The columns of an input: its picture, its named texts, else all of it as JSON."""
+    if has_picture(kind):
+        return [(PICTURE, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))]
+    texts: list[tuple[str, pa.DataType]] = [(name, pa.string()) for name in kind.text_fields]
+    texts = texts or [("input", pa.string())]
+    if kind.contexts and "context" not in dict(texts):
+        texts.append(("context", pa.string()))
+    return texts
+
+
+def schema_of(kind: Kind) -> pa.Schema:
+    """Every column in its order, with what `datasets` is to make of it."""
+    answer = answer_type(kind)
+    vote = pa.struct(
+        [
+            ("validator", pa.string()),
+            ("label", answer),
+            ("flag", pa.string()),
+            ("created_at", MOMENT),
+            ("effect", pa.string()),
+            ("weight", pa.float64()),
+            ("close", pa.bool_()),
+            ("seconds", pa.float64()),
+        ]
+    )
+    share = pa.struct([("label", pa.string()), ("p", pa.float64())])
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("round", pa.int32()),
+            ("author", pa.string()),
+            *input_fields(kind),
+            ("label", answer),
+            ("prediction", answer),
+            ("probabilities", pa.list_(share)),
+            ("model", pa.string()),
+            ("fooled", pa.bool_()),
+            ("status", pa.string()),
+            ("final_label", answer),
+            ("adjudicated", pa.bool_()),
+            ("voted_status", pa.string()),
+            ("voted_label", answer),
+            ("explanation", pa.string()),
+            ("probes", pa.int32()),
+            ("tries", pa.int32()),
+            ("seconds", pa.float64()),
+            ("created_at", MOMENT),
+            ("settled_at", MOMENT),
+            ("config", pa.int32()),
+            ("votes", pa.list_(vote)),
+        ]
+    )
+    features = {field.name: _feature(field.name, field.type) for field in schema}
+    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def _feature(name: str, kind: pa.DataType) -> Json:
+    """What `datasets` calls a type. Lists as lists, which old and new versions both read."""
+    if name == PICTURE:
+        return {"_type": "Image"}
+    if pa.types.is_list(kind):
+        return [_feature("", kind.value_type)]
+    if pa.types.is_struct(kind):
+        return {field.name: _feature("", field.type) for field in kind}
+    dtype = "timestamp[us, tz=UTC]" if kind == MOMENT else str(kind).replace("double", "float64")
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def row_of(kind: Kind, line: Mapping[str, Json], votes: Sequence[Mapping[str, Json]]) -> Json:
+    """The row of an example, from its line of the log and those of the votes on it."""
+    shares = line.get("probabilities") or {}
+    return {
+        "id": line["id"],
+        "round": line["round"],
+        "author": line["author"],
+        **input_cells(kind, line["input"], line.get("context")),
+        "label": answer_cell(kind, line["label"]),
+        "prediction": answer_cell(kind, line["prediction"]),
+        "probabilities": [
+            {"label": label, "p": float(p)}
+            for label, p in shares.items()
+            if type(p) in (int, float)
+        ],
+        "model": line["model"],
+        "fooled": line["fooled"],
+        "status": line["status"],
+        "final_label": answer_cell(kind, line["final_label"]),
+        "adjudicated": line["adjudicated"],
+        "voted_status": line["voted_status"],
+        "voted_label": answer_cell(kind, line["voted_label"]),
+        "explanation": line["explanation"],
+        "probes": line["probes"],
+        "tries": line["tries"],
+        "seconds": line["seconds"],
+        "created_at": moment(line["created_at"]),
+        "settled_at": moment(line["settled_at"]),
+        "config": line["config"],
+        "votes": [
+            {
+                "validator": vote["validator"],
+                "label": answer_cell(kind, vote.get("label")),
+                "flag": vote.get("flag"),
+                "created_at": moment(vote["created_at"]),
+                "effect": vote["effect"],
+                "weight": vote["weight"],
+                "close": vote["close"],
+                "seconds": vote["seconds"],
+            }
+            for vote in votes
+        ],
+    }
+
+
+def input_cells(kind: Kind, stored: Json, context: Json) -> dict[str, Json]:
+    """The cells of an input, what its context says of it among them."""
+    names = [name for name, _ in input_fields_of(kind)]
+    if names == [PICTURE]:
+        return {PICTURE: {"bytes": _bytes_of_picture(kind, stored), "path": None}}
+    whole = kind.about(stored, context)
+    cells: dict[str, Json] = {"input": dumps(whole)}
+    if names[0] != "input":
+        content = whole if isinstance(whole, dict) else {}
+        found = {name: content.get(name) for name in kind.text_fields}
+        cells = {name: t if t is None else _text(t) for name, t in found.items()}
+    if "context" in names and "context" not in cells:
+        cells["context"] = None if context is None else _text(context)
+    return cells
+
+
+def _bytes_of_picture(kind: Kind, stored: Json) -> bytes | None:
+    """The picture's file; one that a log brought in another form is made into one."""
+    address = kind.picture(stored)
+    if address is None:
+        with suppress(Refused):
+            address = kind.picture(kind.parse(stored).stored)
+    return base64.b64decode(address.partition(",")[2]) if address else None
+
+
+_fields: dict[str, list[tuple[str, pa.DataType]]] = {}
+
+
+def input_fields_of(kind: Kind) -> list[tuple[str, pa.DataType]]:
+    """`input_fields`, worked out once a kind: every row asks."""
+    if kind.name not in _fields:
+        _fields[kind.name] = input_fields(kind)
+    return _fields[kind.name]
+
+
+def moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,94 @@
+"""Answers with a file or a part of it, as a Range asks: a download that broke off goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from releases.archive import OneFile, Tar, of_round
+from releases.card import readme_of_round
+from releases.folders import files_below
+from releases.models import Release
+from releases.orders import ABOUT
+
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+PARTIAL: Final = 206
+NOT_SATISFIABLE: Final = 416
+
+
+def whole(request: HttpRequest, release: Release) -> HttpResponseBase:
+    """The release as a tar, `?round=N` of one round."""
+    home = release.home
+    if home is None or release.frozen_at is None:
+        raise Http404
+    text = request.GET.get("round", "")
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+    rounds = {part["round"] for part in release.figures["rounds"]}
+    if text and number not in rounds:
+        raise Http404
+    name = f"{release.task.slug}-{release.version}"
+    files: dict[str, Path | bytes] = {**files_below(home)}
+    if number is not None:
+        files = of_round(files_below(home), number)
+        text_ = (home / "README.md").read_text()
+        about = json.loads((home / ABOUT).read_text())
+        files["README.md"] = readme_of_round(about, text_, number).encode()
+    tar = Tar(name, files, release.frozen_at.timestamp())
+    name += f"-round-{number}" if text else ""
+    return _answer(request, tar, f"{release.uid}-{text}", f"{name}.tar", "application/x-tar")
+
+
+def one(request: HttpRequest, release: Release, name: str) -> HttpResponseBase:
+    """One file by its path within the release."""
+    path = files_below(release.home).get(name) if release.home else None
+    if path is None:
+        raise Http404
+    return _answer(
+        request, OneFile(path), f"{release.uid}-{name}", path.name, "application/octet-stream"
+    )
+
+
+def _answer(
+    request: HttpRequest, content: Tar | OneFile, tag: str, name: str, kind: str
+) -> HttpResponseBase:
+    asked = _range(request, content.size, f'"{tag}"')
+    response: HttpResponseBase
+    if asked is None:
+        response = HttpResponse(status=NOT_SATISFIABLE)
+        response["Content-Range"] = f"bytes */{content.size}"
+        return response
+    start, end, status = asked
+    parts = iter(()) if request.method == "HEAD" else content.read(start, end)
+    response = StreamingHttpResponse(_sent(parts), status=status, content_type=kind)
+    response["Content-Length"] = str(end - start)
+    response["Accept-Ranges"] = "bytes"
+    response["ETag"] = f'"{tag}"'
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    if status == PARTIAL:
+        response["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
+    return response
+
+
+def _range(request: HttpRequest, size: int, tag: str) -> tuple[int, int, int] | None:
+    """Which bytes are asked for, and the status; None when there are no such bytes."""
+    found = _RANGE.fullmatch(request.headers.get("Range", "").strip())
+    if found is None or found[0] == "bytes=-" or request.headers.get("If-Range", tag) != tag:
+        return 0, size, 200
+    first, last = found[1], found[2]
+    if not first:  # the last so many
+        return max(0, size - int(last)), size, PARTIAL
+    start, end = int(first), min(size, int(last) + 1) if last else size
+    return (start, end, PARTIAL) if start < end else None
+
+
+async def _sent(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Each part read off the event loop."""
+    while (part := await asyncio.to_thread(next, parts, None)) is not None:
+        yield part

@@ -1,0 +1,85 @@
+"""`manage.py verify DIR`: prove a release, from its files alone."""
+
+from __future__ import annotations
+
+import json as json_
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from tqdm import tqdm
+
+from annotate.command_line import SummaryCommand, task_named
+from releases.ledger import LEDGER, chain_of
+from releases.verifying import Difference, Proven, verify
+
+
+class Command(SummaryCommand):
+    help = "Count a release's foolings, verdicts, splits and numbers anew and prove its signature."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("folder", type=Path, metavar="DIR", help="the release, unpacked")
+        parser.add_argument("--key", default="", help="the public key that must have signed it")
+        parser.add_argument("--previous", type=Path, metavar="DIR", help="an earlier version")
+        parser.add_argument(
+            "--here", action="store_true", help="repeat the chain of events from this database"
+        )
+        super().add_arguments(parser)
+
+    def handle(
+        self,
+        *_: Any,
+        folder: Path,
+        key: str,
+        previous: Path | None,
+        here: bool,
+        json: bool,
+        **__: Any,
+    ) -> None:
+        summary: dict[str, Any] = {"folder": str(folder), "equal": False, "difference": None}
+        try:
+            with tqdm(total=100, bar_format="{bar:30} {n:3.0f} %  {desc}", disable=None) as bar:
+
+                def show(fraction: float, sentence: str) -> None:
+                    bar.set_description_str(sentence, refresh=False)
+                    bar.update(100 * fraction - bar.n)
+
+                proven = verify(folder, show)
+            _check_who(proven, key, previous, here=here)
+        except OSError as error:
+            raise CommandError(f"{error.filename or folder}: {error.strerror}.") from error
+        except Difference as difference:
+            self.conclude(
+                f"Not equal. {difference}", summary | {"difference": str(difference)}, as_json=json
+            )
+            raise CommandError(f"{folder} is not what it says. {difference}") from difference
+        summary |= {
+            "equal": True,
+            "task": proven.about["task"],
+            "version": proven.about["version"],
+            "files": proven.files,
+            "examples": proven.examples,
+            "votes": proven.votes,
+            "key": proven.about["public_key"],
+        }
+        self.conclude(
+            f"equal: {proven.examples:,} examples, {proven.votes:,} votes and {proven.files} files "
+            f"of {proven.about['task']} {proven.about['version']}, signed by "
+            f"{proven.about['public_key']}.",
+            summary,
+            as_json=json,
+        )
+
+
+def _check_who(proven: Proven, key: str, previous: Path | None, *, here: bool) -> None:
+    signed_by, chain = proven.about["public_key"], proven.ledger["chain"]
+    if key and key.lower() != signed_by:
+        raise Difference(f"{LEDGER}: it is signed by {signed_by}.")
+    if previous is not None:
+        before = json_.loads((previous / LEDGER).read_text())
+        if before["public_key"] != signed_by or before["chain"][-1] not in chain:
+            raise Difference(f"{LEDGER}: its events do not carry on those of {previous}.")
+    if here:
+        again = chain_of(task_named(proven.about["task"]), [], up_to=chain[-1][0])
+        if again[-1] != chain[-1]:
+            raise Difference(f"{LEDGER}: this database has other events up to {chain[-1][0]}.")

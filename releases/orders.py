@@ -1,0 +1,54 @@
+"""What is to be made, and what was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from annotate.models import Task
+from releases.folders import files_below
+from releases.models import Release
+
+ABOUT: Final = "release.json"
+LOG: Final = "log.jsonl"
+
+Progress = Callable[[float, str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is to be made; `words` are the owner's."""
+
+    task: Task
+    version: str
+    uid: str
+    licence: str = ""
+    description: str = ""
+    citation: str = ""
+    waiting: bool = True
+    cleared: Mapping[int, str] = field(default_factory=dict)
+    """By the examples' keys, the digest of what looks personal and may go out all the same."""
+    url: str = ""
+    previous: Release | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What was made."""
+
+    about: dict[str, Any]
+    last_example: int
+    frozen_at: datetime
+
+
+def bytes_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in files_below(folder).values())
+
+
+def shortened(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What the database keeps of release.json: without the parts that grow with people."""
+    figures = {name: value for name, value in about["figures"].items() if name != "board"}
+    return {**about, "figures": figures, "splits": {}, "configs": {}}

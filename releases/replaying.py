@@ -1,0 +1,156 @@
+"""Ask the models that come with a release again: is each published fooling one still?
+
+From the release's files alone. A model that answers one input in two ways is asked several times,
+and what it does then is a share with its interval.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from annotate.config import TaskFile
+from core.errors import Refused
+from core.strict_json import loads
+from kinds import Kind, Prepared, kind_named
+from kinds.answers import same_answer
+from kinds.comparators import AskAnnotator
+from ml.artifacts import ArtifactError
+from ml.backends import Backend, Source, open_model
+from releases.orders import ABOUT, LOG
+from scoring.statistics import wilson
+
+BATCH: Final = 256
+FIRST_LOOK: Final = 50  # inputs that are asked twice, to see whether answers vary
+TIMES: Final = 5
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """What one model did with its published foolings; without `times` it could not be asked."""
+
+    model: str
+    foolings: int
+    why_not: str = ""
+    times: int = 0
+    fooled: int = 0
+    always: int = 0
+    varies: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        asked = self.foolings * self.times
+        low, high = wilson(self.fooled, asked)
+        return {
+            "model": self.model,
+            "foolings": self.foolings,
+            "times": self.times,
+            "fooled": self.fooled,
+            "asked": asked,
+            "low": round(low, 6),
+            "high": round(high, 6),
+            "every_time": self.always,
+            "varies": self.varies,
+            "why_not": self.why_not,
+        }
+
+
+def replay(
+    folder: Path,
+    times: int = TIMES,
+    tell: Callable[[Line], object] = lambda _: None,
+) -> Iterator[Replayed]:
+    """Each model that was in the loop; `tell` gets a line an example: how often it was fooled."""
+    about = json.loads((folder / ABOUT).read_text())
+    kind = kind_named(about["kind"])
+    by_model: dict[str, list[Line]] = defaultdict(list)
+    with (folder / LOG).open("rb") as lines:
+        for text in lines:
+            line = loads(text)
+            if line["kind"] == "example" and line["fooled"]:
+                by_model[line["model"]].append(line)
+    configs = {
+        int(version): TaskFile.model_validate(config)
+        for version, config in about["configs"].items()
+    }
+    for name, foolings in sorted(by_model.items()):
+        try:
+            backend = _opened(about["models"].get(name, {}), folder)
+        except ArtifactError as error:
+            yield Replayed(model=name, foolings=len(foolings), why_not=str(error))
+            continue
+        yield _Session(name, backend, kind, configs, tell).play(foolings, times)
+
+
+def _opened(model: Line, folder: Path) -> Backend:
+    if not model.get("backend"):
+        raise ArtifactError("It is known from a log only.")
+    if "config" not in model:
+        raise ArtifactError("It answers elsewhere: register it, and ask it there.")
+    path = folder / model["file"] if model.get("file") else None
+    return open_model(model["backend"], Source(path, model["sha256"], model["config"]))
+
+
+class _Session:
+    """One model, asked about its foolings."""
+
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        kind: Kind,
+        configs: dict[int, TaskFile],
+        tell: Callable[[Line], object],
+    ) -> None:
+        self._name, self._backend, self._kind = name, backend, kind
+        self._configs, self._tell = configs, tell
+
+    def play(self, foolings: Sequence[Line], times: int) -> Replayed:
+        read = [(line, one) for line in foolings if (one := self._read(line)) is not None]
+        varies = self._varies([prepared for _, prepared in read[:FIRST_LOOK]])
+        times = times if varies else 1
+        fooled = always = 0
+        for start in range(0, len(read), BATCH):
+            some = read[start : start + BATCH]
+            answers = [self._answers([one for _, one in some]) for _ in range(times)]
+            for place, (line, _) in enumerate(some):
+                again = sum(self._is_fooled(line, said[place]) for said in answers)
+                fooled, always = fooled + again, always + (again == times)
+                self._tell({"id": line["id"], "model": self._name, "fooled": again, "times": times})
+        return Replayed(
+            model=self._name,
+            foolings=len(read),
+            times=times,
+            fooled=fooled,
+            always=always,
+            varies=varies,
+            why_not=_unread(len(foolings) - len(read)),
+        )
+
+    def _read(self, line: Line) -> Prepared | None:
+        if isinstance(self._configs[line["config"]].comparator_rule, AskAnnotator):
+            return None  # only its author can say
+        try:
+            return self._kind.parse(self._kind.about(line["input"], line.get("context")))
+        except Refused:
+            return None
+
+    def _varies(self, inputs: Sequence[Prepared]) -> bool:
+        """Whether the model samples at all: the same inputs are asked twice."""
+        first, second = self._answers(inputs), self._answers(inputs)
+        return not all(same_answer(one, other) for one, other in zip(first, second, strict=True))
+
+    def _answers(self, inputs: Sequence[Prepared]) -> list[Any]:
+        return [answer.label for answer in self._backend.answer(inputs)] if inputs else []
+
+    def _is_fooled(self, line: Line, answer: Any) -> bool:
+        return self._configs[line["config"]].comparator_rule.fooled(answer, line["label"])
+
+
+def _unread(number: int) -> str:
+    return f"{number:,} cannot be asked again." if number else ""

@@ -1,0 +1,266 @@
+"""What the database knows of a task, as lines of a release, in chunks; writes nothing.
+
+All of it is read in one view: a vote that comes meanwhile is in none of the lines.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from json import loads
+from typing import Any, Final, NamedTuple
+
+from django.db import connection, transaction
+from django.db.models import Exists, F, Max, OuterRef, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from annotate.models import Example, Task, TaskConfig
+from kinds.answers import in_order
+from releases.figures import COUNTS, DROPPED, SURPLUS
+from releases.models import PersonalFind
+from releases.people import Pseudonyms
+from validate.decisions import decision_on
+from validate.models import Gold, QueueItem, Vote
+from validate.policies import Outcome
+
+CHUNK: Final = 1_000
+LEAVE_OUT: Final = PersonalFind.Decision.LEAVE_OUT
+
+
+def _as_text(*names: str) -> tuple[Cast, ...]:
+    """Columns as the database writes them: what Django makes of them takes half of all the time."""
+    return tuple(Cast(name, TextField()) for name in names)
+
+
+_EXAMPLE: Final[tuple[str | Cast, ...]] = (
+    *("pk", *_as_text("uid"), "external_id", "round__number", "author__pseudonym", "author_id"),
+    *_as_text("input", "context__data", "label", "prediction", "probabilities", "final_label"),
+    *("model__name", "fooled", "config_id", "config__version", "status", "adjudicated"),
+    *("explanation", "probes", "tries", "seconds", *_as_text("created_at", "settled_at")),
+)
+_VOTE: Final[tuple[str | Cast, ...]] = (
+    *("example_id", "validator__pseudonym", "validator_id", *_as_text("label"), "flag"),
+    *("reliability", "surplus", "dropped", "close", "seconds", *_as_text("created_at")),
+)
+
+Line = dict[str, Any]
+
+
+class Item(NamedTuple):
+    """An example and the votes on it, as lines of the log; `author`: the person's key."""
+
+    pk: int
+    author: int
+    line: Line
+    votes: list[Line]
+
+
+@contextmanager
+def one_view() -> Iterator[None]:
+    """Let every query of the block see the database as it is now; it stops no writer.
+
+    On SQLite nothing may be written by this connection meanwhile.
+    """
+    if connection.in_atomic_block:  # a test's
+        yield
+    elif connection.vendor == "postgresql":
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")  # Django's own would wait for the write lock
+            try:
+                yield
+            finally:
+                cursor.execute("ROLLBACK")
+
+
+def released(task: Task, *, waiting: bool) -> QuerySet[Example]:
+    """The examples of a release: usable ones that are no known answers to test people with.
+
+    Without those that an owner keeps back for the personal data in them, and, unless `waiting`,
+    those that validators are still asked about.
+    """
+    gold = Gold.objects.filter(example=OuterRef("pk"), retired_at=None)
+    kept_back = PersonalFind.objects.filter(example=OuterRef("pk"), decision=LEAVE_OUT)
+    examples = Example.objects.usable().filter(~Exists(gold), ~Exists(kept_back), task=task)
+    if not waiting:
+        examples = examples.exclude(Exists(QueueItem.objects.filter(example=OuterRef("pk"))))
+    return examples
+
+
+def left_out(task: Task, *, waiting: bool, up_to: int) -> dict[str, int]:
+    """How many submissions are not in it, by the first reason that holds."""
+    there = task.examples.filter(pk__lte=up_to)
+    counted = there.filter(sandbox=False)
+    usable = Example.objects.usable().filter(task=task, pk__lte=up_to)
+    gold = usable.filter(Exists(Gold.objects.filter(example=OuterRef("pk"), retired_at=None)))
+    queue = QueueItem.objects.filter(task=task, example__in=usable).exclude(
+        Exists(Gold.objects.filter(example=OuterRef("example"), retired_at=None))
+    )
+    return {
+        "practice": there.filter(sandbox=True).count(),
+        "withdrawn by their authors": counted.exclude(retracted_at=None).count(),
+        "hidden by an owner": counted.filter(retracted_at=None).exclude(hidden_at=None).count(),
+        "known answers in use": gold.count(),
+        "kept back for personal data": usable.filter(personal_find__decision=LEAVE_OUT).count(),
+        "waiting for votes": 0 if waiting else queue.count(),
+    }
+
+
+class Reader:
+    """Reads a task's lines; `pseudonyms` names its people."""
+
+    def __init__(self, task: Task, examples: QuerySet[Example], pseudonyms: Pseudonyms) -> None:
+        self._name = pseudonyms.of
+        self.last_example = task.examples.aggregate(last=Max("id"))["last"] or 0
+        self._examples = examples.filter(pk__lte=self.last_example).order_by("pk")
+        self._task = task
+        configs = TaskConfig.objects.filter(task=task)
+        self.configs = {config.pk: config for config in configs}
+
+    def count(self) -> int:
+        return self._examples.count()
+
+    def items(self) -> Iterator[list[Item]]:
+        """Every example with its votes in the order in which they came, a chunk at a time."""
+        after = 0
+        rows = self._examples.values_list(*_EXAMPLE)
+        while found := list(rows.filter(pk__gt=after)[:CHUNK]):
+            votes = self._votes(found[0][0], found[-1][0])
+            yield [self._item(row, votes.get(row[0], ())) for row in found]
+            after = found[-1][0]
+
+    def _votes(self, first: int, last: int) -> dict[int, list[tuple[Any, ...]]]:
+        by_example: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+        rows = Vote.objects.filter(
+            example_id__gte=first, example_id__lte=last, purpose=Vote.Purpose.VERDICT
+        )
+        for row in rows.order_by("id").values_list(*_VOTE):
+            by_example[row[0]].append(row)
+        return by_example
+
+    def vote_lines(self, written: Callable[[int], bool]) -> Iterator[Line]:
+        """The votes again, those on examples whose key is `written`, in the order they came in.
+
+        A policy that weighs people reads them in this order.
+        """
+        last = Vote.objects.filter(example__task=self._task).aggregate(last=Max("id"))["last"]
+        rows = Vote.objects.filter(
+            example__task=self._task, purpose=Vote.Purpose.VERDICT, id__lte=last or 0
+        )
+        ordered = rows.order_by("id").values_list(
+            "id", *_as_text("example__uid"), "example__external_id", *_VOTE
+        )
+        after = 0
+        while found := list(ordered.filter(id__gt=after)[:CHUNK]):
+            for _, uid, external_id, *row in found:
+                if written(row[0]):
+                    yield self._vote(row, external_id or _uuid(uid))
+            after = found[-1][0]
+
+    def _item(self, row: tuple[Any, ...], votes: Any) -> Item:
+        pk, uid, external_id, number, author, author_id, content, context, *more = row
+        label, prediction, probabilities, final, model, fooled, config_id, version, *rest = more
+        status, adjudicated, explanation, probes, tries, seconds, created_at, settled_at = rest
+        label, prediction, final = _json(label), _json(prediction), _json(final)
+        public_id = external_id or _uuid(uid)
+        line: Line = {
+            "kind": "example",
+            "id": public_id,
+            "round": number,
+            "author": self._name(author),
+            "input": loads(content),
+        }
+        if context is not None:
+            line["context"] = loads(context)
+        line |= {"label": label, "prediction": prediction}
+        if probabilities is not None:
+            line["probabilities"] = loads(probabilities)
+        voted = status, final
+        if adjudicated:
+            voted = self._by_votes(config_id, label, votes)
+        line |= {
+            "model": model,
+            "created_at": _text(created_at),
+            "fooled": fooled,
+            "status": status,
+            "final_label": final,
+            "adjudicated": adjudicated,
+            "voted_status": voted[0],
+            "voted_label": voted[1],
+            "explanation": explanation,
+            "probes": probes,
+            "tries": tries,
+            "seconds": seconds,
+            "settled_at": settled_at and _text(settled_at),
+            "config": version,
+        }
+        return Item(pk, author_id, line, [self._vote(vote, public_id) for vote in votes])
+
+    def _vote(self, row: Any, example: str) -> Line:
+        _, validator, _, label, flag, weight, surplus, dropped, close, seconds, created_at = row
+        return {
+            "kind": "vote",
+            "example": example,
+            "validator": self._name(validator),
+            **({"flag": flag} if flag else {"label": _json(label)}),
+            "created_at": _text(created_at),
+            "effect": SURPLUS if surplus else DROPPED if dropped else COUNTS,
+            "weight": weight,
+            "close": close,
+            "seconds": seconds,
+        }
+
+    def _by_votes(self, config_id: int, label: object, rows: Any) -> tuple[str, object]:
+        """What the votes say of an example on which an owner decided."""
+        example = Example(label=label, config=self.configs[config_id])
+        votes = [
+            Vote(
+                validator_id=validator_id,
+                label=_json(vote_label),
+                flag=flag,
+                reliability=weight,
+                dropped=dropped,
+                close=close,
+            )
+            for _, _, validator_id, vote_label, flag, weight, surplus, dropped, close, *_ in rows
+            if not surplus
+        ]
+        return said_by(decision_on(example, votes))
+
+
+def said_by(decision: Any) -> tuple[str, object]:
+    """A decision as an example's status and final label."""
+    if decision.outcome is Outcome.PENDING:
+        return Example.Status.OPEN.value, None
+    return decision.outcome.value, in_order(decision.label)
+
+
+@lru_cache(maxsize=10_000)
+def _json(text: str | None) -> Any:
+    """A label, which many share; None stays None."""
+    return None if text is None else loads(text)
+
+
+def _text(moment: str) -> str:
+    """A moment as Python writes it, from the database's own text, which is in UTC."""
+    whole, _, fraction = moment.removesuffix("+00").partition(".")
+    parts = f".{fraction:0<6}" if fraction else ""
+    return f"{whole[:10]}T{whole[11:]}{parts}+00:00"
+
+
+def _uuid(text: str) -> str:
+    """With dashes, which SQLite does not keep."""
+    if len(text) > 32:
+        return text
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def names_of(task: Task) -> QuerySet[Any]:
+    """Everybody who submitted, as (key, pseudonym)."""
+    authors = Example.objects.usable().filter(task=task).order_by("author")
+    return authors.annotate(name=F("author__pseudonym")).values_list("author", "name").distinct()

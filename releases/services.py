@@ -1,0 +1,337 @@
+"""Writes about releases: ask for one, carry it out, publish it, open it to everybody.
+
+Who makes one holds its claim, and every write names it: a process that was thought dead and wakes
+up finds that its writes no longer count. A folder has its name only when it is whole, so whoever
+takes a release up begins again, or finds it made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.db.models import Max, Q
+from django.dispatch import Signal
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services import record_event
+from annotate.models import Task
+from core.errors import Conflict, Refused
+from core.transactions import durable
+from releases.ledger import LEDGER, is_signed
+from releases.models import Keys, PersonalFind, Release
+from releases.orders import ABOUT, Made, Order, Progress, bytes_of, shortened
+from releases.personal import Found, PersonalData, digest_of
+from releases.queries import corrected_version, newest, next_version, withdrawn_since
+
+STALE_AFTER: Final = timedelta(seconds=30)
+LONGEST_WORDS: Final = 20_000
+
+Status = Release.Status
+
+# release: one that waits for a worker. Sent inside the transaction that makes it wait.
+release_queued = Signal()
+
+
+class Superseded(Exception):
+    """Another process has taken the release up: this one drops it without a word."""
+
+
+# --- ask ------------------------------------------------------------------------------------------
+def request(
+    *,
+    actor: User | None,
+    task: Task,
+    version: str = "",
+    options: dict[str, Any],
+    public: bool = False,
+) -> Release:
+    """Queue the next version of a task's data; Refused when it cannot be."""
+    if actor is not None and not task.is_owned_by(actor):
+        raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+    _check_words(options)
+    with durable():
+        release = Release(
+            task=task,
+            version=checked_version(task, version),
+            requested_by=actor,
+            options=options,
+            public=public,
+            stage="Waiting for a worker.",
+        )
+        _insert(release)
+        record_event(
+            actor=actor,
+            verb="asked_for_release",
+            subject=release,
+            scope=task.slug,
+            data={"version": release.version},
+        )
+        release_queued.send(Release, release=release)
+    return release
+
+
+def _insert(release: Release) -> None:
+    Release.objects.bulk_create([release], ignore_conflicts=True)
+    kept = Release.objects.filter(uid=release.uid).first()
+    if kept is None:
+        raise Conflict(
+            "being_released",
+            f"A release of {release.task.slug} is being made, or {release.version} is there.",
+        )
+    release.pk = kept.pk
+
+
+def checked_version(task: Task, version: str) -> str:
+    """The version that is asked for, or the one that comes next; Refused when it cannot be."""
+    if not version:
+        return next_version(task)
+    if not re.fullmatch(r"(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}", version):
+        raise Refused("bad_version", "A version has three numbers, as in 1.0.0.")
+    last = newest(task)
+    if last is not None and _number(version) <= _number(last.version):
+        raise Conflict("old_version", f"The last version is {last.version}: choose a later one.")
+    return version
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def _check_words(options: dict[str, Any]) -> None:
+    for name in ("licence", "description", "citation"):
+        if len(options.get(name, "")) > LONGEST_WORDS:
+            raise Refused("too_long", f"The {name} has more than {LONGEST_WORDS} characters.")
+
+
+def order_of(task: Task, version: str, uid: str, options: dict[str, Any]) -> Order:
+    """What `make` is to make of what was asked for."""
+    words = {
+        name: str(options[name])
+        for name in ("licence", "description", "citation", "url")
+        if options.get(name)
+    }
+    return Order(
+        task=task,
+        version=version,
+        uid=uid,
+        waiting=bool(options.get("waiting", True)),
+        cleared=dict(
+            PersonalFind.objects.filter(task=task, decision=PersonalFind.Decision.PUBLISH)
+            .order_by("example")
+            .values_list("example", "sha256")
+        ),
+        previous=newest(task),
+        **words,
+    )
+
+
+# --- carry out ------------------------------------------------------------------------------------
+def claim(uid: uuid.UUID) -> tuple[Release, uuid.UUID] | None:
+    """Take a queued release, or one whose process fell silent; None when it is not to be had."""
+    now, mine = timezone.now(), uuid.uuid4()
+    free = Q(status=Status.QUEUED) | Q(status=Status.RUNNING, heartbeat_at__lt=now - STALE_AFTER)
+    taken = Release.objects.filter(free, uid=uid).update(
+        status=Status.RUNNING, claim=mine, heartbeat_at=now, stage="Starting."
+    )
+    return (Release.objects.select_related("task__config").get(uid=uid), mine) if taken else None
+
+
+def report(release: Release, mine: uuid.UUID, **values: Any) -> None:
+    """Write progress and a sign of life; Superseded when the claim is lost."""
+    held = Release.objects.filter(pk=release.pk, claim=mine, status=Status.RUNNING)
+    if not held.update(heartbeat_at=timezone.now(), **values):
+        raise Superseded(f"{release} was taken up by another process")
+
+
+def carry_out(release: Release, mine: uuid.UUID, progress: Progress = lambda *_: None) -> Release:
+    """Make the folder of a claimed release below the data folder, and publish it."""
+    from releases.writing import make  # and with it pyarrow, which web processes do without
+
+    folder = Path(settings.RELEASE_DIR) / release.task.slug / release.version
+    try:
+        made = already_made(folder, str(release.uid)) or make(
+            order_of(release.task, release.version, str(release.uid), release.options),
+            folder,
+            progress,
+        )
+    except Refused as refused:
+        if isinstance(refused, PersonalData):
+            record_finds(release.task, refused.found)
+        report(release, mine, status=Status.FAILED, claim=None, stage=refused.message[:300])
+        release.refresh_from_db()
+        return release
+    with durable():
+        report(release, mine)
+        release.refresh_from_db()
+        _publish(release, made, folder)
+    return release
+
+
+def already_made(folder: Path, uid: str = "") -> Made | None:
+    """What this server made in a folder before it was stopped; None when that is not there."""
+    try:
+        about = json.loads((folder / ABOUT).read_text())
+        ledger = json.loads((folder / LEDGER).read_text())
+    except (OSError, ValueError):
+        return None
+    keys = Keys.objects.filter(pk=1).first()
+    if keys is None or not is_signed(ledger) or ledger["public_key"] != about["public_key"]:
+        return None
+    if uid and about["release"] != uid:
+        return None
+    frozen_at = datetime.fromisoformat(about["frozen_at"])
+    return Made(about=about, last_example=ledger["last_example"], frozen_at=frozen_at)
+
+
+def record(*, task: Task, made: Made, folder: Path, options: dict[str, Any]) -> Release:
+    """Publish a release that was made at the terminal."""
+    release = Release(
+        uid=uuid.UUID(made.about["release"]),
+        task=task,
+        version=made.about["version"],
+        options=options,
+    )
+    try:
+        with durable():
+            release.status = Status.PUBLISHED
+            _insert(release)
+            _publish(release, made, folder)
+    except IntegrityError as error:
+        raise Conflict("version_taken", f"{release.version} is there already.") from error
+    return release
+
+
+def _publish(release: Release, made: Made, folder: Path) -> None:
+    release.status, release.claim, release.progress = Status.PUBLISHED, None, 1.0
+    release.folder, release.about = str(folder), shortened(made.about)
+    release.about["bytes"] = bytes_of(folder)
+    release.frozen_at, release.last_example = made.frozen_at, made.last_example
+    release.stage = "It is there."
+    release.save()
+    record_event(
+        actor=release.requested_by,
+        verb="released",
+        subject=release,
+        scope=release.task.slug,
+        data={"version": release.version, "examples": made.about["figures"]["examples"]},
+    )
+
+
+def requeue(release: Release, mine: uuid.UUID | None) -> bool:
+    """Let another worker take up what was broken off; False when the claim was lost."""
+    with durable():
+        freed = Release.objects.filter(pk=release.pk, claim=mine, status=Status.RUNNING).update(
+            status=Status.QUEUED,
+            claim=None,
+            progress=0,
+            stage="It was interrupted: it begins anew.",
+        )
+        if freed:
+            release_queued.send(Release, release=release)
+    return bool(freed)
+
+
+def fail(release: Release, mine: uuid.UUID, reason: str) -> None:
+    """End a release that an error stopped, with the sentence that an owner reads."""
+    report(release, mine, status=Status.FAILED, claim=None, stage=reason[:300])
+
+
+def silent() -> list[Release]:
+    """Releases whose process was killed."""
+    since = timezone.now() - STALE_AFTER
+    return list(Release.objects.filter(status=Status.RUNNING, heartbeat_at__lt=since))
+
+
+# --- personal data --------------------------------------------------------------------------------
+def record_finds(task: Task, found: Mapping[int, Sequence[Found]]) -> None:
+    """Keep what was found for an owner to decide on; another find takes a decision away."""
+    with durable():
+        PersonalFind.objects.bulk_create(
+            [
+                PersonalFind(
+                    example_id=pk,
+                    task=task,
+                    found=[list(one) for one in each],
+                    sha256=digest_of(each),
+                )
+                for pk, each in found.items()
+            ],
+            batch_size=500,
+            update_conflicts=True,
+            unique_fields=["example"],
+            update_fields=["found", "sha256", "decision"],
+        )
+
+
+def decide_on_finds(
+    *, actor: User | None, task: Task, decision: str, uids: Sequence[uuid.UUID] | None = None
+) -> int:
+    """Let what was found go out, or keep its examples here; without `uids`, all that waits."""
+    if actor is not None and not task.is_owned_by(actor):
+        raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+    if decision not in PersonalFind.Decision.values:
+        raise Refused("unknown_decision", "Say publish or leave_out.")
+    with durable():
+        finds = PersonalFind.objects.filter(task=task, decision="")
+        if uids is not None:
+            finds = finds.filter(example__uid__in=uids)
+        names = [str(pk) for pk in finds.values_list("example", flat=True)]
+        decided = finds.update(decision=decision, decided_by=actor, decided_at=timezone.now())
+        record_event(
+            actor=actor,
+            verb="decided_on_personal_data",
+            subject=task,
+            scope=task.slug,
+            data={"decision": decision, "examples": names},
+        )
+    return decided
+
+
+# --- withdrawals ----------------------------------------------------------------------------------
+def follow_withdrawals() -> list[Release]:
+    """Queue a version without what was withdrawn since the last one, as open as that one.
+
+    One that failed is left to its owner, who reads why.
+    """
+    last = Release.objects.order_by().values("task").annotate(last=Max("id")).values("last")
+    queued = []
+    published = Release.objects.filter(pk__in=last, status=Status.PUBLISHED)
+    for release in published.select_related("task__config"):
+        if withdrawn_since(release):
+            with suppress(Refused):  # an owner was quicker
+                queued.append(
+                    request(
+                        actor=None,
+                        task=release.task,
+                        version=corrected_version(release.version),
+                        options=release.options,
+                        public=release.public,
+                    )
+                )
+    return queued
+
+
+# --- who may have it ------------------------------------------------------------------------------
+def set_public(*, actor: User, release: Release, public: bool) -> None:
+    """Let everybody who sees the task download it, or its owners alone."""
+    if not release.task.is_owned_by(actor):
+        raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+    with durable():
+        Release.objects.filter(pk=release.pk).update(public=public)
+        record_event(
+            actor=actor,
+            verb="opened_release" if public else "closed_release",
+            subject=release,
+            scope=release.task.slug,
+            data={"version": release.version},
+        )

@@ -1,0 +1,57 @@
+"""The Parquet files of a release while they are written, one a split and round; no Django."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP: Final = 10_000
+HELD: Final = 20_000  # rows that wait for their group, of all files together
+
+
+class Tables:
+    """Writes rows into `data/SPLIT-round-N.parquet`, as columns from the first moment."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self._folder, self._schema = folder, schema
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._waiting: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
+        self.rows: defaultdict[str, int] = defaultdict(int)
+        folder.mkdir(parents=True)
+
+    def add(self, rows: Mapping[tuple[str, int], list[dict[str, Any]]]) -> None:
+        """Add rows by their split and round."""
+        for (split, number), some in rows.items():
+            name = f"{split}-round-{number}.parquet"
+            self._waiting[name].append(pa.RecordBatch.from_pylist(some, self._schema))
+            self.rows[name] += len(some)
+            if _length(self._waiting[name]) >= ROW_GROUP:
+                self._flush(name)
+        while sum(map(_length, self._waiting.values())) > HELD:
+            self._flush(max(self._waiting, key=lambda name: _length(self._waiting[name])))
+
+    def close(self) -> None:
+        """Write what waits. No file is empty: `datasets` loads nothing beside an empty split."""
+        for name in list(self._waiting):
+            self._flush(name)
+        for writer in self._writers.values():
+            writer.close()
+
+    def _flush(self, name: str) -> None:
+        if name not in self._writers:
+            self._writers[name] = pq.ParquetWriter(
+                self._folder / name, self._schema, compression="zstd"
+            )
+        batches = self._waiting.pop(name, [])
+        if batches:
+            table = pa.Table.from_batches(batches, self._schema)
+            self._writers[name].write_table(table, row_group_size=ROW_GROUP)
+
+
+def _length(batches: Iterable[pa.RecordBatch]) -> int:
+    return sum(batch.num_rows for batch in batches)

@@ -1,0 +1,226 @@
+"""Prove a release on any machine, from its files alone: equal, or the first difference by name.
+
+Bytes and signature first; then every fooling, verdict, split, row and number is worked out anew
+from `log.jsonl` by the task's own rules. Asks no database.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from annotate.config import TaskFile
+from core.strict_json import NotJson, loads
+from kinds import Kind, kind_named
+from kinds.answers import in_order
+from releases.columns import row_of, schema_of
+from releases.figures import DROPPED, SURPLUS, Figures
+from releases.folders import SUMS, files_below, read_sums, sha256_of
+from releases.ledger import LEDGER, is_signed, text_of
+from releases.orders import ABOUT, LOG, Progress
+from releases.people import split_of
+from releases.rows import said_by
+from validate.decisions import decision_on
+
+BATCH: Final = 2_000
+Line = dict[str, Any]
+
+
+class Difference(Exception):
+    """The first thing that is not what the release says; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proven:
+    """What was found equal, and whose signature it bears."""
+
+    about: dict[str, Any]
+    ledger: dict[str, Any]
+    files: int
+    examples: int
+    votes: int
+
+
+def verify(folder: Path, progress: Progress = lambda *_: None) -> Proven:
+    """Raise Difference with the first one, or return what was proven."""
+    ledger, about, files = _check_bytes(folder, progress)
+    progress(0.2, "Reading the log.")
+    examples, votes = _read_log(folder / LOG)
+    referee = _Referee(about, examples, votes)
+    progress(0.4, "Judging every example anew.")
+    referee.judge()
+    progress(0.6, "Comparing the tables.")
+    referee.compare_tables(folder / "data")
+    progress(0.95, "Counting.")
+    _same(about["figures"], json.loads(json.dumps(referee.figures.as_json())), f"{ABOUT}: figures")
+    counted = sum(map(len, votes.values()))
+    return Proven(about=about, ledger=ledger, files=files, examples=len(examples), votes=counted)
+
+
+# --- bytes ----------------------------------------------------------------------------------------
+def _check_bytes(folder: Path, progress: Progress) -> tuple[Line, Line, int]:
+    ledger = _json(folder / LEDGER)
+    if not is_signed(ledger) or (folder / LEDGER).read_text() != text_of(ledger):
+        raise Difference(f"{LEDGER}: the signature is not its key's, of what it says.")
+    there = files_below(folder)
+    if SUMS not in there or sha256_of(there[SUMS]) != ledger.get("sums"):
+        raise Difference(f"{SUMS}: it is not the one that was signed.")
+    sums = read_sums(folder)
+    for place, (name, sha256) in enumerate(sums.items()):
+        progress(0.2 * place / len(sums), f"Reading {name}.")
+        if name not in there:
+            raise Difference(f"{name}: it is missing.")
+        if sha256_of(there[name]) != sha256:
+            raise Difference(f"{name}: its bytes are not those that were signed.")
+    if more := sorted(there.keys() - sums.keys() - {SUMS, LEDGER}):
+        raise Difference(f"{more[0]}: it is no part of the release.")
+    about = _json(folder / ABOUT)
+    for name in ("task", "version", "release", "public_key"):
+        _same(about.get(name), ledger.get(name), f"{LEDGER}: {name}")
+    return ledger, about, len(sums) + 2
+
+
+def _json(path: Path) -> Line:
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise Difference(f"{path.name}: it is missing.") from None
+    except ValueError:
+        raise Difference(f"{path.name}: it is no JSON.") from None
+    if not isinstance(data, dict):
+        raise Difference(f"{path.name}: it is no JSON object.")
+    return data
+
+
+def _read_log(path: Path) -> tuple[dict[str, Line], dict[str, list[Line]]]:
+    examples: dict[str, Line] = {}
+    votes: dict[str, list[Line]] = defaultdict(list)
+    with path.open("rb") as lines:
+        for number, text in enumerate(lines, start=1):
+            try:
+                line = loads(text)
+            except NotJson as error:
+                raise Difference(f"{LOG}:{number}: {error}") from None
+            if line["kind"] == "example":
+                if line["id"] in examples:
+                    raise Difference(f"{LOG}:{number}: {line['id']} is there twice.")
+                examples[line["id"]] = line
+            else:
+                votes[line["example"]].append(line)
+    if strays := votes.keys() - examples.keys():
+        raise Difference(f"{LOG}: votes on {min(strays)}, which is no example of it.")
+    return examples, votes
+
+
+# --- what was decided -----------------------------------------------------------------------------
+class _Referee:
+    """Judges the examples of a log by the rules that the release names."""
+
+    def __init__(
+        self, about: Line, examples: Mapping[str, Line], votes: Mapping[str, list[Line]]
+    ) -> None:
+        self.figures = Figures()
+        self._examples, self._votes = examples, votes
+        self._kind: Kind = kind_named(about["kind"])
+        self._fixed: Mapping[str, str] = about["splits"]["fixed"]
+        self._configs = {
+            int(version): SimpleNamespace(file=TaskFile.model_validate(config))
+            for version, config in about["configs"].items()
+        }
+
+    def judge(self) -> None:
+        for name, line in self._examples.items():
+            votes = self._votes.get(name, [])
+            self._judge_claim(line)
+            self._judge_verdict(line, votes)
+            self.figures.add(line, votes, self._split(line))
+
+    def _split(self, line: Line) -> str:
+        return self._fixed.get(line["author"]) or split_of(line["author"])
+
+    def _judge_claim(self, line: Line) -> None:
+        rule = self._configs[line["config"]].file.comparator_rule
+        fooled = rule.fooled(line["prediction"], line["label"], claimed=line["fooled"])
+        _same(line["fooled"], fooled, f"{LOG}: {line['id']}: fooled")
+
+    def _judge_verdict(self, line: Line, votes: Sequence[Line]) -> None:
+        """What the votes say, and that it stands where no owner decided.
+
+        A verdict outlives the standing of those who voted: then the votes as they once weighed
+        must bear it.
+        """
+        said = self._said(line, votes)
+        stands = (line["voted_status"], in_order(line["voted_label"]))
+        if stands != said and (line["adjudicated"] or stands != self._said(line, votes, all_=True)):
+            where = f"{LOG}: {line['id']}: voted_status"
+            raise Difference(f"{where}: it says {_show(stands)}, its votes say {_show(said)}.")
+        if not line["adjudicated"]:
+            final = (line["status"], in_order(line["final_label"]))
+            _same(final, stands, f"{LOG}: {line['id']}: status")
+
+    def _said(self, line: Line, votes: Sequence[Line], *, all_: bool = False) -> Any:
+        example: Any = SimpleNamespace(label=line["label"], config=self._configs[line["config"]])
+        ballots: Any = [
+            SimpleNamespace(
+                validator_id=vote["validator"],
+                label=vote.get("label"),
+                flag=vote.get("flag"),
+                reliability=vote["weight"],
+                close=vote["close"],
+                dropped=vote["effect"] == DROPPED and not all_,
+            )
+            for vote in votes
+            if vote["effect"] != SURPLUS
+        ]
+        return said_by(decision_on(example, ballots))
+
+    # --- the tables -------------------------------------------------------------------------------
+    def compare_tables(self, data: Path) -> None:
+        schema, seen = schema_of(self._kind), 0
+        for path in sorted(data.glob("*.parquet")):
+            split, _, number = path.stem.partition("-round-")
+            file = pq.ParquetFile(path)
+            if not file.schema_arrow.equals(schema):
+                raise Difference(f"data/{path.name}: its columns are not those of a release.")
+            for batch in file.iter_batches(BATCH):
+                rows = []
+                for name in batch["id"].to_pylist():
+                    where, line = f"data/{path.name}: {name}", self._examples.get(name)
+                    if line is None:
+                        raise Difference(f"{where}: it is not in {LOG}.")
+                    place = (self._split(line), line["round"])
+                    _same((split, int(number)), place, f"{where}: split")
+                    rows.append(row_of(self._kind, line, self._votes.get(name, [])))
+                # Compared as columns: taking a million times of day out of these takes minutes.
+                if not batch.equals(pa.RecordBatch.from_pylist(rows, schema)):
+                    for found, row in zip(batch.to_pylist(), rows, strict=True):
+                        _same(found, row, f"data/{path.name}: {row['id']}")
+                seen += len(rows)
+        _same(seen, len(self._examples), "data: number of rows")
+
+
+# --- differences ----------------------------------------------------------------------------------
+def _same(found: Any, expected: Any, where: str) -> None:
+    """Difference unless they are equal, with the path to the first part that is not."""
+    if found == expected:
+        return
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for name in [*found, *expected]:
+            _same(found.get(name), expected.get(name), f"{where}: {name}")
+    if isinstance(found, list) and isinstance(expected, list):
+        for place, (one, other) in enumerate(zip(found, expected, strict=False)):
+            _same(one, other, f"{where}: {place}")
+    raise Difference(f"{where}: it says {_show(found)}, and should say {_show(expected)}.")
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -1,0 +1,94 @@
+"""The lines of the client's README against a real server; and what it does when that goes away."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from dadc_client import Client, DadcError
+from ml import artifacts
+from tests import cast
+from tests.browser.fixtures import Server
+
+# No browser, but the server that tests in one share.
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+README = Path(__file__).resolve().parents[2] / "client" / "README.md"
+TASK = "client-digits"
+
+
+def test_the_lines_of_its_readme(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("task.yaml").write_text(yaml.safe_dump(cast.task_file(slug=TASK)))
+    server.run("manage", "load_task", str(tmp_path / "task.yaml"))
+    shipped = json.loads((cast.SHIPPED / "model.json").read_text())
+    made = artifacts.load(cast.SHIPPED / shipped["artifact"], shipped["sha256"])
+    Path("model.onnx").write_bytes(made.members[artifacts.ONNX])
+    mia, nora = (
+        json.loads(server.run("manage", "create_user", name, "--role", role, "--token"))["token"]
+        for name, role in (("mia", "admin"), ("nora", "annotator"))
+    )
+    text = README.read_text().replace('"digits"', f'"{TASK}"').replace("YOUR-TOKEN", mia)
+    model, part, data = re.findall(
+        r"```python\n(.*?)```", text.replace("http://127.0.0.1:8000", server.url), re.DOTALL
+    )
+    said: dict[str, Any] = {}
+
+    exec(model, said)
+    client, results = said["client"], said["results"]
+    assert results["rounds"] == [1]
+    assert (results["dynascore"], results["round1_acc"]) == (None, None)
+    assert results["reason"]
+    again = client.submit_model("model.onnx", TASK, "A small net of ours")
+    assert again == said["model"], "the same file is the same model"
+    assert len(client.models(TASK)) == 1
+
+    author = Client(server.url, nora)
+    drawing = cast.drawing(5)
+    label = "1" if author.predict(TASK, drawing)["prediction"] == "0" else "0"
+    first = author.submit(TASK, drawing, label)
+    assert author.submit(TASK, drawing, label) == first
+    exec(part, said)
+    assert said["answered"] == 1
+    assert [one["id"] for one in author.examples(task=TASK)] == [first["id"]]
+    with pytest.raises(DadcError) as refused:
+        author.vote("no-lease", label="1")
+    assert refused.value.status == 404
+
+    server.run("manage", "release", TASK, "--out", str(tmp_path / "out"))
+    exec(data, said)
+    assert len(said["release"].pandas()) == 2
+    # What broke off goes on; what is there stays; what is damaged comes again.
+    home = said["release"].folder
+    log = (home / "log.jsonl").read_bytes()
+    (home / "log.jsonl").unlink()
+    (home / "log.jsonl.part").write_bytes(log[:100])
+    (home / "SHA256SUMS").write_bytes(b"other")
+    exec(data, said)
+    assert (home / "log.jsonl").read_bytes() == log
+    assert (home / "SHA256SUMS").read_bytes() != b"other"
+
+
+def test_a_server_that_was_away_is_asked_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            server.start()
+
+    monkeypatch.setattr("dadc_client.sleep", sleep)
+    server.stop()
+    assert [task["slug"] for task in Client(server.url).tasks()]
+    assert waits == [0.25, 0.5]
+    with pytest.raises(requests.ConnectionError):
+        Client("http://127.0.0.1:9", retries=1).tasks()

@@ -1,0 +1,202 @@
+"""A release of each kind of task: what goes out, who reads it back, what a changed one says."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from annotate.models import Task
+from benchmarks import readers
+from releases import ledger
+from releases.folders import SUMS, write_sums
+from releases.models import Keys
+from releases.verifying import Difference, verify
+from tests.contract.conftest import KINDS, Done
+
+Manage = Callable[..., Done]
+Load = Callable[..., Task]
+READERS = Path(tempfile.gettempdir()) / "dadc-readers"
+
+
+@pytest.fixture
+def released(
+    manage: Manage, loaded: Load, log_of: Callable[[str], Path], tmp_path: Path
+) -> Callable[..., Path]:
+    """The folder of a first release of a kind."""
+
+    def make(kind: str, *options: str, **changes: Any) -> Path:
+        task = loaded(kind, **changes)
+        assert manage("import_log", task.slug, log_of(kind)).status == 0
+        folder = tmp_path / f"{kind}-1"
+        done = manage("release", task.slug, "--out", folder, "--json", *options)
+        assert (done.status, done.errors) == (0, "")
+        return folder
+
+    return make
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    files = folder.glob("data/*.parquet")
+    rows = [row for path in files for row in pq.read_table(path).to_pylist()]
+    return sorted(rows, key=lambda row: row["id"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_vote_goes_out_by_pseudonym_and_is_proven_without_the_database(
+    released: Callable[..., Path], manage: Manage, loaded: Load, kind: str
+) -> None:
+    folder = released(kind, validation={"policy": "two_plus_one"})
+    rows = rows_of(folder)
+
+    assert [row["id"] for row in rows] == [f"{kind}-{number}" for number in range(3)]
+    assert [len(row["votes"]) for row in rows] == [3, 1, 0]
+    assert [vote["effect"] for vote in rows[0]["votes"]] == ["counts", "counts", "surplus"]
+    assert [vote["flag"] for vote in rows[1]["votes"]] == ["unsure"]
+    assert [row["status"] for row in rows] == ["verified", "open", "open"]
+    everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    for name in (b"p-author", b"p-v1"):
+        assert name not in everything, "names never leave"
+
+    proven = manage("verify", folder, "--here", "--json")
+    assert (proven.status, proven.summary["equal"]) == (0, True), proven.errors
+    assert (proven.summary["examples"], proven.summary["votes"]) == (3, 4)
+
+    # What the log says comes in again elsewhere, with its verdicts.
+    again = loaded(kind, "again", validation={"policy": "two_plus_one"})
+    taken = manage("import_log", "again", folder / "log.jsonl", "--json").summary
+    assert (taken["new_examples"], taken["new_votes"], taken["refused"]) == (3, 4, [])
+    statuses = again.examples.order_by("id").values_list("status", flat=True)
+    assert list(statuses) == ["verified", "open", "open"]
+
+
+@pytest.mark.slow
+@pytest.mark.once
+@pytest.mark.skipif(
+    not all((READERS / name / "bin").exists() for name in readers.PACKAGES),
+    reason="python -m benchmarks.readers makes what reads it",
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_three_programs_read_it_equal(
+    released: Callable[..., Path], tmp_path: Path, kind: str
+) -> None:
+    folder = released(kind)
+    of_round = readers.one_round(folder, 1, tmp_path)
+    for name in readers.PACKAGES:
+        for home in (folder, of_round):
+            assert readers.differences(name, READERS, home) == [], (name, home.name)
+
+
+def test_one_changed_bit_anywhere_is_named(released: Callable[..., Path]) -> None:
+    folder, toss = released("text"), random.Random(0)
+    verify(folder)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        name = path.relative_to(folder).as_posix()
+        bits = range(8 * len(data)) if name == ledger.LEDGER else ()
+        for bit in [*toss.sample(range(8 * len(data)), 3), *toss.sample(bits, 300 * bool(bits))]:
+            changed = bytearray(data)
+            changed[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(changed)
+            with pytest.raises(Difference, match=name):
+                verify(folder)
+        path.write_bytes(data)
+        path.rename(path.with_name("elsewhere"))
+        with pytest.raises(Difference, match=f"{name}|elsewhere"):
+            verify(folder)
+        path.with_name("elsewhere").rename(path)
+    (folder / "data" / "more.parquet").write_bytes(b"")
+    with pytest.raises(Difference, match=r"more\.parquet"):
+        verify(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "was", "becomes", "named"),
+    [
+        ("log.jsonl", '"fooled":true', '"fooled":false', "text-0: fooled"),
+        ("log.jsonl", '"effect":"surplus"', '"effect":"counts"', r"text-0: votes: 2: effect"),
+        ("log.jsonl", '"label":"no","created', '"label":"yes","created', "text-0: votes: 2: label"),
+        ("log.jsonl", '"status":"verified"', '"status":"rejected"', "text-0: status"),
+        ("log.jsonl", '"validator":"w-', '"validator":"v-', "text-0: votes: 0: validator"),
+        ("release.json", '"examples": 2', '"examples": 3', "figures: rounds: 0: examples"),
+    ],
+)
+def test_what_the_server_itself_would_sign_wrong_is_named(
+    released: Callable[..., Path], file: str, was: str, becomes: str, named: str
+) -> None:
+    folder = released("text", validation={"policy": "two_plus_one"})
+    text = (folder / file).read_text()
+    assert was in text
+    (folder / file).write_text(text.replace(was, becomes, 1))
+    (folder / SUMS).unlink()
+    said = json.loads((folder / ledger.LEDGER).read_text())
+    (folder / ledger.LEDGER).unlink()
+    statement = {name: said[name] for name in said if name not in ("public_key", "signature")}
+    statement["sums"] = write_sums(folder)
+    signed = ledger.signed(statement, bytes(Keys.objects.get().signing))
+    (folder / ledger.LEDGER).write_text(ledger.text_of(signed))
+
+    with pytest.raises(Difference, match=named):
+        verify(folder)
+
+
+def test_a_version_follows_another_and_says_what_differs(
+    released: Callable[..., Path], manage: Manage, tmp_path: Path
+) -> None:
+    first, second = released("text"), tmp_path / "text-2"
+    log = (first / "log.jsonl").read_text().splitlines()
+    changed = [line.replace('"text-2"', '"text-3"') for line in log[2:3]]
+    (tmp_path / "more.jsonl").write_text(changed[0].replace("cup of tea", "kind of film"))
+    assert manage("import_log", "text", tmp_path / "more.jsonl").status == 0
+    Task.objects.get(slug="text").examples.filter(external_id="text-2").update(
+        retracted_at="2026-02-02T00:00Z"
+    )
+
+    refused = manage("release", "text", "--out", second, "--version", "1.0.0")
+    assert (refused.status, "choose a later one" in refused.errors) == (1, True)
+    assert manage("release", "text", "--out", first).status == 1, "what is there is never changed"
+    done = manage("release", "text", "--out", second, "--json").summary
+
+    assert (done["version"], done["examples"]) == ("1.1.0", 3)
+    assert done["changes"] == {"added": 1, "removed": 1, "changed": 0}
+    assert done["left_out"]["withdrawn by their authors"] == 1
+    assert "since 1.0.0: 1 added, 1 removed" in (second / "README.md").read_text()
+    names = {row["id"]: row["author"] for row in rows_of(first)}
+    assert {row["author"] for row in rows_of(second)} - set(names.values()), "a new author"
+    assert all(names.get(row["id"], row["author"]) == row["author"] for row in rows_of(second))
+    assert manage("verify", second, "--previous", first).status == 0
+    assert manage("verify", first, "--key", "00").status == 1
+    assert manage("verify", first, "--previous", second).status == 1
+
+
+def test_a_folder_is_whole_or_is_not_there(
+    released: Callable[..., Path], manage: Manage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kill -9 leaves it: nothing is cleared away by who was killed."""
+    released("text")
+    folder = tmp_path / "later"
+    with monkeypatch.context() as killed:
+        killed.setattr("releases.writing.readme", lambda *_: 1 / 0)
+        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(ZeroDivisionError):
+            manage("release", "text", "--out", folder)
+    (left,) = tmp_path.glob(".later*")
+    dead = left.rename(tmp_path / ".later-4194305.part")  # no system has so many processes
+
+    assert not folder.exists()
+    assert manage("release", "text", "--out", folder).status == 0
+    assert not dead.exists()
+
+    # Killed after the folder was whole, before it was recorded: it is recorded then.
+    task = Task.objects.get(slug="text")
+    task.releases.order_by("-id")[:1].get().delete()
+    again = manage("release", "text", "--out", folder, "--json")
+    assert (again.status, again.summary["version"]) == (0, "1.1.0")
+    assert task.releases.count() == 2

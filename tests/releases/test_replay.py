@@ -1,0 +1,97 @@
+"""Foolings that can be run again, and personal data that an owner decides on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from annotate.models import Task
+from ml.backends import Answer
+from ml.backends.null import NullBackend
+from releases.models import PersonalFind
+from tests import cast
+from tests.contract.conftest import Done
+
+Manage = Callable[..., Done]
+
+
+def test_every_published_fooling_can_be_run_again(
+    manage: Manage, owner: User, annotator: User, tmp_path: Path
+) -> None:
+    task = cast.digits_task(owner, net=True)
+    for seed in range(3):
+        cast.submission(task, annotator, seed, fooled=seed > 0)
+    folder = tmp_path / "out"
+    assert manage("release", "digits", "--out", folder).status == 0
+    (home,) = (folder / "models").iterdir()
+    assert {"model.onnx", "model.json", "README.md"} <= {path.name for path in home.iterdir()}
+    lines = (home / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    exec(lines.replace('"model.onnx"', repr(str(home / "model.onnx"))), {"print": print})
+
+    done = manage("replay", folder, "--out", tmp_path / "again.jsonl", "--json")
+
+    (one,) = done.summary["models"]
+    assert (one["foolings"], one["fooled"], one["times"], one["varies"]) == (2, 2, 1, False)
+    again = [json.loads(line) for line in (tmp_path / "again.jsonl").read_text().splitlines()]
+    assert [(line["fooled"], line["times"]) for line in again] == [(1, 1), (1, 1)]
+    assert manage("verify", folder).status == 0
+
+
+def test_a_model_that_samples_is_asked_several_times(
+    manage: Manage, task: Task, annotator: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast.submission(task, annotator, 1)
+    folder = tmp_path / "out"
+    assert manage("release", "digits", "--out", folder).status == 0
+    label = task.examples.get().label
+    others = [digit for digit in cast.DIGITS if digit != label]
+    said = iter([label, others[0]] * 100)
+    monkeypatch.setattr(
+        NullBackend, "answer", lambda _, inputs: [Answer(next(said)) for _ in inputs]
+    )
+
+    (one,) = manage("replay", folder, "--times", "4", "--json").summary["models"]
+
+    assert (one["varies"], one["asked"], one["fooled"], one["every_time"]) == (True, 4, 2, 0)
+    assert one["low"] < 0.5 < one["high"]
+
+
+@pytest.mark.parametrize("decision", PersonalFind.Decision.values)
+def test_nothing_personal_leaves_before_an_owner_decides(
+    manage: Manage, client: Client, annotator: User, owner: User, tmp_path: Path, decision: str
+) -> None:
+    task = cast.text_task()
+    task.owners.add(owner)
+    texts = ["Write to Ann.Bee@example.org today.", "Call +49 30 901820 now.", "It rained 1984."]
+    for text in texts:
+        cast.submission(task, annotator, fooled=False, input={"text": text}, label="yes")
+    folder = tmp_path / "out"
+    told = "2 examples hold what looks like personal data (e-mail address: 1, telephone number: 1)"
+
+    refused = manage("release", "texts", "--out", folder)
+    assert (refused.status, told in refused.errors, folder.exists()) == (1, True, False)
+
+    client.force_login(owner)
+    page = client.get("/tasks/texts/releases/").content.decode()
+    assert "Ann.Bee@example.org" in page
+    assert "+49 30 901820" in page
+    chosen: dict[str, Any] = {
+        "decision": decision,
+        "example": [str(find.example.uid) for find in PersonalFind.objects.all()],
+    }
+    client.post("/tasks/texts/releases/personal/", chosen)
+    done = manage("release", "texts", "--out", folder, "--json").summary
+    assert done["examples"] == (3 if decision == "publish" else 1)
+    assert done["left_out"]["kept back for personal data"] == 3 - done["examples"]
+
+    # What is found later is asked about anew; the terminal can decide as well.
+    task.examples.filter(input__text=texts[2]).update(explanation="Ask bob@example.com.")
+    assert manage("release", "texts", "--out", tmp_path / "2").status == 1
+    done = manage("release", "texts", "--out", tmp_path / "2", "--personal", "publish", "--json")
+    assert done.status == 0
