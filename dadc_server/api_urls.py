@@ -29,6 +29,7 @@ urlpatterns = [
     path("validations/<uuid:lease>/heartbeat/", validate.Heartbeat.as_view(), name="api-heartbeat"),
     path("tasks/<slug:slug>/leaderboard/", scoring.Leaderboard.as_view(), name="api-leaderboard"),
     path("tasks/<slug:slug>/rounds/", scoring.Rounds.as_view(), name="api-rounds"),
+    path("tasks/<slug:slug>/rounds/<int:number>/", scoring.RoundDetail.as_view(), name="api-round"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", TemplateView.as_view(template_name="api_docs.html"), name="api-docs"),

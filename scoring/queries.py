@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 from django.conf import settings
@@ -21,7 +20,7 @@ from django.db.models import Prefetch, QuerySet
 from accounts.models import User
 from annotate.models import Barred, ModelVersion, Round, Task
 from scoring.models import Tally
-from scoring.statistics import Interval, cluster_bootstrap, wilson
+from scoring.statistics import Interval, clustered, wilson
 
 RANKED_FROM: Final = 20  # submissions; below it a rank would be luck
 
@@ -89,7 +88,7 @@ class AuthorRow:
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """One round; its intervals resample authors, so with one author they are 0 to 1."""
+    """One round; its intervals know that people differ: with one author they are 0 to 1."""
 
     number: int
     status: str
@@ -221,7 +220,7 @@ def _ranked(rows: list[AuthorRow]) -> Iterable[AuthorRow]:
 
 def round_board(task: Task) -> tuple[RoundRow, ...]:
     """Rounds that were opened, newest first; three queries."""
-    authors = _authors_by_round(task)
+    authors = authors_by_round(task)
     return tuple(
         _round_row(round_, authors[round_.pk])
         for round_ in _opened_rounds().filter(task=task).prefetch_related("targets")
@@ -232,7 +231,7 @@ def _opened_rounds() -> QuerySet[Round]:
     return Round.objects.exclude(status=Round.Status.DRAFT).order_by("-number")
 
 
-def _authors_by_round(task: Task) -> defaultdict[int, dict[int, Counts]]:
+def authors_by_round(task: Task) -> defaultdict[int, dict[int, Counts]]:
     """What each author did in each round, by their ids."""
     authors: defaultdict[int, dict[int, Counts]] = defaultdict(dict)
     for row in _tallies(task):
@@ -249,25 +248,24 @@ def _round_row(round_: Round, authors: Mapping[int, Counts]) -> RoundRow:
         models=tuple(sorted(model.name for model in round_.targets.all())),
         authors=len(authors),
         counts=Counts.total(authors.values()),
-        mer=_resampled_rate(authors.values(), "fooled"),
-        vmer=_resampled_rate(authors.values(), "verified"),
+        mer=_rate_over_authors(authors.values(), "fooled"),
+        vmer=_rate_over_authors(authors.values(), "verified"),
     )
 
 
-def _resampled_rate(authors: Iterable[Counts], column: str) -> Rate:
+def _rate_over_authors(authors: Iterable[Counts], column: str) -> Rate:
     pairs = [(getattr(author, column), author.submitted) for author in authors]
-    counts, submitted = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-    return Rate(sum(counts), sum(submitted), _resampled(counts, submitted))
+    return clustered_rate([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
-@lru_cache(maxsize=256)  # boards are asked for every few seconds, and closed rounds rarely change
-def _resampled(successes: tuple[int, ...], trials: tuple[int, ...]) -> Interval:
-    return cluster_bootstrap(successes, trials)
+def clustered_rate(counts: Sequence[int], submitted: Sequence[int]) -> Rate:
+    """A rate over people, each with a count and their submissions, who differ from each other."""
+    return Rate(sum(counts), sum(submitted), clustered(counts, submitted))
 
 
 def model_board(task: Task) -> tuple[ModelRow, ...]:
     """Models that were the target of a round, newest first; three queries."""
-    authors = _authors_by_round(task)
+    authors = authors_by_round(task)
     models = [
         model
         for model in ModelVersion.objects.filter(task=task)
@@ -296,7 +294,7 @@ def _model_row(
         rounds=tuple(round_.number for round_ in rounds),
         serving=any(round_.status == Round.Status.OPEN for round_ in rounds),
         metrics=model.metrics,
-        mer=_resampled_rate(totals, "fooled") if alone else None,
+        mer=_rate_over_authors(totals, "fooled") if alone else None,
     )
 
 

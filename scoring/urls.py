@@ -2,9 +2,20 @@
 
 from django.urls import path
 
-from scoring import owner_views, views
+from scoring import owner_views, round_views, views
 
 urlpatterns = [
     path("tasks/<slug:slug>/leaderboard/", views.leaderboard, name="leaderboard"),
+    path("tasks/<slug:slug>/rounds/<int:number>/", round_views.round_page, name="round"),
+    path(
+        "tasks/<slug:slug>/rounds/<int:number>/<slug:name>.<slug:form>",
+        round_views.round_plot,
+        name="round-plot",
+    ),
+    path(
+        "tasks/<slug:slug>/rounds/<int:number>/foolings/",
+        round_views.round_foolings,
+        name="round-foolings",
+    ),
     path("tasks/<slug:slug>/agreement/", owner_views.agreement, name="agreement"),
 ]

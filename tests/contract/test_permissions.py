@@ -36,6 +36,7 @@ class Row(NamedTuple):
 
 
 DIGITS, SECRET, TEXTS = {"slug": "digits"}, {"slug": "secret"}, {"slug": "texts"}
+ROUND = {**DIGITS, "number": "1"}
 THIS = {"uid": "EXAMPLE"}
 HELD = {"lease": "LEASE"}
 DRAWING = cast.drawing(77)
@@ -68,7 +69,12 @@ ROWS = [
     # --- boards
     Row("leaderboard", FOR_ALL, arguments=DIGITS),
     Row("leaderboard", HIDDEN, arguments=SECRET),
+    Row("round", FOR_ALL, arguments=ROUND),
+    Row("round", HIDDEN, arguments={**ROUND, **SECRET}),
+    Row("round-plot", FOR_ALL, arguments={**ROUND, "name": "funnel", "form": "svg"}),
+    Row("round-plot", HIDDEN, arguments={**ROUND, **SECRET, "name": "funnel", "form": "csv"}),
     # --- the owner's
+    Row("round-foolings", HIDDEN, arguments=ROUND),
     Row("training", HIDDEN, arguments=DIGITS),
     Row("training_live", HIDDEN, arguments=DIGITS),
     Row("training_start", "404 404 404 404 302 404 302 404", "post", DIGITS),
@@ -129,6 +135,8 @@ ROWS = [
     Row("api-leaderboard", HIDDEN, arguments=SECRET),
     Row("api-rounds", FOR_ALL, arguments=DIGITS),
     Row("api-rounds", HIDDEN, arguments=SECRET),
+    Row("api-round", FOR_ALL, arguments=ROUND),
+    Row("api-round", HIDDEN, arguments={**ROUND, **SECRET}),
     Row("api-models", FOR_ALL, arguments=DIGITS),
     Row("api-models", HIDDEN, arguments=SECRET),
     Row("api-schema", FOR_ALL),
