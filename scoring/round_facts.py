@@ -103,7 +103,10 @@ def _read(round_: Round) -> RoundFacts:
         seconds_in_all=sums["spent"] or 0.0,
         timed=sums["timed"],
         probes=sums["seen"] or 0,
-        votes=Vote.objects.counted().filter(example__round=round_).count(),
+        # Of what is settled: a number that moved with each vote would tell which was gold.
+        votes=Vote.objects.counted()
+        .filter(example__round=round_, example__settled_at__isnull=False)
+        .count(),
         mistakes=dict(mistakes),
         bins=_bins(counted),
     )
