@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView
 from annotate import api as annotate
 from dadc_server.api import NoSuchCall
 from scoring import api as scoring
+from training import api as training
 from validate import api as validate
 
 urlpatterns = [
@@ -31,6 +32,9 @@ urlpatterns = [
     path("tasks/<slug:slug>/rounds/", scoring.Rounds.as_view(), name="api-rounds"),
     path("tasks/<slug:slug>/rounds/<int:number>/", scoring.RoundDetail.as_view(), name="api-round"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
+    path(
+        "tasks/<slug:slug>/comparison/", training.ModelComparison.as_view(), name="api-comparison"
+    ),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", TemplateView.as_view(template_name="api_docs.html"), name="api-docs"),
     re_path(r"", NoSuchCall.as_view(), name="api-nothing"),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.core.cache import cache
+from django.http import HttpResponse
 from django.utils.html import escape
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ class Plot:
         writer.writerow(self.columns)
         writer.writerows([_unspoken(value) for value in row] for row in self.rows)
         return out.getvalue()
+
+
+FILES: Final = {"svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
+
+
+def as_file(plot: Plot, form: str, name: str) -> HttpResponse:
+    """The picture (svg) or its numbers (csv), to be kept under a name."""
+    response = HttpResponse(getattr(plot, form), content_type=FILES[form])
+    response["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
+    return response
 
 
 _COLOUR: Final = re.compile("|".join(_TOKENS))
@@ -173,9 +184,11 @@ def _surety(axes: Axes, rows: Sequence[Row]) -> None:
 def _lines(axes: Axes, rows: Sequence[Row]) -> None:
     """Rows of series, place, value, low, high: a line a series over the places in their order."""
     places = list(dict.fromkeys(row[1] for row in rows))
-    for number, series in enumerate(dict.fromkeys(row[0] for row in rows)):
+    names = list(dict.fromkeys(row[0] for row in rows))
+    for number, series in enumerate(names):
         own = [row for row in rows if row[0] == series]
-        x = [places.index(row[1]) for row in own]
+        aside = 0.06 * (number - (len(names) - 1) / 2)
+        x = [places.index(row[1]) + aside for row in own]
         colour, mark = SERIES[number % len(SERIES)], "osD^v"[number % 5]
         axes.plot(x, [row[2] for row in own], f"-{mark}", color=colour, label=_short(series))
         for place, row in zip(x, own, strict=True):
@@ -192,6 +205,8 @@ def _points(axes: Axes, rows: Sequence[Row]) -> None:
         axes.plot([x], [y], "o", color=SERIES[0], fillstyle="full" if best else "none")
         axes.annotate(_short(name), (x, y), xytext=(6, 4), textcoords="offset points", fontsize=9)
     axes.margins(0.15)
+    axes.locator_params(axis="x", nbins=5)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axes.grid(linewidth=0.8)
     axes.set_axisbelow(True)
 

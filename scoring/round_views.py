@@ -15,11 +15,10 @@ from annotate.own_work import page_of_work
 from annotate.owners import owned_task_or_404
 from annotate.queries import visible_task
 from scoring.agreement import few_labels
+from scoring.plots import FILES, as_file
 from scoring.round_facts import verified_of
 from scoring.round_plots import round_plots
 from scoring.round_report import RoundReport, round_report
-
-FILES = {"svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
 
 
 @require_safe
@@ -42,9 +41,7 @@ def round_plot(request: HttpRequest, slug: str, number: int, name: str, form: st
     plot = round_plots(report).get(name)
     if plot is None or form not in FILES:
         raise Http404
-    response = HttpResponse(getattr(plot, form), content_type=FILES[form])
-    response["Content-Disposition"] = f'attachment; filename="{slug}-{number}-{name}.{form}"'
-    return response
+    return as_file(plot, form, f"{slug}-{number}-{name}")
 
 
 def _report(request: HttpRequest, slug: str, number: int) -> tuple[Task, RoundReport]:

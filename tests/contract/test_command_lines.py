@@ -74,6 +74,7 @@ GRANTED = [
     "recompute --check",
     "recompute",
     "freeze digits",
+    "evaluate digits",
     "register_model digits model.yaml --open-round",
     "backup backup.tar",
 ]
@@ -92,6 +93,7 @@ REFUSED = [
     "audit_votes chess",
     "simulate digits --spammers 7",
     "freeze chess",
+    "evaluate chess",
     "retrain digits",
     "backup none/backup.tar",
     "restore none",
