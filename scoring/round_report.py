@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,15 @@ from annotate.config import TaskFile
 from annotate.models import Round, Task
 from scoring.agreement import ConfusionRow, few_labels, label_matrix
 from scoring.comparison import conclusion
-from scoring.queries import Rate, RoundRow, authors_by_round, clustered_rate, round_board
+from scoring.queries import (
+    Counts,
+    Rate,
+    RoundRow,
+    authors_by_round,
+    clustered_rate,
+    read_tallies,
+    round_board,
+)
 from scoring.round_facts import Bin, Group, RoundFacts, Usual, facts_of
 from scoring.statistics import (
     Difference,
@@ -94,21 +102,29 @@ class RoundReport:
 def round_report(task: Task, number: int) -> RoundReport | None:
     """The report of an opened round; None where there is none.
 
-    Five queries where nothing has changed, six more for each round of which something has.
+    Four queries where nothing has changed, six more for each round of which something has.
     """
-    rows = {row.number: row for row in round_board(task)}
+    tallies = read_tallies(task)
+    rows = {row.number: row for row in round_board(task, tallies)}
     if number not in rows:
         return None
+    earlier = sorted((n for n in rows if n < number and rows[n].counts.submitted), reverse=True)
+    wanted = tuple(rows[n] for n in [number, *earlier[:COMPARED]])
+    key = ("report", wanted, task.config_id)
+    return tallies.once(key, lambda: _made(task, wanted, authors_by_round(tallies)))
+
+
+def _made(
+    task: Task, wanted: Sequence[RoundRow], authors: Mapping[int, Mapping[int, Counts]]
+) -> RoundReport:
     assert task.config is not None
     file = task.config.file
-    earlier = sorted((n for n in rows if n < number and rows[n].counts.submitted), reverse=True)
-    wanted = [number, *earlier[:COMPARED]]
-    tallies = authors_by_round(task)
+    numbers = [row.number for row in wanted]
     facts = {
-        round_.number: facts_of(round_, sorted(tallies[round_.pk].items()))
-        for round_ in Round.objects.filter(task=task, number__in=wanted)
+        round_.number: facts_of(round_, sorted(authors.get(round_.pk, {}).items()))
+        for round_ in Round.objects.filter(task=task, number__in=numbers)
     }
-    row, here = rows[number], facts[number]
+    row, here = wanted[0], facts[wanted[0].number]
     counts = row.counts
     decided = counts.fooled - counts.pending - counts.withdrawn
     return RoundReport(
@@ -129,7 +145,7 @@ def round_report(task: Task, number: int) -> RoundReport | None:
         ),
         mistakes=label_matrix(few_labels(file), here.mistakes),
         bins=here.bins,
-        compared=tuple(_compare(row, rows[n], here, facts[n], file) for n in wanted[1:]),
+        compared=tuple(_compare(row, one, here, facts[one.number], file) for one in wanted[1:]),
         others=_other_intervals(row),
     )
 
