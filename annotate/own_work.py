@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import Q, QuerySet
+from django.http import QueryDict
 
 from accounts.models import User
 from annotate.models import Example, Task
@@ -16,6 +17,7 @@ from kinds import Kind
 from kinds.answers import in_words
 
 PAGE_SIZE = 24
+LONGEST_ID = 19  # digits; a database compares no more
 
 _FATES = {
     "waiting": Q(status=Example.Status.OPEN, queued=True, retracted_at=None),
@@ -101,20 +103,24 @@ def own_examples(user: User) -> QuerySet[Example]:
     )
 
 
-def page_of_work(
-    examples: QuerySet[Example], before: int | None
-) -> tuple[list[WorkItem], int | None]:
-    """The next items older than the example with id `before`, and where the page after begins.
+def page_of_work(examples: QuerySet[Example], asked: QueryDict) -> dict[str, Any]:
+    """The `items` of the page asked for, and the queries of the `newer` and the `older` page.
 
     A key instead of an offset: the thousandth page costs what the first does.
     """
-    if before is not None:
-        examples = examples.filter(id__lt=before)
+    before = asked.get("before", "")
+    if before.isdecimal() and len(before) < LONGEST_ID:
+        examples = examples.filter(id__lt=int(before))
     found = list(examples[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
-    return [work_item(example) for example in shown], (
-        shown[-1].pk if len(found) > PAGE_SIZE else None
-    )
+    query = asked.copy()
+    query.pop("before", None)
+    newest = f"?{query.urlencode()}" if before else ""
+    older = ""
+    if len(found) > PAGE_SIZE:
+        query["before"] = str(shown[-1].pk)
+        older = f"?{query.urlencode()}"
+    return {"items": [work_item(one) for one in shown], "newer": newest, "older": older}
 
 
 def work_item(example: Example) -> WorkItem:

@@ -22,7 +22,6 @@ from annotate.models import Round, Task
 from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, work_item
 from annotate.queries import Participant, open_target, progress_of, visible_task
 
-LONGEST_ID = 19  # digits; a database compares no more
 LONGEST_SIGN = 2  # characters of a label that fits the key of a keypad
 
 
@@ -117,27 +116,10 @@ def _participant(request: HttpRequest) -> Participant:
 def my_work(request: HttpRequest) -> HttpResponse:
     """One's own examples with what became of each."""
     user = person(request)
-    filter_form = WorkFilter(request.GET, user=user)
-    before = request.GET.get("before", "")
-    last_seen = int(before) if before.isdecimal() and len(before) < LONGEST_ID else None
-    items, older = page_of_work(filter_form.apply(own_examples(user)), last_seen)
-    query = request.GET.copy()
-    query.pop("before", None)
-    filtered = any(query.values())
-    newest = f"?{query.urlencode()}" if before else ""
-    if older is not None:
-        query["before"] = str(older)
-    return render(
-        request,
-        "annotate/my_work.html",
-        {
-            "form": filter_form,
-            "filtered": filtered,
-            "items": items,
-            "newer": newest,
-            "older": f"?{query.urlencode()}" if older is not None else "",
-        },
-    )
+    form = WorkFilter(request.GET, user=user)
+    page = page_of_work(form.apply(own_examples(user)), request.GET)
+    filtered = any(value for name, value in request.GET.items() if name != "before")
+    return render(request, "annotate/my_work.html", {"form": form, "filtered": filtered, **page})
 
 
 @require_safe

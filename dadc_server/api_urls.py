@@ -8,6 +8,7 @@ from annotate import api as annotate
 from dadc_server.api import NoSuchCall
 from releases import api as releases
 from scoring import api as scoring
+from training import api as training
 from validate import api as validate
 
 urlpatterns = [
@@ -30,6 +31,7 @@ urlpatterns = [
     path("validations/<uuid:lease>/heartbeat/", validate.Heartbeat.as_view(), name="api-heartbeat"),
     path("tasks/<slug:slug>/leaderboard/", scoring.Leaderboard.as_view(), name="api-leaderboard"),
     path("tasks/<slug:slug>/rounds/", scoring.Rounds.as_view(), name="api-rounds"),
+    path("tasks/<slug:slug>/rounds/<int:number>/", scoring.RoundDetail.as_view(), name="api-round"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
     path("models/<int:id>/", scoring.ModelDetail.as_view(), name="api-model"),
     path("tasks/<slug:slug>/releases/", releases.Releases.as_view(), name="api-releases"),
@@ -37,6 +39,8 @@ urlpatterns = [
         "tasks/<slug:slug>/releases/<str:version>/files/<path:name>/",
         releases.ReleaseFile.as_view(),
         name="api-release-file",
+    path(
+        "tasks/<slug:slug>/comparison/", training.ModelComparison.as_view(), name="api-comparison"
     ),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", TemplateView.as_view(template_name="api_docs.html"), name="api-docs"),

@@ -18,7 +18,7 @@ from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.config import Label
+from annotate.config import Label, TaskFile
 from annotate.models import Example, Task
 from scoring.pair_agreement import Agreement, agreement, of_one_label
 from scoring.queries import Rate
@@ -123,12 +123,15 @@ def agreement_board(task: Task, counts: VoteCounts) -> AgreementBoard:
     )
 
 
-def _labels(task: Task) -> Sequence[Label]:
+def few_labels(file: TaskFile) -> Sequence[Label]:
     """The labels of a task of which one is right; none where answers are open or several."""
-    assert task.config is not None
-    file = task.config.file
     few = len(file.labels) <= MAX_LABELS and file.kind.answers.few
     return file.labels if few else ()
+
+
+def _labels(task: Task) -> Sequence[Label]:
+    assert task.config is not None
+    return few_labels(task.config.file)
 
 
 def _text(label: Any) -> str:
@@ -149,7 +152,7 @@ def _remembered_alpha(pairs: tuple[tuple[Any, int], ...]) -> Agreement:
 # --- author against validators --------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """How often validators said one label of what the author called another."""
+    """How often one label was said of what is, or is called, another."""
 
     count: int
     share: float | None
@@ -164,7 +167,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ConfusionRow:
-    """What validators said of the examples that authors gave one label; shares add up to 1."""
+    """What was said of the examples of one label; shares add up to 1."""
 
     label: str
     votes: int
@@ -173,13 +176,17 @@ class ConfusionRow:
 
 def confusion_rows(task: Task, counts: VoteCounts) -> tuple[ConfusionRow, ...]:
     """Authors' labels by validators' labels, over the votes that count."""
-    labels = _labels(task)
-    if not counts.answers:
+    return label_matrix(_labels(task), counts.answers)
+
+
+def label_matrix(labels: Sequence[Label], counts: Mapping[Pair, int]) -> tuple[ConfusionRow, ...]:
+    """Pairs of labels, as JSON text, by the first and the second; nothing where nothing is."""
+    if not counts:
         return ()
     keys = [json.dumps(label.value) for label in labels]
     rows = []
     for label, key in zip(labels, keys, strict=True):
-        row = [counts.answers[key, said] for said in keys]
+        row = [counts.get((key, said), 0) for said in keys]
         total = sum(row)
         cells = tuple(
             Cell(n, n / total if total else None, other.name, other is label)

@@ -21,6 +21,7 @@ from core.strict_yaml import NotYaml
 from ml.backends import NAMES
 from scoring.model_board import card_of, model_visible_to
 from scoring.queries import author_board, model_board, round_board
+from scoring.round_report import RoundReport, round_report
 
 
 class RateSerializer(serializers.Serializer[Any]):
@@ -84,6 +85,85 @@ class RoundSerializer(ScoresSerializer):
 class RoundsSerializer(serializers.Serializer[Any]):
     task = serializers.CharField()
     rounds = RoundSerializer(many=True)
+
+
+class DifferenceSerializer(serializers.Serializer[Any]):
+    """Of two rates, this round's minus the other's."""
+
+    value = serializers.FloatField()
+    low = serializers.FloatField(source="interval.low")
+    high = serializers.FloatField(source="interval.high")
+
+
+class WithinSerializer(serializers.Serializer[Any]):
+    """The difference among strata that both rounds have (Mantel and Haenszel)."""
+
+    difference = DifferenceSerializer()
+    strata = serializers.IntegerField()
+    share_now = serializers.FloatField(help_text="Of this round's submissions, those in them.")
+    share_before = serializers.FloatField()
+
+
+class ComparedSerializer(serializers.Serializer[Any]):
+    round = serializers.IntegerField(source="number")
+    vmer = RateSerializer()
+    raw = DifferenceSerializer()
+    within = WithinSerializer(allow_null=True)
+    strata = serializers.CharField(help_text="What `within` holds equal; empty: nothing.")
+    words = serializers.CharField(help_text="What may be concluded.")
+
+
+class SplitSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    submitted = serializers.IntegerField()
+    fooled = serializers.IntegerField()
+    verified = serializers.IntegerField()
+    pending = serializers.IntegerField()
+    mer = RateSerializer()
+    vmer = RateSerializer()
+
+
+class UsualSerializer(serializers.Serializer[Any]):
+    mean = serializers.FloatField(allow_null=True)
+    median = serializers.FloatField(allow_null=True)
+
+
+class CostSerializer(serializers.Serializer[Any]):
+    """Tries and seconds of verified foolings; the rest of the round, for each verified fooling."""
+
+    tries = UsualSerializer()
+    seconds = UsualSerializer()
+    submissions = serializers.FloatField(allow_null=True)
+    author_seconds = serializers.FloatField(allow_null=True)
+    votes = serializers.FloatField(allow_null=True)
+    probes = serializers.FloatField(allow_null=True, help_text="Answers seen a submission.")
+
+
+class RoundReportSerializer(serializers.Serializer[Any]):
+    round = RoundSerializer(source="row")
+    decided = serializers.IntegerField()
+    verified_of_decided = RateSerializer()
+    at_most = serializers.FloatField(
+        allow_null=True, help_text="The verified rate if all that waits were confirmed."
+    )
+    intervals = serializers.SerializerMethodField(help_text="The verified rate by other methods.")
+    by_label = SplitSerializer(many=True)
+    by_source = SplitSerializer(many=True)
+    by_tag = SplitSerializer(many=True)
+    cost = CostSerializer()
+    compared = ComparedSerializer(many=True)
+    mistakes = serializers.SerializerMethodField(
+        help_text="Verified foolings by the right label, and what the model said."
+    )
+
+    def get_intervals(self, report: RoundReport) -> dict[str, list[float]]:
+        return {name: list(interval) for name, interval, _ in report.others}
+
+    def get_mistakes(self, report: RoundReport) -> dict[str, dict[str, int]]:
+        return {
+            row.label: {cell.said: cell.count for cell in row.cells if cell.count}
+            for row in report.mistakes
+        }
 
 
 class ModelSerializer(serializers.Serializer[Any]):
@@ -183,6 +263,22 @@ class Rounds(APIView):
         task = task_or_404(request, slug)
         board = {"task": task.slug, "rounds": round_board(task)}
         return Response(RoundsSerializer(board).data)
+
+
+class RoundDetail(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="One round: rates by label, source and tag, cost, and earlier rounds",
+        tags=["boards"],
+        responses=RoundReportSerializer,
+    )
+    def get(self, request: Request, slug: str, number: int) -> Response:
+        task = task_or_404(request, slug)
+        report = round_report(task, number)
+        if report is None:
+            raise Refused("not_found", f"There is no round {number}.", status=404)
+        return Response(RoundReportSerializer(report).data)
 
 
 class Models(APIView):

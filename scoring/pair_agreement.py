@@ -6,6 +6,7 @@ them: n items picked with replacement are one multinomial sample over the cells.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -25,20 +26,22 @@ L = TypeVar("L", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Alpha of `pairs` items with two votes each; None where chance explains everything.
+    """Alpha of `pairs` items with two votes each; None where all votes are alike.
 
-    The interval resamples items; None with fewer than two, or without alpha.
+    Then nothing can be said about chance: libraries answer 0, 1 or NaN. The interval resamples
+    items; None with fewer than two, or without alpha. `prevalence`: the commonest label's share.
     """
 
     pairs: int
     alpha: float | None
     interval: Interval | None
+    prevalence: float | None = None
 
     @property
     def words(self) -> str:
         """Krippendorff's bands: 0.8 to build on, 0.667 for tentative conclusions."""
         if self.alpha is None:
-            return "not known yet"
+            return "not defined: all agree" if self.pairs else "not known yet"
         if self.alpha >= RELIABLE:
             return "reliable"
         return "tentative" if self.alpha >= TENTATIVE else "too low to rely on"
@@ -58,13 +61,18 @@ def agreement(pairs: Mapping[tuple[L, L], int], *, seed: int = 0) -> Agreement:
     counts = np.array([[pairs[cell] for cell in cells]], dtype=np.int64)
     estimate = _alphas(counts, cells) if n else np.array([np.nan])
     alpha = None if np.isnan(estimate[0]) else float(estimate[0])
+    given = Counter[L]()
+    for cell in cells:
+        for label in cell:
+            given[label] += pairs[cell]
+    prevalence = max(given.values()) / (2 * n) if n else None
     if alpha is None or n < MIN_PAIRS:
-        return Agreement(n, alpha, None)
+        return Agreement(n, alpha, None, prevalence)
     picked = np.random.default_rng(seed).multinomial(n, counts[0] / n, size=RESAMPLES)
     tail = 100 * (1 - CONFIDENCE) / 2
     # A resample with one label only says nothing about agreement beyond chance.
     low, high = np.nanpercentile(_alphas(picked, cells), [tail, 100 - tail])
-    return Agreement(n, alpha, Interval(float(low), float(high)))
+    return Agreement(n, alpha, Interval(float(low), float(high)), prevalence)
 
 
 def of_one_label(pairs: Mapping[tuple[L, L], int], label: L) -> dict[tuple[bool, bool], int]:

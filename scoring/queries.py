@@ -7,12 +7,13 @@ Rounds and models count everybody; the board of people leaves out who is banned.
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from django.core.cache import cache
@@ -21,9 +22,13 @@ from django.db.models import Prefetch, QuerySet
 from accounts.models import User
 from annotate.models import Barred, ModelVersion, Round, Task
 from scoring.models import Tally
-from scoring.statistics import Interval, cluster_bootstrap, wilson
+from scoring.statistics import Interval, clustered, wilson
 
 RANKED_FROM: Final = 20  # submissions; below it a rank would be luck
+MOST_READ: Final = 50  # tasks whose tallies a process keeps
+MOST_MADE: Final = 200  # boards and reports of one task
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class AuthorRow:
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """One round; its intervals resample authors, so with one author they are 0 to 1."""
+    """One round; its intervals know that people differ: with one author they are 0 to 1."""
 
     number: int
     status: str
@@ -143,16 +148,25 @@ def author_board(task: Task, round: Round | None = None) -> Board:
 
     Equal bounds share a rank and the next one is skipped (1, 2, 2, 4).
     """
+    kept_out = frozenset(Barred.objects.filter(task=task).values_list("person", flat=True))
+    tallies = read_tallies(task)
+    return tallies.once(
+        ("people", round and round.pk, kept_out), lambda: _board(tallies.rows, round, kept_out)
+    )
+
+
+def _board(
+    rows: Sequence[Mapping[str, Any]], round: Round | None, kept_out: frozenset[int]
+) -> Board:
     by_author: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    kept_out = set(Barred.objects.filter(task=task).values_list("person", flat=True))
-    for row in _tallies(task):
+    for row in rows:
         if row["author__banned_at"] is not None or row["author_id"] in kept_out:
             continue
         if round is None or row["round_id"] == round.pk:
             by_author[row["author_id"]].append(row)
-    rows = [_author_row(tallies) for tallies in by_author.values()]
-    rows = [row for row in rows if row.counts.submitted]
-    rows.sort(
+    people = [_author_row(tallies) for tallies in by_author.values()]
+    people = [row for row in people if row.counts.submitted]
+    people.sort(
         key=lambda row: (
             row.missing,
             -row.vmer.interval.low,
@@ -161,24 +175,54 @@ def author_board(task: Task, round: Round | None = None) -> Board:
             row.author_id,
         )
     )
-    return Board(tuple(_ranked(rows)))
+    return Board(tuple(_ranked(people)))
 
 
-def _tallies(task: Task) -> list[dict[str, Any]]:
-    """Every author's tally of every round, as it was up to a minute ago.
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """Every author's tally of every round as they were read, and what was made of them since."""
+
+    token: str
+    rows: Sequence[Mapping[str, Any]]
+    made: dict[Hashable, Any]
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` makes of these tallies, made at the first call with this key."""
+        if key not in self.made:
+            if len(self.made) >= MOST_MADE:
+                self.made.pop(next(iter(self.made)), None)
+            self.made[key] = make()
+        made: T = self.made[key]
+        return made
+
+
+_read: dict[int, Tallies] = {}
+
+
+def read_tallies(task: Task) -> Tallies:
+    """A task's tallies as they were up to a minute ago, the same ones in every process.
 
     A board that moved with each verdict would tell a validator which of their answers was not gold.
+    A process keeps what it read and what it made of it: 5,000 people take a second to rank.
     """
-    rows = cache.get_or_set(
-        f"tallies-{task.pk}",
-        lambda: list(
+    key = f"tallies-{task.pk}"
+    token, known = cache.get(key), _read.get(task.pk)
+    if known is not None and known.token == token:
+        return known
+    rows = cache.get(f"{key}-{token}") if token is not None else None
+    if token is None or rows is None:
+        token = uuid.uuid4().hex
+        rows = list(
             Tally.objects.filter(round__task=task)
             .order_by("round", "author")
             .values("round_id", "author_id", *_PERSON, *_COLUMNS)
-        ),
-        settings.BOARD_SECONDS,
-    )
-    return rows or []
+        )
+        cache.set(f"{key}-{token}", rows, settings.BOARD_SECONDS)
+        cache.set(key, token, settings.BOARD_SECONDS)
+    if len(_read) >= MOST_READ:
+        _read.pop(next(iter(_read)), None)
+    _read[task.pk] = Tallies(token, rows, {})
+    return _read[task.pk]
 
 
 _PERSON: Final = tuple(
@@ -220,11 +264,17 @@ def _ranked(rows: list[AuthorRow]) -> Iterable[AuthorRow]:
         yield replace(row, rank=rank)
 
 
-def round_board(task: Task) -> tuple[RoundRow, ...]:
+def round_board(task: Task, tallies: Tallies | None = None) -> tuple[RoundRow, ...]:
     """Rounds that were opened, newest first; three queries."""
-    authors = _authors_by_round(task)
+    tallies = tallies or read_tallies(task)
+    authors = authors_by_round(tallies)
     return tuple(
-        _round_row(round_, authors[round_.pk])
+        _round_row(
+            round_,
+            *tallies.once(
+                ("round", round_.pk), partial(_round_numbers, authors.get(round_.pk, {}))
+            ),
+        )
         for round_ in _opened_rounds().filter(task=task).prefetch_related("targets")
     )
 
@@ -233,42 +283,52 @@ def _opened_rounds() -> QuerySet[Round]:
     return Round.objects.exclude(status=Round.Status.DRAFT).order_by("-number")
 
 
-def _authors_by_round(task: Task) -> defaultdict[int, dict[int, Counts]]:
+def authors_by_round(tallies: Tallies) -> Mapping[int, dict[int, Counts]]:
     """What each author did in each round, by their ids."""
+    return tallies.once("authors", lambda: _authors_by_round(tallies.rows))
+
+
+def _authors_by_round(rows: Sequence[Mapping[str, Any]]) -> Mapping[int, dict[int, Counts]]:
     authors: defaultdict[int, dict[int, Counts]] = defaultdict(dict)
-    for row in _tallies(task):
+    for row in rows:
         authors[row["round_id"]][row["author_id"]] = Counts.read(row)
     return authors
 
 
-def _round_row(round_: Round, authors: Mapping[int, Counts]) -> RoundRow:
+def _round_numbers(authors: Mapping[int, Counts]) -> tuple[int, Counts, Rate, Rate]:
+    parts = authors.values()
+    mer, vmer = _rate_over_authors(parts, "fooled"), _rate_over_authors(parts, "verified")
+    return len(authors), Counts.total(parts), mer, vmer
+
+
+def _round_row(round_: Round, authors: int, counts: Counts, mer: Rate, vmer: Rate) -> RoundRow:
     return RoundRow(
         number=round_.number,
         status=round_.status,
         opened_at=round_.opened_at,
         closed_at=round_.closed_at,
         models=tuple(sorted(model.name for model in round_.targets.all())),
-        authors=len(authors),
-        counts=Counts.total(authors.values()),
-        mer=_resampled_rate(authors.values(), "fooled"),
-        vmer=_resampled_rate(authors.values(), "verified"),
+        authors=authors,
+        counts=counts,
+        mer=mer,
+        vmer=vmer,
     )
 
 
-def _resampled_rate(authors: Iterable[Counts], column: str) -> Rate:
+def _rate_over_authors(authors: Iterable[Counts], column: str) -> Rate:
     pairs = [(getattr(author, column), author.submitted) for author in authors]
-    counts, submitted = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-    return Rate(sum(counts), sum(submitted), _resampled(counts, submitted))
+    return clustered_rate([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
-@lru_cache(maxsize=256)  # boards are asked for every few seconds, and closed rounds rarely change
-def _resampled(successes: tuple[int, ...], trials: tuple[int, ...]) -> Interval:
-    return cluster_bootstrap(successes, trials)
+def clustered_rate(counts: Sequence[int], submitted: Sequence[int]) -> Rate:
+    """A rate over people, each with a count and their submissions, who differ from each other."""
+    return Rate(sum(counts), sum(submitted), clustered(counts, submitted))
 
 
 def model_board(task: Task) -> tuple[ModelRow, ...]:
     """Models that were the target of a round, newest first; three queries."""
-    authors = _authors_by_round(task)
+    tallies = read_tallies(task)
+    authors = authors_by_round(tallies)
     models = [
         model
         for model in ModelVersion.objects.filter(task=task)
@@ -277,19 +337,18 @@ def model_board(task: Task) -> tuple[ModelRow, ...]:
         if model.rounds.all()
     ]
     targets = Counter(round_.pk for model in models for round_ in model.rounds.all())
-    return tuple(_model_row(model, authors, targets) for model in models)
+    return tuple(_model_row(model, authors, targets, tallies) for model in models)
 
 
 def _model_row(
-    model: ModelVersion, authors: Mapping[int, dict[int, Counts]], targets: Mapping[int, int]
+    model: ModelVersion,
+    authors: Mapping[int, dict[int, Counts]],
+    targets: Mapping[int, int],
+    tallies: Tallies,
 ) -> ModelRow:
     rounds = sorted(model.rounds.all(), key=lambda round_: round_.number)
     alone = all(targets[round_.pk] == 1 for round_ in rounds)
-    by_author: defaultdict[int, list[Counts]] = defaultdict(list)
-    for round_ in rounds:
-        for author, counts in authors[round_.pk].items():
-            by_author[author].append(counts)
-    totals = [Counts.total(parts) for parts in by_author.values()]
+    keys = tuple(round_.pk for round_ in rounds)
     return ModelRow(
         id=model.pk,
         number=model.number,
@@ -298,8 +357,17 @@ def _model_row(
         rounds=tuple(round_.number for round_ in rounds),
         serving=any(round_.status == Round.Status.OPEN for round_ in rounds),
         metrics=model.metrics,
-        mer=_resampled_rate(totals, "fooled") if alone else None,
+        mer=tallies.once(("mer", keys), lambda: _mer_of(keys, authors)) if alone else None,
     )
+
+
+def _mer_of(rounds: Iterable[int], authors: Mapping[int, dict[int, Counts]]) -> Rate:
+    """The error rate over some rounds, each author counted as one."""
+    by_author: defaultdict[int, list[Counts]] = defaultdict(list)
+    for round_ in rounds:
+        for author, counts in authors.get(round_, {}).items():
+            by_author[author].append(counts)
+    return _rate_over_authors([Counts.total(parts) for parts in by_author.values()], "fooled")
 
 
 def digest(*boards: object) -> str:

@@ -47,7 +47,7 @@ def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
         "ranked_from": queries.RANKED_FROM,
         "rounds": rounds,
         "models": models,
-        "digest": queries.digest(people, rounds, models),
+        "digest": queries.digest(ranked, unranked, len(people.rows), rounds, models),
     }
 
 

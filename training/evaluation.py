@@ -57,7 +57,7 @@ def ask_both(
     current: Backend, candidate: Backend, items: Sequence[SomeItem]
 ) -> list[Asked[SomeItem]]:
     """Let both models answer; an item that one of them cannot answer is left out."""
-    old, new = _answers(current, items), _answers(candidate, items)
+    old, new = answers_of(current, items), answers_of(candidate, items)
     return [
         Asked(item, before, now)
         for item, before, now in zip(items, old, new, strict=True)
@@ -65,8 +65,11 @@ def ask_both(
     ]
 
 
-def _answers(model: Backend, items: Sequence[Item]) -> list[Answer | None]:
-    """Asked together; one by one where that fails, so that one bad item spoils no other."""
+def answers_of(model: Backend, items: Sequence[Item]) -> list[Answer | None]:
+    """Asked together; one by one where that fails, so that one bad item spoils no other.
+
+    None for what could not be answered; raises what the model did where that is everything.
+    """
     inputs = [item.prepared for item in items]
     try:
         return list(model.answer(inputs))

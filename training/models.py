@@ -131,6 +131,40 @@ class TrainingRun(models.Model):
         return f"run {self.pk} of {self.task_id}"
 
 
+class Evaluation(models.Model):
+    """What one model answered on one frozen set: kept under the hashes of both, never asked anew.
+
+    `figures` has more: F1, recall by label, calibration error. What `SPEED` measured stands in a
+    row of its own, with the `run` that measured the models beside each other.
+    """
+
+    CLEAN, SPEED = "clean", "speed"
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="evaluations")
+    model = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")
+    data = models.CharField(max_length=40, help_text="clean, round N, or speed.")
+    data_sha256 = models.CharField(max_length=64)
+    items = models.PositiveIntegerField()
+    right = models.PositiveIntegerField(default=0)
+    figures = models.JSONField(default=dict)
+    run = models.UUIDField(help_text="Of the pass over all models that made it.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["model", "data", "data_sha256"], name="evaluated_once_on_the_same_data"
+            ),
+            models.CheckConstraint(
+                condition=Q(right__lte=models.F("items")), name="right_is_part_of_items"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["task", "-id"], name="evaluation_task_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.model_id} on {self.data}"
+
+
 class WorkerPulse(models.Model):
     """When a background worker was last there; the one row that the worker writes."""
 

@@ -12,9 +12,11 @@ from django.utils import timezone
 from django_tasks import TaskResultStatus, task
 from django_tasks_db.models import DBTaskResult
 
+from annotate.models import Task
 from core import request_ids
 from core.request_ids import carry_on
 from training import services
+from training.evaluations import evaluate_models
 from training.heartbeat import heartbeat
 from training.models import TrainingRun
 from training.retraining import carry_out
@@ -56,6 +58,32 @@ def _run(uid: UUID) -> str:
 def enqueue(run: TrainingRun, **_: Any) -> None:
     """Add the job in the transaction that queues the run."""
     run_training.enqueue(str(run.uid), request_id=request_ids.current())
+
+
+@task()
+def run_evaluation(slug: str, request_id: str = "") -> dict[str, Any]:
+    """Evaluate a task's models; what it came to."""
+    with carry_on(request_id):
+        outcome = evaluate_models(task=Task.objects.select_related("config").get(slug=slug))
+        logger.info("models of %s: %s", slug, outcome.summary())
+    return outcome.summary()
+
+
+def ask_for_evaluation(task: Task) -> bool:
+    """Give the worker an evaluation to do, unless one waits or runs."""
+    if is_evaluating(task):
+        return False
+    run_evaluation.enqueue(task.slug, request_id=request_ids.current())
+    return True
+
+
+def is_evaluating(task: Task) -> bool:
+    """Whether an evaluation of this task waits or runs; one query."""
+    return DBTaskResult.objects.filter(
+        status__in=[TaskResultStatus.READY, TaskResultStatus.RUNNING],
+        task_path=run_evaluation.module_path,
+        args_kwargs__args__0=task.slug,
+    ).exists()
 
 
 def resume_interrupted() -> list[TrainingRun]:

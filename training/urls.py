@@ -1,10 +1,17 @@
-"""Addresses of the owner's training page."""
+"""Addresses of the owner's training page, and of the page that compares models."""
 
 from django.urls import path
 
-from training import views
+from training import board_views, views
 
 urlpatterns = [
+    path("tasks/<slug:slug>/compare/", board_views.comparison_page, name="comparison"),
+    path("tasks/<slug:slug>/compare/evaluate/", board_views.evaluate, name="evaluate"),
+    path(
+        "tasks/<slug:slug>/compare/<slug:name>.<slug:form>",
+        board_views.comparison_plot,
+        name="comparison-plot",
+    ),
     path("tasks/<slug:slug>/training/", views.training_page, name="training"),
     path("tasks/<slug:slug>/training/live/", views.live_part, name="training_live"),
     path("tasks/<slug:slug>/training/start/", views.start, name="training_start"),

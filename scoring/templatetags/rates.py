@@ -27,6 +27,23 @@ def percent_precise(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+@register.filter
+def points(difference: float) -> str:
+    """A difference of shares in points, with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Seconds below two minutes, then minutes, then hours."""
+    if seconds is None:
+        return "–"
+    for size, unit in ((7200, "h"), (120, "min")):
+        if seconds >= size:
+            return f"{seconds / {'h': 3600, 'min': 60}[unit]:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 @register.inclusion_tag("components/interval.html")
 def interval(rate: Rate, name: str) -> dict[str, Any]:
     """The graph of a rate with its interval."""

@@ -40,6 +40,7 @@ class Row(NamedTuple):
 
 
 DIGITS, SECRET, TEXTS = {"slug": "digits"}, {"slug": "secret"}, {"slug": "texts"}
+ROUND = {**DIGITS, "number": "1"}
 THIS = {"uid": "EXAMPLE"}
 HELD = {"lease": "LEASE"}
 OF_ALL = {**DIGITS, "version": "1.0.0"}
@@ -74,7 +75,16 @@ ROWS = [
     # --- boards
     Row("leaderboard", FOR_ALL, arguments=DIGITS),
     Row("leaderboard", HIDDEN, arguments=SECRET),
+    Row("round", FOR_ALL, arguments=ROUND),
+    Row("round", HIDDEN, arguments={**ROUND, **SECRET}),
+    Row("round-plot", FOR_ALL, arguments={**ROUND, "name": "funnel", "form": "svg"}),
+    Row("round-plot", HIDDEN, arguments={**ROUND, **SECRET, "name": "funnel", "form": "csv"}),
+    Row("comparison", FOR_ALL, arguments=DIGITS),
+    Row("comparison", HIDDEN, arguments=SECRET),
+    Row("comparison-plot", MISSING, arguments={**DIGITS, "name": "pareto", "form": "svg"}),
     # --- the owner's
+    Row("evaluate", "404 404 404 404 302 404 302 404", "post", DIGITS),
+    Row("round-foolings", HIDDEN, arguments=ROUND),
     Row("training", HIDDEN, arguments=DIGITS),
     Row("training_live", HIDDEN, arguments=DIGITS),
     Row("training_start", "404 404 404 404 302 404 302 404", "post", DIGITS),
@@ -160,6 +170,10 @@ ROWS = [
     Row("api-releases", HIDDEN, arguments=SECRET),
     Row("api-release-file", HIDDEN, arguments={**OF_OWNERS, "name": "README.md"}),
     Row("api-release-file", FOR_ALL, arguments={**OF_ALL, "name": "README.md"}),
+    Row("api-round", FOR_ALL, arguments=ROUND),
+    Row("api-round", HIDDEN, arguments={**ROUND, **SECRET}),
+    Row("api-comparison", FOR_ALL, arguments=DIGITS),
+    Row("api-comparison", HIDDEN, arguments=SECRET),
     Row("api-models", FOR_ALL, arguments=DIGITS),
     Row("api-models", HIDDEN, arguments=SECRET),
     Row("api-model", FOR_ALL, arguments={"id": "SERVED"}),

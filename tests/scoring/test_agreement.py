@@ -81,7 +81,7 @@ def test_the_interval_resamples_items() -> None:
     ("pairs", "words"),
     [
         ({}, "not known yet"),
-        ({("1", "1"): 50}, "not known yet"),
+        ({("1", "1"): 50}, "not defined: all agree"),
         ({("1", "1"): 50, ("2", "2"): 50}, "reliable"),
         ({("1", "1"): 40, ("2", "2"): 40, ("1", "2"): 10}, "tentative"),
         ({("1", "1"): 10, ("2", "2"): 10, ("1", "2"): 10}, "too low to rely on"),

@@ -178,7 +178,8 @@ def test_an_author_of_several_rounds_is_one_author_of_their_model(
 
     assert row.rounds == (1, 2, 3, 4, 5)
     assert row.mer is not None
-    assert row.mer.interval == (0, 1)  # two clusters of 0 and 1; eight would give less
+    low, high = row.mer.interval
+    assert high - low > 0.99  # two people of 0 and 1; eight would give less
 
 
 def test_boards_cost_the_same_however_long_they_are(

@@ -1,0 +1,88 @@
+"""`manage.py audit_board TASK`: how far could somebody have moved their rank by cheating?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from annotate.command_line import SummaryCommand, task_named
+from annotate.models import Example, Task
+from kinds.answers import in_order
+from scoring.board_attacks import Claim, Facts, audit
+from scoring.queries import RANKED_FROM, author_board
+from validate.decisions import ballot_of
+from validate.models import Vote
+from validate.policies import Ballot
+
+
+class Command(SummaryCommand):
+    help = (
+        "Play attacks on a task's board against a copy of its votes: second accounts, colluding "
+        "validators, repeats, floods. Changes nothing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("task", help="the task's slug")
+        parser.add_argument("--colluding", type=float, default=0.05, help="share of validators")
+        parser.add_argument("--runs", type=int, default=3, help="of what is played by lot")
+        parser.add_argument("--seed", type=int, default=0)
+        super().add_arguments(parser)
+
+    def handle(
+        self, *_: Any, task: str, colluding: float, runs: int, seed: int, json: bool, **__: Any
+    ) -> None:
+        if not 0 < colluding <= 1 or runs < 1:
+            raise CommandError("--colluding is a share up to 1, and --runs is 1 or more.")
+        facts = facts_of(task_named(task))
+        found = audit(facts, colluding=colluding, runs=runs, seed=seed)
+        self.stdout.write(f"{'attack':<42} {'places gained':>15} {'without the rules':>19}")
+        for one in found:
+            with_, without = f"{one.mean:.1f}, {one.most} at most", f"{one.mean_without:.1f}"
+            self.stdout.write(f"{one.attack:<42} {with_:>15} {without:>12}, {one.most_without}")
+        worst = max((one.most for one in found), default=0)
+        self.conclude(
+            f"{len(facts.submitted)} authors, {len(facts.claims)} claims: "
+            f"no attack lifts anybody by more than {worst} places."
+            if found
+            else f"Nobody on {task} has {RANKED_FROM} submissions, so nobody ranks.",
+            {"task": task, "authors": len(facts.submitted), "claims": len(facts.claims),
+             "most": worst, "attacks": [asdict(one) for one in found]},
+            as_json=json,
+        )  # fmt: skip
+
+
+def facts_of(task: Task) -> Facts:
+    """A copy of what the task's board is made of: three queries."""
+    assert task.config is not None
+    file = task.config.file
+    settings = file.section("validation")
+    ballots: defaultdict[int, list[Ballot]] = defaultdict(list)
+    people = set()
+    votes = Vote.objects.counted().filter(example__task=task, example__fooled=True).order_by("id")
+    for vote in votes.only("example_id", "validator_id", "label", "flag"):
+        ballots[vote.example_id].append(ballot_of(vote))
+        people.add(vote.validator_id)
+    claims = (
+        Example.objects.usable()
+        .filter(task=task, fooled=True, author__isnull=False)
+        .order_by("id")
+        .values_list("id", "author", "label")
+    )
+    submitted = {row.author_id: row.counts.submitted for row in author_board(task).rows}
+    return Facts(
+        submitted=submitted,
+        claims=[
+            Claim(author, in_order(label), tuple(ballots[pk]))
+            for pk, author, label in claims
+            if author in submitted
+        ],
+        policy=settings.rule,
+        labels=file.label_values or None,
+        validators=max(len(people), 2),
+        picked=settings.people_picked,
+        share_cap=settings.share_cap,
+        ranked_from=RANKED_FROM,
+    )

@@ -1,0 +1,152 @@
+"""What a round's examples say beyond the tallies: read in six queries, kept while nothing changes.
+
+The tallies tell whether anything did: as long as they are the same, so are these facts. A closed
+round is read once, an open one at most once a minute, whoever looks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any, Final, NamedTuple
+
+from django.core.cache import cache
+from django.db.models import Count, Q, QuerySet, Sum
+
+from annotate.models import Example, Round
+from scoring.queries import digest
+from validate.models import Vote
+
+KEPT_SECONDS: Final = 24 * 3600
+BINS: Final = 10
+MOST_SURE: Final = 5_000  # examples whose probabilities are read: the newest ones
+
+_LIVE = Q(retracted_at=None, hidden_at=None)
+_VERIFIED = _LIVE & Q(fooled=True, status=Example.Status.VERIFIED)
+
+
+class Group(NamedTuple):
+    """What one author did with one label about one source."""
+
+    label: str
+    source: str
+    tags: tuple[str, ...]
+    author: int
+    submitted: int
+    fooled: int
+    verified: int
+    pending: int
+
+
+class Usual(NamedTuple):
+    """Mean and median; None where nothing was measured."""
+
+    mean: float | None
+    median: float | None
+
+
+class Bin(NamedTuple):
+    """Answers of nearly one surety: its mean, how many, and how many were what the author said."""
+
+    sure: float
+    items: int
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFacts:
+    """All that a round's page shows beyond counts by author."""
+
+    groups: tuple[Group, ...]
+    tries: Usual
+    seconds: Usual
+    seconds_in_all: float
+    timed: int
+    probes: int
+    votes: int
+    mistakes: dict[tuple[str, str], int]
+    """Verified foolings by the right label and the model's, as JSON."""
+    bins: tuple[Bin, ...]
+
+
+def facts_of(round_: Round, tallies: object) -> RoundFacts:
+    """The facts as long as the round's tallies are these."""
+    key = f"round-facts-{round_.pk}-{digest(tallies)}"
+    kept: RoundFacts | None = cache.get(key)
+    if kept is None:
+        kept = _read(round_)
+        cache.set(key, kept, KEPT_SECONDS)
+    return kept
+
+
+def verified_of(round_: Round) -> QuerySet[Example]:
+    """The round's verified foolings, but those that were taken back or hidden."""
+    return Example.objects.counted().filter(_VERIFIED, round=round_)
+
+
+def _read(round_: Round) -> RoundFacts:
+    counted = Example.objects.counted().filter(round=round_).order_by()
+    verified = verified_of(round_).order_by()
+    tries = list(verified.values_list("tries", flat=True))
+    seconds = [one for one in verified.values_list("seconds", flat=True) if one is not None]
+    sums = counted.aggregate(seen=Sum("probes"), spent=Sum("seconds"), timed=Count("seconds"))
+    mistakes = Counter[tuple[str, str]]()
+    for right, said, items in verified.values_list("label", "prediction").annotate(n=Count("id")):
+        mistakes[json.dumps(right), json.dumps(said)] += items
+    return RoundFacts(
+        groups=_groups(counted),
+        tries=_usual(tries),
+        seconds=_usual(seconds),
+        seconds_in_all=sums["spent"] or 0.0,
+        timed=sums["timed"],
+        probes=sums["seen"] or 0,
+        # Of what is settled: a number that moved with each vote would tell which was gold.
+        votes=Vote.objects.counted()
+        .filter(example__round=round_, example__settled_at__isnull=False)
+        .count(),
+        mistakes=dict(mistakes),
+        bins=_bins(counted),
+    )
+
+
+def _groups(counted: QuerySet[Example]) -> tuple[Group, ...]:
+    rows = counted.values_list("label", "context__source", "context__tags", "author").annotate(
+        submitted=Count("id"),
+        claims=Count("id", filter=Q(fooled=True)),
+        verified=Count("id", filter=_VERIFIED),
+        pending=Count("id", filter=_LIVE & Q(fooled=True, status=Example.Status.OPEN)),
+    )
+    return tuple(
+        Group(json.dumps(label), source or "", tuple(map(str, tags or ())), *numbers)
+        for label, source, tags, *numbers in rows
+    )
+
+
+def _usual(numbers: Sequence[float]) -> Usual:
+    return Usual(fmean(numbers), median(numbers)) if numbers else Usual(None, None)
+
+
+def _bins(counted: QuerySet[Example]) -> tuple[Bin, ...]:
+    """The newest examples with probabilities in ten bins of how sure the model was."""
+    newest = counted.filter(_LIVE, probabilities__isnull=False).order_by("-id")
+    sums = [[0.0, 0, 0] for _ in range(BINS)]
+    for shares, fooled in newest.values_list("probabilities", "fooled")[:MOST_SURE]:
+        sure = _surety(shares)
+        if sure is None:
+            continue
+        place = sums[min(BINS - 1, int(sure * BINS))]
+        place[0] += sure
+        place[1] += 1
+        place[2] += not fooled
+    return tuple(
+        Bin(total / items, int(items), int(right)) for total, items, right in sums if items
+    )
+
+
+def _surety(shares: Any) -> float | None:
+    numbers = shares.values() if isinstance(shares, dict) else ()
+    some = [p for p in numbers if type(p) in (int, float) and 0 <= p <= 1]
+    return float(max(some)) if some else None

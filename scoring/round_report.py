@@ -1,0 +1,240 @@
+"""One round in numbers: its rates, by label, source and tag, what they cost, and earlier rounds."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annotate.config import TaskFile
+from annotate.models import Round, Task
+from scoring.agreement import ConfusionRow, few_labels, label_matrix
+from scoring.comparison import conclusion
+from scoring.queries import (
+    Counts,
+    Rate,
+    RoundRow,
+    authors_by_round,
+    clustered_rate,
+    read_tallies,
+    round_board,
+)
+from scoring.round_facts import Bin, Group, RoundFacts, Usual, facts_of
+from scoring.statistics import (
+    Difference,
+    Interval,
+    Part,
+    Stratified,
+    anytime,
+    clopper_pearson,
+    jeffreys,
+    mantel_haenszel,
+    newcombe,
+    wilson,
+)
+
+COMPARED: Final = 5  # earlier rounds, the newest ones
+SHOWN: Final = 30  # sources or tags, those of most submissions
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A part of a round; its intervals know that people differ."""
+
+    name: str
+    submitted: int
+    fooled: int
+    verified: int
+    pending: int
+    mer: Rate
+    vmer: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """This round's verified rate against an earlier one's."""
+
+    number: int
+    vmer: Rate
+    raw: Difference
+    within: Stratified | None
+    strata: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a verified fooling took; None where nothing is verified or nothing was measured.
+
+    `submissions`, `author_seconds` and `votes` are of the whole round, shared among its verified
+    foolings: what failed cost as well.
+    """
+
+    tries: Usual
+    seconds: Usual
+    submissions: float | None
+    author_seconds: float | None
+    votes: float | None
+    probes: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """All that a round's page and its REST twin tell."""
+
+    row: RoundRow
+    decided: int
+    verified_of_decided: Rate
+    at_most: float | None
+    by_label: tuple[Split, ...]
+    by_source: tuple[Split, ...]
+    by_tag: tuple[Split, ...]
+    cost: Cost
+    funnel: tuple[tuple[str, int], ...]
+    mistakes: tuple[ConfusionRow, ...]
+    bins: tuple[Bin, ...]
+    compared: tuple[Compared, ...]
+    others: tuple[tuple[str, Interval, str], ...]
+
+
+def round_report(task: Task, number: int) -> RoundReport | None:
+    """The report of an opened round; None where there is none.
+
+    Four queries where nothing has changed, six more for each round of which something has.
+    """
+    tallies = read_tallies(task)
+    rows = {row.number: row for row in round_board(task, tallies)}
+    if number not in rows:
+        return None
+    earlier = sorted((n for n in rows if n < number and rows[n].counts.submitted), reverse=True)
+    wanted = tuple(rows[n] for n in [number, *earlier[:COMPARED]])
+    key = ("report", wanted, task.config_id)
+    return tallies.once(key, lambda: _made(task, wanted, authors_by_round(tallies)))
+
+
+def _made(
+    task: Task, wanted: Sequence[RoundRow], authors: Mapping[int, Mapping[int, Counts]]
+) -> RoundReport:
+    assert task.config is not None
+    file = task.config.file
+    numbers = [row.number for row in wanted]
+    facts = {
+        round_.number: facts_of(round_, sorted(authors.get(round_.pk, {}).items()))
+        for round_ in Round.objects.filter(task=task, number__in=numbers)
+    }
+    row, here = wanted[0], facts[wanted[0].number]
+    counts = row.counts
+    decided = counts.fooled - counts.pending - counts.withdrawn
+    return RoundReport(
+        row=row,
+        decided=decided,
+        verified_of_decided=Rate(counts.verified, decided, wilson(counts.verified, decided)),
+        at_most=(counts.verified + counts.pending) / counts.submitted if counts.submitted else None,
+        by_label=_by_label(here.groups, file),
+        by_source=_splits(here.groups, lambda group: [group.source] if group.source else []),
+        by_tag=_splits(here.groups, lambda group: group.tags),
+        cost=_cost(row, here),
+        funnel=(
+            ("live answers seen", here.probes),
+            ("submitted", counts.submitted),
+            ("claimed foolings", counts.fooled),
+            ("decided", decided),
+            ("verified", counts.verified),
+        ),
+        mistakes=label_matrix(few_labels(file), here.mistakes),
+        bins=here.bins,
+        compared=tuple(_compare(row, one, here, facts[one.number], file) for one in wanted[1:]),
+        others=_other_intervals(row),
+    )
+
+
+# --- parts of a round -----------------------------------------------------------------------------
+def _by_label(groups: Sequence[Group], file: TaskFile) -> tuple[Split, ...]:
+    names = {json.dumps(label.value): label.name for label in few_labels(file)}
+    found = _splits(groups, lambda group: [names[group.label]] if group.label in names else [])
+    order = list(names.values())
+    return tuple(sorted(found, key=lambda split: order.index(split.name)))
+
+
+def _splits(
+    groups: Sequence[Group], names_of: Callable[[Group], Iterable[str]]
+) -> tuple[Split, ...]:
+    """The parts by name, those of most submissions first; a group may be in several or in none."""
+    parts: defaultdict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        for name in names_of(group):
+            parts[name].append(group)
+    found = [_split(name, part) for name, part in parts.items()]
+    return tuple(sorted(found, key=lambda split: (-split.submitted, split.name))[:SHOWN])
+
+
+def _split(name: str, groups: Sequence[Group]) -> Split:
+    authors: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for group in groups:
+        for place, number in enumerate(group[-4:]):
+            authors[group.author][place] += number
+    submitted, fooled, verified, pending = zip(*authors.values(), strict=True)
+    return Split(
+        name,
+        sum(submitted),
+        sum(fooled),
+        sum(verified),
+        sum(pending),
+        mer=clustered_rate(fooled, submitted),
+        vmer=clustered_rate(verified, submitted),
+    )
+
+
+def _cost(row: RoundRow, facts: RoundFacts) -> Cost:
+    verified, submitted = row.counts.verified, row.counts.submitted
+    return Cost(
+        tries=facts.tries,
+        seconds=facts.seconds,
+        submissions=submitted / verified if verified else None,
+        author_seconds=facts.seconds_in_all / verified if verified and facts.timed else None,
+        votes=facts.votes / verified if verified else None,
+        probes=facts.probes / submitted if submitted else None,
+    )
+
+
+def _other_intervals(row: RoundRow) -> tuple[tuple[str, Interval, str], ...]:
+    """The verified rate by other methods, each with what it is for."""
+    k, n = row.counts.verified, row.counts.submitted
+    return (
+        ("People differ (used above)", row.vmer.interval, "Submissions of one person are alike."),
+        ("Wilson", wilson(k, n), "As if each submission were another person's."),
+        ("Clopper–Pearson", clopper_pearson(k, n), "The same, never too narrow."),
+        ("Jeffreys", jeffreys(k, n), "The same, after Bayes."),
+        ("Anytime", anytime(k, n), "The same, and holds however often you look while it grows."),
+    )
+
+
+# --- rounds against each other --------------------------------------------------------------------
+def _compare(
+    row: RoundRow, other: RoundRow, here: RoundFacts, there: RoundFacts, file: TaskFile
+) -> Compared:
+    strata, stratum_of = _strata(here, file)
+    parts = [
+        Part(name, group.author, facts is here, group.verified, group.submitted)
+        for facts in (here, there)
+        for group in facts.groups
+        if (name := stratum_of(group))
+    ]
+    within = mantel_haenszel(parts) if strata else None
+    raw = newcombe(
+        row.vmer.value or 0.0, row.vmer.interval, other.vmer.value or 0.0, other.vmer.interval
+    )
+    pending = [share for one in (row, other) if (share := one.counts.pending_share) is not None]
+    words = conclusion(raw, within, strata, max(pending, default=None))
+    return Compared(other.number, other.vmer, raw, within, strata, words)
+
+
+def _strata(facts: RoundFacts, file: TaskFile) -> tuple[str, Callable[[Group], Any]]:
+    """What rounds are compared within: sources where contexts have them, else labels, else none."""
+    if any(group.source for group in facts.groups):
+        return "sources", lambda group: group.source
+    if few_labels(file):
+        return "labels", lambda group: group.label
+    return "", lambda _: ""

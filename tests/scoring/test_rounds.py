@@ -1,0 +1,167 @@
+"""One round's page, its REST twin, its pictures: the same numbers, and what may be concluded."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from accounts.models import User
+from annotate.models import Context, Example, Task
+from scoring.round_report import round_report
+from scoring.statistics import clustered
+from tests import acts, cast
+from tests.pins import Pins
+
+PAGE = "/tasks/nli/rounds/2/"
+
+
+def lines() -> Iterator[dict[str, object]]:
+    """Two rounds of three authors about two sources: in each the second round does better, but it
+    has more of the source that is harder."""
+    plan = {(1, "wiki"): (8, 1), (1, "news"): (2, 1), (2, "wiki"): (2, 1), (2, "news"): (8, 5)}
+    votes = []
+    for (number, source), (all_, right) in plan.items():
+        for author in range(3):
+            for place in range(all_):
+                name = f"{number}-{source}-{author}-{place}"
+                yield {
+                    "kind": "example",
+                    "id": name,
+                    "round": number,
+                    "author": f"p-{author}",
+                    "input": {"context": f"{source} {place}", "hypothesis": name},
+                    "context": {"context": f"{source} {place}"},
+                    "label": "e",
+                    "prediction": "n" if place % 2 else "c",
+                    "probabilities": {"e": 0.1, "n": 0.6, "c": 0.3},
+                    "model": f"reader-{number}",
+                }
+                said = "e" if place < right else "n"
+                votes += [
+                    {"kind": "vote", "example": name, "validator": f"v-{one}", "label": said}
+                    for one in range(2 if place or number == 1 else 1)
+                ]
+    yield from votes
+
+
+@pytest.fixture
+def nli(owner: User, tmp_path: Path) -> Task:
+    task = cast.digits_task(
+        owner, slug="nli", input="text_pair", labels=["e", "n", "c"],
+        validation={"policy": "two_plus_one"},
+    )  # fmt: skip
+    file = tmp_path / "log.jsonl"
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines()))
+    call_command("import_log", "nli", str(file), "--json")
+    for context in Context.objects.all():
+        context.source = context.data["context"].split()[0]
+        context.tags = ["numbers"] if context.data["context"].endswith("0") else []
+        context.save(update_fields=["source", "tags"])
+    return task
+
+
+def test_a_round_says_its_rates_parts_cost_and_what_may_be_concluded(
+    nli: Task, client: Client, owner: User, pinned: Pins
+) -> None:
+    report = round_report(nli, 2)
+    assert report is not None
+    counts = report.row.counts
+    # Each of three authors: 10 sent, 6 to be confirmed, two of which still wait for a second vote.
+    assert (counts.submitted, counts.fooled, counts.verified, counts.pending) == (30, 30, 12, 6)
+    assert report.row.vmer.interval == clustered([4, 4, 4], [10, 10, 10])
+    assert (report.decided, report.verified_of_decided.value) == (24, 0.5)
+    assert report.at_most == 18 / 30
+    assert [(part.name, part.submitted, part.verified) for part in report.by_source] == [
+        ("news", 24, 12), ("wiki", 6, 0),
+    ]  # fmt: skip
+    assert [(part.name, part.submitted) for part in report.by_tag] == [("numbers", 6)]
+    assert [part.name for part in report.by_label] == ["e"]
+    assert report.cost.submissions == 30 / 12
+    assert report.cost.seconds.median is None, "a log has no times"
+    assert dict(report.funnel)["decided"] == 24
+    (mistakes,) = [row for row in report.mistakes if row.votes]
+    assert {cell.said: cell.count for cell in mistakes.cells if cell.count} == {"n": 6, "c": 6}
+    (bin_,) = report.bins
+    assert (bin_.sure, bin_.items, bin_.right) == (pytest.approx(0.6), 30, 0)
+    (other,) = report.compared
+    assert (other.number, other.strata) == (1, "sources")
+    assert other.raw.value == pytest.approx(12 / 30 - 6 / 30)
+    assert other.within is not None
+    assert (other.within.share_now, other.within.strata) == (1, 2)
+    assert "undecided" in other.words
+
+    html = client.get(PAGE).content.decode()
+    assert other.words in html
+    assert "If all were confirmed the verified rate would be 60 %" in html
+    body = client.get("/api/v1/tasks/nli/rounds/2/").json()
+    assert body["round"]["vmer"]["value"] == report.row.vmer.value
+    assert body["compared"][0]["words"] == other.words
+    assert body["compared"][0]["within"]["difference"]["low"] == (
+        other.within.difference.interval.low
+    )
+    assert body["intervals"]["Anytime"][0] < body["intervals"]["Wilson"][0]
+    with pinned.queries("page round/ while nothing changed"):
+        client.get(PAGE)
+
+    # Pictures in the page's colours, with their numbers as files.
+    names = set(
+        re.findall(r'class="plot__picture"[^>]*aria-labelledby="plot-([a-z]+)-title"', html)
+    )
+    assert names == {"funnel", "rounds", "sources", "surety"}
+    inside = "".join(re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL))
+    assert "var(--accent)" in inside
+    assert "style" not in inside, "the page's policy forbids it"
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+
+    drawn = client.get(f"{PAGE}sources.svg")
+    assert drawn["Content-Type"] == "image/svg+xml"
+    assert "attachment" in drawn["Content-Disposition"]
+    assert "var(" not in drawn.content.decode()
+    told = client.get(f"{PAGE}sources.csv").content.decode().splitlines()
+    assert told[0] == "source,rate,low,high,verified,submitted"
+    assert told[1].startswith("news,0.5,")
+    for missing in ("labels.svg", "nothing.csv", "sources.png"):
+        assert client.get(f"{PAGE}{missing}").status_code == 404
+
+    # Owners look at the verified foolings.
+    assert client.get(f"{PAGE}foolings/").status_code == 404, "gold may be among them"
+    client.force_login(owner)
+    html = client.get(f"{PAGE}foolings/").content.decode()
+    assert html.count("Its author says") == 12
+    for query, wanted in (("prediction=n", 6), ("source=news", 12), ("label=bad&before=x", 12)):
+        found = client.get(f"{PAGE}foolings/?{query}").content.decode()
+        assert found.count("Its author says") == wanted, query
+    assert client.get("/tasks/nli/rounds/9/foolings/").status_code == 404
+
+
+def test_what_is_kept_is_read_anew_when_a_verdict_changes_and_names_are_text(
+    nli: Task, client: Client, owner: User
+) -> None:
+    before = round_report(nli, 2)
+    Context.objects.filter(source="news").update(source="=1+1 <script>$x$")
+    example = Example.objects.filter(round__number=2, status="verified").first()
+    assert example is not None
+    acts.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="It is not.")
+    after = round_report(nli, 2)
+    assert before is not None
+    assert after is not None
+    assert before.by_source[0].verified - after.by_source[0].verified == 1
+
+    html = client.get(PAGE).content.decode()
+    assert "<script>$x$" not in html
+    assert "=1+1 &lt;script&gt;$x$" in html
+    assert "\n'=1+1 <script>$x$," in client.get(f"{PAGE}sources.csv").content.decode()
+
+
+def test_a_round_that_is_none_and_one_in_which_nothing_was_sent(task: Task, client: Client) -> None:
+    for number in ("2", "9" * 40):
+        assert client.get(f"/tasks/digits/rounds/{number}/").status_code == 404
+        assert client.get(f"/api/v1/tasks/digits/rounds/{number}/").status_code == 404
+    assert "Nothing submitted yet" in client.get("/tasks/digits/rounds/1/").content.decode()

@@ -1,0 +1,130 @@
+"""Models on frozen sets: evaluated once, compared with care, and what is not comparable says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from accounts.models import User
+from annotate.models import Task
+from ml.backends import Source
+from ml.measure import NotMeasured, measure
+from tests import cast
+from tests.pins import Pins
+from tests.training.world import verified_foolings
+from training import evaluations
+from training.board import compare
+from training.models import Evaluation
+from training.tasks import ask_for_evaluation, is_evaluating, run_evaluation
+
+SPEEDS = iter(range(1, 100))
+
+
+@pytest.fixture
+def world(trained: Task, owner: User, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A trained model that served and was fooled, and two that only guess."""
+    people = [cast.person(name) for name in ("ada", "bob", "cyd")]
+    verified_foolings(trained, people, owner, 2)
+    for seed in (1, 2):
+        cast.fixed_model(trained, seed)
+
+    def fake(*_: Any) -> dict[str, float]:
+        return {"per_second": 10.0 * next(SPEEDS), "memory_gb": 0.1 * next(SPEEDS)}
+
+    monkeypatch.setattr(evaluations, "measure", fake)
+    return trained
+
+
+def evaluate(*arguments: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    call_command("evaluate", "digits", "--json", *arguments)
+    return dict(json.loads(capsys.readouterr().out.splitlines()[-1]))
+
+
+def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
+    world: Task, client: Client, owner: User, capsys: pytest.CaptureFixture[str], pinned: Pins
+) -> None:
+    html = client.get("/tasks/digits/compare/").content.decode()
+    assert "Nothing evaluated yet" in html
+
+    done = evaluate(capsys=capsys)
+    assert (done["models"], done["sets"], done["asked"], done["kept"]) == (3, 2, 6, 0)
+    assert evaluations.wanted(world) == (6, 6)
+    again = evaluate("--model", "digits-2", capsys=capsys)
+    assert (again["models"], again["asked"], again["kept"]) == (1, 0, 2)
+    # Another verified fooling makes another set of that round, and of that one alone.
+    verified_foolings(world, [cast.person("dan")], owner, 1, first_seed=900)
+    later = evaluate(capsys=capsys)
+    assert (later["asked"], later["kept"]) == (3, 3)
+
+    found = compare(world)
+    assert found.sets == ("clean", "round 1")
+    assert (found.data, found.scored) == ("clean", ("digits-1", "digits-2", "digits-3"))
+    by_name = {row.name: row for row in found.rows}
+    own = by_name["digits-1"].on("round 1")
+    assert own is not None
+    assert own.accuracy is not None
+    assert (own.own, own.accuracy.count, own.accuracy.of) == (True, 0, 7)
+    assert all(row.per_second for row in found.rows)
+
+    # On the round's set the model that it was made against is not scored.
+    told = client.get("/api/v1/tasks/digits/comparison/?on=round 1&memory=0").json()
+    assert told["scored"] == ["digits-2", "digits-3"]
+    (adversary,) = [row for row in told["models"] if row["name"] == "digits-1"]
+    assert (adversary["dynascore"], adversary["reason"]) == (None, "the set was made against it")
+    assert told["weights"]["memory"] == 0
+    page = client.get("/tasks/digits/compare/?on=clean&memory=0&throughput=x").content.decode()
+    assert "its own round: 0.0 %" in page
+    assert page.count('class="plot__picture"') == 2
+    svg = client.get("/tasks/digits/compare/pareto.svg?memory=0")
+    assert svg.status_code == 200
+    assert client.get("/tasks/digits/compare/other.svg").status_code == 404
+    assert client.get("/api/v1/tasks/digits/comparison/?memory=nan").status_code == 400
+    with pinned.queries("page compare/"):
+        client.get("/tasks/digits/compare/")
+
+    # What was measured in another run is not compared with what was measured in this one.
+    Evaluation.objects.filter(data="speed", model__name="digits-3").delete()
+    evaluate("--model", "digits-3", capsys=capsys)
+    assert all(row.per_second for row in compare(world).rows)
+    Evaluation.objects.filter(data="speed", model__name="digits-1").update(run="0" * 32)
+    rows = {row.name: row.reason for row in compare(world).rows}
+    assert rows["digits-1"] == "its speed was not measured beside the others"
+
+
+def test_what_cannot_be_done_stops_no_other(
+    world: Task, client: Client, owner: User, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    with pytest.raises(CommandError, match="has no model other"):
+        call_command("evaluate", "digits", "--model", "other")
+
+    def broken(*_: Any) -> dict[str, float]:
+        raise NotMeasured("no room")
+
+    monkeypatch.setattr(evaluations, "measure", broken)
+    with pytest.raises(CommandError, match=r"3 could not be evaluated:\n.*no room"):
+        call_command("evaluate", "digits")
+    assert Evaluation.objects.count() == 6
+    assert compare(world, weights={"performance": 1}).rows[0].per_second is None
+
+    # An owner asks for it once; a job does it.
+    assert ask_for_evaluation(world)
+    assert is_evaluating(world)
+    client.force_login(owner)
+    assert client.post("/tasks/digits/compare/evaluate/").status_code == 302
+    assert "evaluating" in client.get("/tasks/digits/compare/").content.decode()
+    assert run_evaluation.call("digits")["kept"] == 6
+
+
+def test_speed_and_memory_are_measured_in_a_process_of_their_own() -> None:
+    source = Source(None, "0" * 64, {"labels": ["a", "b"]})
+    found = measure("null", source, "text", [{"text": "one"}, {"text": "two"}])
+    assert found["per_second"] > 100
+    assert 0 <= found["memory_gb"] < 1
+    with pytest.raises(NotMeasured, match="labels"):
+        measure("null", Source(None, "0" * 64, {}), "text", [{"text": "one"}])

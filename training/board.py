@@ -1,0 +1,189 @@
+"""Registered models against each other on frozen sets, with weights that the reader chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from annotate.models import ModelVersion, Task
+from scoring.dynascore import PERFORMANCE, WEIGHTS, NotComparable, dynascores, pareto
+from scoring.plots import Plot
+from scoring.queries import Rate
+from scoring.statistics import wilson
+from training.models import Evaluation
+
+THROUGHPUT, MEMORY = "throughput", "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One model on one set. `own`: the set is of a round against this very model, whose foolings
+    were chosen because it is wrong on them."""
+
+    data: str
+    accuracy: Rate | None
+    f1: float | None
+    calibration_error: float | None
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One model; where it has no Dynascore, `reason` says why."""
+
+    number: int
+    name: str
+    cells: tuple[Cell, ...]
+    per_second: float | None
+    memory_gb: float | None
+    dynascore: float | None
+    reason: str
+    unbeaten: bool
+
+    def on(self, data: str) -> Cell | None:
+        return next((cell for cell in self.cells if cell.data == data), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The models by their score, those without one last; scores hold for this `scored` set only."""
+
+    sets: tuple[str, ...]
+    data: str
+    weights: Mapping[str, float]
+    scored: tuple[str, ...]
+    reason: str
+    rows: tuple[Compared, ...]
+
+
+def compare(task: Task, data: str = "", weights: Mapping[str, float] = WEIGHTS) -> Comparison:
+    """Every live model on the newest frozen sets; three queries.
+
+    `data` names the set that performance is measured on: clean data where there is some.
+    """
+    models = list(task.models.exclude(backend="").order_by("-number").prefetch_related("rounds"))
+    found: dict[tuple[str, int], Evaluation] = {}
+    newest: dict[str, str] = {}
+    for one in Evaluation.objects.filter(task=task).order_by("-id"):
+        if newest.setdefault(one.data, one.data_sha256) == one.data_sha256:
+            found[one.data, one.model_id] = one
+    sets = tuple(sorted((name for name in newest if name != Evaluation.SPEED), key=_in_order))
+    data = data if data in sets else next(iter(sets), "")
+    run = next((one.run for (name, _), one in found.items() if name == Evaluation.SPEED), None)
+    rows, metrics = [], {}
+    for model in models:
+        speed = found.get((Evaluation.SPEED, model.pk))
+        beside = speed.figures if speed is not None and speed.run == run else None
+        cells = tuple(_cell(model, name, found.get((name, model.pk))) for name in sets)
+        row = Compared(
+            number=model.number,
+            name=model.name,
+            cells=cells,
+            per_second=beside and beside["per_second"],
+            memory_gb=beside and beside["memory_gb"],
+            dynascore=None,
+            reason="",
+            unbeaten=False,
+        )
+        reason, metric = _metrics(row, data, weights)
+        if not reason:
+            metrics[model.name] = metric
+        rows.append((row, reason))
+    return _scored(rows, metrics, sets, data, weights)
+
+
+def _in_order(name: str) -> tuple[bool, int]:
+    return name != Evaluation.CLEAN, int(name.rpartition(" ")[2]) if " " in name else 0
+
+
+def _cell(model: ModelVersion, name: str, found: Evaluation | None) -> Cell:
+    own = name in {f"round {round_.number}" for round_ in model.rounds.all()}
+    if found is None:
+        return Cell(name, None, None, None, own)
+    rate = Rate(found.right, found.items, wilson(found.right, found.items))
+    figures = found.figures
+    return Cell(name, rate, figures.get("f1"), figures.get("expected_calibration_error"), own)
+
+
+def _metrics(
+    row: Compared, data: str, weights: Mapping[str, float]
+) -> tuple[str, dict[str, float]]:
+    """What a model is scored by, or why it is not."""
+    cell = row.on(data)
+    if cell is None or cell.accuracy is None or cell.accuracy.value is None:
+        return "not evaluated on this set", {}
+    if cell.own:
+        return "the set was made against it", {}
+    metric = {PERFORMANCE: 100 * cell.accuracy.value}
+    for name, value in ((THROUGHPUT, row.per_second), (MEMORY, row.memory_gb)):
+        if weights.get(name) and value is None:
+            return "its speed was not measured beside the others", {}
+        if value is not None:
+            metric[name] = value
+    return "", metric
+
+
+def _scored(
+    rows: list[tuple[Compared, str]],
+    metrics: dict[str, dict[str, float]],
+    sets: tuple[str, ...],
+    data: str,
+    weights: Mapping[str, float],
+) -> Comparison:
+    why = ""
+    try:
+        scores = dynascores(metrics, weights)
+    except NotComparable as error:
+        scores, why = {}, str(error)
+    common = set.intersection(*map(set, metrics.values())) if metrics else set()
+    best = pareto({name: {key: m[key] for key in common} for name, m in metrics.items()})
+    told = [
+        Compared(
+            number=row.number,
+            name=row.name,
+            cells=row.cells,
+            per_second=row.per_second,
+            memory_gb=row.memory_gb,
+            dynascore=scores.get(row.name),
+            reason=reason or why,
+            unbeaten=row.name in best and len(metrics) > 1,
+        )
+        for row, reason in rows
+    ]
+    told.sort(key=lambda row: (row.dynascore is None, -(row.dynascore or 0), -row.number))
+    return Comparison(sets, data, weights, tuple(sorted(metrics)), why, tuple(told))
+
+
+# --- pictures -------------------------------------------------------------------------------------
+def comparison_plots(found: Comparison) -> dict[str, Plot]:
+    """Each model over the rounds' sets, and accuracy against speed."""
+    rounds = [name for name in found.sets if name != Evaluation.CLEAN]
+    over_time = tuple(
+        (row.name, name, 100 * cell.accuracy.value, *(100 * end for end in cell.accuracy.interval))
+        for name in rounds
+        for row in sorted(found.rows, key=lambda row: row.number)[-_MOST:]
+        if (cell := row.on(name)) and cell.accuracy and cell.accuracy.value is not None
+        and not cell.own
+    )  # fmt: skip
+    speed = tuple(
+        (row.name, row.per_second, 100 * cell.accuracy.value, row.unbeaten)
+        for row in found.rows
+        if row.name in found.scored and row.per_second is not None
+        and (cell := row.on(found.data)) and cell.accuracy and cell.accuracy.value is not None
+    )  # fmt: skip
+    plots = [
+        Plot(
+            "over-time", "Each model on each round’s foolings", "lines",
+            ("model", "set", "accuracy", "low", "high"), over_time, y="right, %",
+        ),
+        Plot(
+            "pareto", f"Right on {found.data}, and how fast", "points",
+            ("model", "a second", "accuracy", "unbeaten"), speed,
+            "answers a second", "right, %",
+        ),
+    ]  # fmt: skip
+    return {plot.name: plot for plot in plots if len(plot.rows) > 1}
+
+
+_MOST: Final = 6  # models in one picture, the newest ones

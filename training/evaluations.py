@@ -1,0 +1,278 @@
+"""Every registered model on every frozen set: what boards compare.
+
+A set is what its hash says: clean held-out data, or the verified foolings of one round as they were
+frozen. An answer once given to a set is never asked for again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+
+from annotate.models import ModelVersion, Task
+from core.errors import Refused
+from core.transactions import durable
+from kinds.answers import same_answer
+from kinds.comparators import AskAnnotator
+from ml import metrics
+from ml.artifacts import ArtifactError
+from ml.backends import Answer, Backend, open_model, source_of
+from ml.learners import Item, learner_named, name_in, read_base
+from ml.measure import NotMeasured, measure
+from training.evaluation import answers_of
+from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
+from training.queries import settings_of, verified_foolings
+from training.snapshots import digest_of, freeze
+
+logger = logging.getLogger(__name__)
+
+TIMED: Final = 200  # inputs that speed is measured with
+
+Listener = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSet:
+    """Items that stay as they are; `round` is the one that they fooled, None for clean ones."""
+
+    name: str
+    sha256: str
+    items: Sequence[Item]
+    round: int | None = None
+
+
+@dataclass(slots=True)
+class Evaluated:
+    """What one pass came to."""
+
+    models: int = 0
+    sets: int = 0
+    asked: int = 0
+    kept: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def evaluate_models(
+    *, task: Task, only: str | None = None, listener: Listener | None = None
+) -> Evaluated:
+    """Let the models that can be asked answer every set that they have not answered yet.
+
+    `only` names one of them. Speed is measured again for all of them when it is missing for one.
+    Refused when there is no such model, or no set. What one model cannot do stops no other.
+    """
+    models = [model for model in _live(task) if only in (None, model.name)]
+    if not models:
+        raise Refused("no_model", f"{task.slug} has no model {only or 'that can be asked'}.")
+    sets = frozen_sets(task)
+    if not sets:
+        raise Refused("no_data", f"{task.slug} has no clean data and no verified fooling yet.")
+    outcome, run = Evaluated(models=len(models), sets=len(sets)), uuid.uuid4()
+    tell = listener or (lambda *_: None)
+    steps = len(models) * len(sets)
+    for place, model in enumerate(models):
+        missing = [one for one in sets if not _is_there(model, one.name, one.sha256)]
+        outcome.kept += len(sets) - len(missing)
+        tell(place * len(sets), steps, f"{model.name}: {len(missing)} sets")
+        try:
+            backend = _open(model) if missing else None
+            for one in missing:
+                assert backend is not None
+                _store(task, model, one.name, one.sha256, run, **_figures(task, backend, one))
+                outcome.asked += 1
+        except Exception as error:
+            logger.warning("%s could not be evaluated", model, exc_info=True)
+            outcome.failed[model.name] = str(error)
+    _measure_speed(task, sets, run, outcome)
+    tell(steps, steps, "done")
+    return outcome
+
+
+def wanted(task: Task) -> tuple[int, int]:
+    """How many evaluations there are, and how many there would be; reads no data, four queries.
+
+    As of the newest frozen sets: what was verified since makes others.
+    """
+    sets = set(_newest(task))
+    models = [model.pk for model in _live(task)]
+    there = Evaluation.objects.filter(task=task, model__in=models).values_list(
+        "data", "data_sha256"
+    )
+    return sum(1 for one in there if one in sets), len(sets) * len(models)
+
+
+def _newest(task: Task) -> Iterator[tuple[str, str]]:
+    rows = Evaluation.objects.filter(task=task).exclude(data=Evaluation.SPEED).order_by("-id")
+    seen = set()
+    for data, sha256 in rows.values_list("data", "data_sha256"):
+        if data not in seen:
+            seen.add(data)
+            yield data, sha256
+
+
+def _live(task: Task) -> list[ModelVersion]:
+    return list(task.models.exclude(backend="").order_by("number"))
+
+
+def _open(model: ModelVersion) -> Backend:
+    made = {"artifact": model.artifact, "sha256": model.sha256, "config": model.config}
+    return open_model(model.backend, source_of(made, Path(settings.ARTIFACT_DIR)))
+
+
+def _is_there(model: ModelVersion, data: str, sha256: str) -> bool:
+    return Evaluation.objects.filter(model=model, data=data, data_sha256=sha256).exists()
+
+
+def _store(
+    task: Task, model: ModelVersion, data: str, sha256: str, run: uuid.UUID, **values: Any
+) -> None:
+    with durable():
+        Evaluation.objects.update_or_create(
+            model=model,
+            data=data,
+            data_sha256=sha256,
+            defaults={"task": task, "run": run, **values},
+        )
+
+
+# --- sets -----------------------------------------------------------------------------------------
+def frozen_sets(task: Task) -> list[FrozenSet]:
+    """Clean data, where a model brings some, and each round's verified foolings, frozen now if they
+    are not yet.
+
+    Where a model was ever trained here, a round's set is of authors whom training never sees.
+    """
+    clean = _clean(task)
+    return [*([clean] if clean else []), *_rounds(task)]
+
+
+def _clean(task: Task) -> FrozenSet | None:
+    for model in task.models.order_by("-number"):
+        learner = name_in(model.config)
+        if learner is not None:
+            named = model.config["base"]
+            base = read_base(learner_named(learner), named, Path(settings.ARTIFACT_DIR))
+            return FrozenSet(Evaluation.CLEAN, named["sha256"], base.held_out)
+    return None
+
+
+def _rounds(task: Task) -> Iterator[FrozenSet]:
+    snapshot = _snapshot(task)
+    if snapshot is None:
+        return
+    items = (
+        snapshot.items.select_related(
+            "example__round", "example__context", "example__config", "example__task"
+        )
+        .order_by("example__round__number", "example_id")
+        .defer("example__probabilities", "example__explanation")
+    )
+    if TrainingRun.objects.filter(task=task, candidate__isnull=False).exists():
+        items = items.filter(split=Split.HELD_OUT)
+    for number, group in groupby(items.iterator(500), lambda item: item.example.round.number):
+        rows = list(group)
+        read = [one for row in rows if (one := _item(task, row)) is not None]
+        if read:
+            yield FrozenSet(f"round {number}", digest_of(rows), read, number)
+
+
+def _snapshot(task: Task) -> Snapshot | None:
+    """The newest one, made now when something was verified since."""
+    newest = task.snapshots.order_by("-id").first()
+    rounds = task.rounds.order_by("-number")
+    foolings = verified_foolings(task.pk)
+    known = SnapshotItem.objects.filter(snapshot=newest)
+    if foolings.exclude(pk__in=known.values("example")).exists():
+        round_ = rounds.first()
+        assert round_ is not None
+        newest = freeze(task=task, round_=round_, settings=settings_of(task))
+    return newest
+
+
+def _item(task: Task, row: SnapshotItem) -> Item | None:
+    try:
+        return Item(task.kind.parse(row.example.whole_input), row.label)
+    except Exception as error:  # noqa: BLE001  (one bad item ends no evaluation)
+        logger.warning("%s cannot be read and is left out: %s", row.example, error)
+        return None
+
+
+# --- figures --------------------------------------------------------------------------------------
+def _figures(task: Task, model: Backend, data: FrozenSet) -> dict[str, Any]:
+    """What a model is on a set; what it cannot answer it has wrong."""
+    assert task.config is not None
+    file = task.config.file
+    found = answers_of(model, data.items)
+    truth = [item.label for item in data.items]
+    right = sum(
+        answer is not None and _is_right(file.comparator_rule, answer.label, label)
+        for answer, label in zip(found, truth, strict=True)
+    )
+    answers = [answer or Answer(None) for answer in found]
+    figures: dict[str, Any] = {"unanswered": found.count(None)}
+    if file.kind.answers.few:
+        figures |= metrics.figures(answers, truth, file.label_values)
+        figures["f1"] = _macro_f1(answers, truth)
+    return {"items": len(truth), "right": right, "figures": figures}
+
+
+def _is_right(rule: Any, said: Any, label: Any) -> bool:
+    """By the task's own rule of what fools, so that a board and a round mean the same."""
+    if isinstance(rule, AskAnnotator):
+        return same_answer(said, label)
+    try:
+        return not rule.fooled(said, label)
+    except ValueError:
+        return False
+
+
+def _macro_f1(answers: Sequence[Answer], truth: Sequence[Any]) -> float:
+    """Over the labels that the data has."""
+    from sklearn.metrics import f1_score
+
+    said = [str(answer.label) for answer in answers]
+    return float(
+        f1_score(
+            list(map(str, truth)),
+            said,
+            average="macro",
+            labels=sorted(set(map(str, truth))),
+            zero_division=0,
+        )
+    )
+
+
+def _measure_speed(
+    task: Task, sets: Sequence[FrozenSet], run: uuid.UUID, outcome: Evaluated
+) -> None:
+    """All models one after the other on this machine, with the same inputs, if one lacks it."""
+    played = next((one.items for one in sets if one.round is not None), ())
+    inputs = [item.prepared.stored for item in played[:TIMED]] or list(task.kind.probes)
+    sha256 = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    models = _live(task)
+    if all(_is_there(model, Evaluation.SPEED, sha256) for model in models):
+        return
+    for model in models:
+        made = {"artifact": model.artifact, "sha256": model.sha256, "config": model.config}
+        try:
+            found = measure(
+                model.backend,
+                source_of(made, Path(settings.ARTIFACT_DIR)),
+                task.input_kind,
+                inputs,
+            )
+        except (NotMeasured, ArtifactError) as error:
+            outcome.failed.setdefault(model.name, f"Its speed could not be measured: {error}")
+            continue
+        _store(task, model, Evaluation.SPEED, sha256, run, items=len(inputs), figures=found)
