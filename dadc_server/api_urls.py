@@ -5,6 +5,7 @@ from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView
 
 from annotate import api as annotate
+from crowd import api as crowd
 from dadc_server.api import NoSuchCall
 from scoring import api as scoring
 from validate import api as validate
@@ -30,6 +31,8 @@ urlpatterns = [
     path("tasks/<slug:slug>/leaderboard/", scoring.Leaderboard.as_view(), name="api-leaderboard"),
     path("tasks/<slug:slug>/rounds/", scoring.Rounds.as_view(), name="api-rounds"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
+    path("visits/this/", crowd.Notice.as_view(), name="api-visit"),
+    path("visits/this/ticket/", crowd.Ticket.as_view(), name="api-visit-ticket"),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", TemplateView.as_view(template_name="api_docs.html"), name="api-docs"),
     re_path(r"", NoSuchCall.as_view(), name="api-nothing"),

@@ -93,6 +93,7 @@ INSTALLED_APPS = [
     "validate",
     "scoring",
     "training",
+    "crowd",
     "channels",
     "rest_framework",
     "knox",
@@ -284,6 +285,7 @@ METRICS_TOKEN = env("DADC_METRICS_TOKEN", default="")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.backends.TokenAuthentication",
+        "crowd.passes.VisitAuthentication",
         "accounts.backends.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

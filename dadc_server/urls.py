@@ -20,4 +20,5 @@ urlpatterns = [
     path("", include("validate.urls")),
     path("", include("scoring.urls")),
     path("", include("training.urls")),
+    path("", include("crowd.urls")),
 ]

@@ -10,6 +10,7 @@ from time import monotonic
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from crowd.services import look_after
 from training import services, tasks
 from training.models import WorkerPulse
 from validate.tasks import enqueue_due
@@ -46,6 +47,7 @@ def keep_house(done: threading.Event) -> None:
                 tasks.resume_interrupted()
                 if look % LOOKS_PER_COUNT == 0:
                     services.start_all_due()
+                    look_after()
                 if monotonic() >= next_night:
                     next_night = monotonic() + LOOK_FOR_NIGHT_EVERY
                     enqueue_due()

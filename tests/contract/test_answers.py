@@ -16,6 +16,8 @@ from accounts.models import User
 from annotate.models import Task
 from tests import cast
 from tests.contract.conftest import KINDS
+from tests.crowd import world
+from tests.crowd.world import come
 from tests.pins import Pins, shape
 from validate.models import Lease
 
@@ -102,6 +104,12 @@ def test_every_call_answers_in_its_shape(
     call(anna, "post examples/{uid}/retract/", uid=made["id"])
     coin = {"name": "coin", "backend": "null", "open_round": True}
     call(olive, "post tasks/{slug}/models/", coin, slug=slug)
+    # --- by a link
+    token = come(world.campaign(task)).begin()
+    worker = APIClient()
+    worker.credentials(HTTP_AUTHORIZATION=f"Visit {token}")
+    call(worker, "post visits/this/", {"paste": 1})
+    call(worker, "post visits/this/ticket/")
     assert call.called == calls_of_the_schema(guest)
 
 

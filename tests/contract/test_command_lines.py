@@ -43,6 +43,8 @@ def paths(tmp_path: Path) -> dict[str, Path]:
         ),
         "bad.jsonl": "{\n",
         "model.yaml": "{name: coin, backend: null}",
+        "campaign.yaml": "{slug: pilot, task: digits, platform: hit, places: 2}",
+        "results.csv": "AssignmentId,AssignmentStatus\nnobody,Approved\n",
         "contexts.jsonl": '{"text": "It rains."}',
         "gold.jsonl": json.dumps({"input": cast.drawing(8), "answer": "8"}),
     }
@@ -76,6 +78,9 @@ GRANTED = [
     "freeze digits",
     "register_model digits model.yaml --open-round",
     "backup backup.tar",
+    "load_campaign campaign.yaml",
+    "pay pilot --dry-run",
+    "pay pilot",
 ]
 REFUSED = [
     "load_task bad.yaml",
@@ -98,6 +103,10 @@ REFUSED = [
     "register_model digits none",
     "register_model chess model.yaml",
     "create_user anna",
+    "load_campaign bad.yaml",
+    "load_campaign none",
+    "load_campaign campaign.yaml --owner nobody",
+    "pay chess",
 ]
 
 

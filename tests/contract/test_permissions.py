@@ -18,6 +18,7 @@ from django.utils import timezone
 from annotate.models import Task
 from core import doors
 from tests import acts, cast
+from tests.crowd import world
 
 # Somebody not signed in; the author of the example; another annotator; the validator who holds the
 # lease; the owner of both tasks; the owner of another task; an admin; somebody banned since they
@@ -45,6 +46,7 @@ SIGNED_OUT = "200 302 302 302 302 302 302 200"
 HIDDEN = "404 404 404 404 200 404 200 404"
 MISSING = "404 404 404 404 404 404 404 404"
 ELSEWHERE = "302 302 302 302 302 302 302 302"  # to sign in, to give the password again, or back
+NO_PASS = "401 401 401 401 401 401 401 401"
 WITH_ACCOUNT = "401 200 200 200 200 200 200 401"
 
 ROWS = [
@@ -90,6 +92,14 @@ ROWS = [
     Row("inbox-decide", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("inbox-take-back", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("agreement", HIDDEN, arguments=DIGITS),
+    Row("campaigns", HIDDEN, arguments=DIGITS),
+    Row("campaign", HIDDEN, arguments={**DIGITS, "name": "pilot"}),
+    Row("campaign", "404 404 404 404 302 404 302 404", "post", {**DIGITS, "name": "pilot"}),
+    Row("campaign-statement", HIDDEN, arguments={**DIGITS, "name": "pilot"}),
+    # --- by a link, where an account says nothing
+    Row("crowd-link", "400 400 400 400 400 400 400 400", arguments={"slug": "pilot"}),
+    Row("api-visit", NO_PASS, "post", {}, {}),
+    Row("api-visit-ticket", NO_PASS, "post", {}, {}),
     # --- REST
     Row("api-tasks", FOR_ALL),
     Row("api-task", FOR_ALL, arguments=DIGITS),
@@ -193,6 +203,7 @@ def clients(
     olive = get_user_model().objects.get(username="olive")
     cast.digits_task(olive, slug="secret", public=False)
     cast.text_task().owners.add(olive)
+    world.campaign(task)
     cast.fixed_model(task, seed=1)
     people = {
         "author": cast.person("anna"),
