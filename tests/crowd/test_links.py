@@ -148,6 +148,20 @@ def test_a_returned_assignment_goes_to_another_worker(task: Task) -> None:
     assert are_apart(Worker.objects.get(name="W2").user_id, made[0].author_id)
 
 
+def test_only_the_campaign_s_origins_frame_its_pages(task: Task) -> None:
+    campaign = world.campaign(task, frame="https://work.example.org")
+    whole, bare = come(campaign), come(campaign, workerId="", assignmentId="")
+    for response in (whole.page, bare.page, whole.act("begin", consent="old")):
+        assert "X-Frame-Options" not in response
+        policy = response["Content-Security-Policy"]
+        assert "frame-ancestors https://work.example.org;" in f"{policy};"
+        assert "form-action 'self' https://work.example.org;" in f"{policy};"
+    for path in (f"/hit/{world.campaign(task, slug='closed', return_to=[]).slug}/", "/", "/hit/x/"):
+        response = whole.client.get(path)
+        assert response["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in response["Content-Security-Policy"]
+
+
 def test_signed_places(task: Task) -> None:
     campaign = world.campaign(task, platform="generic", places=2, return_to=[])
     other = world.campaign(task, slug="other", platform="generic", return_to=[])
