@@ -1,4 +1,4 @@
-"""What is owed becomes payments, payments are sent once, and the platform's word ends them.
+"""What is owed becomes payments, and payments go from step to step.
 
 `planned` and `sent` are committed before anything leaves: whoever is killed between leaves a
 payment of which it is not known whether it went out. Such a one is never sent again: it is
@@ -9,23 +9,16 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
 
-from django.conf import settings
-from django.db.models import Max, QuerySet, Sum
-from django.utils import timezone
+from django.db.models import Max, Sum
 
-from accounts.models import User
 from core.errors import Refused
 from core.transactions import durable
-from crowd import money, queries, services
-from crowd.models import Campaign, Due, Payment, Step, Visit
+from crowd import money, queries
+from crowd.models import Campaign, Due, Payment, Step
 
 State = Payment.State
 _NEXT: Final[Mapping[str, tuple[str, ...]]] = {
@@ -48,7 +41,8 @@ def step(payment: Payment, state: str, note: str = "", **changes: Any) -> bool:
         return False
     last = payment.steps.aggregate(last=Max("number"))["last"] or 0
     Step.objects.create(payment=payment, number=last + 1, state=state, note=note[:1000])
-    payment.state = state
+    for name, value in {"state": state, **changes}.items():
+        setattr(payment, name, value)
     return True
 
 
@@ -106,7 +100,16 @@ def _planned(campaign: Campaign) -> list[Planned]:
     return found
 
 
-# --- sending by a file ----------------------------------------------------------------------------
+def plan_failed_again(campaign: Campaign) -> int:
+    """Plan again what the platform said it did not pay; returns how many."""
+    done = 0
+    for payment in Payment.objects.filter(visit__campaign=campaign, state=State.FAILED):
+        with durable():
+            done += step(payment, State.PLANNED, "again", batch="")
+    return done
+
+
+# --- statements -----------------------------------------------------------------------------------
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -124,164 +127,6 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-PAY_FILE: Final = ("payment", "WorkerId", "AssignmentId", "kind", "amount", "currency", "reason")
-
-
-def send_by_file(campaign: Campaign) -> list[Path]:
-    """Mark all that is planned as sent in one file, and write the files that are not there.
-
-    The rows say what is in a file, so that one whose writer was killed is written again, the same.
-    """
-    planned = Payment.objects.filter(visit__campaign=campaign, state=State.PLANNED)
-    if planned.exists():
-        batch = f"{timezone.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        with durable():
-            for payment in planned.select_for_update(no_key=True).order_by("created_at", "pk"):
-                step(payment, State.SENT, f"in {batch}.csv", batch=batch)
-    folder = Path(settings.DATA_DIR) / "pay" / campaign.slug
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sent = Payment.objects.filter(visit__campaign=campaign).exclude(batch="")
-    written = []
-    for batch in sent.order_by("batch").values_list("batch", flat=True).distinct():
-        file = folder / f"{batch}.csv"
-        if not file.exists():
-            _write(file, as_csv(PAY_FILE, _pay_rows(campaign, sent.filter(batch=batch))))
-            written.append(file)
-    return written
-
-
-def _pay_rows(campaign: Campaign, payments: QuerySet[Payment]) -> Iterator[Sequence[object]]:
-    currency = campaign.file.pay.currency
-    for one in payments.select_related("visit__worker").order_by("created_at", "pk"):
-        yield (
-            one.pk,
-            one.visit.worker.name,
-            one.visit.assignment,
-            one.kind,
-            money.plain(one.amount, currency),
-            currency,
-            f"{campaign.slug}: {one.get_kind_display()}",
-        )
-
-
-def _write(file: Path, text: str) -> None:
-    """All of it or nothing, and on the disk before anybody is told of it."""
-    half = file.with_name(f"{file.name}.{secrets.token_hex(4)}")  # two payers may write the same
-    with half.open("w", newline="", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    half.rename(file)
-
-
-# --- results --------------------------------------------------------------------------------------
-_PAID: Final = {
-    **dict.fromkeys(("confirmed", "paid", "yes", "success"), State.CONFIRMED),
-    **dict.fromkeys(("failed", "not paid", "no", "rejected"), State.FAILED),
-    **dict.fromkeys(("unknown", "pending"), State.UNKNOWN),
-}
-_WORK: Final = {
-    **dict.fromkeys(("approved", "accepted", "confirmed", "paid"), "confirmed"),
-    **dict.fromkeys(("returned", "abandoned"), "returned"),
-    "rejected": "rejected",
-}
-
-
-@dataclass
-class Results:
-    """What a file of results changed, and each line that could not be followed."""
-
-    confirmed: int = 0
-    rejected: int = 0
-    returned: int = 0
-    payments: int = 0
-    unchanged: int = 0
-    refused: list[str] = field(default_factory=list)
-
-
-def read_results(campaign: Campaign, text: str, actor: User | None = None) -> Results:
-    """Follow a platform's file: what became of visits and of payments. Again, it changes nothing.
-
-    A line with `payment` and `state` is about money; one with `AssignmentId`, `WorkerId` or `code`
-    and `AssignmentStatus` or `status` about a visit.
-    """
-    done = Results()
-    for number, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
-        fields = {
-            (name or "").strip().lower(): value.strip().removeprefix("'")
-            for name, value in row.items()
-            if isinstance(value, str)
-        }
-        try:
-            if fields.get("payment"):
-                _follow_payment(campaign, fields, done)
-            else:
-                _follow_visit(campaign, fields, actor, done)
-        except Refused as refused:
-            done.refused.append(f"line {number}: {refused.message}")
-    return done
-
-
-def _follow_payment(campaign: Campaign, fields: Mapping[str, str], done: Results) -> None:
-    said = fields.get("state", "").lower()
-    if said not in _PAID:
-        raise Refused("bad_state", "state must be confirmed, failed or unknown.")
-    try:
-        payment = Payment.objects.filter(
-            pk=UUID(fields["payment"]), visit__campaign=campaign
-        ).first()
-    except ValueError:
-        payment = None
-    if payment is None:
-        raise Refused("no_payment", f"there is no payment {fields['payment']}.")
-    if payment.state == _PAID[said]:
-        done.unchanged += 1
-        return
-    with durable():
-        if not step(payment, _PAID[said], "by a file of results"):
-            raise Refused("no_such_step", f"a {payment.state} payment cannot become {said}.")
-    done.payments += 1
-
-
-def _follow_visit(
-    campaign: Campaign, fields: Mapping[str, str], actor: User | None, done: Results
-) -> None:
-    said = fields.get("assignmentstatus") or fields.get("status") or ""
-    outcome = _WORK.get(said.lower())
-    if outcome is None:
-        if said.lower() in ("submitted", "awaiting review", "active"):
-            return
-        raise Refused("bad_status", "status must be approved, rejected or returned.")
-    names = {
-        "assignment": fields.get("assignmentid") or fields.get("assignment"),
-        "worker__name": fields.get("workerid") or fields.get("worker"),
-        "code": fields.get("code"),
-    }
-    asked = {name: value for name, value in names.items() if value}
-    visit = queries.visits().filter(campaign=campaign, **asked).order_by("-started_at").first()
-    if visit is None or not asked:
-        raise Refused("no_visit", "there is no such visit.")
-    if visit.state == outcome:
-        done.unchanged += 1
-        return
-    if outcome == Visit.State.RETURNED:
-        services.leave(visit=visit, state=Visit.State.RETURNED)
-    else:
-        reason = fields.get("requesterfeedback") or fields.get("reason") or "The platform says so."
-        services.settle(visit=visit, confirmed=outcome == "confirmed", actor=actor, reason=reason)
-    setattr(done, outcome, getattr(done, outcome) + 1)
-
-
-def plan_failed_again(campaign: Campaign) -> int:
-    """Plan again what the platform said it did not pay; returns how many."""
-    done = 0
-    for payment in Payment.objects.filter(visit__campaign=campaign, state=State.FAILED):
-        with durable():
-            done += step(payment, State.PLANNED, "again", batch="")
-    return done
-
-
-# --- statements -----------------------------------------------------------------------------------
 STATEMENT: Final = (
     "payment", "person", "code", "for", "earned by", "amount", "currency", "state", "planned at",
 )  # fmt: skip
@@ -321,9 +166,3 @@ def sums(campaign: Campaign) -> dict[str, int]:
     found = dict.fromkeys(State.values, 0)
     rows = Payment.objects.filter(visit__campaign=campaign).values_list("state")
     return {**found, **dict(rows.annotate(sum=Sum("amount")).order_by())}
-
-
-# --- whichever way --------------------------------------------------------------------------------
-def send(campaign: Campaign) -> list[Path]:
-    """Send what is planned, in the way of the campaign's platform; returns the files to pay by."""
-    return send_by_file(campaign)

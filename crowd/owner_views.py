@@ -16,7 +16,8 @@ from annotate.models import Task
 from annotate.owners import owned_task_or_404
 from core.errors import Refused
 from core.strict_yaml import NotYaml
-from crowd import ledger, queries, services
+from crowd import by_api, by_file, ledger, queries, services
+from crowd import campaigns as acts
 from crowd.campaign_file import read_campaign_file
 from crowd.models import Campaign, Visit
 
@@ -54,7 +55,7 @@ def _load(request: HttpRequest, task: Task) -> Campaign:
         raise Refused("bad_campaign_file", f"{error}.") from error
     if file.task != task.slug:
         raise Refused("other_task", f"That file is for the task {file.task}.")
-    return services.load_campaign(file=file, actor=person(request))[0]
+    return acts.load_campaign(file=file, actor=person(request))[0]
 
 
 @never_cache
@@ -81,7 +82,7 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         "campaign": chosen,
         "file": chosen.file,
         "overview": overview,
-        "links": services.links_of(chosen, f"{request.scheme}://{request.get_host()}"),
+        "links": acts.links_of(chosen, f"{request.scheme}://{request.get_host()}"),
         "money": [(state, words(amount)) for state, amount in ledger.sums(chosen).items()],
         "owed": words(overview.owed),
         "budget": words(chosen.file.budget),
@@ -103,22 +104,22 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 def _act(request: HttpRequest, chosen: Campaign) -> str:
     act, actor = request.POST.get("act", ""), person(request)
     if act in _STATES:
-        services.set_state(campaign=chosen, state=_STATES[act], actor=actor)
+        acts.set_state(campaign=chosen, state=_STATES[act], actor=actor)
         return f"It is {_STATES[act]} now."
     if act == "extend":
         text = request.POST.get("places", "")
         places = int(text) if text.isdecimal() and len(text) < 5 else 0
-        services.extend(campaign=chosen, places=places, actor=actor)
+        acts.extend(campaign=chosen, places=places, actor=actor)
         return f"{places} places more."
     if act == "pay":
-        planned, files = ledger.plan(chosen), ledger.send(chosen)
+        planned, files = ledger.plan(chosen), by_api.send(chosen)
         sent = f" Pay what is in {', '.join(map(str, files))}." if files else ""
         return f"{len(planned)} payments are planned.{sent}"
     if act == "results":
         upload = request.FILES.get("file")
         if upload is None or (upload.size or 0) > 5_000_000:
             raise Refused("no_file", "Choose the platform's file of results (CSV).")
-        done = ledger.read_results(chosen, upload.read().decode("utf-8-sig", "replace"), actor)
+        done = by_file.read_results(chosen, upload.read().decode("utf-8-sig", "replace"), actor)
         if done.refused:
             raise Refused("refused_lines", "; ".join(done.refused[:10]))
         return f"{done.confirmed} visits confirmed, {done.payments} payments moved."

@@ -13,23 +13,27 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import get_script_prefix
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate.own_work import own_data
 from annotate.views import workbench
+from core import strict_json
 from core.addresses import address_of
 from core.errors import Refused
-from crowd import queries, services
+from crowd import campaigns, queries, services
 from crowd.api import done_body
 from crowd.campaign_file import VALIDATE
 from crowd.erasure import forget
 from crowd.models import Campaign, Visit
 from crowd.platforms import Arrival
+from crowd.platforms.prolific import is_signed
+from crowd.tasks import follow_assignment
 from validate.acts.lease import unskip
 from validate.views import judging
 
@@ -41,6 +45,7 @@ OVER: Final = {
     Visit.State.TIMED_OUT: "The time for this ran out. What you made is kept: ask who sent you.",
     Visit.State.REJECTED: "This was not accepted.",
 }
+LONGEST_NAME: Final = 200
 PAGE_404: Final = "There is no such campaign: open the link that you were given."
 
 
@@ -73,13 +78,33 @@ def _in_frames(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
 def link(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     query = request.GET.dict()
     try:
-        slot = services.slot_in(campaign, query)
+        slot = campaigns.slot_in(campaign, query)
         arrival = campaign.platform.arrival(campaign.file, query, slot)
         if request.method == "POST" and not arrival.preview:
             return _act(request, campaign, arrival, slot)
         return _landing(request, campaign, arrival, slot)
     except Refused as refused:
         return _say(request, campaign, refused.message, status=refused.status)
+
+
+@csrf_exempt
+@require_POST
+def prolific_event(request: HttpRequest) -> HttpResponse:
+    """Take a hint that a submission changed; refused unless Prolific signed it."""
+    secret = settings.CROWD["prolific_secret"]
+    timestamp = request.headers.get("X-Prolific-Request-Timestamp", "")
+    signature = request.headers.get("X-Prolific-Request-Signature", "")
+    body = request.body
+    if not secret or not is_signed(secret, timestamp, body, signature):
+        return HttpResponse("This is not signed as an event.", status=403)
+    try:
+        said = strict_json.loads(body)
+    except strict_json.NotJson:
+        said = None
+    resource = said.get("resource_id") if isinstance(said, dict) else None
+    if isinstance(resource, str) and len(resource) <= LONGEST_NAME:
+        follow_assignment.enqueue("prolific", resource)
+    return HttpResponse("Taken.")
 
 
 # --- looks ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from core.errors import Refused
@@ -43,6 +43,37 @@ class WayBack:
     posts: bool = False
 
 
+class Declined(Exception):
+    """The platform said no: nothing was done."""
+
+
+class Unsure(Exception):
+    """Nobody knows what came of a call: it may have been done."""
+
+
+class Standing(NamedTuple):
+    """What a platform says of one assignment, and the bonuses that it paid for it."""
+
+    state: str  # at_work, done, approved, rejected, returned, timed_out, screened_out, or ""
+    worker: str
+    study: str
+    bonuses: list[int]
+
+
+class Remote(Protocol):
+    """A platform's API; each call raises Declined or Unsure."""
+
+    def standing(self, assignment: str) -> Standing: ...
+
+    def approve(self, assignment: str) -> None: ...
+
+    def prepare_bonus(self, study: str, assignment: str, amount: str) -> str:
+        """Set a bonus up, which pays nothing; returns the platform's name for it."""
+        ...
+
+    def pay_bonus(self, prepared: str) -> None: ...
+
+
 class Platform:
     """What is particular to one platform; the ways of paying stand in `crowd.ledger`."""
 
@@ -66,6 +97,10 @@ class Platform:
     ) -> WayBack:
         """Where to go at the end; `code` is this visit's own."""
         return WayBack(code)
+
+    def remote(self, options: Mapping[str, str]) -> Remote | None:
+        """Its API, where it has one and the operator gave a key; else files are exchanged."""
+        return None
 
 
 def given(query: Mapping[str, str], name: str, platform: Platform) -> str:

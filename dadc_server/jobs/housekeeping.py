@@ -10,6 +10,7 @@ from time import monotonic
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from crowd import tasks as crowd
 from crowd.services import look_after
 from training import services, tasks
 from training.models import WorkerPulse
@@ -51,6 +52,7 @@ def keep_house(done: threading.Event) -> None:
                 if monotonic() >= next_night:
                     next_night = monotonic() + LOOK_FOR_NIGHT_EVERY
                     enqueue_due()
+                    crowd.enqueue_due()
             except DatabaseError:  # away for a moment: the next look finds what there is
                 logger.warning("could not look for what is due", exc_info=True)
             finally:

@@ -10,7 +10,7 @@ import django
 
 def begin(origin: str) -> dict[str, str]:
     from accounts.models import User
-    from crowd.services import links_of
+    from crowd.campaigns import links_of
     from tests import cast
     from tests.crowd import world
 

@@ -98,6 +98,7 @@ ROWS = [
     Row("campaign-statement", HIDDEN, arguments={**DIGITS, "name": "pilot"}),
     # --- by a link, where an account says nothing
     Row("crowd-link", "400 400 400 400 400 400 400 400", arguments={"slug": "pilot"}),
+    Row("crowd-event", "403 403 403 403 403 403 403 403", "post"),
     Row("api-visit", NO_PASS, "post", {}, {}),
     Row("api-visit-ticket", NO_PASS, "post", {}, {}),
     # --- REST

@@ -19,7 +19,7 @@ from accounts.models import User
 from annotate import inference
 from annotate.models import Example, Task
 from core.errors import Refused
-from crowd import services
+from crowd import campaigns, services
 from crowd.models import Campaign, Visit, Worker
 from crowd.platforms import Arrival
 from dadc_server.web.sockets import websocket
@@ -129,7 +129,7 @@ def test_late_full_paused_ended_and_missed_twice(task: Task) -> None:
     assert services.time_out(later) == 1
     assert Visit.objects.get(worker__name="W2").state == "timed_out"
     for state, sentence in (("paused", "try the same link again"), ("ended", "This has ended")):
-        services.set_state(campaign=campaign, state=state, actor=None)
+        campaigns.set_state(campaign=campaign, state=state, actor=None)
         assert sentence in words(come(campaign, "W3").page)
     assert come(campaign, "W3").client.get("/hit/nothing/").status_code == 404
 
@@ -167,7 +167,7 @@ def test_signed_places(task: Task) -> None:
     other = world.campaign(task, slug="other", platform="generic", return_to=[])
     forged = come(campaign, "x", k="WyJwaWxvdCIsMV0:forged")
     assert "not whole" in words(forged.page)
-    assert "not whole" in words(come(campaign, "x", k=services.sign(other, 1)).page)
+    assert "not whole" in words(come(campaign, "x", k=campaigns.sign(other, 1)).page)
     agreed = {"consent": campaign.file.consent.version}
     assert "no such place" in words(come(campaign, "x", slot=9).act("begin", **agreed))
     come(campaign, "x", slot=1).begin()

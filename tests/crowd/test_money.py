@@ -15,7 +15,7 @@ from accounts.models import User
 from annotate.models import Task
 from core.errors import Refused
 from core.strict_yaml import NotYaml
-from crowd import ledger, money, services
+from crowd import by_api, by_file, campaigns, ledger, money, services
 from crowd.campaign_file import CampaignFile, read_campaign_file
 from crowd.erasure import forget
 from crowd.models import Campaign, Due, Payment, Step, Visit, Worker
@@ -164,10 +164,10 @@ def test_from_work_to_a_confirmed_payment(
         f"{one.pk},{state}\n" for one, state in zip(payments, ("failed", "confirmed"), strict=True)
     )
     for changed in (2, 0):
-        done = ledger.read_results(campaign, answer)
+        done = by_file.read_results(campaign, answer)
         assert (done.payments, done.refused) == (changed, [])
     assert ledger.plan_failed_again(campaign) == 1
-    ledger.send(campaign)
+    by_api.send(campaign)
     again = payments[0]
     assert [one.state for one in again.steps.order_by("number")] == [
         "planned", "sent", "failed", "planned", "sent",
@@ -192,7 +192,7 @@ def test_two_payers_at_once_plan_nothing_twice(
     services.settle(visit=visit, confirmed=True, actor=None)
     races.at_once([lambda: ledger.plan(campaign)] * 3)
     assert Payment.objects.count() == Due.objects.count() == 2
-    came = races.at_once([lambda: ledger.send(campaign)] * 3)
+    came = races.at_once([lambda: by_api.send(campaign)] * 3)
     assert not [one for one in came if isinstance(one, Exception)], came
     assert Step.objects.count() == 4
     lines = [file.read_text().count("\n") - 1 for file in (folder / "pay/pilot").glob("*.csv")]
@@ -241,10 +241,10 @@ def test_terms_hold_and_the_floor_is_kept(task: Task, owner: User) -> None:
     with pytest.raises(Refused, match="under the pay"):
         world.campaign(task, pay={**world.PAY, "base": "0.50"})
     assert world.campaign(task, places=5).file.places == 5
-    assert services.extend(campaign=campaign, places=2, actor=owner).slots.count() == 7 - 2
-    services.set_state(campaign=campaign, state="ended", actor=owner)
+    assert campaigns.extend(campaign=campaign, places=2, actor=owner).slots.count() == 7 - 2
+    campaigns.set_state(campaign=campaign, state="ended", actor=owner)
     with pytest.raises(Refused, match="ended"):
-        services.set_state(campaign=campaign, state="open", actor=owner)
+        campaigns.set_state(campaign=campaign, state="open", actor=owner)
 
 
 @pytest.mark.django_db(transaction=True)

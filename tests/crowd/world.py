@@ -12,8 +12,8 @@ from django.test import Client
 
 from annotate.models import Example, Task
 from crowd.campaign_file import CampaignFile
+from crowd.campaigns import load_campaign, sign
 from crowd.models import Campaign
-from crowd.services import load_campaign, sign
 from tests import cast
 
 PAY = {"base": "1.00", "per_verified": "0.25", "screen_out": "0.10", "currency": "USD"}

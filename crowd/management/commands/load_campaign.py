@@ -12,7 +12,7 @@ from annotate.command_line import SummaryCommand
 from core.errors import Refused
 from core.strict_yaml import NotYaml
 from crowd.campaign_file import CampaignFile, read_campaign_file
-from crowd.services import links_of, load_campaign
+from crowd.campaigns import links_of, load_campaign
 
 
 class Command(SummaryCommand):

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from annotate.command_line import SummaryCommand
 from core.errors import Refused
-from crowd import ledger
+from crowd import by_api, by_file, ledger
 from crowd.models import Campaign
 
 
@@ -51,14 +51,14 @@ class Command(SummaryCommand):
     ) -> tuple[dict[str, Any], str]:
         summary: dict[str, Any] = {"campaign": chosen.slug, "dry_run": dry_run}
         if results is not None and not dry_run:
-            done = ledger.read_results(chosen, self._text(results))
+            done = by_file.read_results(chosen, self._text(results))
             summary |= {"results": {**vars(done)}, "refused": done.refused}
             for line in done.refused:
                 self.stderr.write(line)
         if again and not dry_run:
             ledger.plan_failed_again(chosen)
         planned = ledger.plan(chosen, write=not dry_run)
-        files = [] if dry_run else ledger.send(chosen)
+        files = [] if dry_run else by_api.send(chosen)
         amount = sum(one.payment.amount for one in planned)
         summary |= {
             "planned": len(planned),
