@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import uuid
 from functools import cached_property
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User, WorkSession
-from annotate.models import Example, Task, Viewer
+from annotate.models import Example, Task
 from crowd.campaign_file import CampaignFile
 from crowd.platforms import Platform, platform_named
 from validate.models import Vote
-
-
-class CampaignQuerySet(models.QuerySet["Campaign"]):
-    def owned_by(self, user: Viewer) -> Self:
-        """The campaigns of the tasks that this person curates."""
-        return self.filter(task__in=Task.objects.owned_by(user))
 
 
 class Campaign(models.Model):
@@ -37,8 +31,6 @@ class Campaign(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
-
-    objects: ClassVar[CampaignQuerySet] = CampaignQuerySet.as_manager()  # type: ignore[assignment]
 
     def __str__(self) -> str:
         return self.slug
@@ -150,17 +142,10 @@ class Visit(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["campaign", "state"], name="visit_campaign_state"),
-            models.Index(
-                fields=["seen_at"], condition=Q(state="open"), name="visit_open_longest_unseen"
-            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.campaign} {self.code}"
-
-    @property
-    def is_confirmed(self) -> bool:
-        return self.state == self.State.CONFIRMED
 
 
 # --- money ----------------------------------------------------------------------------------------

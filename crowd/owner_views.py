@@ -20,6 +20,7 @@ from crowd import by_api, by_file, ledger, queries, services
 from crowd import campaigns as acts
 from crowd.campaign_file import read_campaign_file
 from crowd.models import Campaign, Visit
+from crowd.tasks import pay_campaign
 
 LONGEST_FILE: Final = 200_000
 PAGE: Final = 100
@@ -112,6 +113,9 @@ def _act(request: HttpRequest, chosen: Campaign) -> str:
         acts.extend(campaign=chosen, places=places, actor=actor)
         return f"{places} places more."
     if act == "pay":
+        if by_api.remote_of(chosen) is not None:
+            pay_campaign.enqueue(chosen.pk)
+            return "The worker plans and sends what is owed now."
         planned, files = ledger.plan(chosen), by_api.send(chosen)
         sent = f" Pay what is in {', '.join(map(str, files))}." if files else ""
         return f"{len(planned)} payments are planned.{sent}"

@@ -122,6 +122,8 @@ def _nothing_waits(visit: Visit) -> bool:
 def examples_of(visit: Visit) -> list[Example]:
     """What was made on a visit and not taken back, oldest first, no more than was asked for."""
     made = Example.objects.filter(session=visit.session_id, retracted_at=None).order_by("id")
+    if visit.finished_at is not None:
+        made = made.filter(created_at__lte=visit.finished_at)
     return list(made.defer("input", "probabilities")[: visit.campaign.file.visit.examples])
 
 
@@ -216,10 +218,6 @@ class Overview:
     owed: int
     plan: CostPlan
     pilot: CostPlan | None  # the same by what was seen so far
-
-    @property
-    def spent(self) -> int:
-        return sum(amount for state, amount in self.money.items() if state != "failed")
 
 
 def overview(campaign: Campaign) -> Overview:

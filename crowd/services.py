@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -327,9 +328,20 @@ def apart(one: int, other: int, why: str) -> None:
     )
 
 
+def _is_public(address: str) -> bool:
+    """Whether an address is one of the internet: of one's own network nothing follows."""
+    try:
+        return ipaddress.ip_network(address).is_global
+    except ValueError:
+        return False
+
+
 def _place(campaign: Campaign, address: str) -> str:
-    """A keyed hash, of this task alone: it says whether two addresses are one, and nothing else."""
-    if not address:
+    """A keyed hash, of this task alone: it says whether two addresses are one, and nothing else.
+
+    Empty for addresses of this machine or network: a proxy, a lab, somebody who tries it out.
+    """
+    if not _is_public(address):
         return ""
     key = f"{settings.SECRET_KEY}:{campaign.task_id}".encode()
     return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()[:32]

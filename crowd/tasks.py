@@ -5,7 +5,8 @@ from __future__ import annotations
 from django_tasks import task
 
 from crowd import queries
-from crowd.by_api import follow, follow_visit, remote_of
+from crowd.by_api import follow, follow_visit, remote_of, send
+from crowd.ledger import plan
 from crowd.models import Campaign, Payment, Visit
 
 
@@ -14,6 +15,15 @@ def follow_campaign(campaign_id: int) -> None:
     campaign = Campaign.objects.select_related("task").get(pk=campaign_id)
     if (remote := remote_of(campaign)) is not None:
         follow(campaign, remote)
+
+
+@task()
+def pay_campaign(campaign_id: int) -> str:
+    """Plan and send what a campaign owes; returns what was planned, for the job's row."""
+    campaign = Campaign.objects.select_related("task").get(pk=campaign_id)
+    planned = plan(campaign)
+    send(campaign)
+    return f"{len(planned)} payments"
 
 
 @task()

@@ -26,6 +26,7 @@ from annotate.views import workbench
 from core import strict_json
 from core.addresses import address_of
 from core.errors import Refused
+from core.limits import wait_for
 from crowd import campaigns, queries, services
 from crowd.api import done_body
 from crowd.campaign_file import VALIDATE
@@ -81,6 +82,9 @@ def link(request: HttpRequest, campaign: Campaign) -> HttpResponse:
         slot = campaigns.slot_in(campaign, query)
         arrival = campaign.platform.arrival(campaign.file, query, slot)
         if request.method == "POST" and not arrival.preview:
+            address = address_of(request)
+            if wait_for("write", person=f"link-{arrival.realm}-{arrival.worker}", address=address):
+                raise Refused("too_many_requests", "That was too fast: try again.", status=429)
             return _act(request, campaign, arrival, slot)
         return _landing(request, campaign, arrival, slot)
     except Refused as refused:

@@ -166,10 +166,6 @@ class Migration(migrations.Migration):
             model_name='visit',
             index=models.Index(fields=['campaign', 'state'], name='visit_campaign_state'),
         ),
-        migrations.AddIndex(
-            model_name='visit',
-            index=models.Index(condition=models.Q(('state', 'open')), fields=['seen_at'], name='visit_open_longest_unseen'),
-        ),
         migrations.AddConstraint(
             model_name='visit',
             constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('open', 'finished', 'confirmed'))), fields=('slot',), name='one_visit_holds_a_slot'),

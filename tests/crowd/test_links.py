@@ -24,6 +24,7 @@ from crowd.models import Campaign, Visit, Worker
 from crowd.platforms import Arrival
 from dadc_server.web.sockets import websocket
 from scoring.models import Tally
+from scoring.recount import check
 from tests import cast, races
 from tests.crowd import world
 from tests.crowd.world import call, come, submit, token_in, words
@@ -77,7 +78,9 @@ def test_a_worker_s_whole_way(task: Task, validator: User, other_validator: User
     assert first.status == "verified"
     author = first.author
     assert not Tally.objects.filter(author=author).exists()
+    assert check().agrees
     services.settle(visit=visit, confirmed=True, actor=None)
+    assert check().agrees
     tally = Tally.objects.get(author=author)
     assert (tally.submitted, tally.verified, tally.pending) == (2, 1, 1)
     services.settle(visit=visit, confirmed=True, actor=None)
@@ -160,6 +163,30 @@ def test_only_the_campaign_s_origins_frame_its_pages(task: Task) -> None:
         response = whole.client.get(path)
         assert response["X-Frame-Options"] == "DENY"
         assert "frame-ancestors 'none'" in response["Content-Security-Policy"]
+
+
+def test_who_comes_from_one_address_does_not_judge_each_other(task: Task) -> None:
+    campaign = world.campaign(task, places=9)
+    for worker, address in (
+        ("a", "8.8.8.8"),
+        ("b", "8.8.8.8"),
+        ("c", "9.9.9.9"),
+        ("d", "10.0.0.1"),
+    ):
+        came = come(campaign, worker)
+        consent = campaign.file.consent.version
+        came.client.post(came.address, {"act": "begin", "consent": consent}, REMOTE_ADDR=address)
+    users = {one.name: one.user_id for one in Worker.objects.all()}
+    pairs = [(one, two) for one in users for two in users if are_apart(users[one], users[two])]
+    assert sorted(pairs) == [("a", "b"), ("b", "a")]
+    token = token_in(come(campaign, "b").act("open"))
+    made = submit(token, task, 3)
+    validating = world.campaign(task, slug="judges", work="validate", places=9)
+    for worker, status in (("a", 204), ("c", 200)):
+        theirs = come(validating, worker).begin()
+        item = call(theirs, "tasks/digits/validations/next/")
+        assert (worker, item.status_code) == (worker, status)
+    assert made.author_id == users["b"]
 
 
 def test_signed_places(task: Task) -> None:
