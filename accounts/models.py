@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
@@ -32,6 +33,17 @@ ROLE_ORDER = [role.value for role in Role]
 def new_pseudonym() -> str:
     """A name that says nothing about its bearer: `p-` and 10 random characters (50 bits)."""
     return "p-" + "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _ in range(10))
+
+
+@dataclass(frozen=True)
+class LinkPass:
+    """What somebody who came by a link may do: this one task's work, as long as the visit lasts."""
+
+    task_id: int
+    annotates: bool
+    validates: bool
+    session: WorkSession
+    shell: str  # the template around the pages that they see
 
 
 class User(AbstractUser):
@@ -69,6 +81,8 @@ class User(AbstractUser):
     sessions_ended = models.PositiveIntegerField(
         default=0, help_text="How often this person signed out everywhere."
     )
+
+    by_link: LinkPass | None = None  # not stored: set where a visit's token was shown
 
     objects: ClassVar[UserManager[User]] = UserManager()  # type: ignore[assignment]
 
@@ -142,6 +156,7 @@ class WorkSession(models.Model):
     class Kind(models.TextChoices):
         LOCAL = "local", "signed in"
         GUEST = "guest", "guest in the sandbox"
+        LINK = "link", "came by a link"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(
@@ -154,7 +169,7 @@ class WorkSession(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=models.Q(kind="guest", user__isnull=True)
-                | models.Q(kind="local", user__isnull=False),
+                | models.Q(kind__in=("local", "link"), user__isnull=False),
                 name="work_session_guest_has_no_user",
             ),
         ]

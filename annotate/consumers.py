@@ -85,6 +85,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         self.guest: str | None = self.scope["session"].get("guest")
         visit = self.scope["session"].get(SESSION_KEY)
         self._visit = WorkSession(pk=UUID(visit)) if self.user and visit else None
+        if self.user is not None and self.user.by_link is not None:
+            self._visit = self.user.by_link.session
         self._person_key = participant_key(self.user, self.guest)
         self._address = address_of(self.scope)
         self._to_predict = Passage(

@@ -29,7 +29,12 @@ Viewer = User | AnonymousUser
 
 class TaskQuerySet(models.QuerySet["Task"]):
     def visible_to(self, user: Viewer) -> Self:
-        """Public tasks for everybody; hidden ones for their owners and for admins."""
+        """Public tasks for everybody; hidden ones for their owners and for admins.
+
+        Who came by a link sees the one task that it leads to.
+        """
+        if isinstance(user, User) and user.by_link is not None:
+            return self.filter(pk=user.by_link.task_id)
         if isinstance(user, User) and user.has_role(Role.ADMIN):
             return self
         visible = Q(public=True)
@@ -308,8 +313,9 @@ class ExampleQuerySet(models.QuerySet["Example"]):
         return self.filter(visible)
 
     def counted(self) -> Self:
-        """Every submission that counts: all but the sandbox's, retracted ones included."""
-        return self.filter(sandbox=False)
+        """Every submission that counts: not the sandbox's, nor what waits for a platform's word on
+        its author; retracted ones included."""
+        return self.filter(sandbox=False, provisional=False)
 
     def usable(self) -> Self:
         """What data may be made of: counted, neither retracted nor hidden."""
@@ -342,6 +348,9 @@ class Example(models.Model):
         WorkSession, null=True, blank=True, on_delete=models.PROTECT, related_name="examples"
     )
     sandbox = models.BooleanField(default=False)
+    provisional = models.BooleanField(
+        default=False, help_text="Validated, but counts once the author's visit is confirmed."
+    )
     client_id = models.UUIDField(
         null=True,
         blank=True,
@@ -424,6 +433,9 @@ class Example(models.Model):
             models.Index(F("author"), F("id").desc(), name="example_author_newest"),
             models.Index(fields=["round", "author"], name="example_round_author"),
             models.Index(fields=["task", "status", "id"], name="example_task_status"),
+            models.Index(
+                fields=["session"], condition=Q(provisional=True), name="example_provisional"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -45,6 +45,8 @@ def signed_in(request: Request) -> User | None:
 def participant_of(request: Request) -> Participant:
     """Who submits: the account, or the guest whose visit the task's page began."""
     user = signed_in(request)
+    if user is not None and user.by_link is not None:
+        return Participant(user=user, session=user.by_link.session)
     if user is not None:
         visit = request.session.get(SESSION_KEY) if request.auth is None else None
         return Participant(user=user, session=WorkSession(pk=uuid.UUID(visit)) if visit else None)

@@ -302,6 +302,8 @@ class _Sent:
 def require_standing(user: User) -> None:
     if user.banned_at is not None:
         raise banned()
+    if user.by_link is not None and not user.by_link.annotates:
+        raise Refused("not_your_work", "Your link does not ask for this.", status=403)
 
 
 def banned() -> Refused:

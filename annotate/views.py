@@ -48,6 +48,11 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def task_page(request: HttpRequest, slug: str) -> HttpResponse:
     """Make something and submit it; a guest gets the same page as practice."""
+    return workbench(request, slug)
+
+
+def workbench(request: HttpRequest, slug: str) -> HttpResponse:
+    """The same, also for whoever came by a link and is `request.user`."""
     task = visible_task(request.user, slug)
     if task is None or task.config is None:
         raise Http404

@@ -5,6 +5,7 @@ from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView
 
 from annotate import api as annotate
+from crowd import api as crowd
 from dadc_server.api import NoSuchCall
 from releases import api as releases
 from scoring import api as scoring
@@ -42,6 +43,8 @@ urlpatterns = [
     path(
         "tasks/<slug:slug>/comparison/", training.ModelComparison.as_view(), name="api-comparison"
     ),
+    path("visits/this/", crowd.Notice.as_view(), name="api-visit"),
+    path("visits/this/ticket/", crowd.Ticket.as_view(), name="api-visit-ticket"),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", TemplateView.as_view(template_name="api_docs.html"), name="api-docs"),
     re_path(r"", NoSuchCall.as_view(), name="api-nothing"),

@@ -20,6 +20,9 @@
 | DADC_DATABASE_THREADS | 8 | threads of a web process that each keep one database connection |
 | DADC_MODEL_HOSTS | (empty) | hosts, host:port or host, whose servers models may be asked at |
 | DADC_METRICS_TOKEN | (empty) | lets Prometheus read /metrics from other machines |
+| DADC_PROLIFIC_TOKEN | (empty) | of Prolific's API: its campaigns are followed and paid by it |
+| DADC_PROLIFIC_SECRET | (empty) | of its events, which are refused without it |
+| DADC_PROLIFIC_URL | https://api.prolific.com | where that API is |
 | DADC_LOG_LEVEL | INFO | |
 | DADC_LOG_FORMAT | (empty) | json or text; empty: text on a terminal, else JSON |
 """
@@ -96,6 +99,7 @@ INSTALLED_APPS = [
     "scoring",
     "training",
     "releases",
+    "crowd",
     "channels",
     "rest_framework",
     "knox",
@@ -284,10 +288,18 @@ ACCOUNT_RATE_LIMITS = {
 MODEL_HOSTS = env.list("DADC_MODEL_HOSTS", default=[])
 METRICS_TOKEN = env("DADC_METRICS_TOKEN", default="")
 
+# --- platforms that workers come from ------------------------------------------------------------
+CROWD = {
+    "prolific_url": env("DADC_PROLIFIC_URL", default="https://api.prolific.com"),
+    "prolific_token": env("DADC_PROLIFIC_TOKEN", default=""),
+    "prolific_secret": env("DADC_PROLIFIC_SECRET", default=""),
+}
+
 # --- scripts ------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.backends.TokenAuthentication",
+        "crowd.passes.VisitAuthentication",
         "accounts.backends.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

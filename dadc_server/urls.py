@@ -21,4 +21,5 @@ urlpatterns = [
     path("", include("scoring.urls")),
     path("", include("training.urls")),
     path("", include("releases.urls")),
+    path("", include("crowd.urls")),
 ]

@@ -20,8 +20,9 @@ COLUMNS = (
 
 
 def contribution(example: Example | None) -> Counter[str]:
-    """The columns that this example adds one to: none for a guest's, or for None."""
-    if example is None or example.sandbox:
+    """The columns that this example adds one to: none for a guest's, for None, or for one that
+    waits for the word on its author."""
+    if example is None or example.sandbox or example.provisional:
         return Counter()
     counted = Counter(submitted=1)
     if example.fooled:

@@ -20,6 +20,7 @@ def teaches(example: Example) -> bool:
         example.fooled
         and example.status == Example.Status.VERIFIED
         and not example.sandbox
+        and not example.provisional
         and example.retracted_at is None
         and example.hidden_at is None
         and example.copy_of_id is None

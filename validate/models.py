@@ -351,6 +351,26 @@ class Review(models.Model):
         return f"{self.kind} {self.example_id}"
 
 
+class Apart(models.Model):
+    """Two who may be one person under two names: the validator is not asked about the author.
+
+    Each pair has two rows, one a direction.
+    """
+
+    validator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
+    author = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
+    why = models.CharField(max_length=100)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["validator", "author"], name="apart_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.validator_id} and {self.author_id}: {self.why}"
+
+
 class AuthorShare(models.Model):
     """How many of the votes that count on an author's examples came from one validator.
 

@@ -35,9 +35,9 @@ _CROWD: Final = f"""
     WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL AND r.answered_at >= %(since)s
 """  # noqa: S608
 
-# Of whom this person is not asked: authors they are tied to, and those of whose votes they gave as
-# many as one person may. Where few people validate, each may give twice an even share, or the queue
-# would stand still.
+# Of whom this person is not asked: authors they are tied to, or who may be themselves under another
+# name, and those of whose votes they gave as many as one person may. Where few people validate,
+# each may give twice an even share, or the queue would stand still.
 _NOT_FOR_THEM: Final = f"""
     SELECT s.author_id FROM validate_authorshare s
     WHERE s.task_id = %(task)s AND s.validator_id = %(validator)s AND (
@@ -48,6 +48,7 @@ _NOT_FOR_THEM: Final = f"""
                 AND 2 * (SUM(o.votes) + 1) < (s.votes + 1) * (SELECT people FROM crowd)
             FROM validate_authorshare o
             WHERE o.task_id = %(task)s AND o.author_id = s.author_id))
+    UNION ALL SELECT p.author_id FROM validate_apart p WHERE p.validator_id = %(validator)s
 """  # noqa: S608
 
 # Their place in the lot of an example (validate.policies.lots), and whether they are picked for it.

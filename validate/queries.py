@@ -17,15 +17,22 @@ from annotate.models import Task, Viewer
 from annotate.queries import kept_config
 from validate import statements
 from validate.config import ValidationSettings
-from validate.models import AuthorShare, Lease, QueueItem, Vote
+from validate.models import Apart, AuthorShare, Lease, QueueItem, Vote
 
 
 def may_validate(user: Viewer, task: Task) -> bool:
     """Whether this person's role is the one that the task opens its queue to."""
     if not isinstance(user, User) or task.config is None:
         return False
+    if user.by_link is not None:
+        return user.by_link.validates and user.by_link.task_id == task.pk
     opened = settings_of(task).open_to == "annotator"
     return user.has_role(Role.ANNOTATOR if opened else Role.VALIDATOR)
+
+
+def are_apart(validator_id: int, author_id: int | None) -> bool:
+    """Whether these two may be one person (one query)."""
+    return Apart.objects.filter(validator=validator_id, author=author_id).exists()
 
 
 def settings_of(task: Task) -> ValidationSettings:

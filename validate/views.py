@@ -62,6 +62,11 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 def validate(request: HttpRequest, slug: str) -> HttpResponse:
     """The page that asks for item after item; its script takes the leases, so a look costs none."""
+    return judging(request, slug)
+
+
+def judging(request: HttpRequest, slug: str) -> HttpResponse:
+    """The same, also for whoever came by a link and is `request.user`."""
     user = person(request)
     task = _task(user, slug)
     if not may_validate(user, task):

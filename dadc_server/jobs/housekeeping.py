@@ -10,6 +10,8 @@ from time import monotonic
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from crowd import tasks as crowd
+from crowd.services import look_after
 from releases import tasks as releases
 from releases.services import follow_withdrawals
 from training import services, tasks
@@ -50,10 +52,12 @@ def keep_house(done: threading.Event) -> None:
                 releases.resume_interrupted()
                 if look % LOOKS_PER_COUNT == 0:
                     services.start_all_due()
+                    look_after()
                 if monotonic() >= next_night:
                     next_night = monotonic() + LOOK_FOR_NIGHT_EVERY
                     enqueue_due()
                     follow_withdrawals()
+                    crowd.enqueue_due()
             except DatabaseError:  # away for a moment: the next look finds what there is
                 logger.warning("could not look for what is due", exc_info=True)
             finally:

@@ -31,6 +31,7 @@ from core.bridge import in_database_thread
 from core.limits import wait_for
 from core.metrics import OPEN_SOCKETS, REFUSALS
 from core.request_ids import nobodys
+from crowd.passes import VisitTicket
 
 log = structlog.get_logger(__name__)
 
@@ -246,4 +247,6 @@ class BelowPath:
 
 _nowhere = re_path("", WebsocketDenier.as_asgi())
 _addresses = BelowPath(URLRouter([*websocket_urlpatterns, _nowhere]))
-websocket = OwnPages(Doorkeeper(AuthMiddlewareStack(TokenUser(EndWithSignOut(_addresses)))))
+websocket = OwnPages(
+    Doorkeeper(AuthMiddlewareStack(TokenUser(VisitTicket(EndWithSignOut(_addresses)))))
+)

@@ -1,3 +1,5 @@
+import { passHeaders } from "./pass.js";
+
 /** The code of a refusal: the page was made for a session that is over, or before one. */
 export const STALE = "page_out_of_date";
 
@@ -66,6 +68,7 @@ export function createRest(page, timeoutMs = 15_000) {
           Accept: "application/json",
           ...(body === undefined ? {} : { "Content-Type": "application/json" }),
           ...(method === "GET" ? {} : { "X-CSRFToken": page.csrfToken }),
+          ...passHeaders(),
         },
         body: body === undefined ? undefined : JSON.stringify(body),
         keepalive: outlive,

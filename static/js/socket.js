@@ -1,3 +1,4 @@
+import { admitted } from "./pass.js";
 import { Retry } from "./retry.js";
 
 /** A fault that no reconnecting mends: the task is not there (any more). */
@@ -35,12 +36,12 @@ export class ReconnectingSocket extends EventTarget {
     return this.#socket?.readyState === OPEN;
   }
 
-  connect() {
+  async connect() {
     let socket;
     try {
-      socket = new WebSocket(this.#url);
+      socket = new WebSocket(await admitted(this.#url));
     } catch {
-      this.#lost(0); // no websockets in this browser, or the page's policy forbids them
+      this.#lost(0); // no ticket, no websockets in this browser, or the page's policy forbids them
       return;
     }
     this.#socket = socket;

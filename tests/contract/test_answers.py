@@ -16,6 +16,8 @@ from accounts.models import User
 from annotate.models import Task
 from tests import cast
 from tests.contract.conftest import KINDS
+from tests.crowd import world
+from tests.crowd.world import come
 from tests.pins import Pins, shape
 from validate.models import Lease
 
@@ -103,6 +105,12 @@ def test_every_call_answers_in_its_shape(
     coin = {"name": "coin", "backend": "null", "open_round": True}
     registered = call(olive, "post tasks/{slug}/models/", coin, slug=slug)
     call(guest, "get models/{id}/", id=registered["id"])
+    # --- by a link
+    token = come(world.campaign(task)).begin()
+    worker = APIClient()
+    worker.credentials(HTTP_AUTHORIZATION=f"Visit {token}")
+    call(worker, "post visits/this/", {"paste": 1})
+    call(worker, "post visits/this/ticket/")
     assert call.called == calls_of_the_schema(guest)
 
 

@@ -44,6 +44,8 @@ def paths(tmp_path: Path) -> dict[str, Path]:
         ),
         "bad.jsonl": "{\n",
         "model.yaml": "{name: coin, backend: null}",
+        "campaign.yaml": "{slug: pilot, task: digits, platform: hit, places: 2}",
+        "results.csv": "AssignmentId,AssignmentStatus\nnobody,Approved\n",
         "contexts.jsonl": '{"text": "It rains."}',
         "gold.jsonl": json.dumps({"input": cast.drawing(8), "answer": "8"}),
     }
@@ -86,6 +88,9 @@ GRANTED = [
     "verify released",
     "replay released",
     "backup backup.tar",
+    "load_campaign campaign.yaml",
+    "pay pilot --dry-run",
+    "pay pilot",
 ]
 REFUSED = [
     "load_task bad.yaml",
@@ -117,6 +122,10 @@ REFUSED = [
     "train_model digits clean --labels 0",
     "train_model chess clean",
     "create_user anna",
+    "load_campaign bad.yaml",
+    "load_campaign none",
+    "load_campaign campaign.yaml --owner nobody",
+    "pay chess",
 ]
 
 

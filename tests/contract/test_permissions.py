@@ -22,6 +22,7 @@ from annotate.models import Task
 from core import doors
 from releases.models import Release
 from tests import acts, cast
+from tests.crowd import world
 
 # Somebody not signed in; the author of the example; another annotator; the validator who holds the
 # lease; the owner of both tasks; the owner of another task; an admin; somebody banned since they
@@ -52,6 +53,7 @@ SIGNED_OUT = "200 302 302 302 302 302 302 200"
 HIDDEN = "404 404 404 404 200 404 200 404"
 MISSING = "404 404 404 404 404 404 404 404"
 ELSEWHERE = "302 302 302 302 302 302 302 302"  # to sign in, to give the password again, or back
+NO_PASS = "401 401 401 401 401 401 401 401"
 WITH_ACCOUNT = "401 200 200 200 200 200 200 401"
 
 ROWS = [
@@ -127,6 +129,15 @@ ROWS = [
     Row("release-file", HIDDEN, arguments={**OF_OWNERS, "name": "README.md"}),
     Row("release-file", FOR_ALL, arguments={**OF_ALL, "name": "data/train-round-1.parquet"}),
     Row("release-file", MISSING, arguments={**OF_ALL, "name": "../1.1.0/README.md"}),
+    Row("campaigns", HIDDEN, arguments=DIGITS),
+    Row("campaign", HIDDEN, arguments={**DIGITS, "name": "pilot"}),
+    Row("campaign", "404 404 404 404 302 404 302 404", "post", {**DIGITS, "name": "pilot"}),
+    Row("campaign-statement", HIDDEN, arguments={**DIGITS, "name": "pilot"}),
+    # --- by a link, where an account says nothing
+    Row("crowd-link", "400 400 400 400 400 400 400 400", arguments={"slug": "pilot"}),
+    Row("crowd-event", "403 403 403 403 403 403 403 403", "post"),
+    Row("api-visit", NO_PASS, "post", {}, {}),
+    Row("api-visit-ticket", NO_PASS, "post", {}, {}),
     # --- REST
     Row("api-tasks", FOR_ALL),
     Row("api-task", FOR_ALL, arguments=DIGITS),
@@ -241,6 +252,7 @@ def clients(
     cast.digits_task(olive, slug="secret", public=False)
     cast.text_task().owners.add(olive)
     unreleased = cast.fixed_model(task, seed=1)
+    world.campaign(task)
     people = {
         "author": cast.person("anna"),
         "annotator": cast.person("bert"),

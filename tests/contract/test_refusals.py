@@ -661,6 +661,13 @@ TOLD = {
     "nothing_chosen", "nothing_verified", "other_content", "other_vote", "real_person",
     "reason_missing", "retired", "taken_back", "too_many", "too_many_tokens", "unknown_act",
     "unknown_answer", "unknown_flag", "unknown_prediction", "unknown_role", "yourself",
+    # On the pages of a link and of its campaign: tests/crowd.
+    "bad_campaign_file", "bad_link", "bad_places", "bad_state", "bad_status", "consent", "ended",
+    "fewer_places", "full", "money_to_come", "money_under_way", "no_file", "no_payment",
+    "no_such_step", "no_task", "no_visit", "not_done", "not_finished", "not_invited",
+    "not_your_work", "opened_elsewhere", "other_task", "over_budget", "paused",
+    "placeholder_left", "refused_lines", "slot_taken", "terms_fixed", "took_part",
+    "under_the_floor", "visit_over", "wrong_platform",
 }  # fmt: skip
 _SAYS_NO = re.compile(
     r'(?:Refused|Conflict|InputError|super\(\).__init__)\(\s*"([a-z_]+)"|"code": "([a-z_]+)"'

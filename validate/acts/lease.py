@@ -221,6 +221,13 @@ def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:
                 Reliability.objects.filter(pk=row.pk).update(gold_pending=None)
 
 
+def give_up(*, validator: User, task: Task) -> None:
+    """Give back whatever this person holds in a task: they have left."""
+    held = Lease.objects.filter(validator=validator, example__task=task, ended_at=None)
+    for lease_id in held.values_list("pk", flat=True):
+        release(validator=validator, lease_id=lease_id)
+
+
 def unskip(*, validator: User, task: Task) -> int:
     """Put what this person skipped back among what they are asked; returns how many."""
     with durable():

@@ -36,7 +36,7 @@ from validate.people.standing import require_standing, require_validator
 from validate.people.ties import look_later
 from validate.policies import FLAG_REASONS, UNSURE
 from validate.policies.trust import is_fast, is_hasty
-from validate.queries import progress_of, settings_of
+from validate.queries import are_apart, progress_of, settings_of
 from validate.verdicts import follow, follow_later, reweigh_later
 
 _chance = random.SystemRandom()
@@ -122,6 +122,8 @@ def _vote(
     if example.author_id == validator.pk:
         raise Refused("own_example", "Nobody validates their own example.", status=403)
     require_validator(validator, example.task)
+    if validator.by_link is not None and are_apart(validator.pk, example.author_id):
+        raise Refused("own_example", "Nobody validates what may be their own.", status=403)
     row = reliability_of(example.task_id, validator.pk)
     require_standing(row, example.task)
     if lease is None:

@@ -1,0 +1,171 @@
+"""Paying by files: one out that says whom to pay what, one in that says what became of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.models import User
+from core.errors import Refused
+from core.transactions import durable
+from crowd import money, queries, services
+from crowd.ledger import State, as_csv, step
+from crowd.models import Campaign, Payment, Visit
+
+PAY_FILE: Final = ("payment", "WorkerId", "AssignmentId", "kind", "amount", "currency", "reason")
+
+
+def send_by_file(campaign: Campaign) -> list[Path]:
+    """Mark all that is planned as sent in one file, and write the files that are not there.
+
+    The rows say what is in a file, so that one whose writer was killed is written again, the same.
+    """
+    planned = Payment.objects.filter(visit__campaign=campaign, state=State.PLANNED)
+    if planned.exists():
+        batch = f"{timezone.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        with durable():
+            for payment in planned.select_for_update(no_key=True).order_by("created_at", "pk"):
+                step(payment, State.SENT, f"in {batch}.csv", batch=batch)
+    folder = Path(settings.DATA_DIR) / "pay" / campaign.slug
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sent = Payment.objects.filter(visit__campaign=campaign).exclude(batch="")
+    written = []
+    for batch in sent.order_by("batch").values_list("batch", flat=True).distinct():
+        file = folder / f"{batch}.csv"
+        if not file.exists():
+            _write(file, as_csv(PAY_FILE, _pay_rows(campaign, sent.filter(batch=batch))))
+            written.append(file)
+    return written
+
+
+def _pay_rows(campaign: Campaign, payments: QuerySet[Payment]) -> Iterator[Sequence[object]]:
+    currency = campaign.file.pay.currency
+    for one in payments.select_related("visit__worker").order_by("created_at", "pk"):
+        yield (
+            one.pk,
+            one.visit.worker.name,
+            one.visit.assignment,
+            one.kind,
+            money.plain(one.amount, currency),
+            currency,
+            f"{campaign.slug}: {one.get_kind_display()}",
+        )
+
+
+def _write(file: Path, text: str) -> None:
+    """All of it or nothing, and on the disk before anybody is told of it."""
+    half = file.with_name(f"{file.name}.{secrets.token_hex(4)}")  # two payers may write the same
+    with half.open("w", newline="", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    half.rename(file)
+
+
+# --- results --------------------------------------------------------------------------------------
+_PAID: Final = {
+    **dict.fromkeys(("confirmed", "paid", "yes", "success"), State.CONFIRMED),
+    **dict.fromkeys(("failed", "not paid", "no", "rejected"), State.FAILED),
+    **dict.fromkeys(("unknown", "pending"), State.UNKNOWN),
+}
+_WORK: Final = {
+    **dict.fromkeys(("approved", "accepted", "confirmed", "paid"), "confirmed"),
+    **dict.fromkeys(("returned", "abandoned"), "returned"),
+    "rejected": "rejected",
+}
+
+
+@dataclass
+class Results:
+    """What a file of results changed, and each line that could not be followed."""
+
+    confirmed: int = 0
+    rejected: int = 0
+    returned: int = 0
+    payments: int = 0
+    unchanged: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+def read_results(campaign: Campaign, text: str, actor: User | None = None) -> Results:
+    """Follow a platform's file: what became of visits and of payments. Again, it changes nothing.
+
+    A line with `payment` and `state` is about money; one with `AssignmentId`, `WorkerId` or `code`
+    and `AssignmentStatus` or `status` about a visit.
+    """
+    done = Results()
+    for number, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
+        fields = {
+            (name or "").strip().lower(): value.strip().removeprefix("'")
+            for name, value in row.items()
+            if isinstance(value, str)
+        }
+        try:
+            if fields.get("payment"):
+                _follow_payment(campaign, fields, done)
+            else:
+                _follow_visit(campaign, fields, actor, done)
+        except Refused as refused:
+            done.refused.append(f"line {number}: {refused.message}")
+    return done
+
+
+def _follow_payment(campaign: Campaign, fields: Mapping[str, str], done: Results) -> None:
+    said = fields.get("state", "").lower()
+    if said not in _PAID:
+        raise Refused("bad_state", "state must be confirmed, failed or unknown.")
+    try:
+        payment = Payment.objects.filter(
+            pk=UUID(fields["payment"]), visit__campaign=campaign
+        ).first()
+    except ValueError:
+        payment = None
+    if payment is None:
+        raise Refused("no_payment", f"there is no payment {fields['payment']}.")
+    if payment.state == _PAID[said]:
+        done.unchanged += 1
+        return
+    with durable():
+        if not step(payment, _PAID[said], "by a file of results"):
+            raise Refused("no_such_step", f"a {payment.state} payment cannot become {said}.")
+    done.payments += 1
+
+
+def _follow_visit(
+    campaign: Campaign, fields: Mapping[str, str], actor: User | None, done: Results
+) -> None:
+    said = fields.get("assignmentstatus") or fields.get("status") or ""
+    outcome = _WORK.get(said.lower())
+    if outcome is None:
+        if said.lower() in ("submitted", "awaiting review", "active"):
+            return
+        raise Refused("bad_status", "status must be approved, rejected or returned.")
+    names = {
+        "assignment": fields.get("assignmentid") or fields.get("assignment"),
+        "worker__name": fields.get("workerid") or fields.get("worker"),
+        "code": fields.get("code"),
+    }
+    asked = {name: value for name, value in names.items() if value}
+    visit = queries.visits().filter(campaign=campaign, **asked).order_by("-started_at").first()
+    if visit is None or not asked:
+        raise Refused("no_visit", "there is no such visit.")
+    if visit.state == outcome:
+        done.unchanged += 1
+        return
+    if outcome == Visit.State.RETURNED:
+        services.leave(visit=visit, state=Visit.State.RETURNED)
+    else:
+        reason = fields.get("requesterfeedback") or fields.get("reason") or "The platform says so."
+        services.settle(visit=visit, confirmed=outcome == "confirmed", actor=actor, reason=reason)
+    setattr(done, outcome, getattr(done, outcome) + 1)

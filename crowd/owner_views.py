@@ -1,0 +1,156 @@
+"""An owner's pages: a task's campaigns, and one of them with its visits and its money."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.caller import person
+from annotate.models import Task
+from annotate.owners import owned_task_or_404
+from core.errors import Refused
+from core.strict_yaml import NotYaml
+from crowd import by_api, by_file, ledger, queries, services
+from crowd import campaigns as acts
+from crowd.campaign_file import read_campaign_file
+from crowd.models import Campaign, Visit
+from crowd.tasks import pay_campaign
+
+LONGEST_FILE: Final = 200_000
+PAGE: Final = 100
+_STATES: Final = {"pause": "paused", "resume": "open", "end": "ended"}
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def campaigns(request: HttpRequest, slug: str) -> HttpResponse:
+    """A task's campaigns, and a form to load the file of another one."""
+    task = owned_task_or_404(request, slug)
+    complaint = ""
+    if request.method == "POST":
+        try:
+            loaded = _load(request, task)
+        except Refused as refused:
+            complaint = refused.message
+        else:
+            return redirect("campaign", slug=slug, name=loaded.slug)
+    found = Campaign.objects.filter(task=task).order_by("-created_at")
+    entries = [{"campaign": one, "overview": queries.overview(one)} for one in found[:50]]
+    context = {"task": task, "entries": entries, "complaint": complaint}
+    return render(request, "crowd/campaigns.html", context)
+
+
+def _load(request: HttpRequest, task: Task) -> Campaign:
+    upload = request.FILES.get("file")
+    if upload is None or (upload.size or 0) > LONGEST_FILE:
+        raise Refused("no_file", "Choose a campaign file of at most 200 kB.")
+    try:
+        file = read_campaign_file(upload.read())
+    except NotYaml as error:
+        raise Refused("bad_campaign_file", f"{error}.") from error
+    if file.task != task.slug:
+        raise Refused("other_task", f"That file is for the task {file.task}.")
+    return acts.load_campaign(file=file, actor=person(request))[0]
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """How it goes, and what an owner may do about it and its visits."""
+    task = owned_task_or_404(request, slug)
+    chosen = get_object_or_404(
+        Campaign.objects.select_related("task__config"), task=task, slug=name
+    )
+    if request.method == "POST":
+        try:
+            if said := _act(request, chosen):
+                messages.success(request, said)
+        except Refused as refused:
+            messages.error(request, refused.message)
+        return redirect("campaign", slug=slug, name=name)
+    rows = list(queries.visit_rows(chosen)[:PAGE])
+    sums = queries.money_of(rows)
+    words = chosen.file.money
+    overview = queries.overview(chosen)
+    context: dict[str, Any] = {
+        "task": task,
+        "campaign": chosen,
+        "file": chosen.file,
+        "overview": overview,
+        "links": acts.links_of(chosen, f"{request.scheme}://{request.get_host()}"),
+        "money": [(state, words(amount)) for state, amount in ledger.sums(chosen).items()],
+        "owed": words(overview.owed),
+        "budget": words(chosen.file.budget),
+        "plans": [
+            (title, words(plan.at_most), words(plan.expected), words(plan.hourly),
+             words(plan.hourly_expected), plan.minutes)
+            for title, plan in (("As expected", overview.plan), ("As it goes", overview.pilot))
+            if plan is not None
+        ],
+        "visits": [
+            (one, [(state, words(amount)) for state, amount in sums[one.pk].items()])
+            for one in rows
+        ],
+        "reason_length": chosen.platform.reason_length,
+    }  # fmt: skip
+    return render(request, "crowd/campaign.html", context)
+
+
+def _act(request: HttpRequest, chosen: Campaign) -> str:
+    act, actor = request.POST.get("act", ""), person(request)
+    if act in _STATES:
+        acts.set_state(campaign=chosen, state=_STATES[act], actor=actor)
+        return f"It is {_STATES[act]} now."
+    if act == "extend":
+        text = request.POST.get("places", "")
+        places = int(text) if text.isdecimal() and len(text) < 5 else 0
+        acts.extend(campaign=chosen, places=places, actor=actor)
+        return f"{places} places more."
+    if act == "pay":
+        if by_api.remote_of(chosen) is not None:
+            pay_campaign.enqueue(chosen.pk)
+            return "The worker plans and sends what is owed now."
+        planned, files = ledger.plan(chosen), by_api.send(chosen)
+        sent = f" Pay what is in {', '.join(map(str, files))}." if files else ""
+        return f"{len(planned)} payments are planned.{sent}"
+    if act == "results":
+        upload = request.FILES.get("file")
+        if upload is None or (upload.size or 0) > 5_000_000:
+            raise Refused("no_file", "Choose the platform's file of results (CSV).")
+        done = by_file.read_results(chosen, upload.read().decode("utf-8-sig", "replace"), actor)
+        if done.refused:
+            raise Refused("refused_lines", "; ".join(done.refused[:10]))
+        return f"{done.confirmed} visits confirmed, {done.payments} payments moved."
+    if act in ("confirm", "reject"):
+        services.settle(
+            visit=_visit(request, chosen),
+            confirmed=act == "confirm",
+            actor=actor,
+            reason=request.POST.get("reason", ""),
+        )
+        return f"The visit is {'confirmed: it counts' if act == 'confirm' else 'rejected'}."
+    raise Refused("unknown_act", "That cannot be done here.")
+
+
+def _visit(request: HttpRequest, chosen: Campaign) -> Visit:
+    try:
+        visit_id = UUID(request.POST.get("visit", ""))
+    except ValueError:
+        raise Http404 from None
+    return get_object_or_404(queries.visits(), campaign=chosen, pk=visit_id)
+
+
+@require_safe
+def statement(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """Every amount with what earned it, as CSV."""
+    task = owned_task_or_404(request, slug)
+    chosen = get_object_or_404(Campaign, task=task, slug=name)
+    response = HttpResponse(ledger.statement(chosen), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{chosen.slug}.csv"'
+    return response

@@ -1,0 +1,137 @@
+"""Prolific: placeholders in the link, a code at the end, and an API that is asked what is true.
+
+A bonus is set up first, which pays nothing and can be done again, and then paid by a call that
+Prolific says is not idempotent. Whether it was paid stands in the submission afterwards.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from core.errors import Refused
+from crowd.platforms import (
+    Arrival,
+    Declined,
+    Platform,
+    Remote,
+    Standing,
+    Unsure,
+    WayBack,
+    given,
+    with_query,
+)
+
+if TYPE_CHECKING:
+    from crowd.campaign_file import CampaignFile
+
+COMPLETE: Final = "https://app.prolific.com/submissions/complete"
+SECONDS: Final = 20.0
+# Written with a space, a hyphen or an underscore, by call and event.
+_STATES: Final = {
+    "RESERVED": "at_work",
+    "ACTIVE": "at_work",
+    "AWAITING REVIEW": "done",
+    "APPROVED": "approved",
+    "PARTIALLY APPROVED": "approved",
+    "REJECTED": "rejected",
+    "RETURNED": "returned",
+    "TIMED OUT": "timed_out",
+    "SCREENED OUT": "screened_out",
+}
+
+
+class Prolific(Platform):
+    name, title = "prolific", "Prolific"
+    framed_by = ("https://app.prolific.com",)
+    reason_length = 100
+    placeholders = {
+        name: f"{{{{%{name}%}}}}" for name in ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")
+    }
+
+    def arrival(self, file: CampaignFile, query: Mapping[str, str], slot: int | None) -> Arrival:
+        worker = given(query, "PROLIFIC_PID", self)
+        if file.study and query.get("STUDY_ID") != file.study:
+            raise Refused("bad_link", "This link is of another study: open it from Prolific.")
+        return Arrival(worker, given(query, "SESSION_ID", self), self.name)
+
+    def way_back(
+        self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False
+    ) -> WayBack:
+        code = file.codes.get("screened_out" if screened_out else "complete", code)
+        return WayBack(code, with_query(COMPLETE, cc=code))
+
+    def remote(self, options: Mapping[str, str]) -> Remote | None:
+        token = options.get("prolific_token")
+        return Api(options["prolific_url"], token) if token else None
+
+
+class Api(Remote):
+    """Prolific's API, version 1."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url, self._token = url.rstrip("/"), token
+
+    def standing(self, assignment: str) -> Standing:
+        found = self._call("GET", f"submissions/{assignment}/")
+        said = str(found.get("status", "")).upper().replace("-", " ").replace("_", " ")
+        bonuses = [round(float(amount)) for amount in found.get("bonus_payments") or []]
+        return Standing(
+            _STATES.get(said, ""),
+            str(found.get("participant") or ""),
+            str(found.get("study_id") or ""),
+            bonuses,
+        )
+
+    def approve(self, assignment: str) -> None:
+        self._call("POST", f"submissions/{assignment}/transition/", {"action": "APPROVE"})
+
+    def prepare_bonus(self, study: str, assignment: str, amount: str) -> str:
+        body = {"study_id": study, "csv_bonuses": f"{assignment},{amount}"}
+        made = self._call("POST", "submissions/bonus-payments/", body)
+        return str(made["id"])
+
+    def pay_bonus(self, prepared: str) -> None:
+        self._call("POST", f"bulk-bonus-payments/{prepared}/pay/", {})
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310  (the address is the operator's)
+            f"{self._url}/api/v1/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers={
+                "Authorization": f"Token {self._token}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read(500).decode("utf-8", "replace")
+            if 400 <= error.code < 500 and error.code not in (408, 409, 429):
+                raise Declined(f"{error.code}: {said}") from None
+            raise Unsure(f"{error.code}: {said}") from None
+        except (OSError, ValueError) as error:  # also what is cut off in the middle
+            raise Unsure(type(error).__name__) from None
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise Unsure("no JSON came back") from None
+
+
+def is_signed(secret: str, timestamp: str, body: bytes, signature: str) -> bool:
+    """Whether an event comes from Prolific: HMAC-SHA256 over its time and body, in base64."""
+    digest = hmac.new(secret.encode(), timestamp.encode() + body, hashlib.sha256).digest()
+    return hmac.compare_digest(base64.b64encode(digest), signature.encode())
+
+
+PLATFORM = Prolific()

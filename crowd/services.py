@@ -1,0 +1,352 @@
+"""A visit: begin, be checked, finish, return, run out, be confirmed or rejected."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import IntegrityError, connection
+from django.db.models import F, Q
+from django.utils import timezone
+
+from accounts.models import Role, User, WorkSession
+from annotate.models import Example
+from annotate.services import confirm as confirm_example
+from annotate.services import lock_example
+from core.errors import Conflict, Refused
+from core.transactions import durable
+from crowd import queries
+from crowd.campaigns import record
+from crowd.models import Campaign, Slot, Visit, Worker
+from crowd.platforms import Arrival
+from validate.acts.lease import give_up
+from validate.models import Apart
+
+ATTEMPTS: Final = 2  # at the comprehension check
+IDLE: Final = 120.0  # seconds without a sign of life that still count as work, for everybody alike
+SHARED: Final = 4  # people at one address; where more are, it is a lab's and says nothing
+_LETTERS: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+
+
+# --- workers --------------------------------------------------------------------------------------
+def visit_for(campaign: Campaign, arrival: Arrival) -> Visit | None:
+    """The latest visit of whoever comes (one query)."""
+    mine = queries.visits().filter(
+        campaign=campaign, worker__realm=arrival.realm, worker__name=arrival.worker
+    )
+    return mine.order_by("-started_at").first() if arrival.worker else None
+
+
+def require_entry(campaign: Campaign, arrival: Arrival) -> None:
+    """Refuse whom the campaign does not let in now."""
+    if campaign.state == Campaign.State.ENDED:
+        raise Refused("ended", "This has ended. Nothing that you did is lost.", status=410)
+    if campaign.state == Campaign.State.PAUSED:
+        raise Refused("paused", "This is paused: try the same link again later.", status=409)
+    rules = campaign.file.let_in
+    if rules.only and arrival.worker not in rules.only:
+        raise Refused("not_invited", "This is for people who were asked by name.", status=403)
+    if rules.not_in:
+        before = Visit.objects.filter(
+            worker__realm=arrival.realm,
+            worker__name=arrival.worker,
+            campaign__slug__in=rules.not_in,
+        )
+        if before.exists():
+            raise Refused(
+                "took_part", "You took part in one like it: this is for others.", status=403
+            )
+
+
+def require_room(campaign: Campaign, arrival: Arrival, slot: int | None) -> None:
+    """Refuse where there is no place now; at the start it is asked again.
+
+    A visit whose assignment comes to somebody else now was returned, and is in nobody's way.
+    """
+    returned = Q(state=Visit.State.OPEN, assignment=arrival.assignment)
+    held = campaign.visits.filter(state__in=Visit.HOLDS).exclude(returned)
+    if slot is not None:
+        held = held.filter(slot__number=slot)
+    if held.count() >= (campaign.file.places if slot is None else 1):
+        raise _taken(slot)
+
+
+def begin(
+    *, campaign: Campaign, arrival: Arrival, slot: int | None, consent: str, address: str = ""
+) -> tuple[Visit, str]:
+    """Take a place for whoever has agreed; returns the visit and the token of its page.
+
+    Of two who open one place's link at the same moment one gets it: the database says which.
+    """
+    require_entry(campaign, arrival)
+    if consent != campaign.file.consent.version:
+        raise Refused("consent", "What you agree to has changed meanwhile: read it again.")
+    worker = worker_of(arrival)
+    supersede(campaign, arrival)
+    visit = Visit(
+        campaign=campaign,
+        worker=worker,
+        assignment=arrival.assignment,
+        consent=consent,
+        code=new_code(),
+        place=_place(campaign, address),
+    )
+    token, visit.token = queries.new_token(visit.id)
+    try:
+        with durable():
+            visit.slot = _take(campaign, slot)
+            visit.session = WorkSession.objects.create(user=worker.user, kind=WorkSession.Kind.LINK)
+            visit.save(force_insert=True)
+            _keep_apart(visit)
+            record(campaign, worker.user, "began_visit", subject=visit, consent=consent)
+    except IntegrityError:  # this place, or this person's visit, is there since a moment
+        if (mine := visit_for(campaign, arrival)) is not None and mine.state in Visit.ONCE:
+            return reopen(mine)
+        raise _taken(slot) from None
+    return queries.visits().get(pk=visit.pk), token
+
+
+def _taken(slot: int | None) -> Conflict:
+    if slot is None:
+        return Conflict("full", "All places are taken: thank you for coming. Return it, please.")
+    return Conflict("slot_taken", "Somebody else has this place: ask for a link of your own.")
+
+
+def _take(campaign: Campaign, number: int | None) -> Slot:
+    """The place of a link, or the first that is free, locked where rows can be."""
+    if number is not None:
+        slot = campaign.slots.filter(number=number).first()
+        if slot is None:
+            raise Refused("bad_link", "There is no such place: open the link you were given.")
+        return slot
+    free = queries.free_slots(campaign)
+    if connection.features.has_select_for_update_skip_locked:
+        free = free.select_for_update(skip_locked=True, of=("self",))
+    slot = free.first()
+    if slot is None:
+        raise _taken(None)
+    return slot
+
+
+def worker_of(arrival: Arrival) -> Worker:
+    """The person behind a platform's name, who is made at their first visit, with no account that
+    anybody could sign in to."""
+    known = Worker.objects.select_related("user").filter(realm=arrival.realm, name=arrival.worker)
+    if (worker := known.first()) is not None:
+        return worker
+    try:
+        with durable():
+            user = User(role=Role.ANNOTATOR)
+            user.username = user.pseudonym
+            user.set_unusable_password()
+            user.save()
+            return Worker.objects.create(realm=arrival.realm, name=arrival.worker, user=user)
+    except IntegrityError:
+        return known.get()
+
+
+def supersede(campaign: Campaign, arrival: Arrival) -> None:
+    """An assignment that comes to a second worker was returned by the first."""
+    older = Visit.objects.filter(
+        campaign=campaign, assignment=arrival.assignment, state=Visit.State.OPEN
+    ).exclude(worker__name=arrival.worker, worker__realm=arrival.realm)
+    for visit in older.select_related("campaign__task", "worker__user"):
+        leave(visit=visit, state=Visit.State.RETURNED)
+
+
+def reopen(visit: Visit) -> tuple[Visit, str]:
+    """Take the work to where its link was opened; whoever had it open before is told so."""
+    token, kept = queries.new_token(visit.id)
+    Visit.objects.filter(pk=visit.pk).update(token=kept)
+    return queries.visits().get(pk=visit.pk), token
+
+
+def check(*, visit: Visit, answers: Mapping[str, str]) -> bool:
+    """Whether somebody has understood; at the second miss the visit ends, and is paid for."""
+    questions = visit.campaign.file.check
+    right = all(answers.get(str(place)) == one.answer for place, one in enumerate(questions))
+    with durable():
+        visit = Visit.objects.select_for_update(no_key=True, of=("self",)).get(pk=visit.pk)
+        if visit.state != Visit.State.OPEN or visit.checked_at is not None:
+            return visit.checked_at is not None
+        visit.attempts += 1
+        visit.checked_at = timezone.now() if right else None
+        visit.save(update_fields=["attempts", "checked_at"])
+        if not right and visit.attempts >= ATTEMPTS:
+            _end(visit, Visit.State.SCREENED_OUT)
+    return right
+
+
+def notice(*, visit: Visit, signals: Mapping[str, int]) -> None:
+    """Count time at work by the server's clock, and signs that decide nothing.
+
+    Compare and set: of two pages of a visit one counts the time that both were open.
+    """
+    now = timezone.now()
+    gap = min((now - visit.seen_at).total_seconds(), IDLE)
+    seen = {name: visit.signals.get(name, 0) + count for name, count in signals.items()}
+    changed = Visit.objects.filter(pk=visit.pk, state=Visit.State.OPEN, seen_at=visit.seen_at)
+    if changed.update(
+        seen_at=now, seconds=F("seconds") + max(0.0, gap), signals={**visit.signals, **seen}
+    ):
+        visit.seconds += max(0.0, gap)
+
+
+def finish(*, visit: Visit) -> Visit:
+    """End a visit whose work is done; where who it is is known anyhow it counts at once."""
+    if visit.state == Visit.State.OPEN and not queries.progress(visit).may_finish:
+        raise Refused("not_done", "There is something left: finish it, or return it.", status=409)
+    with durable():
+        locked = Visit.objects.select_for_update(no_key=True, of=("self",)).get(pk=visit.pk)
+        if locked.state == Visit.State.OPEN:
+            _end(locked, Visit.State.FINISHED)
+    give_up(validator=visit.worker.user, task=visit.campaign.task)
+    if visit.campaign.platform.confirms_itself:
+        settle(visit=visit, confirmed=True, actor=None)
+    return queries.visits().get(pk=visit.pk)
+
+
+def leave(*, visit: Visit, state: str) -> None:
+    """Return a visit, or let it run out: its place and what it holds are free; examples stay."""
+    with durable():
+        locked = Visit.objects.select_for_update(no_key=True, of=("self",)).get(pk=visit.pk)
+        if locked.state not in (Visit.State.OPEN, Visit.State.FINISHED):
+            return
+        _end(locked, state)
+    give_up(validator=visit.worker.user, task=visit.campaign.task)
+
+
+def _end(visit: Visit, state: str) -> None:
+    visit.state, visit.finished_at = state, visit.finished_at or timezone.now()
+    visit.save(update_fields=["state", "finished_at"])
+    record(visit.campaign, None, f"visit_{state}", subject=visit)
+
+
+def time_out(now: datetime | None = None) -> int:
+    """Let visits run out whose time is over; returns how many."""
+    now = now or timezone.now()
+    done = 0
+    for campaign in Campaign.objects.filter(visits__state=Visit.State.OPEN).distinct():
+        begun_before = now - timedelta(minutes=campaign.file.time_limit)
+        late = queries.visits().filter(
+            campaign=campaign, state=Visit.State.OPEN, started_at__lt=begun_before
+        )
+        for visit in late:
+            leave(visit=visit, state=Visit.State.TIMED_OUT)
+            done += 1
+    return done
+
+
+# --- the platform's word --------------------------------------------------------------------------
+def settle(*, visit: Visit, confirmed: bool, actor: User | None, reason: str = "") -> None:
+    """Confirm a visit, or reject it by an owner's word; never a machine's.
+
+    Confirmed, all that it made counts at once. One that timed out here may be confirmed still, as
+    long as nobody else has its place.
+    """
+    least = visit.campaign.platform.reason_length
+    if not confirmed and len(reason.strip()) < least:
+        raise Refused(
+            "reason_missing", f"Say why, in {least} characters or more: the worker is told."
+        )
+    state = Visit.State.CONFIRMED if confirmed else Visit.State.REJECTED
+    with durable():
+        locked = Visit.objects.select_for_update(no_key=True, of=("self",)).get(pk=visit.pk)
+        if locked.state == state:
+            return
+        if locked.state not in (Visit.State.FINISHED, Visit.State.TIMED_OUT):
+            raise Conflict(
+                "not_finished", f"It is {locked.get_state_display()}: nothing is to be decided."
+            )
+        locked.state, locked.settled_at, locked.reason = state, timezone.now(), reason.strip()
+        try:
+            locked.save(update_fields=["state", "settled_at", "reason"])
+        except IntegrityError:
+            raise Conflict("slot_taken", "Somebody else has its place: add one first.") from None
+        record(visit.campaign, actor, f"visit_{state}", subject=locked, reason=reason.strip())
+    visit.state = state
+    if confirmed:
+        let_count(Q(session=visit.session_id))
+
+
+def let_count(which: Q | None = None) -> int:
+    """Let what confirmed visits made count; returns how many examples.
+
+    Done again it does nothing more; a submission that was under way meanwhile is found later.
+    """
+    confirmed = Q(session__visit__state=Visit.State.CONFIRMED)
+    waiting = Example.objects.filter(which or Q(), confirmed, provisional=True).order_by("pk")
+    done = 0
+    for pk in list(waiting.values_list("pk", flat=True)):
+        with durable():
+            example = lock_example(pk)
+            if example.provisional:
+                confirm_example(example)
+                done += 1
+    return done
+
+
+def look_after() -> None:
+    """What the worker does every few minutes."""
+    time_out()
+    let_count()
+
+
+# --- one person, several names --------------------------------------------------------------------
+def _keep_apart(visit: Visit) -> None:
+    """Let nobody validate who may be the same person: who held the same place before, or comes from
+    the same address at the same time, as long as few do."""
+    near = Q(slot=visit.slot_id) | Q(assignment=visit.assignment)
+    others = set(
+        Visit.objects.filter(near, campaign=visit.campaign)
+        .exclude(worker=visit.worker_id)
+        .values_list("worker__user", flat=True)
+    )
+    if visit.place:
+        there = Visit.objects.filter(
+            place=visit.place,
+            campaign__task=visit.campaign.task_id,
+            started_at__gt=timezone.now() - timedelta(days=1),
+        ).exclude(worker=visit.worker_id)
+        neighbours = set(there.values_list("worker__user", flat=True))
+        others |= neighbours if len(neighbours) < SHARED else set()
+    for other in others:
+        apart(visit.worker.user_id, other, "their visits share a place or an address")
+
+
+def apart(one: int, other: int, why: str) -> None:
+    """Two who may be one are not asked about each other; within a transaction."""
+    pairs = [(one, other), (other, one)]
+    Apart.objects.bulk_create(
+        [Apart(validator_id=a, author_id=b, why=why) for a, b in pairs], ignore_conflicts=True
+    )
+
+
+def _is_public(address: str) -> bool:
+    """Whether an address is one of the internet: of one's own network nothing follows."""
+    try:
+        return ipaddress.ip_network(address).is_global
+    except ValueError:
+        return False
+
+
+def _place(campaign: Campaign, address: str) -> str:
+    """A keyed hash, of this task alone: it says whether two addresses are one, and nothing else.
+
+    Empty for addresses of this machine or network: a proxy, a lab, somebody who tries it out.
+    """
+    if not _is_public(address):
+        return ""
+    key = f"{settings.SECRET_KEY}:{campaign.task_id}".encode()
+    return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def new_code() -> str:
+    """A completion code: 12 characters that nobody mistakes (59 bits)."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(12))

@@ -1,0 +1,49 @@
+"""Jobs of the background worker: what a platform with an API says of visits and payments."""
+
+from __future__ import annotations
+
+from django_tasks import task
+
+from crowd import queries
+from crowd.by_api import follow, follow_visit, remote_of, send
+from crowd.ledger import plan
+from crowd.models import Campaign, Payment, Visit
+
+
+@task()
+def follow_campaign(campaign_id: int) -> None:
+    campaign = Campaign.objects.select_related("task").get(pk=campaign_id)
+    if (remote := remote_of(campaign)) is not None:
+        follow(campaign, remote)
+
+
+@task()
+def pay_campaign(campaign_id: int) -> str:
+    """Plan and send what a campaign owes; returns what was planned, for the job's row."""
+    campaign = Campaign.objects.select_related("task").get(pk=campaign_id)
+    planned = plan(campaign)
+    send(campaign)
+    return f"{len(planned)} payments"
+
+
+@task()
+def follow_assignment(realm: str, assignment: str) -> None:
+    """Ask about one visit, since an event said that it changed.
+
+    Events repeat and come out of order: none is believed, the platform is asked what is true now.
+    """
+    for visit in queries.visits().filter(worker__realm=realm, assignment=assignment):
+        if (remote := remote_of(visit.campaign)) is not None:
+            follow_visit(visit, remote)
+
+
+def enqueue_due() -> None:
+    """Add a job for each campaign of which something waits for its platform's word."""
+    waits = (Visit.State.OPEN, Visit.State.FINISHED)
+    paid = Payment.objects.filter(state__in=(Payment.State.SENT, Payment.State.UNKNOWN))
+    found = Campaign.objects.filter(visits__state__in=waits) | Campaign.objects.filter(
+        visits__payments__in=paid
+    )
+    for campaign in found.distinct():
+        if remote_of(campaign) is not None:
+            follow_campaign.enqueue(campaign.pk)

@@ -1,0 +1,304 @@
+"""A worker's way, all at the address of their link: what it is, the check, the work, the end.
+
+A look writes nothing. What a button sends carries the token that the page holds: no cookie is
+needed, and none is looked at, so that these pages work in another site's frame.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import get_script_prefix
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_POST
+
+from annotate.own_work import own_data
+from annotate.views import workbench
+from core import strict_json
+from core.addresses import address_of
+from core.errors import Refused
+from core.limits import wait_for
+from crowd import campaigns, queries, services
+from crowd.api import done_body
+from crowd.campaign_file import VALIDATE
+from crowd.erasure import forget
+from crowd.models import Campaign, Visit
+from crowd.platforms import Arrival
+from crowd.platforms.prolific import is_signed
+from crowd.tasks import follow_assignment
+from validate.acts.lease import unskip
+from validate.views import judging
+
+OVER: Final = {
+    Visit.State.FINISHED: "You have finished. It is being confirmed, and counts and is paid then.",
+    Visit.State.CONFIRMED: "You have finished, and it is confirmed: thank you.",
+    Visit.State.SCREENED_OUT: "This was not for you: thank you for trying.",
+    Visit.State.RETURNED: "You returned this. What you made is kept, and is not paid.",
+    Visit.State.TIMED_OUT: "The time for this ran out. What you made is kept: ask who sent you.",
+    Visit.State.REJECTED: "This was not accepted.",
+}
+LONGEST_NAME: Final = 200
+PAGE_404: Final = "There is no such campaign: open the link that you were given."
+
+
+def _in_frames(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Let the campaign's platform frame a page, and its forms go there; nobody else."""
+
+    @wraps(view)
+    def framed(request: HttpRequest, slug: str) -> HttpResponse:
+        request.user = AnonymousUser()  # whoever this browser is signed in as is not who works
+        campaign = Campaign.objects.select_related("task__config").filter(slug=slug).first()
+        if campaign is None:
+            return _say(request, None, PAGE_404, status=404)
+        response = view(request, campaign)
+        file = campaign.file
+        if ancestors := [*campaign.platform.framed_by, *file.frame]:
+            response.xframe_options_exempt = True
+            response._csp_replace = {"frame-ancestors": ancestors}  # type: ignore[attr-defined]
+        places = {f"{urlsplit(one).scheme}://{urlsplit(one).netloc}" for one in file.return_to}
+        if places:
+            response._csp_update = {"form-action": sorted(places)}  # type: ignore[attr-defined]
+        response["Referrer-Policy"] = "no-referrer"  # the address is somebody's key
+        return response
+
+    return framed
+
+
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+@_in_frames
+def link(request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    query = request.GET.dict()
+    try:
+        slot = campaigns.slot_in(campaign, query)
+        arrival = campaign.platform.arrival(campaign.file, query, slot)
+        if request.method == "POST" and not arrival.preview:
+            address = address_of(request)
+            if wait_for("write", person=f"link-{arrival.realm}-{arrival.worker}", address=address):
+                raise Refused("too_many_requests", "That was too fast: try again.", status=429)
+            return _act(request, campaign, arrival, slot)
+        return _landing(request, campaign, arrival, slot)
+    except Refused as refused:
+        return _say(request, campaign, refused.message, status=refused.status)
+
+
+@csrf_exempt
+@require_POST
+def prolific_event(request: HttpRequest) -> HttpResponse:
+    """Take a hint that a submission changed; refused unless Prolific signed it."""
+    secret = settings.CROWD["prolific_secret"]
+    timestamp = request.headers.get("X-Prolific-Request-Timestamp", "")
+    signature = request.headers.get("X-Prolific-Request-Signature", "")
+    body = request.body
+    if not secret or not is_signed(secret, timestamp, body, signature):
+        return HttpResponse("This is not signed as an event.", status=403)
+    try:
+        said = strict_json.loads(body)
+    except strict_json.NotJson:
+        said = None
+    resource = said.get("resource_id") if isinstance(said, dict) else None
+    if isinstance(resource, str) and len(resource) <= LONGEST_NAME:
+        follow_assignment.enqueue("prolific", resource)
+    return HttpResponse("Taken.")
+
+
+# --- looks ----------------------------------------------------------------------------------------
+def _landing(
+    request: HttpRequest, campaign: Campaign, arrival: Arrival, slot: int | None
+) -> HttpResponse:
+    """What it is, what is paid and for how long; for somebody who has begun, where they are."""
+    visit = services.visit_for(campaign, arrival)
+    if visit is not None and visit.state not in (Visit.State.RETURNED, Visit.State.TIMED_OUT):
+        if visit.state != Visit.State.OPEN:
+            return _over(request, visit)
+        return render(request, "crowd/return.html", _about(campaign) | {"visit": visit})
+    if not arrival.preview:
+        services.require_entry(campaign, arrival)
+        services.require_room(campaign, arrival, slot)
+    context = _about(campaign) | {"preview": arrival.preview}
+    return render(request, "crowd/landing.html", context)
+
+
+def _about(campaign: Campaign) -> dict[str, Any]:
+    file = campaign.file
+    assert campaign.task.config is not None
+    pay, plan = file.pay, file.plan()
+    return {
+        "campaign": campaign,
+        "task": campaign.task,
+        "file": file,
+        "goals": [
+            campaign.task.config.file.instructions.validation
+            if work == VALIDATE
+            else campaign.task.config.file.instructions.goal
+            for work in file.work
+        ],
+        "minutes": round(plan.minutes),
+        "pays": {
+            name: file.money(pay.units(name))
+            for name in ("base", "per_verified", "per_validation", "screen_out")
+            if pay.units(name)
+        },
+        "most": file.money(plan.visit_at_most) if plan.visit_at_most else "",
+    }
+
+
+def _say(
+    request: HttpRequest, campaign: Campaign | None, sentence: str, *, status: int = 200
+) -> HttpResponse:
+    context = {"campaign": campaign, "sentence": sentence}
+    return render(request, "crowd/sentence.html", context, status=status)
+
+
+def _over(request: HttpRequest, visit: Visit) -> HttpResponse:
+    """The end: the code, and the way back to the platform."""
+    campaign = visit.campaign
+    screened_out = visit.state == Visit.State.SCREENED_OUT
+    back = None
+    if screened_out or visit.state in (Visit.State.FINISHED, Visit.State.CONFIRMED):
+        back = campaign.platform.way_back(
+            campaign.file, request.GET.dict(), visit.code, screened_out=screened_out
+        )
+    context = {
+        "campaign": campaign,
+        "visit": visit,
+        "sentence": OVER[Visit.State(visit.state)],
+        "paid": campaign.file.money(campaign.file.pay.units("screen_out"))
+        if screened_out and campaign.file.pay.units("screen_out")
+        else "",
+        "back": back,
+    }
+    return render(request, "crowd/over.html", context)
+
+
+# --- acts -----------------------------------------------------------------------------------------
+def _act(
+    request: HttpRequest, campaign: Campaign, arrival: Arrival, slot: int | None
+) -> HttpResponse:
+    act = request.POST.get("act", "")
+    visit = services.visit_for(campaign, arrival)
+    again = (Visit.State.RETURNED, Visit.State.TIMED_OUT)
+    if visit is None or (act == "begin" and visit.state in again):
+        if act != "begin":
+            return _landing(request, campaign, arrival, slot)
+        visit, token = services.begin(
+            campaign=campaign,
+            arrival=arrival,
+            slot=slot,
+            consent=request.POST.get("consent", ""),
+            address=address_of(request),
+        )
+        return _work(request, visit, token)
+    if act == "data":
+        return _data(visit)
+    if act == "forget":
+        forget(worker=visit.worker, gives_up="gives_up" in request.POST)
+        return _say(request, campaign, "You are forgotten here, as you were told.")
+    if visit.state != Visit.State.OPEN:
+        return _over(request, visit)
+    if act in ("begin", "open"):
+        return _work(request, *services.reopen(visit))
+    token = request.POST.get("token", "")
+    holder, newest = queries.visit_of(token)
+    if holder is None or holder.pk != visit.pk or not newest:
+        raise Refused(
+            "opened_elsewhere",
+            "This work was opened in another window or on another device since: go on there, or "
+            "open your link again to go on here.",
+            status=409,
+        )
+    return _WITH_TOKEN.get(act, _work)(request, visit, token)
+
+
+def _check(request: HttpRequest, visit: Visit, token: str) -> HttpResponse:
+    answers = {name.removeprefix("q"): str(text) for name, text in request.POST.items()}
+    services.check(visit=visit, answers=answers)
+    return _work(request, queries.visits().get(pk=visit.pk), token)
+
+
+def _finish(request: HttpRequest, visit: Visit, token: str) -> HttpResponse:
+    try:
+        return _over(request, services.finish(visit=visit))
+    except Refused as refused:
+        return _work(request, visit, token, refused.message)
+
+
+def _look_again(request: HttpRequest, visit: Visit, token: str) -> HttpResponse:
+    unskip(validator=visit.worker.user, task=visit.campaign.task)
+    return _work(request, visit, token)
+
+
+def _leave(request: HttpRequest, visit: Visit, _token: str) -> HttpResponse:
+    services.leave(visit=visit, state=Visit.State.RETURNED)
+    return _over(request, queries.visits().get(pk=visit.pk))
+
+
+_WITH_TOKEN: Final[dict[str, Callable[..., HttpResponse]]] = {
+    "check": _check,
+    "finish": _finish,
+    "leave": _leave,
+    "look_again": _look_again,
+}
+
+
+def _work(request: HttpRequest, visit: Visit, token: str, complaint: str = "") -> HttpResponse:
+    """The check, or the same page as everybody's with a strip above it."""
+    if visit.state != Visit.State.OPEN:
+        return _over(request, visit)
+    file = visit.campaign.file
+    if file.check and visit.checked_at is None:
+        context = {"visit": visit, "file": file, "token": token, "last": visit.attempts > 0}
+        return render(request, "crowd/check.html", context)
+    user, done = queries.user_of(visit), queries.progress(visit)
+    if not user.may_sign_in:
+        raise Refused("banned", "You are kept out of this server.", status=403)
+    request.user = user
+    api = f"{get_script_prefix()}api/v1/visits/this/"
+    request.visit = {  # type: ignore[attr-defined]
+        "token": token,
+        "done": done_body(visit, done),
+        "complaint": complaint,
+        "data": {"token": token, "api": api, "work": done.work},
+    }
+    slug = visit.campaign.task.slug
+    page = judging if (done.work or file.work[-1]) == VALIDATE else workbench
+    return page(request, slug)
+
+
+def _data(visit: Visit) -> HttpResponse:
+    """All that is stored about a person, as JSON lines: their work, then their visits."""
+
+    async def lines() -> list[str]:
+        return [line async for line in own_data(visit.worker.user)]
+
+    rows = [
+        {
+            "kind": "visit",
+            "campaign": one.campaign.slug,
+            "state": one.state,
+            "assignment": one.assignment,
+            "consent": one.consent,
+            "started_at": one.started_at.isoformat(),
+            "minutes": round(one.seconds / 60, 1),
+            "signals": one.signals,
+            "payments": [
+                {"kind": paid.kind, "amount": one.campaign.file.money(paid.amount),
+                 "state": paid.state}
+                for paid in one.payments.all()
+            ],
+        }
+        for one in queries.visits().filter(worker=visit.worker_id)
+    ]  # fmt: skip
+    text = "".join([*async_to_sync(lines)(), *(json.dumps(row) + "\n" for row in rows)])
+    response = HttpResponse(text, content_type="application/x-ndjson")
+    response["Content-Disposition"] = 'attachment; filename="my-data.jsonl"'
+    return response

@@ -1,0 +1,39 @@
+"""Campaigns for the browser's server: `python -m tests.browser.crowd_world ORIGIN` prints links."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import django
+
+
+def begin(origin: str) -> dict[str, str]:
+    from accounts.models import User
+    from crowd.campaigns import links_of
+    from tests import cast
+    from tests.crowd import world
+
+    olive = User.objects.get(username="olive")
+    task = cast.text_task(slug="by-link", name="By link", validation={"sample": 1})
+    task.owners.add(olive)
+    check = [
+        {"question": "What do you try?", "choices": ["To sleep", "To fool it"],
+         "answer": "To fool it"}
+    ]  # fmt: skip
+    framed = world.campaign(
+        task, slug="framed", frame=origin, return_to=origin, check=check, places=20
+    )
+    anna = User.objects.get(username="anna")
+    for text in ("It rains in Rome.", "Nobody came to the fair."):
+        cast.submission(task, anna, input={"text": text}, label="yes", fooled=False)
+    judging = world.campaign(
+        task, slug="invited", platform="panel", work="validate", places=2, return_to=[],
+        pay={"base": "1.00", "per_validation": "0.10"}, visit={"examples": 1},
+    )  # fmt: skip
+    return {"framed": links_of(framed)[0], "invited": links_of(judging)[0]}
+
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(begin(sys.argv[1])))

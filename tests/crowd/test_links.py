@@ -1,0 +1,287 @@
+"""A worker's way: a link, consent, a check, the work, the end, and all that stands in between."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import User
+from annotate import inference
+from annotate.models import Example, Task
+from core.errors import Refused
+from crowd import campaigns, services
+from crowd.models import Campaign, Visit, Worker
+from crowd.platforms import Arrival
+from dadc_server.web.sockets import websocket
+from scoring.models import Tally
+from scoring.recount import check
+from tests import cast, races
+from tests.crowd import world
+from tests.crowd.world import call, come, submit, token_in, words
+from validate.queries import are_apart
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CHECK = [{"question": "What do you do?", "choices": ["Sleep", "Fool it"], "answer": "Fool it"}]
+
+
+def test_a_worker_s_whole_way(task: Task, validator: User, other_validator: User) -> None:
+    campaign = world.campaign(task, check=CHECK, frame="https://work.example.org")
+    came = come(campaign)
+    page = came.page
+    assert "1.00\xa0USD" in page.content.decode()
+    assert "At most 1.50\xa0USD" in page.content.decode()
+    assert Visit.objects.count() == Worker.objects.count() == 0
+
+    token = came.begin()
+    refused = call(token, "tasks/digits/examples/", {"client_id": "x", "input": 1, "label": "1"})
+    assert refused.status_code in (400, 403)
+    assert "last time" in words(came.act("check", token, q0="Sleep"))
+    page = came.act("check", token, q0="Fool it")
+    assert "2 items left" in words(page)
+    assert "data-annotate" in page.content.decode()
+    for out in ("/accounts/", "/me/work/", "/leaderboard/"):
+        assert out not in page.content.decode(), "nothing leads out of the frame"
+
+    first = submit(token, task, 1)
+    assert first.provisional
+    assert "There is something left" in words(came.act("finish", token))
+    back = come(campaign)
+    assert "Welcome back" in words(back.page)
+    newer = token_in(back.act("open"))
+    answer = call(token, "visits/this/")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "opened_elsewhere")
+    assert "another window" in words(came.act("finish", token))
+    submit(newer, task, 2)
+    assert call(newer, "visits/this/").json()["may_finish"]
+    page = came.act("finish", newer)
+    visit = Visit.objects.get()
+    for sent in ('action="https://work.example.org/mturk/externalSubmit"', visit.code, "A-W1"):
+        assert sent in page.content.decode()
+    assert call(newer, "visits/this/").json()["error"]["code"] == "visit_over"
+    assert "Thank you" in words(came.page)
+
+    # Validated, and counted nowhere until the platform has confirmed it.
+    for person in (validator, other_validator):
+        cast.answer(person, task)
+    first.refresh_from_db()
+    assert first.status == "verified"
+    author = first.author
+    assert not Tally.objects.filter(author=author).exists()
+    assert check().agrees
+    services.settle(visit=visit, confirmed=True, actor=None)
+    assert check().agrees
+    tally = Tally.objects.get(author=author)
+    assert (tally.submitted, tally.verified, tally.pending) == (2, 1, 1)
+    services.settle(visit=visit, confirmed=True, actor=None)
+    assert services.let_count() == 0
+
+
+def test_a_preview_writes_nothing_and_asks_no_model(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = world.campaign(task)
+    monkeypatch.setattr(inference, "live_model", None)
+    preview = come(campaign, workerId="", assignmentId="ASSIGNMENT_ID_NOT_AVAILABLE")
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert "This is a preview" in words(preview.page)
+        assert "This is a preview" in words(preview.act("begin", consent="x"))
+    writes = [q["sql"] for q in queries if not q["sql"].lstrip().startswith("SELECT")]
+    assert not [sql for sql in writes if re.match(r"\s*(INSERT|UPDATE|DELETE)", sql)]
+    assert preview.client.cookies == {}
+
+
+WRONG: list[tuple[dict[str, str], str, int]] = [
+    ({"workerId": "${workerId}"}, "did not fill in who you are", 400),
+    ({"workerId": "a b"}, "Something in this link", 400),
+    ({"PROLIFIC_PID": "x", "workerId": "", "assignmentId": ""}, "people who come from", 400),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "sentence", "status"), WRONG)
+def test_links_that_are_not_whole(
+    task: Task, said: dict[str, str], sentence: str, status: int
+) -> None:
+    page = come(world.campaign(task), **said).page
+    assert (page.status_code, sentence in words(page)) == (status, True)
+
+
+def test_late_full_paused_ended_and_missed_twice(task: Task) -> None:
+    campaign = world.campaign(task, places=1, check=CHECK)
+    came = come(campaign)
+    token = came.begin()
+    assert "All places are taken" in words(come(campaign, "W2").page)
+    came.act("check", token, q0="Sleep")
+    assert "You are paid 0.10" in words(came.act("check", token, q0="Sleep"))
+    assert "This was not for you" in words(came.page)
+    second = come(campaign, "W2")
+    second.begin()
+    later = timezone.now() + timedelta(minutes=121)
+    assert services.time_out(later) == 1
+    assert Visit.objects.get(worker__name="W2").state == "timed_out"
+    for state, sentence in (("paused", "try the same link again"), ("ended", "This has ended")):
+        campaigns.set_state(campaign=campaign, state=state, actor=None)
+        assert sentence in words(come(campaign, "W3").page)
+    assert come(campaign, "W3").client.get("/hit/nothing/").status_code == 404
+
+
+def test_a_returned_assignment_goes_to_another_worker(task: Task) -> None:
+    campaign = world.campaign(task, places=1)
+    first = come(campaign)
+    token, made = world.work(first, task, (1,))
+    second = come(campaign, "W2", assignmentId="A-W1")
+    second.begin()
+    assert call(token, "visits/this/").status_code == 409
+    assert Visit.objects.get(worker__name="W1").state == "returned"
+    made[0].refresh_from_db()
+    assert made[0].provisional, "it stays, and counts nowhere"
+    # Who held the same place may be the same person.
+    assert are_apart(Worker.objects.get(name="W2").user_id, made[0].author_id)
+
+
+def test_only_the_campaign_s_origins_frame_its_pages(task: Task) -> None:
+    campaign = world.campaign(task, frame="https://work.example.org")
+    whole, bare = come(campaign), come(campaign, workerId="", assignmentId="")
+    for response in (whole.page, bare.page, whole.act("begin", consent="old")):
+        assert "X-Frame-Options" not in response
+        policy = response["Content-Security-Policy"]
+        assert "frame-ancestors https://work.example.org;" in f"{policy};"
+        assert "form-action 'self' https://work.example.org;" in f"{policy};"
+    for path in (f"/hit/{world.campaign(task, slug='closed', return_to=[]).slug}/", "/", "/hit/x/"):
+        response = whole.client.get(path)
+        assert response["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in response["Content-Security-Policy"]
+
+
+def test_who_comes_from_one_address_does_not_judge_each_other(task: Task) -> None:
+    campaign = world.campaign(task, places=9)
+    for worker, address in (
+        ("a", "8.8.8.8"),
+        ("b", "8.8.8.8"),
+        ("c", "9.9.9.9"),
+        ("d", "10.0.0.1"),
+    ):
+        came = come(campaign, worker)
+        consent = campaign.file.consent.version
+        came.client.post(came.address, {"act": "begin", "consent": consent}, REMOTE_ADDR=address)
+    users = {one.name: one.user_id for one in Worker.objects.all()}
+    pairs = [(one, two) for one in users for two in users if are_apart(users[one], users[two])]
+    assert sorted(pairs) == [("a", "b"), ("b", "a")]
+    token = token_in(come(campaign, "b").act("open"))
+    made = submit(token, task, 3)
+    validating = world.campaign(task, slug="judges", work="validate", places=9)
+    for worker, status in (("a", 204), ("c", 200)):
+        theirs = come(validating, worker).begin()
+        item = call(theirs, "tasks/digits/validations/next/")
+        assert (worker, item.status_code) == (worker, status)
+    assert made.author_id == users["b"]
+
+
+def test_signed_places(task: Task) -> None:
+    campaign = world.campaign(task, platform="generic", places=2, return_to=[])
+    other = world.campaign(task, slug="other", platform="generic", return_to=[])
+    forged = come(campaign, "x", k="WyJwaWxvdCIsMV0:forged")
+    assert "not whole" in words(forged.page)
+    assert "not whole" in words(come(campaign, "x", k=campaigns.sign(other, 1)).page)
+    agreed = {"consent": campaign.file.consent.version}
+    assert "no such place" in words(come(campaign, "x", slot=9).act("begin", **agreed))
+    come(campaign, "x", slot=1).begin()
+    assert "Somebody else has this place" in words(come(campaign, "y", slot=1).page)
+    come(campaign, "y", slot=2).begin()
+
+
+def test_validators_by_link(task: Task, annotator: User) -> None:
+    cast.submission(task, annotator, 1)
+    campaign = world.campaign(
+        task, platform="panel", places=1, work="validate", visit={"examples": 1},
+        pay={"base": "1.00", "per_validation": "0.05"},
+    )  # fmt: skip
+    came = come(campaign, slot=1)
+    token = came.begin()
+    item = call(token, "tasks/digits/validations/next/").json()
+    assert call(token, "tasks/digits/examples/", {}).status_code in (400, 403)
+    voted = call(
+        token, f"validations/{item['lease']}/vote/", {"label": item["choices"][0]["value"]}
+    )
+    assert voted.status_code == 200
+    came.act("finish", token)
+    assert Visit.objects.get().state == "confirmed", "a panel's people are known"
+
+
+async def test_a_ticket_opens_one_socket(task: Task) -> None:
+    campaign = await sync_to_async(world.campaign)(task)
+    token = await sync_to_async(come(campaign).begin)()
+    answer = await sync_to_async(call)(token, "visits/this/ticket/")
+    scope = {
+        "type": "websocket",
+        "path": "/ws/tasks/digits/",
+        "query_string": f"ticket={answer.json()['ticket']}".encode(),
+        "headers": [(b"host", b"localhost"), (b"origin", b"http://localhost")],
+        "client": ("127.0.0.1", 4711),
+        "scheme": "ws",
+    }
+    first, second = [ApplicationCommunicator(websocket, scope) for _ in range(2)]
+    for socket in (first, second):
+        await socket.send_input({"type": "websocket.connect"})
+    assert (await first.receive_output(30))["type"] == "websocket.accept"
+    ready = json.loads((await first.receive_output(30))["text"])
+    assert (ready["type"], ready["sandbox"]) == ("ready", False)
+    assert (await second.receive_output(30))["type"] == "websocket.close"
+    body = {"client_id": str(uuid4()), "input": cast.drawing(5), "label": "1"}
+    await first.send_input(
+        {"type": "websocket.receive", "text": json.dumps({"type": "submit", **body})}
+    )
+    assert json.loads((await first.receive_output(30))["text"])["type"] == "accepted"
+    example = await Example.objects.select_related("session").aget()
+    assert example.provisional
+    assert example.session.kind == "link"
+    await first.send_input({"type": "websocket.disconnect", "code": 1000})
+    await first.wait()
+
+
+# --- races ----------------------------------------------------------------------------------------
+def _begin(campaign: Campaign, worker: str, slot: int | None) -> Any:
+    return lambda: services.begin(
+        campaign=campaign,
+        arrival=Arrival(worker, f"A-{worker}", "hit"),
+        slot=slot,
+        consent=campaign.file.consent.version,
+    )
+
+
+def test_of_two_at_one_place_exactly_one_gets_it(task: Task) -> None:
+    campaign = world.campaign(task, platform="generic", places=8, return_to=[])
+    for slot in range(1, 9):
+        came = races.at_once([_begin(campaign, f"{who}{slot}", slot) for who in "ab"])
+        lost = [one for one in came if isinstance(one, Refused)]
+        assert [one.code for one in lost] == ["slot_taken"], came
+    with races.without(Visit, "one_visit_holds_a_slot"):
+        task = cast.digits_task()
+        campaign = world.campaign(task, slug="bare", platform="generic", return_to=[])
+        came = races.at_once([_begin(campaign, "a", 1), _begin(campaign, "b", 1)])
+        assert not [one for one in came if isinstance(one, Refused)], "the constraint decides"
+
+
+def test_places_without_links_are_given_once_each(task: Task) -> None:
+    campaign = world.campaign(task, places=4)
+    came = races.at_once([_begin(campaign, f"w{n}", None) for n in range(6)])
+    lost = [one for one in came if isinstance(one, Refused)]
+    assert len(lost) == 2, came
+    held = Visit.objects.filter(state="open").values_list("slot", flat=True)
+    assert len(set(held)) == len(held) == 4
+    # The same person twice at once is one visit.
+    more = world.campaign(task, slug="more", places=4)
+    races.at_once([_begin(more, "same", None)] * 3)
+    assert more.visits.count() == 1

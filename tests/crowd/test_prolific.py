@@ -1,0 +1,148 @@
+"""Prolific by its API, against a stand-in that answers as documented, wrongly or not at all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+import pytest
+from django.test import Client
+from django_tasks_db.models import DBTaskResult
+
+from accounts.models import User
+from annotate.models import Task
+from crowd import by_api, by_file, ledger
+from crowd.models import Campaign, Payment, Visit
+from crowd.platforms import prolific
+from tests import cast
+from tests.crowd import world
+from tests.crowd.stand_in import StandIn
+from tests.crowd.world import come, words
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def stand_in(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    here = StandIn()
+    settings.CROWD = {
+        "prolific_url": here.url,
+        "prolific_token": "key",
+        "prolific_secret": "secret",
+    }
+    monkeypatch.setattr(prolific, "SECONDS", 0.3)
+    yield here
+    here.close()
+
+
+def _campaign(task: Task) -> Campaign:
+    return world.campaign(
+        task, platform="prolific", return_to=[], study="S1", codes={"complete": "C123"}
+    )
+
+
+def _visit(campaign: Campaign, task: Task, worker: str, seed: int) -> Visit:
+    came = come(campaign, PROLIFIC_PID=worker, STUDY_ID="S1", SESSION_ID=f"A-{worker}")
+    token, _ = world.work(came, task, (seed, seed + 1))
+    page = came.act("finish", token)
+    assert "https://app.prolific.com/submissions/complete?cc=C123" in page.content.decode()
+    return Visit.objects.get(worker__name=worker)
+
+
+def test_links_of_prolific(task: Task) -> None:
+    campaign = _campaign(task)
+    literal = {"PROLIFIC_PID": "{{%PROLIFIC_PID%}}", "STUDY_ID": "S1", "SESSION_ID": "x"}
+    assert "did not fill in" in words(come(campaign, **literal).page)
+    other = {**literal, "PROLIFIC_PID": "p1", "STUDY_ID": "S2"}
+    assert "another study" in words(come(campaign, **other).page)
+    assert "come from Prolific" in words(come(campaign).page)
+    policy = come(campaign).page["Content-Security-Policy"]
+    assert "frame-ancestors https://app.prolific.com" in policy
+
+
+def test_confirmed_approved_and_paid_by_the_api(
+    task: Task, validator: User, other_validator: User, stand_in: StandIn
+) -> None:
+    campaign = _campaign(task)
+    _visit(campaign, task, "P1", 1)
+    other = _visit(campaign, task, "P2", 10)
+    stand_in.status["A-P2"] = "TIMED-OUT"
+    for judge in (validator, other_validator):
+        cast.answer(judge, task)
+    by_api.send(campaign)
+    assert dict(Visit.objects.values_list("worker__name", "state")) == {
+        "P1": "confirmed",
+        "P2": "timed_out",
+    }
+    stand_in.status["A-P2"] = "AWAITING REVIEW"  # completed late, with a code
+    by_api.follow(campaign, by_api.remote_of(campaign))
+    assert Visit.objects.get(pk=other.pk).state == "confirmed"
+    # 500 though it was done, no answer though it was done, no answer and nothing done.
+    moods = cycle(["500 paid", "silent paid", "silent"])
+    stand_in.mood = lambda _: next(moods)
+    assert [one.payment.amount for one in ledger.plan(campaign)] == [100, 25, 100]
+    by_api.send(campaign)
+    assert ledger.sums(campaign)["confirmed"] == 125
+    failed = Payment.objects.get(state="failed")
+    assert (failed.kind, stand_in.approved["A-P2"]) == ("reward", 0), "an approval can be seen"
+    stand_in.mood = lambda _: "ok"
+    ledger.plan_failed_again(campaign)
+    by_api.send(campaign)
+    by_api.send(campaign)
+    assert ledger.sums(campaign)["confirmed"] == 225
+    assert dict(stand_in.approved) == {"A-P1": 1, "A-P2": 1}
+    assert stand_in.bonuses["A-P1"] == [25]
+    assert list(stand_in.paid.values()) == [1]
+
+
+def test_a_bonus_that_never_shows_is_unknown_until_somebody_knows(
+    task: Task, validator: User, other_validator: User, stand_in: StandIn
+) -> None:
+    campaign = _campaign(task)
+    _visit(campaign, task, "P1", 1)
+    for judge in (validator, other_validator):
+        cast.answer(judge, task)
+    by_api.send(campaign)
+    ledger.plan(campaign)
+    stand_in.mood = lambda what: "500" if what == "pay" else "ok"
+    for _ in range(3):
+        by_api.send(campaign)
+    bonus = Payment.objects.get(kind="bonus")
+    assert (bonus.state, len(stand_in.paid)) == ("unknown", 0), "it is not asked for again"
+    by_file.read_results(campaign, f"payment,state\n{bonus.pk},failed\n")
+    stand_in.mood = lambda _: "ok"
+    ledger.plan_failed_again(campaign)
+    by_api.send(campaign)
+    bonus.refresh_from_db()
+    assert (bonus.state, list(stand_in.paid.values())) == ("confirmed", [1])
+
+
+def test_events_are_hints(task: Task, stand_in: StandIn) -> None:
+    campaign = _campaign(task)
+    _visit(campaign, task, "P1", 1)
+
+    def event(secret: str = "secret") -> int:
+        body = json.dumps({"resource_id": "A-P1", "status": "REJECTED"}).encode()
+        digest = hmac.new(secret.encode(), b"1" + body, hashlib.sha256).digest()
+        answer = Client(enforce_csrf_checks=True).post(
+            "/hit/hooks/prolific/",
+            body,
+            content_type="application/json",
+            headers={
+                "X-Prolific-Request-Timestamp": "1",
+                "X-Prolific-Request-Signature": base64.b64encode(digest).decode(),
+            },
+        )
+        return answer.status_code
+
+    assert event("wrong") == 403
+    assert not DBTaskResult.objects.exists()
+    assert [event(), event()] == [200, 200]
+    for job in DBTaskResult.objects.all():
+        job.task.call(*job.args_kwargs["args"])
+    assert Visit.objects.get().state == "confirmed", "what it said is not what is true"
