@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psutil
-import psycopg2  # type: ignore[import-untyped]
+import psycopg2
 
 from benchmarks.measure import show_table
 from benchmarks.servers import PROJECT, World, is_answering, ours

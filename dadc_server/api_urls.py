@@ -40,6 +40,7 @@ urlpatterns = [
         "tasks/<slug:slug>/releases/<str:version>/files/<path:name>/",
         releases.ReleaseFile.as_view(),
         name="api-release-file",
+    ),
     path(
         "tasks/<slug:slug>/comparison/", training.ModelComparison.as_view(), name="api-comparison"
     ),

@@ -16,7 +16,7 @@ from core.strict_json import dumps
 from kinds.answers import same_answer
 from releases.people import SPLITS
 from scoring.pair_agreement import Agreement, agreement
-from scoring.statistics import Interval, cluster_bootstrap, wilson
+from scoring.statistics import Interval, clustered, wilson
 
 COUNTS: Final = "counts"
 SURPLUS: Final = "surplus"
@@ -159,8 +159,8 @@ def _round(number: int, part: _Round) -> dict[str, Json]:
         "adjudicated": part.adjudicated,
         "statuses": {status: part.statuses[status] for status in STATUSES},
         "claims": {status: part.claims[status] for status in STATUSES},
-        "mer": _resampled([counts[1] for counts in board], tried),
-        "vmer": _resampled([counts[2] for counts in board], tried),
+        "mer": _clustered([counts[1] for counts in board], tried),
+        "vmer": _clustered([counts[2] for counts in board], tried),
         "agreement": _alpha(part.pairs),
         "prevalence": _rate(part.confirming, part.labelling),
     }
@@ -189,9 +189,9 @@ def _rate(count: int, of: int) -> dict[str, Json]:
     return {"count": count, "of": of, **_bounds(wilson(count, of))}
 
 
-def _resampled(successes: Sequence[int], trials: Sequence[int]) -> dict[str, Json]:
-    """The same, resampling authors: examples of one person resemble each other."""
-    bounds = _bounds(cluster_bootstrap(successes, trials))
+def _clustered(successes: Sequence[int], trials: Sequence[int]) -> dict[str, Json]:
+    """The same, as wide as authors differ: examples of one person resemble each other."""
+    bounds = _bounds(clustered(successes, trials))
     return {"count": sum(successes), "of": sum(trials), **bounds}
 
 

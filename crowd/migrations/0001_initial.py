@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0006_came_by_link'),
-        ('annotate', '0008_provisional'),
+        ('annotate', '0009_provisional'),
         ('validate', '0009_apart'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

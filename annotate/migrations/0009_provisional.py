@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0006_came_by_link'),
-        ('annotate', '0007_context_leases'),
+        ('annotate', '0008_retired_models'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
