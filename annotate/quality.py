@@ -15,26 +15,18 @@ def require_quality(rules: Quality, kind: Kind, prepared: Prepared) -> None:
     words = kind.likeness.words(prepared)
     if words is None or rules == Quality():
         return
+    if complaint := _complaint(rules, words, kind.likeness.copied(prepared)):
+        raise Refused("quality", complaint, fields={"input": complaint})
+
+
+def _complaint(rules: Quality, words: str, copied: float) -> str:
     long, many = len(words), len(words.split())
     if rules.min_characters and long < rules.min_characters:
-        raise _refused(
-            "too_short", f"Write {rules.min_characters} characters or more: it has {long}."
-        )
+        return f"Write {rules.min_characters} characters or more: it has {long}."
     if rules.max_characters and long > rules.max_characters:
-        raise _refused(
-            "too_long", f"Write {rules.max_characters} characters at most: it has {long}."
-        )
+        return f"Write {rules.max_characters} characters at most: it has {long}."
     if rules.min_words and many < rules.min_words:
-        raise _refused("too_short", f"Write {rules.min_words} words or more: it has {many}.")
-    if (
-        rules.max_copied is not None
-        and (copied := kind.likeness.copied(prepared)) > rules.max_copied
-    ):
-        raise _refused(
-            "copies_context",
-            f"{copied:.0%} of it stands in the text above: say it in words of your own.",
-        )
-
-
-def _refused(code: str, sentence: str) -> Refused:
-    return Refused(code, sentence, fields={"input": sentence})
+        return f"Write {rules.min_words} words or more: it has {many}."
+    if rules.max_copied is not None and copied > rules.max_copied:
+        return f"{copied:.0%} of it stands in the text above: say it in words of your own."
+    return ""

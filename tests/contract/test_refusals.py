@@ -393,6 +393,22 @@ def a_try_too_many(world: World) -> Any:
     return send("Nobody stays dry outside.")
 
 
+@refused("quality", 400)
+def a_text_that_is_too_short(world: World) -> Any:
+    cast.text_task(quality={"min_words": 2})
+    body = sent(input={"text": "Wet."}, label="yes")
+    return world.anna.post("/api/v1/tasks/texts/examples/", body)
+
+
+@refused("daily_limit", 409)
+def more_than_a_day_takes(world: World) -> Any:
+    cast.text_task(daily=1)
+    for text in ("It is wet.", "Nobody stays dry outside."):
+        body = sent(input={"text": text}, label="yes")
+        answer = world.anna.post("/api/v1/tasks/texts/examples/", body)
+    return answer
+
+
 @refused("not_your_context", 400)
 def a_context_that_was_given_to_nobody(world: World) -> Any:
     return about_rain(world, goal="balanced")("It is wet.")
