@@ -29,18 +29,18 @@ CHUNK: Final = 1_000
 LEAVE_OUT: Final = PersonalFind.Decision.LEAVE_OUT
 
 
-def _as_text(*names: str) -> tuple[Cast, ...]:
+def _as_text(*names: str) -> tuple[Any, ...]:
     """Columns as the database writes them: what Django makes of them takes half of all the time."""
     return tuple(Cast(name, TextField()) for name in names)
 
 
-_EXAMPLE: Final[tuple[str | Cast, ...]] = (
+_EXAMPLE: Final[tuple[Any, ...]] = (
     *("pk", *_as_text("uid"), "external_id", "round__number", "author__pseudonym", "author_id"),
     *_as_text("input", "context__data", "label", "prediction", "probabilities", "final_label"),
     *("model__name", "fooled", "config_id", "config__version", "status", "adjudicated"),
     *("explanation", "probes", "tries", "seconds", *_as_text("created_at", "settled_at")),
 )
-_VOTE: Final[tuple[str | Cast, ...]] = (
+_VOTE: Final[tuple[Any, ...]] = (
     *("example_id", "validator__pseudonym", "validator_id", *_as_text("label"), "flag"),
     *("reliability", "surplus", "dropped", "close", "seconds", *_as_text("created_at")),
 )

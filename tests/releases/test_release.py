@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,9 @@ def test_what_the_server_itself_would_sign_wrong_is_named(
 
 
 def test_a_version_follows_another_and_says_what_differs(
-    released: Callable[..., Path], manage: Manage, tmp_path: Path
+    released: Callable[..., Path], manage: Manage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ledger, "SETTLED", timedelta(0))  # nobody else is at work
     first, second = released("text"), tmp_path / "text-2"
     log = (first / "log.jsonl").read_text().splitlines()
     changed = [line.replace('"text-2"', '"text-3"') for line in log[2:3]]
