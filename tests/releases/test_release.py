@@ -78,6 +78,24 @@ def test_every_vote_goes_out_by_pseudonym_and_is_proven_without_the_database(
     assert list(statuses) == ["verified", "open", "open"]
 
 
+def test_a_verdict_that_outlived_a_validators_standing_is_no_difference(
+    released: Callable[..., Path], manage: Manage, tmp_path: Path
+) -> None:
+    """The first two confirmed it; the second lost their say, and what came first had none then."""
+    released("text", validation={"policy": "two_plus_one"})
+    votes = Task.objects.get(slug="text").examples.get(external_id="text-0").votes.order_by("id")
+    votes.filter(validator__pseudonym="p-v2").update(dropped=True)
+    votes.filter(validator__pseudonym="p-v3").update(surplus=False, hasty=True)
+    assert manage("release", "text", "--out", tmp_path / "later").status == 0
+
+    assert verify(tmp_path / "later").votes == 4
+
+    votes.update(dropped=False, hasty=False, label="no")
+    assert manage("release", "text", "--out", tmp_path / "wrong").status == 0
+    with pytest.raises(Difference, match="text-0: voted_status"):
+        verify(tmp_path / "wrong")
+
+
 @pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.skipif(
