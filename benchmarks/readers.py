@@ -65,6 +65,7 @@ for split, rows in data.items():
 import duckdb, glob, os
 db = duckdb.connect()
 db.execute("SET TimeZone = 'UTC'")
+db.execute("SET enable_progress_bar = false")  # it would stand among the rows
 for path in sorted(glob.glob(sys.argv[1] + "/data/*.parquet")):
     found = db.execute("SELECT * FROM read_parquet(?)", [path])
     names = [column[0] for column in found.description]

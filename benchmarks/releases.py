@@ -66,7 +66,7 @@ def fill(examples: int) -> None:
                 author=people[place % AUTHORS],
                 input={
                     "context": f"Passage {place % 997} says that it rained in Rome all day. " * 3,
-                    "hypothesis": f"On day {place} it was dry in Rome, as {place * 7919} say.",
+                    "hypothesis": f"On day {place} it was dry in Rome, as {place % 991} say.",
                 },
                 input_hash=f"{place:064}",
                 label="n",

@@ -36,7 +36,8 @@ COLUMNS: Final = {
     "settled_at": "when it got its status",
     "config": "the version of the task's rules that it met (release.json has each)",
     "votes": "every vote in the order they came: validator, label or flag, time, effect (counts; "
-    "surplus: after the verdict; dropped: its validator lost their say), the weight it had",
+    "surplus: after the verdict; dropped: its validator lost their say), the weight it had, and "
+    "whether that was ever withheld",
 }
 
 

@@ -80,6 +80,7 @@ def schema_of(kind: Kind) -> pa.Schema:
             ("effect", pa.string()),
             ("weight", pa.float64()),
             ("close", pa.bool_()),
+            ("unsteady", pa.bool_()),
             ("seconds", pa.float64()),
         ]
     )
@@ -164,6 +165,7 @@ def row_of(kind: Kind, line: Mapping[str, Json], votes: Sequence[Mapping[str, Js
                 "effect": vote["effect"],
                 "weight": vote["weight"],
                 "close": vote["close"],
+                "unsteady": vote["unsteady"],
                 "seconds": vote["seconds"],
             }
             for vote in votes

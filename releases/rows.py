@@ -22,14 +22,14 @@ from releases.figures import COUNTS, DROPPED, SURPLUS
 from releases.models import PersonalFind
 from releases.people import Pseudonyms
 from validate.decisions import decision_on
-from validate.models import Gold, QueueItem, Vote
+from validate.models import AuthorShare, Gold, QueueItem, Reliability, Vote
 from validate.policies import Outcome
 
 CHUNK: Final = 1_000
 LEAVE_OUT: Final = PersonalFind.Decision.LEAVE_OUT
 
 
-def _as_text(*names: str) -> tuple[Cast, ...]:
+def _as_text(*names: str) -> tuple[Any, ...]:
     """Columns as the database writes them: what Django makes of them takes half of all the time."""
     return tuple(Cast(name, TextField()) for name in names)
 
@@ -42,7 +42,7 @@ _EXAMPLE: Final[tuple[Any, ...]] = (
 )
 _VOTE: Final[tuple[Any, ...]] = (
     *("example_id", "validator__pseudonym", "validator_id", *_as_text("label"), "flag"),
-    *("reliability", "surplus", "dropped", "close", "seconds", *_as_text("created_at")),
+    *("reliability", "surplus", "dropped", "close", "seconds", *_as_text("created_at"), "hasty"),
 )
 
 Line = dict[str, Any]
@@ -119,6 +119,7 @@ class Reader:
         self.last_example = task.examples.aggregate(last=Max("id"))["last"] or 0
         self._examples = examples.filter(pk__lte=self.last_example).order_by("pk")
         self._task = task
+        self._unsteady = unsteady_validators(task)
         configs = TaskConfig.objects.filter(task=task)
         self.configs = {config.pk: config for config in configs}
 
@@ -202,7 +203,8 @@ class Reader:
         return Item(pk, author_id, line, [self._vote(vote, public_id) for vote in votes])
 
     def _vote(self, row: Any, example: str) -> Line:
-        _, validator, _, label, flag, weight, surplus, dropped, close, seconds, created_at = row
+        _, validator, pk, label, flag, weight, surplus, dropped, close, *rest = row
+        seconds, created_at, hasty = rest
         return {
             "kind": "vote",
             "example": example,
@@ -212,6 +214,7 @@ class Reader:
             "effect": SURPLUS if surplus else DROPPED if dropped else COUNTS,
             "weight": weight,
             "close": close,
+            "unsteady": dropped or hasty or pk in self._unsteady,
             "seconds": seconds,
         }
 
@@ -231,6 +234,19 @@ class Reader:
             if not surplus
         ]
         return said_by(decision_on(example, votes))
+
+
+def unsteady_validators(task: Task) -> set[int]:
+    """Whose votes lost their weight for a time: a verdict may stand that was reached without."""
+    rows = Reliability.objects.filter(task=task)
+    theirs = rows.exclude(quarantined_at=None, restarted_at=None)
+    tied = AuthorShare.objects.filter(task=task).exclude(named_at=None, cleared_at=None)
+    barred = task.barred.values_list("person", flat=True)
+    return {
+        *theirs.values_list("validator", flat=True),
+        *tied.values_list("validator", flat=True),
+        *barred,
+    }
 
 
 def said_by(decision: Any) -> tuple[str, object]:

@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -22,7 +23,7 @@ from core.strict_json import NotJson, loads
 from kinds import Kind, kind_named
 from kinds.answers import in_order
 from releases.columns import row_of, schema_of
-from releases.figures import DROPPED, SURPLUS, Figures
+from releases.figures import COUNTS, SURPLUS, Figures
 from releases.folders import SUMS, files_below, read_sums, sha256_of
 from releases.ledger import LEDGER, is_signed, text_of
 from releases.orders import ABOUT, LOG, Progress
@@ -31,6 +32,7 @@ from releases.rows import said_by
 from validate.decisions import decision_on
 
 BATCH: Final = 2_000
+MOST_UNSTEADY: Final = 8  # of which every choice is tried
 Line = dict[str, Any]
 
 
@@ -154,19 +156,31 @@ class _Referee:
     def _judge_verdict(self, line: Line, votes: Sequence[Line]) -> None:
         """What the votes say, and that it stands where no owner decided.
 
-        A verdict outlives the standing of those who voted: then the votes as they once weighed
-        must bear it.
+        A verdict outlives the standing of those who voted: where some had no weight for a time,
+        some choice of these votes must bear it.
         """
-        said = self._said(line, votes)
+        counted = [vote for vote in votes if vote["effect"] == COUNTS]
+        said = self._said(line, counted)
         stands = (line["voted_status"], in_order(line["voted_label"]))
-        if stands != said and (line["adjudicated"] or stands != self._said(line, votes, all_=True)):
+        if stands != said and (line["adjudicated"] or not self._once_said(line, votes, stands)):
             where = f"{LOG}: {line['id']}: voted_status"
             raise Difference(f"{where}: it says {_show(stands)}, its votes say {_show(said)}.")
         if not line["adjudicated"]:
             final = (line["status"], in_order(line["final_label"]))
             _same(final, stands, f"{LOG}: {line['id']}: status")
 
-    def _said(self, line: Line, votes: Sequence[Line], *, all_: bool = False) -> Any:
+    def _once_said(self, line: Line, votes: Sequence[Line], stands: Any) -> bool:
+        heard = [vote for vote in votes if vote["effect"] != SURPLUS]
+        unsteady = [place for place, vote in enumerate(heard) if vote["unsteady"]][:MOST_UNSTEADY]
+        return any(
+            self._said(line, [vote for place, vote in enumerate(heard) if place not in without])
+            == stands
+            for number in range(len(unsteady) + 1)
+            for without in combinations(unsteady, number)
+        )
+
+    def _said(self, line: Line, votes: Sequence[Line]) -> Any:
+        """What these votes decide."""
         example: Any = SimpleNamespace(label=line["label"], config=self._configs[line["config"]])
         ballots: Any = [
             SimpleNamespace(
@@ -175,10 +189,9 @@ class _Referee:
                 flag=vote.get("flag"),
                 reliability=vote["weight"],
                 close=vote["close"],
-                dropped=vote["effect"] == DROPPED and not all_,
+                dropped=False,
             )
             for vote in votes
-            if vote["effect"] != SURPLUS
         ]
         return said_by(decision_on(example, ballots))
 

@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,24 @@ def test_every_vote_goes_out_by_pseudonym_and_is_proven_without_the_database(
     assert (taken["new_examples"], taken["new_votes"], taken["refused"]) == (3, 4, [])
     statuses = again.examples.order_by("id").values_list("status", flat=True)
     assert list(statuses) == ["verified", "open", "open"]
+
+
+def test_a_verdict_that_outlived_a_validators_standing_is_no_difference(
+    released: Callable[..., Path], manage: Manage, tmp_path: Path
+) -> None:
+    """The first two confirmed it; the second lost their say, and what came first had none then."""
+    released("text", validation={"policy": "two_plus_one"})
+    votes = Task.objects.get(slug="text").examples.get(external_id="text-0").votes.order_by("id")
+    votes.filter(validator__pseudonym="p-v2").update(dropped=True)
+    votes.filter(validator__pseudonym="p-v3").update(surplus=False, hasty=True)
+    assert manage("release", "text", "--out", tmp_path / "later").status == 0
+
+    assert verify(tmp_path / "later").votes == 4
+
+    votes.update(dropped=False, hasty=False, label="no")
+    assert manage("release", "text", "--out", tmp_path / "wrong").status == 0
+    with pytest.raises(Difference, match="text-0: voted_status"):
+        verify(tmp_path / "wrong")
 
 
 @pytest.mark.slow
@@ -148,8 +167,9 @@ def test_what_the_server_itself_would_sign_wrong_is_named(
 
 
 def test_a_version_follows_another_and_says_what_differs(
-    released: Callable[..., Path], manage: Manage, tmp_path: Path
+    released: Callable[..., Path], manage: Manage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ledger, "SETTLED", timedelta(0))  # nobody else is at work
     first, second = released("text"), tmp_path / "text-2"
     log = (first / "log.jsonl").read_text().splitlines()
     changed = [line.replace('"text-2"', '"text-3"') for line in log[2:3]]
