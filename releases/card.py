@@ -148,9 +148,9 @@ labels: {labels}.
 {rows}
 
 MER is claimed, vMER verified foolings by examples *of this release*, with 95 % intervals that
-know how far authors differ. Alpha is Krippendorff's, of the first two votes on each example that count: later
-ones are asked for because those differ. Where nearly all votes are for the author (the last column)
-alpha is low even if people agree; read the two together."""
+know how far authors differ. Alpha is Krippendorff's, of the first two votes on each example that
+count: later ones are asked for because those differ. Where nearly all votes are for the author (the
+last column) alpha is low even if people agree; read the two together."""
 
 
 def _columns(columns: Sequence[str]) -> str:

@@ -42,7 +42,8 @@ class Caller:
         address = API + re.sub(r"{(\w+)}", lambda match: str(names[match[1]]), template)
         with self._pinned.queries(name):
             response = getattr(client, method)(address, body)
-        answer = response.json() if response.content else None
+        is_file = response.streaming
+        answer = None if is_file or not response.content else response.json()
         self._pinned.same("answers", name, [response.status_code, shape(answer)])
         return answer
 
@@ -60,6 +61,8 @@ def test_every_call_answers_in_its_shape(
     other_validator: User,
     guest: APIClient,
     as_user: AsUser,
+    manage: Any,
+    tmp_path: Path,
 ) -> None:
     picture = {"image": "img/mark.svg", "caption": "A seven.", "good": True}
     task = cast.digits_task(
@@ -105,6 +108,13 @@ def test_every_call_answers_in_its_shape(
     coin = {"name": "coin", "backend": "null", "open_round": True}
     registered = call(olive, "post tasks/{slug}/models/", coin, slug=slug)
     call(guest, "get models/{id}/", id=registered["id"])
+    # --- what comes of it
+    call(guest, "get tasks/{slug}/rounds/{number}/", slug=slug, number=1)
+    call(guest, "get tasks/{slug}/comparison/", slug=slug)
+    assert not manage("release", slug, "--out", tmp_path / "out", "--version", "1.0.0").status
+    call(olive, "get tasks/{slug}/releases/", slug=slug)
+    file = {"version": "1.0.0", "name": "README.md"}
+    call(olive, "get tasks/{slug}/releases/{version}/files/{name}/", slug=slug, **file)
     # --- by a link
     token = come(world.campaign(task)).begin()
     worker = APIClient()

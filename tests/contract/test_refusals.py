@@ -677,6 +677,10 @@ TOLD = {
     "nothing_chosen", "nothing_verified", "other_content", "other_vote", "real_person",
     "reason_missing", "retired", "taken_back", "too_many", "too_many_tokens", "unknown_act",
     "unknown_answer", "unknown_flag", "unknown_prediction", "unknown_role", "yourself",
+    # Of comparisons and releases.
+    "no_data", "no_model",
+    "bad_version", "being_released", "nothing_to_release", "old_version", "personal_data",
+    "there_already", "unknown_decision", "version_taken",
     # On the pages of a link and of its campaign: tests/crowd.
     "bad_campaign_file", "bad_link", "bad_places", "bad_state", "bad_status", "consent", "ended",
     "fewer_places", "full", "money_to_come", "money_under_way", "no_file", "no_payment",
