@@ -13,6 +13,7 @@ from annotate.models import Round, Task
 from annotate.queries import visible_task
 from scoring import queries
 
+PERIODS = {"30": 30, "7": 7}  # days
 SHOWN_PEOPLE = 100  # of the ranked and of the unranked each; the API has everybody
 
 
@@ -33,13 +34,16 @@ def leaderboard(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
     chosen = _chosen_round(task, request.GET.get("round", ""))
-    people = queries.author_board(task, chosen)
+    days = request.GET.get("days", "")
+    people = queries.author_board(task, chosen, PERIODS.get(days))
     rounds = queries.round_board(task)
     models = queries.model_board(task)
     ranked, unranked = (_shown(rows, request.user.pk) for rows in (people.ranked, people.unranked))
     return {
         "task": task,
         "chosen": chosen,
+        "days": days if days in PERIODS else "",
+        "periods": PERIODS,
         "ranked": ranked,
         "unranked": unranked,
         "people": len(people.rows),
