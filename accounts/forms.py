@@ -105,7 +105,7 @@ class ActivateSecondFactorForm(Plain, totp.ActivateTOTPForm):
 
 
 class PreferencesForm(forms.Form):
-    """Which tasks somebody wants to be asked about."""
+    """Which tasks somebody wants to be asked about, and whether boards name them."""
 
     languages = forms.CharField(
         label="Languages you read",
@@ -118,14 +118,15 @@ class PreferencesForm(forms.Form):
     takes_warned = forms.BooleanField(
         label="Ask me about tasks with a content warning too", required=False
     )
+    unnamed = forms.BooleanField(label="Show a pseudonym for me on leaderboards", required=False)
 
     def clean_languages(self) -> list[str]:
         return [tag for tag in re.split(r"[\s,;]+", self.cleaned_data["languages"]) if tag]
 
     @classmethod
     def of(cls, user: User) -> PreferencesForm:
-        said = {"languages": ", ".join(user.languages), "takes_warned": user.takes_warned}
-        return cls(initial=said)
+        said = {name: getattr(user, name) for name in ("takes_warned", "unnamed")}
+        return cls(initial={"languages": ", ".join(user.languages), **said})
 
 
 class CloseAccountForm(forms.Form):

@@ -78,6 +78,9 @@ class User(AbstractUser):
     takes_warned = models.BooleanField(
         default=True, help_text="Whether they validate tasks with a content warning."
     )
+    unnamed = models.BooleanField(
+        default=False, help_text="Whether boards show their pseudonym and not their name."
+    )
     sessions_ended = models.PositiveIntegerField(
         default=0, help_text="How often this person signed out everywhere."
     )

@@ -158,8 +158,12 @@ def remove_second_factor(*, user: User, actor: User, reason: str = "") -> None:
         )
 
 
-def set_preferences(*, user: User, languages: Sequence[str], takes_warned: bool) -> None:
-    """Keep which tasks a person wants to validate; no languages: whatever there is."""
+def set_preferences(
+    *, user: User, languages: Sequence[str], takes_warned: bool, unnamed: bool = False
+) -> None:
+    """Keep which tasks a person wants to validate, and whether boards name them; no languages:
+    whatever there is.
+    """
     try:
         tags = list(dict.fromkeys(canonical(tag) for tag in languages))
     except ValueError as error:
@@ -169,13 +173,13 @@ def set_preferences(*, user: User, languages: Sequence[str], takes_warned: bool)
         raise Refused("bad_language", too_many, fields={"languages": too_many})
     with durable():
         user = _lock(user)
-        user.languages, user.takes_warned = tags, takes_warned
-        user.save(update_fields=["languages", "takes_warned"])
+        user.languages, user.takes_warned, user.unnamed = tags, takes_warned, unnamed
+        user.save(update_fields=["languages", "takes_warned", "unnamed"])
         record_event(
             actor=user,
             verb="set_preferences",
             subject=user,
-            data={"languages": tags, "takes_warned": takes_warned},
+            data={"languages": tags, "takes_warned": takes_warned, "unnamed": unnamed},
         )
 
 

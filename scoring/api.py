@@ -234,6 +234,9 @@ class CardSerializer(serializers.Serializer[Any]):
 
 class RoundQuery(serializers.Serializer[Any]):
     round = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
+    days = serializers.IntegerField(
+        required=False, min_value=1, max_value=366, help_text="Only what was sent in these days."
+    )
 
 
 class Leaderboard(APIView):
@@ -247,11 +250,16 @@ class Leaderboard(APIView):
     )
     def get(self, request: Request, slug: str) -> Response:
         task = task_or_404(request, slug)
-        number = asked(RoundQuery, request).get("round")
+        query = asked(RoundQuery, request)
+        number = query.get("round")
         round_ = task.rounds.filter(number=number).first() if number is not None else None
         if number is not None and round_ is None:
             raise Refused("not_found", f"There is no round {number}.", status=404)
-        board = {"task": task.slug, "round": number, "authors": author_board(task, round_).rows}
+        board = {
+            "task": task.slug,
+            "round": number,
+            "authors": author_board(task, round_, query.get("days")).rows,
+        }
         return Response(LeaderboardSerializer(board).data)
 
 

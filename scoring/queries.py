@@ -11,17 +11,19 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
 
 from accounts.models import User
-from annotate.models import Barred, ModelVersion, Round, Task
+from annotate.models import Barred, Example, ModelVersion, Round, Task
 from scoring.models import Tally
+from scoring.recount import counted
 from scoring.statistics import Interval, clustered, wilson
 
 RANKED_FROM: Final = 20  # submissions; below it a rank would be luck
@@ -143,16 +145,37 @@ class Board:
         return tuple(row for row in self.rows if row.rank is None)
 
 
-def author_board(task: Task, round: Round | None = None) -> Board:
+def author_board(task: Task, round: Round | None = None, days: int | None = None) -> Board:
     """People by the lower end of the Wilson interval of their vMER; two queries.
 
-    Equal bounds share a rank and the next one is skipped (1, 2, 2, 4).
+    Equal bounds share a rank and the next one is skipped (1, 2, 2, 4). With `days` what was sent in
+    these last days counts alone: it is counted from the examples, once for each reading of tallies.
     """
     kept_out = frozenset(Barred.objects.filter(task=task).values_list("person", flat=True))
     tallies = read_tallies(task)
+    rows = tallies.rows
+    if days is not None:
+        rows = tallies.once(("days", days), lambda: _rows_of_days(task, days))
     return tallies.once(
-        ("people", round and round.pk, kept_out), lambda: _board(tallies.rows, round, kept_out)
+        ("people", days, round and round.pk, kept_out), lambda: _board(rows, round, kept_out)
     )
+
+
+def _rows_of_days(task: Task, days: int) -> list[dict[str, Any]]:
+    """As the rows of tallies, of the examples of the last days."""
+    since = timezone.now() - timedelta(days=days)
+    found = counted(Example.objects.counted().filter(task=task, created_at__gte=since))
+    people = User.objects.in_bulk({author for _, author in found})
+    fields = [field.removeprefix("author__") for field in _PERSON]
+    return [
+        {
+            "round_id": round_,
+            "author_id": author,
+            **{f"author__{field}": getattr(people[author], field) for field in fields},
+            **numbers,
+        }
+        for (round_, author), numbers in sorted(found.items())
+    ]
 
 
 def _board(
@@ -226,20 +249,17 @@ def read_tallies(task: Task) -> Tallies:
 
 
 _PERSON: Final = tuple(
-    f"author__{field}" for field in ("username", "pseudonym", "closed_at", "banned_at")
+    f"author__{field}" for field in ("username", "pseudonym", "closed_at", "banned_at", "unnamed")
 )
 
 
 def _author_row(tallies: Sequence[Mapping[str, Any]]) -> AuthorRow:
     counts, row = Counts.total(map(Counts.read, tallies)), tallies[0]
-    person = User(
-        username=row["author__username"],
-        pseudonym=row["author__pseudonym"],
-        closed_at=row["author__closed_at"],
-    )
+    # As `User.public_name`, and the pseudonym of who asks for it.
+    hidden = row["author__closed_at"] is not None or row["author__unnamed"]
     return AuthorRow(
         author_id=row["author_id"],
-        name=person.public_name,
+        name=row["author__pseudonym" if hidden else "author__username"],
         counts=counts,
         mer=_wilson_rate(counts.fooled, counts.submitted),
         vmer=_wilson_rate(counts.verified, counts.submitted),

@@ -125,20 +125,20 @@ def _keep_others_out() -> None:
 
 
 def _recount() -> Recount:
-    counted = _counted()
+    facts = counted(Example.objects.counted())
     stored = {
         (row["round"], row["author"]): {column: row[column] for column in COLUMNS}
         for row in Tally.objects.values("round", "author", *COLUMNS)
     }
     nothing = dict.fromkeys(COLUMNS, 0)
     differences = [
-        TallyDifference(key[0], key[1], stored.get(key, nothing), counted.get(key, nothing))
-        for key in sorted(stored.keys() | counted.keys())
-        if stored.get(key, nothing) != counted.get(key, nothing)
+        TallyDifference(key[0], key[1], stored.get(key, nothing), facts.get(key, nothing))
+        for key in sorted(stored.keys() | facts.keys())
+        if stored.get(key, nothing) != facts.get(key, nothing)
     ]
     return Recount(
         tallies=len(stored),
-        examples=sum(numbers["submitted"] for numbers in counted.values()),
+        examples=sum(numbers["submitted"] for numbers in facts.values()),
         tally_differences=tuple(differences),
         queue_differences=tuple(queue_differences()),
         standings={},
@@ -146,12 +146,11 @@ def _recount() -> Recount:
     )
 
 
-def _counted() -> dict[tuple[int, int], Numbers]:
+def counted(examples: QuerySet[Example]) -> dict[tuple[int, int], Numbers]:
     """The tallies as the examples make them: grouped by the database, judged by the one rule."""
     taken_back = Q(retracted_at__isnull=False)
     groups = (
-        Example.objects.counted()
-        .values_list("round", "author", "fooled", "status")
+        examples.values_list("round", "author", "fooled", "status")
         .annotate(
             all=Count("id"),
             withdrawn=Count("id", filter=taken_back | Q(hidden_at__isnull=False)),

@@ -120,7 +120,7 @@ def clustered(
     `successes[i]` of `trials[i]` belong to author i. It is Wilson's interval of as many independent
     examples as would vary as much as the rate does when an author is left out, with Student's t for
     the number of authors (as surveys do: Korn and Graubard 1998), and never narrower than Wilson's
-    of all examples. Resampling authors, which is better known, holds the truth in 84 to 89 % of
+    of all examples. Resampling authors, which is better known, holds the truth in 83 to 89 % of
     rounds with ten authors instead of 95 (`python -m benchmarks.coverage`). With fewer than two
     authors it is the whole range from 0 to 1: nothing is known about others. Where every example
     failed, or none, authors show no variation, and Wilson's interval is given.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -13,6 +15,7 @@ from annotate.models import Round, Task
 from annotate.queries import visible_task
 from scoring import queries
 
+PERIODS = {"30": 30, "7": 7}  # days
 SHOWN_PEOPLE = 100  # of the ranked and of the unranked each; the API has everybody
 
 
@@ -33,15 +36,18 @@ def leaderboard(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
     chosen = _chosen_round(task, request.GET.get("round", ""))
-    people = queries.author_board(task, chosen)
+    days = request.GET.get("days", "")
+    people = queries.author_board(task, chosen, PERIODS.get(days))
     rounds = queries.round_board(task)
     models = queries.model_board(task)
     ranked, unranked = (_shown(rows, request.user.pk) for rows in (people.ranked, people.unranked))
     return {
         "task": task,
         "chosen": chosen,
-        "ranked": ranked,
-        "unranked": unranked,
+        "days": days if days in PERIODS else "",
+        "periods": PERIODS,
+        "ranked": [_as_html(row, row.author_id == request.user.pk) for row in ranked],
+        "unranked": [_as_html(row, row.author_id == request.user.pk) for row in unranked],
         "people": len(people.rows),
         "left_out": len(people.rows) - len(ranked) - len(unranked),
         "ranked_from": queries.RANKED_FROM,
@@ -49,6 +55,12 @@ def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
         "models": models,
         "digest": queries.digest(ranked, unranked, len(people.rows), rounds, models),
     }
+
+
+@lru_cache(maxsize=2_000)
+def _as_html(row: queries.AuthorRow, own: bool) -> str:
+    """One line of the board: two hundred templates for each reader took most of the page's time."""
+    return render_to_string("scoring/parts/person.html", {"row": row, "own": own})
 
 
 def _chosen_round(task: Task, number: str) -> Round | None:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0006_came_by_link'),
+        ('accounts', '0007_came_by_link'),
         ('annotate', '0008_retired_models'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('accounts', '0006_came_by_link'),
+        ('accounts', '0007_came_by_link'),
         ('annotate', '0009_provisional'),
         ('validate', '0009_apart'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

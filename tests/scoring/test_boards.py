@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.services import close_account
+from accounts.services import close_account, set_preferences
 from annotate import rounds
-from annotate.models import Round, Task
+from annotate.models import Example, Round, Task
 from core.transactions import durable
 from scoring import queries
 from scoring.models import Tally
@@ -96,20 +98,21 @@ def test_a_person_without_a_verified_fooling_has_no_rate_to_hide(
     assert row.rank == 1
 
 
-def test_who_is_banned_is_gone_and_who_left_has_a_pseudonym(
+def test_who_is_banned_is_gone_and_who_left_or_wishes_it_has_a_pseudonym(
     task: Task, owner: User, three_people: list[User]
 ) -> None:
-    ada, bob, _ = three_people
-    for author in (ada, bob):
+    ada, bob, cyd = three_people
+    for author in (ada, bob, cyd):
         did(author, open_round(task), 20, 2)
     acts.set_banned(actor=owner, user=ada, banned=True, reason="spam")
     close_account(user=bob)
+    set_preferences(user=cyd, languages=[], takes_warned=True, unnamed=True)
 
-    (row,) = queries.author_board(task).rows
+    names = {row.name for row in queries.author_board(task).rows}
 
-    assert row.name == bob.pseudonym
+    assert names == {bob.pseudonym, cyd.pseudonym}
     (round_,) = queries.round_board(task)
-    assert round_.counts.submitted == 40  # what was submitted stays submitted
+    assert round_.counts.submitted == 60  # what was submitted stays submitted
 
 
 def test_the_board_of_people_can_be_of_one_round(task: Task, annotator: User) -> None:
@@ -121,6 +124,22 @@ def test_the_board_of_people_can_be_of_one_round(task: Task, annotator: User) ->
     assert queries.author_board(task).rows[0].counts.submitted == 35
     assert queries.author_board(task, first).rows[0].counts.submitted == 30
     assert queries.author_board(task, second).rows[0].rank is None
+
+
+def test_a_period_counts_what_was_sent_in_it_as_the_tallies_would(
+    task: Task, annotator: User, other_annotator: User, validator: User, other_validator: User
+) -> None:
+    old = cast.submission(task, other_annotator, 1)
+    for seed in (2, 3):
+        cast.submission(task, annotator, seed)
+    for _ in range(2):
+        for person in (validator, other_validator):
+            cast.answer(person, task)
+    assert queries.author_board(task, days=7).rows == queries.author_board(task).rows
+    Example.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=8))
+    (row,) = queries.author_board(task, days=7).rows
+    assert (row.name, row.counts.submitted) == (annotator.public_name, 2)
+    assert len(queries.author_board(task, open_round(task), days=30).rows) == 2
 
 
 def test_rounds_have_intervals_over_authors(task: Task, three_people: list[User]) -> None:
