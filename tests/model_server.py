@@ -74,10 +74,13 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(1)
         said = "Positive." if "good" in text or "wonderful" in text else "negative"
         said = "That depends on whom you ask." if "nonsense" in text else said
+        said = "I would say it's not positive." if "denied" in text else said
+        said = "My label is: Positive" if "sentence" in text else said
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
         if not body.get("stream"):
             message = {"role": "assistant", "content": said}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            reason = "length" if "cut" in text else "stop"
+            choice = {"index": 0, "message": message, "finish_reason": reason}
             self._send(200, {"choices": [choice], "usage": usage})
             return
         pieces: list[Any] = [

@@ -26,6 +26,7 @@ from ml.remote import Remote, RemoteOptions, options_in
 
 FREE: Final = "Answer with the words of the text that answer the question, and nothing else."
 OF_LABELS: Final = "Answer with one of these and nothing else: {labels}."
+_DENIES: Final = re.compile(r" (not|no|never|neither|nor|none|hardly|\w+n t) ")
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400
 
@@ -197,8 +198,8 @@ class ChatBackend:
             [{"role": "system", "content": self._options.system}] if self._options.system else []
         )
         asked = {"role": "user", "content": self._prompt(fields)}
-        said = self.chat.turn([*system, asked]).content
-        return Answer(self._label_in(said) if self.labels else _answer_in(said, fields))
+        turn = self.chat.turn([*system, asked])
+        return Answer(self._label_in(turn) if self.labels else _answer_in(turn.content, fields))
 
     def _prompt(self, fields: Mapping[str, str]) -> str:
         labels = ", ".join(self.labels)
@@ -210,9 +211,12 @@ class ChatBackend:
         except KeyError as missing:
             raise ValueError(f"its prompt names {missing}, which an input has not") from missing
 
-    def _label_in(self, said: str) -> str:
-        """The one label that it said, whole or alone among its words; Failed for all else."""
-        plain = _plain(said)
+    def _label_in(self, turn: Turn) -> str:
+        """The label that it said, or that alone of all stands in a whole turn that denies nothing.
+
+        Failed for all else: of half a sentence, or "not good", nobody knows what it means.
+        """
+        said, plain = turn.content, _plain(turn.content)
         for label in self.labels:
             if plain == _plain(label):
                 return label
@@ -222,7 +226,7 @@ class ChatBackend:
             if (word := f" {_plain(label)} ") in rest:
                 found.append(label)
                 rest = rest.replace(word, "  ")
-        if len(found) != 1:
+        if len(found) != 1 or turn.finish_reason == "length" or _DENIES.search(rest):
             raise Failed(f"The model answered {said[:60]!r}, which is none of its labels.")
         return found[0]
 

@@ -101,7 +101,7 @@ def load(source: Source) -> Backend:
 
 
 def _folder_of(source: Source, options: Transformers) -> Path:
-    """Where its files lie unpacked: beside the artifact, once for all processes."""
+    """Where its files lie unpacked, once for all processes: not among what a backup takes."""
     if options.hub is not None:
         require_allowed(HUB, 443)
         from huggingface_hub import snapshot_download
@@ -111,8 +111,9 @@ def _folder_of(source: Source, options: Transformers) -> Path:
         except Exception as error:  # of a dozen classes
             raise ArtifactError(f"{options.hub} cannot be fetched: {error}") from error
     data = artifacts.checked_bytes(source.file, source.sha256)
-    home = source.file.with_suffix(".unpacked")
+    home = source.file.parent.parent / "unpacked" / source.file.stem
     if not home.is_dir():
+        home.parent.mkdir(mode=0o700, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=home.parent, prefix=".unpacking-"))
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             for name in file.namelist():

@@ -97,6 +97,7 @@ TOO_WIDE_OR_SMALL = """() => {
       return width < 43.5 || height < 43.5;
     })
     .map((e) => e.outerHTML);
-  const { scrollWidth } = document.documentElement;
-  return scrollWidth > innerWidth ? [`${scrollWidth} px wide`, ...found] : found;
+  // Not innerWidth, which grows with what is too wide for a phone.
+  const { clientWidth, scrollWidth } = document.documentElement;
+  return scrollWidth > clientWidth ? [`${scrollWidth} px wide`, ...found] : found;
 }"""

@@ -122,3 +122,45 @@ async def test_an_error_is_no_hanging(run: Run) -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="no"):
             await breaker.submit(1, timeout=30)
+
+
+class Gone(Exception):
+    """What is asked is on no machine."""
+
+
+async def test_what_is_away_is_asked_once_a_pause_until_it_is_back() -> None:
+    asked, away = [], True
+
+    def run(items: Sequence[int]) -> list[int]:
+        asked.extend(items)
+        if away:
+            raise Gone
+        return [2 * item for item in items]
+
+    breaker: Breaker[int, int] = Breaker(
+        run, hang_after=30, first_pause=PAUSE, away=Gone, max_batch=1, lanes=2
+    )
+    for _ in range(2):
+        with pytest.raises(Gone):
+            await breaker.submit(1, timeout=30)
+        with pytest.raises(Unavailable) as refused:
+            await breaker.submit(2, timeout=30)
+        assert refused.value.retry_ms <= 1000 * 2 * PAUSE + 1, "the pause is doubled, not more"
+        await asyncio.sleep(refused.value.retry_ms / 1000)
+    assert asked == [1, 1], "nobody else was tried"
+    away = False
+    assert await breaker.submit(3, timeout=30) == 6
+    assert await asyncio.gather(*(breaker.submit(n, timeout=30) for n in range(4))) == [0, 2, 4, 6]
+
+
+async def test_lanes_run_beside_each_other(run: Run) -> None:
+    """Two wait for another machine at once, and a third for one of them."""
+    breaker: Breaker[int, int] = Breaker(run, hang_after=30, max_batch=1, lanes=2)
+    run.gate.clear()
+    three = [asyncio.create_task(breaker.submit(n, timeout=30)) for n in range(3)]
+    while len(run.threads) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert breaker.waiting == 1
+    run.gate.set()
+    assert await asyncio.gather(*three) == [0, 2, 4]
+    assert len(run.threads) == 2

@@ -171,10 +171,13 @@ def test_what_is_no_answer_fools_nobody(
     client = APIClient()
     client.force_login(annotator)
     register(chat(server), tmp_path)
-    talked = submitting(client, "nonsense")
+    talked = [submitting(client, words) for words in ("nonsense", "denied", "a cut sentence")]
+    asked = {"input": {"text": "A whole sentence."}}
+    said = client.post("/api/v1/tasks/moods/predictions/", asked, format="json").json()
+    assert said["prediction"] == "positive"
     register(inference(server), tmp_path)
     for refused in (
-        talked, *(submitting(client, words) for words in ("boom", "three", "mixed answers")),
+        *talked, *(submitting(client, words) for words in ("boom", "three", "mixed answers")),
     ):  # fmt: skip
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "no_answer"
