@@ -16,6 +16,7 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
+from django.http.request import RawPostDataException
 from django.shortcuts import render
 from django.urls import get_script_prefix
 from django.views.decorators.csrf import csrf_exempt
@@ -98,7 +99,10 @@ def prolific_event(request: HttpRequest) -> HttpResponse:
     secret = settings.CROWD["prolific_secret"]
     timestamp = request.headers.get("X-Prolific-Request-Timestamp", "")
     signature = request.headers.get("X-Prolific-Request-Signature", "")
-    body = request.body
+    try:
+        body = request.body
+    except RawPostDataException:  # it was read as a form, which an event is not
+        body = b""
     if not secret or not is_signed(secret, timestamp, body, signature):
         return HttpResponse("This is not signed as an event.", status=403)
     try:

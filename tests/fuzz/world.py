@@ -18,15 +18,22 @@ from accounts.models import User
 from accounts.services import create_token
 from annotate.models import Task
 from tests import acts, cast
+from tests.crowd.world import campaign
 
 CSRF: Final = "c" * 32
 ROLES: Final = ("nobody", "annotator", "validator", "owner", "admin")
-_PLACES: Final = {"slug": "digits", "number": "1", "app_label": "annotate", "url": "nothing"}
+_PLACES: Final = {
+    "slug": "digits",
+    "name": "digits",
+    "number": "1",
+    "app_label": "annotate",
+    "url": "nothing",
+}
 # Parameters that some page or list reads, or that the admin site would.
 _NAMES = """
 q p o e all task round after before kind standing claim fooled fate status mine cursor format
 page_size next digest seen history role _to_field _popup id__in author__password__startswith
-status__exact user__id__exact _changelist_filters
+status__exact user__id__exact _changelist_filters assignmentId workerId k
 """
 _QUERY: Final = tuple(_NAMES.split())
 
@@ -65,6 +72,7 @@ def make(task: Task) -> World:
     lease = acts.next_item(validator=vera, task=task)
     assert lease is not None
     cast.text_task()
+    campaign(task, slug="digits")
     good = {**_PLACES, "uid": str(example.uid), "lease": str(lease.pk)}
     cookies = {"nobody": ""}
     for role, person in people.items():
