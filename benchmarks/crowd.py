@@ -48,13 +48,8 @@ def visits(times: int) -> None:
 
 
 async def _all_come(world: World, times: int, over: float) -> dict[str, Any]:
-    took: dict[str, Any] = {
-        "link": [],
-        "agreed": [],
-        "ticket": [],
-        "first prediction": [],
-        "lost": 0,
-    }
+    pages = ("a guest's page", "link", "agreed", "ticket", "first prediction")
+    took: dict[str, Any] = {**{page: [] for page in pages}, "lost": 0}
     png = next(iter(take(0, 1)))[1]
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as s:
@@ -63,6 +58,8 @@ async def _all_come(world: World, times: int, over: float) -> dict[str, Any]:
             await asyncio.sleep(over * number / times)
             address = f"{world.server.url}/hit/bench/"
             query = {"workerId": f"W{number}", "assignmentId": f"A{number}", "hitId": "H"}
+            # The page that guests get, as a yardstick for this machine at this moment.
+            await timed("a guest's page", s.get(f"{world.server.url}/tasks/digits/"))
             page = await timed("link", s.get(address, params=query))
             consent = re.search(r'name="consent" value="([^"]+)"', page)
             body = {"act": "begin", "consent": consent[1] if consent else ""}

@@ -16,8 +16,8 @@ from accounts.models import LinkPass, User
 from annotate.models import Example
 from crowd.campaign_file import ANNOTATE, VALIDATE, CostPlan
 from crowd.models import Campaign, Due, Payment, Slot, Visit
+from validate.acts.lease import has_work
 from validate.models import Vote
-from validate.queries import progress_of
 
 SHELL = "crowd/shell.html"
 
@@ -78,7 +78,7 @@ class Done(NamedTuple):
 
 
 def progress(visit: Visit) -> Done:
-    """How far somebody is (three queries, two more where there is nothing left to validate)."""
+    """How far somebody is (two queries, and three about what waits where they validate)."""
     file = visit.campaign.file
     examples, votes = examples_of(visit), votes_of(visit)
     counts = {ANNOTATE: len(examples), VALIDATE: len(votes)}
@@ -95,7 +95,10 @@ def progress(visit: Visit) -> Done:
         work = next((one for one in file.work if counts[one] < size), "")
         left = sum(max(0, size - counts[one]) for one in file.work)
         words = _of(left, "item")
-    nothing_there = work == VALIDATE and _nothing_waits(visit)
+    # Nobody is kept for work that is not there, or that they are not asked for any more.
+    nothing_there = work == VALIDATE and not has_work(
+        validator=visit.worker.user, task=visit.campaign.task
+    )
     # Of votes nothing is said before the end: a sum that moved would tell which item was gold.
     earned = _earned(visit, examples, ())
     return Done(
@@ -112,11 +115,6 @@ def progress(visit: Visit) -> Done:
 
 def _of(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def _nothing_waits(visit: Visit) -> bool:
-    """Whether a validator would wait in vain: nobody is kept for work that is not there."""
-    return bool(progress_of(visit.worker.user, visit.campaign.task)["waiting"] == "none")
 
 
 def examples_of(visit: Visit) -> list[Example]:

@@ -10,12 +10,12 @@ import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
+from django.http.request import RawPostDataException
 from django.shortcuts import render
 from django.urls import get_script_prefix
 from django.views.decorators.csrf import csrf_exempt
@@ -32,7 +32,7 @@ from crowd.api import done_body
 from crowd.campaign_file import VALIDATE
 from crowd.erasure import forget
 from crowd.models import Campaign, Visit
-from crowd.platforms import Arrival
+from crowd.platforms import Arrival, origin_of
 from crowd.platforms.prolific import is_signed
 from crowd.tasks import follow_assignment
 from validate.acts.lease import unskip
@@ -61,10 +61,10 @@ def _in_frames(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
             return _say(request, None, PAGE_404, status=404)
         response = view(request, campaign)
         file = campaign.file
-        if ancestors := [*campaign.platform.framed_by, *file.frame]:
+        if ancestors := campaign.platform.ancestors(file):
             response.xframe_options_exempt = True
             response._csp_replace = {"frame-ancestors": ancestors}  # type: ignore[attr-defined]
-        places = {f"{urlsplit(one).scheme}://{urlsplit(one).netloc}" for one in file.return_to}
+        places = {origin_of(one) for one in file.return_to}
         if places:
             response._csp_update = {"form-action": sorted(places)}  # type: ignore[attr-defined]
         response["Referrer-Policy"] = "no-referrer"  # the address is somebody's key
@@ -98,7 +98,10 @@ def prolific_event(request: HttpRequest) -> HttpResponse:
     secret = settings.CROWD["prolific_secret"]
     timestamp = request.headers.get("X-Prolific-Request-Timestamp", "")
     signature = request.headers.get("X-Prolific-Request-Signature", "")
-    body = request.body
+    try:
+        body = request.body
+    except RawPostDataException:  # it was read as a form, which an event is not
+        body = b""
     if not secret or not is_signed(secret, timestamp, body, signature):
         return HttpResponse("This is not signed as an event.", status=403)
     try:

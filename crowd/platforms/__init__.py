@@ -98,6 +98,10 @@ class Platform:
         """Where to go at the end; `code` is this visit's own."""
         return WayBack(code)
 
+    def ancestors(self, file: CampaignFile) -> list[str]:
+        """The origins that may frame the pages of a link; nobody else may."""
+        return [*self.framed_by, *file.frame]
+
     def remote(self, options: Mapping[str, str]) -> Remote | None:
         """Its API, where it has one and the operator gave a key; else files are exchanged."""
         return None
@@ -124,6 +128,11 @@ def given(query: Mapping[str, str], name: str, platform: Platform) -> str:
 def with_query(address: str, **query: str) -> str:
     """An address of an allow-list, which has no query, with one."""
     return f"{address}?{urlencode(query)}"
+
+
+def origin_of(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def realm_of(platform: Platform, file: CampaignFile) -> str:

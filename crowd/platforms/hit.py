@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from crowd.platforms import Arrival, Platform, WayBack, given, realm_of
+from crowd.platforms import Arrival, Platform, WayBack, given, origin_of, realm_of
 
 if TYPE_CHECKING:
     from crowd.campaign_file import CampaignFile
@@ -34,6 +34,10 @@ class Hit(Platform):
             given(query, "assignmentId", self),
             realm_of(self, file),
         )
+
+    def ancestors(self, file: CampaignFile) -> list[str]:
+        """Where nothing is said, the pages that the form goes back to."""
+        return [*file.frame] or sorted({origin_of(one) for one in file.return_to})
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False

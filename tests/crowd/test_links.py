@@ -159,6 +159,8 @@ def test_only_the_campaign_s_origins_frame_its_pages(task: Task) -> None:
         policy = response["Content-Security-Policy"]
         assert "frame-ancestors https://work.example.org;" in f"{policy};"
         assert "form-action 'self' https://work.example.org;" in f"{policy};"
+    usual = come(world.campaign(task, slug="usual")).page["Content-Security-Policy"]
+    assert "frame-ancestors https://work.example.org;" in f"{usual};", "where its form goes to"
     for path in (f"/hit/{world.campaign(task, slug='closed', return_to=[]).slug}/", "/", "/hit/x/"):
         response = whole.client.get(path)
         assert response["X-Frame-Options"] == "DENY"
@@ -186,6 +188,8 @@ def test_who_comes_from_one_address_does_not_judge_each_other(task: Task) -> Non
         theirs = come(validating, worker).begin()
         item = call(theirs, "tasks/digits/validations/next/")
         assert (worker, item.status_code) == (worker, status)
+        may_finish = call(theirs, "visits/this/").json()["may_finish"]
+        assert may_finish == (status == 204), "nobody waits for what does not come"
     assert made.author_id == users["b"]
 
 

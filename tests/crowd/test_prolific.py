@@ -11,7 +11,6 @@ from itertools import cycle
 from typing import Any
 
 import pytest
-from django.test import Client
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
@@ -129,7 +128,7 @@ def test_events_are_hints(task: Task, stand_in: StandIn) -> None:
     def event(secret: str = "secret") -> int:
         body = json.dumps({"resource_id": "A-P1", "status": "REJECTED"}).encode()
         digest = hmac.new(secret.encode(), b"1" + body, hashlib.sha256).digest()
-        answer = Client(enforce_csrf_checks=True).post(
+        answer = world.browser().post(
             "/hit/hooks/prolific/",
             body,
             content_type="application/json",

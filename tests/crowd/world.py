@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.test import Client
+from django.test.client import ClientHandler
 
 from annotate.models import Example, Task
 from crowd.campaign_file import CampaignFile
@@ -16,6 +17,8 @@ from crowd.campaigns import load_campaign, sign
 from crowd.models import Campaign
 from tests import cast
 
+# Its middleware looks at every static file when it is made: a tenth of a second for each client.
+_HANDLER = ClientHandler(enforce_csrf_checks=True)
 PAY = {"base": "1.00", "per_verified": "0.25", "screen_out": "0.10", "currency": "USD"}
 
 
@@ -64,7 +67,13 @@ def come(campaign: Campaign, worker: str = "W1", *, slot: int | None = None, **m
     if slot is not None:
         said["k"] = sign(campaign, slot)
     # A frame where cookies are blocked: none comes, so a missing CSRF cookie is refused if asked.
-    return Came(f"/hit/{campaign.slug}/?{urlencode(said)}", Client(enforce_csrf_checks=True))
+    return Came(f"/hit/{campaign.slug}/?{urlencode(said)}", browser())
+
+
+def browser() -> Client:
+    client = Client()
+    client.handler = _HANDLER
+    return client
 
 
 def words(response: Any, *, tags: bool = False) -> str:
@@ -81,7 +90,7 @@ def token_in(response: Any) -> str:
 
 
 def call(token: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    return Client(enforce_csrf_checks=True).post(
+    return browser().post(
         f"/api/v1/{path}",
         json.dumps(body or {}),
         content_type="application/json",

@@ -18,6 +18,7 @@ from accounts.models import User
 from accounts.services import create_token
 from annotate.models import Task
 from tests import acts, cast
+from tests.crowd.world import campaign
 
 CSRF: Final = "c" * 32
 ROLES: Final = ("nobody", "annotator", "validator", "owner", "admin")
@@ -33,7 +34,7 @@ _PLACES: Final = {
 _NAMES = """
 q p o e all task round after before kind standing claim fooled fate status mine cursor format
 page_size next digest seen history role _to_field _popup id__in author__password__startswith
-status__exact user__id__exact _changelist_filters
+status__exact user__id__exact _changelist_filters assignmentId workerId k
 """
 _QUERY: Final = tuple(_NAMES.split())
 
@@ -72,6 +73,7 @@ def make(task: Task) -> World:
     lease = acts.next_item(validator=vera, task=task)
     assert lease is not None
     cast.text_task()
+    campaign(task, slug="digits")
     good = {**_PLACES, "uid": str(example.uid), "lease": str(lease.pk)}
     cookies = {"nobody": ""}
     for role, person in people.items():
@@ -101,6 +103,8 @@ def _patterns(among: Iterable[Any], before: str = "/") -> Iterator[str]:
 
 def _values(pattern: str, good: dict[str, str]) -> dict[str, str]:
     values = {name: good.get(name, "1") for name in re.findall(r"%\((\w+)\)s", pattern)}
+    if "/campaigns/" in pattern and "name" in values:
+        values["name"] = "digits"
     admins = re.match(r"/admin/(\w+)/(\w+)/", pattern)
     if "object_id" in values and admins:
         first = apps.get_model(*admins.groups()).objects.order_by("pk").first()

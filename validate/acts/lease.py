@@ -18,7 +18,7 @@ from accounts.models import User
 from annotate import judged
 from annotate.models import Example, Task
 from annotate.queries import kept_config
-from core.errors import Conflict
+from core.errors import Conflict, Refused
 from core.transactions import after_commit, durable
 from validate import queries, statements
 from validate.hearing import hear, lock_rows
@@ -219,6 +219,21 @@ def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:
             statements.save_passes(row)
             if row.gold_pending_id == lease.example_id:
                 Reliability.objects.filter(pk=row.pk).update(gold_pending=None)
+
+
+def has_work(*, validator: User, task: Task) -> bool:
+    """Whether this person holds an item, or would be given one if they asked now."""
+    held, _ = statements.held(task.pk, validator.pk, now=timezone.now())
+    if held:
+        return True
+    row = reliability_of(task.pk, validator.pk)
+    try:
+        require_standing(row, task)
+        require_patience(row, timezone.now())
+    except Refused:
+        return False
+    with durable():
+        return statements.free_item(_asked(row, task)) is not None
 
 
 def give_up(*, validator: User, task: Task) -> None:
