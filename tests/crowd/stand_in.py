@@ -25,6 +25,7 @@ class StandIn:
         self.bonuses: dict[str, list[int]] = defaultdict(list)
         self.paid: dict[str, int] = defaultdict(int)  # how often each prepared bonus was paid
         self.prepared: dict[str, tuple[str, int]] = {}
+        self.under_way, self.most_at_once = 0, 0
         self.lock = threading.Lock()
         here = self
 
@@ -55,8 +56,11 @@ class StandIn:
                     self.say(200, {"id": name})
                     return
                 mood = here.mood(parts[-1])
+                here.under_way += 1
+                here.most_at_once = max(here.most_at_once, here.under_way)
                 if mood == "late":
                     time.sleep(here.pause)
+                here.under_way -= 1
                 done = True
                 if mood in ("ok", "late") or mood.endswith("paid"):
                     with here.lock:

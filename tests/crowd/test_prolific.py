@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import Iterator
 from itertools import cycle
 from typing import Any
@@ -18,7 +19,7 @@ from annotate.models import Task
 from crowd import by_api, by_file, ledger
 from crowd.models import Campaign, Payment, Visit
 from crowd.platforms import prolific
-from tests import cast
+from tests import cast, races
 from tests.crowd import world
 from tests.crowd.stand_in import StandIn
 from tests.crowd.world import come, words
@@ -119,6 +120,26 @@ def test_a_bonus_that_never_shows_is_unknown_until_somebody_knows(
     by_api.send(campaign)
     bonus.refresh_from_db()
     assert (bonus.state, list(stand_in.paid.values())) == ("confirmed", [1])
+
+
+def test_two_payers_never_ask_at_the_same_time(task: Task, stand_in: StandIn) -> None:
+    campaign = _campaign(task)
+    for seed, worker in ((1, "P1"), (10, "P2"), (20, "P3")):
+        _visit(campaign, task, worker, seed)
+    by_api.send(campaign)
+    ledger.plan(campaign)
+    under_way = threading.Event()
+    stand_in.mood, stand_in.pause = lambda _: under_way.set() or "late", 0.2  # type: ignore[func-returns-value]
+
+    def second() -> object:
+        under_way.wait(10)  # the first payer's request
+        return by_api.send(campaign)
+
+    assert races.at_once([lambda: by_api.send(campaign), second]) == [[], []]
+    by_api.send(campaign)
+    assert stand_in.most_at_once == 1, "bonuses may not be asked for at the same time"
+    assert dict(stand_in.approved) == {"A-P1": 1, "A-P2": 1, "A-P3": 1}
+    assert ledger.sums(campaign)["confirmed"] == 300
 
 
 def test_events_are_hints(task: Task, stand_in: StandIn) -> None:
