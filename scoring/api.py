@@ -277,6 +277,7 @@ class RoundDetail(APIView):
     permission_classes = [AllowAny]
 
     @extend_schema(
+        operation_id="tasks_round_retrieve",
         summary="One round: rates by label, source and tag, cost, and earlier rounds",
         tags=["boards"],
         responses=RoundReportSerializer,
