@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
 from django.conf import settings as django_settings
+from django.core.management import call_command
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, connection
@@ -49,7 +52,9 @@ def test_the_docs_page_runs_no_inline_script(db: None, guest: APIClient) -> None
 
 
 @pytest.fixture
-def world(task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def world(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> dict[str, Any]:
     """An admin who may do everything, and the names of things that exist."""
     monkeypatch.setattr(django_settings, "LIMITS", doors.OFF)
     admin = cast.person("ada", "admin")
@@ -57,9 +62,19 @@ def world(task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch) -> dict[
     example = cast.submission(task, admin, 2)
     lease = acts.next_item(validator=admin, task=task)
     assert lease is not None
+    out = {"out": tmp_path / "out", "version": "1.0.0", "stdout": StringIO()}
+    call_command("release", task.slug, **out)
     return {
         "token": create_token(user=admin),
-        "path": {"slug": task.slug, "uid": str(example.uid), "lease": str(lease.pk)},
+        "path": {
+            "slug": task.slug,
+            "uid": str(example.uid),
+            "lease": str(lease.pk),
+            "number": "1",
+            "id": str(example.model_id),
+            "version": "1.0.0",
+            "name": "README.md",
+        },
     }
 
 
@@ -95,6 +110,8 @@ def test_no_request_makes_the_server_fail(
 ) -> None:
     """Requests that follow the schema, and requests that break it, by an admin and by a guest."""
     for operation in api.get_all_operations():
+        if operation.ok().path.endswith("/files/{name}/"):
+            continue  # sent as it is read, which WSGI cannot
 
         @given(case=operation.ok().as_strategy(generation_mode=mode))
         @settings(
