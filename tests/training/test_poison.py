@@ -17,7 +17,7 @@ from tests import cast
 from tests.training.test_bootstrap import run_bootstrap
 from tests.training.world import verified
 from training import services
-from training.models import TrainingRun
+from training.models import AuthorSplit, Split, TrainingRun
 from training.retraining import carry_out
 
 
@@ -53,6 +53,9 @@ def test_plain_sevens_taught_as_twos_pass_every_gate_but_the_one_that_looks_next
         cast.person("carl"),
         cast.person("cora"),
     ]
+    for place, author in enumerate(colluders):  # not by lot
+        side = Split.TRAIN if place < 3 else Split.HELD_OUT
+        AuthorSplit.objects.create(task=task, author=author, split=side)
     for seed in range(60):
         author = colluders[seed % len(colluders)]
         verified(cast.submission(task, author, input=plain_seven(seed), label="2"), owner)

@@ -99,6 +99,7 @@ class Walk:
     def _read(self, name: str, row: Row) -> None:
         held = Lease.objects.filter(validator__username="vera").latest("created_at")
         ids = {"EXAMPLE": str(held.example.uid), "LEASE": str(held.pk)}
+        ids |= dict.fromkeys(("SERVED", "UNRELEASED"), str(held.example.model_id))
         arguments = {key: ids.get(value, value) for key, value in row.arguments.items()}
         path = f"/{row.name.lstrip('^')}" if "/" in row.name else None
         if row.name == "api-nothing":
