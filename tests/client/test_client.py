@@ -31,9 +31,9 @@ def test_the_lines_of_its_readme(
     shipped = json.loads((cast.SHIPPED / "model.json").read_text())
     made = artifacts.load(cast.SHIPPED / shipped["artifact"], shipped["sha256"])
     Path("model.onnx").write_bytes(made.members[artifacts.ONNX])
-    mia, nora = (
+    mia, petra = (
         json.loads(server.run("manage", "create_user", name, "--role", role, "--token"))["token"]
-        for name, role in (("mia", "admin"), ("nora", "annotator"))
+        for name, role in (("mia", "admin"), ("petra", "annotator"))
     )
     text = README.read_text().replace('"digits"', f'"{TASK}"').replace("YOUR-TOKEN", mia)
     model, part, data = re.findall(
@@ -50,7 +50,7 @@ def test_the_lines_of_its_readme(
     assert again == said["model"], "the same file is the same model"
     assert len(client.models(TASK)) == 1
 
-    author = Client(server.url, nora)
+    author = Client(server.url, petra)
     drawing = cast.drawing(5)
     label = "1" if author.predict(TASK, drawing)["prediction"] == "0" else "0"
     first = author.submit(TASK, drawing, label)
