@@ -115,7 +115,7 @@ def test_no_request_makes_the_server_fail(
 
         @given(case=operation.ok().as_strategy(generation_mode=mode))
         @settings(
-            max_examples=15,
+            max_examples=8,
             derandomize=True,
             database=None,
             deadline=None,

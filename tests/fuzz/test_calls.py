@@ -26,7 +26,7 @@ from dadc_server.web.handler import Handler
 from tests.fuzz import hostile, world
 from tests.fuzz.world import CSRF, ROLES, Address, World
 
-CALLS = int(os.environ.get("DADC_FUZZ", "500"))
+CALLS = int(os.environ.get("DADC_FUZZ", "300"))
 _NAMES = """
 accept accept-encoding accept-language authorization content-type cookie hx-current-url hx-request
 hx-target host if-modified-since if-none-match origin range referer user-agent x-csrftoken
@@ -34,7 +34,7 @@ x-forwarded-for x-forwarded-host x-request-id x-requested-with
 """
 HEADERS = _NAMES.split()
 
-TAKES_LONG = pytest.mark.timeout(120 * max(1, CALLS // 500))
+TAKES_LONG = pytest.mark.timeout(120 * max(1, CALLS // 300))
 
 
 @pytest.fixture

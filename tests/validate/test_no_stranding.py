@@ -39,7 +39,7 @@ seeds = count()
 
 @pytest.mark.slow
 @settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     phases=(Phase.reuse, Phase.generate),  # to shrink what takes a second each takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
