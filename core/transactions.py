@@ -26,15 +26,25 @@ def durable() -> Iterator[None]:
 
 
 @contextmanager
-def one_moment() -> Iterator[None]:
-    """The same, whose queries all see one state of the database, while people go on working."""
+def one_view() -> Iterator[None]:
+    """Let every query of the block see the database as it is now; it writes nothing, stops no one.
+
+    Outside of any transaction, but for one that a test has begun.
+    """
     database: Any = connections[DEFAULT_DB_ALIAS]
-    with durable():
-        # Too late where a test has begun the transaction: there nobody else is at work.
-        if database.vendor == "postgresql" and not database.savepoint_ids:
-            with database.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    if database.in_atomic_block:  # a test's
         yield
+    elif database.vendor == "postgresql":
+        with transaction.atomic(), database.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+    else:
+        with database.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")  # Django's own would wait for the write lock
+            try:
+                yield
+            finally:
+                cursor.execute("ROLLBACK")
 
 
 def after_commit(follow_up: Callable[[], Any]) -> None:

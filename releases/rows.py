@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from json import loads
 from typing import Any, Final, NamedTuple
 
-from django.db import connection, transaction
 from django.db.models import Exists, F, Max, OuterRef, QuerySet, TextField
 from django.db.models.functions import Cast
 
@@ -55,27 +53,6 @@ class Item(NamedTuple):
     author: int
     line: Line
     votes: list[Line]
-
-
-@contextmanager
-def one_view() -> Iterator[None]:
-    """Let every query of the block see the database as it is now; it stops no writer.
-
-    On SQLite nothing may be written by this connection meanwhile.
-    """
-    if connection.in_atomic_block:  # a test's
-        yield
-    elif connection.vendor == "postgresql":
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute("BEGIN DEFERRED")  # Django's own would wait for the write lock
-            try:
-                yield
-            finally:
-                cursor.execute("ROLLBACK")
 
 
 def released(task: Task, *, waiting: bool) -> QuerySet[Example]:

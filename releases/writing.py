@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from annotate.models import Task
 from core.errors import Refused
+from core.transactions import one_view
 from releases import ledger
 from releases.card import readme
 from releases.changes import changes_between, fingerprints
@@ -31,7 +32,7 @@ from releases.orders import ABOUT, LOG, Made, Order, Progress
 from releases.people import Pseudonyms, split_of
 from releases.personal import Found, PersonalData, digest_of, look
 from releases.places import give_places, places_of
-from releases.rows import Item, Reader, left_out, one_view, released
+from releases.rows import Item, Reader, left_out, released
 from releases.tables import Tables
 from training.provenance import code_revision
 

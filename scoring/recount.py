@@ -17,7 +17,7 @@ from django.db.models import Count, Q, QuerySet
 
 from annotate.contents import keep_again, not_found
 from annotate.models import Example, Task
-from core.transactions import durable, one_moment
+from core.transactions import durable, one_view
 from scoring.models import Tally
 from scoring.tally import COLUMNS, contribution
 from validate.people import recount as standings
@@ -65,7 +65,7 @@ class Recount:
 
 def check() -> Recount:
     """Recount everything at one moment, while people go on working."""
-    with one_moment():
+    with one_view():
         found = replace(_recount(), standings={one.slug: standings.check(one) for one in _tasks()})
     # Not at that moment: examples and their keys only ever come, and reading each takes long.
     return replace(found, not_found=sum(len(not_found(task)) for task in _tasks()))

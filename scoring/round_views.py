@@ -89,11 +89,10 @@ def round_foolings(request: HttpRequest, slug: str, number: int) -> HttpResponse
         task=task,
         sources=sorted(filter(None, sources.values_list("context__source", flat=True).distinct())),
     )
-    chosen = foolings.filter(**form.conditions()).order_by("-id")
-    page = page_of_work(chosen, request.GET)
-    return render(
-        request, "scoring/foolings.html", {"task": task, "round": round_, "form": form, **page}
-    )
+    conditions = form.conditions()
+    page = page_of_work(foolings.filter(**conditions).order_by("-id"), request.GET)
+    shown = {"task": task, "round": round_, "form": form, "filtered": bool(conditions), **page}
+    return render(request, "scoring/foolings.html", shown)
 
 
 def _opened(task: Task, number: int) -> Round:

@@ -12,6 +12,8 @@ ITEMS = {"inbox-keys": 4, "inbox-bulk": 3, "inbox-looks": 4}
 
 def main() -> None:
     from accounts.models import User
+    from annotate.context_files import Row
+    from annotate.contexts import load_contexts
     from annotate.models import Example
     from tests import cast
     from validate.models import Review
@@ -41,6 +43,10 @@ def main() -> None:
             cast.answer(vera, task, example.label)
             cast.answer(wim, task, others[0])
             cast.answer(xena, task, others[1])
+    pairs = cast.text_task(slug="inbox-pairs", input="text_pair")
+    pairs.owners.add(olive)
+    rows = [Row(number, {"text": f"It rained for {number} days."}) for number in (2, 3)]
+    load_contexts(task=pairs, rows=rows, source="weather")
     looks = Example.objects.filter(task__slug="inbox-looks", status="verified").first()
     if looks is not None:
         reason = "Weighing who mixes up which labels, it is 4 with 93%; the verdict has 6%."

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
 
 from accounts.models import User
 from annotate.models import Task
@@ -267,3 +272,12 @@ def test_data_and_forgetting_by_the_same_link(
     kept = worker.user.examples.filter(retracted_at=None).count()
     assert kept == (2 if keep else 0)
     assert "I agree, begin" in world.words(come(campaign, "W1").page), "they are somebody new"
+
+
+def test_the_file_that_the_page_shows_is_one(task: Task, owner: User, client: Client) -> None:
+    client.force_login(owner)
+    address = reverse("campaigns", args=[task.slug])
+    shown = re.search(r"<code>(slug: .*?)</code>", client.get(address).content.decode(), re.DOTALL)
+    assert shown
+    upload = SimpleUploadedFile("pilot.yaml", html.unescape(shown[1]).encode())
+    assert client.post(address, {"file": upload}).status_code == 302

@@ -15,7 +15,7 @@ from math import isclose
 from django.db.models import Count, Q
 
 from annotate.models import Example, Task
-from core.transactions import durable, one_moment
+from core.transactions import durable, one_view
 from kinds.answers import same_answer
 from validate import statements
 from validate.hearing import hear, lock_rows
@@ -218,7 +218,7 @@ def _repair_shares(task: Task) -> int:
     Mostly none is, and nobody waits. Else no vote may come between the counting and the writing:
     its voter may have had no share yet that could be locked.
     """
-    with one_moment():
+    with one_view():
         if not _share_differences(task):
             return 0
     with durable():
