@@ -129,7 +129,8 @@ _ORDERS: Final = {
     "uniform": "",
     "least_fooled": """(
         SELECT COUNT(*) FROM annotate_example e
-        WHERE e.context_id = u.id AND e.fooled AND NOT e.sandbox), u.uses, """,
+        WHERE e.context_id = u.id AND e.fooled AND NOT e.sandbox AND NOT e.provisional),
+        u.uses, """,
     "stratified": "u.of_source, u.uses, ",
 }
 _GOALS = f"""

@@ -45,7 +45,7 @@ _VOTES_BY_LABELS: Final = f"""
                ROW_NUMBER() OVER of_example AS place,
                LEAD(v.label) OVER of_example AS following
         FROM {_VOTE} v JOIN {_EXAMPLE} e ON e.id = v.example_id
-        WHERE e.task_id = %s AND NOT e.sandbox AND v.purpose = %s
+        WHERE e.task_id = %s AND NOT e.sandbox AND NOT e.provisional AND v.purpose = %s
           AND NOT v.surplus AND NOT v.dropped AND v.label IS NOT NULL
         WINDOW of_example AS (PARTITION BY v.example_id ORDER BY v.id)
     ), counts AS (

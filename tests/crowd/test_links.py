@@ -23,6 +23,7 @@ from crowd import campaigns, services
 from crowd.models import Campaign, Visit, Worker
 from crowd.platforms import Arrival
 from dadc_server.web.sockets import websocket
+from scoring.agreement import vote_counts
 from scoring.models import Tally
 from scoring.recount import check
 from tests import cast, races
@@ -78,11 +79,13 @@ def test_a_worker_s_whole_way(task: Task, validator: User, other_validator: User
     assert first.status == "verified"
     author = first.author
     assert not Tally.objects.filter(author=author).exists()
+    assert not vote_counts(task).answers
     assert check().agrees
     services.settle(visit=visit, confirmed=True, actor=None)
     assert check().agrees
     tally = Tally.objects.get(author=author)
     assert (tally.submitted, tally.verified, tally.pending) == (2, 1, 1)
+    assert vote_counts(task).answers
     services.settle(visit=visit, confirmed=True, actor=None)
     assert services.let_count() == 0
 
