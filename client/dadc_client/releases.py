@@ -29,6 +29,12 @@ class Release:
         """A DataFrame of a split, or of all with their `split`. Needs pandas and pyarrow."""
         import pandas as pd
 
-        files = sorted((self.folder / "data").glob(f"{split or '*'}-round-*.parquet"))
-        frames = [pd.read_parquet(path).assign(split=path.name.partition("-")[0]) for path in files]
+        files = sorted((self.folder / "data").glob("*-round-*.parquet"))
+        wanted = [path for path in files if split in (None, path.name.partition("-")[0])]
+        frames = [
+            pd.read_parquet(path).assign(split=path.name.partition("-")[0])
+            for path in wanted or files[:1]
+        ]
+        if not wanted:  # nobody's work is in this split: no row, and still its columns
+            frames = [frame.iloc[:0] for frame in frames]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from kinds import Prepared
@@ -24,7 +25,10 @@ class FakeLearner:
     sources = ("nothing",)
 
     def load_base(self, source: str) -> Base:
-        items = [Item(Prepared(str(number), None), str(number % 10)) for number in range(50)]
+        items = [
+            Item(Prepared(str(number), np.zeros((28, 28), np.float32)), str(number % 10))
+            for number in range(50)
+        ]
         return Base(items[:30], items[30:], source)
 
     def pack(self, base: Base) -> bytes:
