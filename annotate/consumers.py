@@ -25,7 +25,6 @@ from annotate.inference import (
     ModelUnavailable,
     TooBusy,
     already_open,
-    answer_threads_here,
     live_model,
     read_apart,
 )
@@ -71,7 +70,6 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 live.page_closed(self.task, self)
 
     async def connect(self) -> None:
-        answer_threads_here()
         self._waiting: protocol.Predict | None = None
         self._predictor: asyncio.Task[None] | None = None
         self._submissions: set[asyncio.Task[None]] = set()

@@ -6,11 +6,11 @@ the new round, while requests that are under way finish on the old one.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -68,26 +68,22 @@ class LiveModel:
         if (known := self.known(prepared)) is not None:
             return known
         if not self.remote:
-            return self._wait_for(prepared)
+            return self._ask(prepared)
         # The rest of these threads stay free for what has nothing to do with this model.
         if not _may_wait.acquire(blocking=False):
             raise TooBusy(BUSY_RETRY_MS, self.kind)
         try:
-            return self._wait_for(prepared)
+            return self._ask(prepared)
         finally:
             _may_wait.release()
+
+    def _ask(self, prepared: Prepared) -> Answer:
+        with self._said_to_people():
+            return self._breaker.ask(prepared, timeout=self._deadline)
 
     def known(self, prepared: Prepared) -> Answer | None:
         """What it has just answered to this input."""
         return _cache.get((self.identity, prepared.key))
-
-    def _wait_for(self, prepared: Prepared) -> Answer:
-        asked = self._ask(prepared)
-        loop = _home
-        if loop is None or not loop.is_running():
-            return asyncio.run(asked)
-        # Longer than its own deadline: only a loop that ended meanwhile never answers.
-        return asyncio.run_coroutine_threadsafe(asked, loop).result(self._deadline + 1)
 
     async def predict(self, input: object) -> Answer:
         """Answer a raw or prepared input in a batch with everybody else's, off the event loop.
@@ -96,11 +92,14 @@ class LiveModel:
         "model_unavailable" (and `retry_ms`) at once while the model hangs or is away,
         "no_answer" when it had none to this input.
         """
-        return await self._ask(input)
-
-    async def _ask(self, input: object) -> Answer:
-        try:
+        with self._said_to_people():
             return await self._breaker.submit(input, timeout=self._deadline)
+
+    @contextmanager
+    def _said_to_people(self) -> Iterator[None]:
+        """Whatever keeps an answer from coming, as a Refused."""
+        try:
+            yield
         except Busy as busy:
             raise TooBusy(busy.retry_ms, self.kind) from busy
         except Unavailable as unavailable:
@@ -197,16 +196,6 @@ log = structlog.get_logger(__name__)
 _cache: PredictionCache[tuple[str, str], Answer] = PredictionCache(CACHED_PREDICTIONS)
 _opening = threading.Lock()
 _open: dict[str, LiveModel] = {}
-_home: asyncio.AbstractEventLoop | None = None
-
-
-def answer_threads_here() -> None:
-    """Let what other threads ask join the batches of this event loop.
-
-    A loop made for one answer costs more than the answer.
-    """
-    global _home
-    _home = asyncio.get_running_loop()
 
 
 def live_model(model: ModelVersion, kind: Kind) -> LiveModel:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from concurrent.futures import Future
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 K = TypeVar("K", bound=Hashable)
 
+# Who waits for an output: a task of an event loop, or a thread.
+_Asked: TypeAlias = "asyncio.Future[R] | Future[R]"
 # An idle worker thread ends, so that a forgotten batcher costs nothing; the next item starts one.
 IDLE_SECONDS: Final = 10.0
 # Bounds of what a refused caller is told to wait, in milliseconds.
@@ -72,7 +75,7 @@ class Batcher(Generic[T, R]):
         self._run = run
         # Guards everything below; held for microseconds, never while `run` is at work.
         self._changed = threading.Condition(threading.Lock())
-        self._waiting: OrderedDict[asyncio.Future[R], T] = OrderedDict()
+        self._waiting: OrderedDict[_Asked[R], T] = OrderedDict()
         self._workers: list[threading.Thread] = []
         self._idle = 0  # of them
         self._closed = False
@@ -100,6 +103,19 @@ class Batcher(Generic[T, R]):
             if alarm is not None:
                 alarm.cancel()
 
+    def ask(self, item: T, *, timeout: float | None = None) -> R:
+        """The same for a thread without an event loop, which waits."""
+        future: Future[R] = Future()
+        self._enqueue(future, item)
+        try:
+            return future.result(timeout)
+        except BaseException as error:
+            with self._changed:
+                self._waiting.pop(future, None)
+            if isinstance(error, TimeoutError) and not future.done():
+                raise _late(timeout) from None
+            raise
+
     def close(self) -> None:
         """Take no more items; those that wait are still answered."""
         with self._changed:
@@ -126,7 +142,7 @@ class Batcher(Generic[T, R]):
         """How many items wait now."""
         return len(self._waiting)
 
-    def _enqueue(self, future: asyncio.Future[R], item: T) -> None:
+    def _enqueue(self, future: _Asked[R], item: T) -> None:
         with self._changed:
             if self._closed:
                 raise Closed(f"the batcher {self.name} is closed")
@@ -163,8 +179,8 @@ class Batcher(Generic[T, R]):
         self._batch_seconds = seconds
         return True
 
-    def _next_batch(self) -> list[tuple[asyncio.Future[R], T]]:
-        batch: list[tuple[asyncio.Future[R], T]] = []
+    def _next_batch(self) -> list[tuple[_Asked[R], T]]:
+        batch: list[tuple[_Asked[R], T]] = []
         with self._changed:
             while not batch:
                 while self._waiting and len(batch) < self.max_batch:
@@ -187,7 +203,7 @@ class Batcher(Generic[T, R]):
         finally:
             self._idle -= 1
 
-    def _attempt(self, batch: Sequence[tuple[asyncio.Future[R], T]]) -> None:
+    def _attempt(self, batch: Sequence[tuple[_Asked[R], T]]) -> None:
         """Run the items and send each caller its own outcome."""
         try:
             outputs = self._run([item for _, item in batch])
@@ -210,11 +226,14 @@ class Batcher(Generic[T, R]):
             if not entry[0].done():
                 self._attempt([entry])
 
-    def _send(self, outcomes: Sequence[tuple[asyncio.Future[R], R | Exception]]) -> None:
-        """Hand the outcomes over to their event loops, waking each of them once."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[R], R | Exception]]] = {}
-        for outcome in outcomes:
-            by_loop.setdefault(outcome[0].get_loop(), []).append(outcome)
+    def _send(self, outcomes: Sequence[tuple[_Asked[R], R | Exception]]) -> None:
+        """Hand the outcomes over to threads and event loops, waking each of these once."""
+        by_loop = defaultdict(list)
+        for future, outcome in outcomes:
+            if isinstance(future, Future):
+                _settle([(future, outcome)])
+            else:
+                by_loop[future.get_loop()].append((future, outcome))
         for loop, group in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_settle, group)
@@ -222,7 +241,7 @@ class Batcher(Generic[T, R]):
                 continue  # that loop has been closed: nobody waits there any more
 
 
-def _settle(outcomes: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+def _settle(outcomes: Sequence[tuple[_Asked[Any], Any]]) -> None:
     for future, outcome in outcomes:
         if future.done():
             continue
@@ -234,7 +253,11 @@ def _settle(outcomes: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
 
 def _expire(future: asyncio.Future[Any], timeout: float) -> None:
     if not future.done():
-        future.set_exception(Late(f"no answer within {timeout:g} s"))
+        future.set_exception(_late(timeout))
+
+
+def _late(timeout: float | None) -> Late:
+    return Late(f"no answer within {timeout:g} s")
 
 
 def _raisable(error: BaseException) -> Exception:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -59,9 +60,20 @@ class Breaker(Generic[T, R]):
 
     async def submit(self, item: T, *, timeout: float) -> R:  # noqa: ASYNC109 (the item's deadline)
         """The item's output, as `Batcher.submit`; raises Unavailable while the circuit is open."""
+        with self._watched() as batcher:
+            return await batcher.submit(item, timeout=timeout)
+
+    def ask(self, item: T, *, timeout: float) -> R:
+        """The same for a thread without an event loop, as `Batcher.ask`."""
+        with self._watched() as batcher:
+            return batcher.ask(item, timeout=timeout)
+
+    @contextmanager
+    def _watched(self) -> Iterator[Batcher[T, R]]:
+        """The batcher to ask, whose outcome opens or closes the circuit."""
         batcher = self._closed_circuit()
         try:
-            output = await batcher.submit(item, timeout=timeout)
+            yield batcher
         except Late:
             raise
         except Exception as error:
@@ -71,7 +83,6 @@ class Breaker(Generic[T, R]):
                 self._ended(batcher)
             raise
         self._ended(batcher)
-        return output
 
     @property
     def waiting(self) -> int:

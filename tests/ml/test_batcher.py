@@ -194,6 +194,27 @@ async def test_an_item_past_its_deadline_is_late_and_dropped(make, doubler):
     assert doubler.batches == [[0], [1]]
 
 
+async def test_a_thread_joins_the_batches_and_is_late_like_others(make, doubler):
+    batcher = make(doubler)
+    tasks = await held(batcher, doubler, [1])
+    thread = asyncio.create_task(asyncio.to_thread(batcher.ask, 2, timeout=30))
+    while batcher.waiting < 2:
+        await asyncio.sleep(0.001)
+    with pytest.raises(Late, match=r"no answer within 0\.01 s"):
+        await asyncio.to_thread(batcher.ask, 3, timeout=0.01)
+    doubler.gate.set()
+    assert await asyncio.gather(*tasks, thread) == [0, 2, 4]
+    assert doubler.batches == [[0], [1, 2]]
+
+
+async def test_a_run_that_timed_out_is_no_late_thread(make):
+    def runs(items):
+        raise TimeoutError("of its own")
+
+    with pytest.raises(TimeoutError, match="of its own"):
+        await asyncio.to_thread(make(runs).ask, 1, timeout=30)
+
+
 async def test_a_hanging_run_makes_its_own_item_late(make, doubler):
     batcher = make(doubler)
     doubler.gate.clear()
