@@ -223,8 +223,7 @@ class CampaignFile(Section):
         items = self.visit.examples
         minutes = (
             minutes
-            or self.expected.minutes
-            or self.visit.minutes
+            or max(self.expected.minutes or 0, self.visit.minutes or 0)
             or len(self.work) * (items or 0) * MINUTES_AN_ITEM
         )
         done = items or minutes / MINUTES_AN_ITEM / len(self.work)

@@ -13,8 +13,12 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
+from core import strict_json
 from core.errors import Refused
 from crowd.platforms import (
     Arrival,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 COMPLETE: Final = "https://app.prolific.com/submissions/complete"
 SECONDS: Final = 20.0
+LONGEST: Final = 1_000_000  # bytes of an answer
 # Written with a space, a hyphen or an underscore, by call and event.
 _STATES: Final = {
     "RESERVED": "at_work",
@@ -59,7 +64,7 @@ class Prolific(Platform):
         worker = given(query, "PROLIFIC_PID", self)
         if file.study and query.get("STUDY_ID") != file.study:
             raise Refused("bad_link", "This link is of another study: open it from Prolific.")
-        return Arrival(worker, given(query, "SESSION_ID", self), self.name)
+        return Arrival(worker, given(query, "SESSION_ID", self), self.name, slot)
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False
@@ -79,9 +84,12 @@ class Api(Remote):
         self._url, self._token = url.rstrip("/"), token
 
     def standing(self, assignment: str) -> Standing:
-        found = self._call("GET", f"submissions/{assignment}/")
+        found = self._call("GET", f"submissions/{quote(assignment, safe='')}/")
         said = str(found.get("status", "")).upper().replace("-", " ").replace("_", " ")
-        bonuses = [round(float(amount)) for amount in found.get("bonus_payments") or []]
+        try:
+            bonuses = [round(float(amount)) for amount in found.get("bonus_payments") or []]
+        except (TypeError, ValueError, OverflowError):
+            raise Unsure("bonuses came back that are no sums") from None
         return Standing(
             _STATES.get(said, ""),
             str(found.get("participant") or ""),
@@ -90,17 +98,22 @@ class Api(Remote):
         )
 
     def approve(self, assignment: str) -> None:
-        self._call("POST", f"submissions/{assignment}/transition/", {"action": "APPROVE"})
+        path = f"submissions/{quote(assignment, safe='')}/transition/"
+        self._call("POST", path, {"action": "APPROVE"})
 
     def prepare_bonus(self, study: str, assignment: str, amount: str) -> str:
         body = {"study_id": study, "csv_bonuses": f"{assignment},{amount}"}
         made = self._call("POST", "submissions/bonus-payments/", body)
+        if not isinstance(made.get("id"), str):
+            raise Unsure("a bonus without a name came back")
         return str(made["id"])
 
     def pay_bonus(self, prepared: str) -> None:
-        self._call("POST", f"bulk-bonus-payments/{prepared}/pay/", {})
+        self._call("POST", f"bulk-bonus-payments/{quote(prepared, safe='')}/pay/", {})
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         request = urllib.request.Request(  # noqa: S310  (the address is the operator's)
             f"{self._url}/api/v1/{path}",
             data=None if body is None else json.dumps(body).encode(),
@@ -113,19 +126,23 @@ class Api(Remote):
         )
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
-                text = answer.read()
+                text = answer.read(LONGEST)
         except urllib.error.HTTPError as error:
-            with error:
+            said = ""
+            with error, suppress(OSError, HTTPException):
                 said = error.read(500).decode("utf-8", "replace")
             if 400 <= error.code < 500 and error.code not in (408, 409, 429):
                 raise Declined(f"{error.code}: {said}") from None
             raise Unsure(f"{error.code}: {said}") from None
-        except (OSError, ValueError) as error:  # also what is cut off in the middle
+        except (OSError, HTTPException, ValueError) as error:  # also what is cut off in the middle
             raise Unsure(type(error).__name__) from None
         try:
-            return json.loads(text)
-        except ValueError:
-            raise Unsure("no JSON came back") from None
+            said = strict_json.loads(text)
+        except strict_json.NotJson:
+            said = None
+        if not isinstance(said, dict):
+            raise Unsure("no JSON object came back")
+        return said
 
 
 def is_signed(secret: str, timestamp: str, body: bytes, signature: str) -> bool:

@@ -40,15 +40,23 @@ def stand_in(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
     here.close()
 
 
-def _campaign(task: Task) -> Campaign:
+def _campaign(task: Task, **more: Any) -> Campaign:
     return world.campaign(
-        task, platform="prolific", return_to=[], study="S1", codes={"complete": "C123"}
+        task, platform="prolific", return_to=[], study="S1", codes={"complete": "C123"}, **more
     )
 
 
+def _come(campaign: Campaign, worker: str) -> world.Came:
+    return come(campaign, PROLIFIC_PID=worker, STUDY_ID="S1", SESSION_ID=f"A-{worker}")
+
+
 def _visit(campaign: Campaign, task: Task, worker: str, seed: int) -> Visit:
-    came = come(campaign, PROLIFIC_PID=worker, STUDY_ID="S1", SESSION_ID=f"A-{worker}")
-    token, _ = world.work(came, task, (seed, seed + 1))
+    came = _come(campaign, worker)
+    token = came.begin()
+    if campaign.file.check:
+        came.act("check", token, q0=campaign.file.check[0].answer)
+    for one in (seed, seed + 1):
+        world.submit(token, task, one)
     page = came.act("finish", token)
     assert "https://app.prolific.com/submissions/complete?cc=C123" in page.content.decode()
     return Visit.objects.get(worker__name=worker)
@@ -98,6 +106,60 @@ def test_confirmed_approved_and_paid_by_the_api(
     assert dict(stand_in.approved) == {"A-P1": 1, "A-P2": 1}
     assert stand_in.bonuses["A-P1"] == [25]
     assert list(stand_in.paid.values()) == [1]
+
+
+def test_what_cannot_be_set_up_keeps_no_other_waiting(
+    task: Task, validator: User, other_validator: User, stand_in: StandIn
+) -> None:
+    check = [{"question": "?", "choices": ["a", "b"], "answer": "a"}]
+    campaign = _campaign(task, check=check)
+    for seed, worker in ((1, "P1"), (10, "P2")):
+        _visit(campaign, task, worker, seed)
+    out = _come(campaign, "P3")
+    token = out.begin()
+    for _ in range(2):
+        out.act("check", token, q0="b")
+    for _ in range(4):
+        for judge in (validator, other_validator):
+            cast.answer(judge, task)
+    by_api.send(campaign)
+    ledger.plan(campaign)
+    stand_in.refuses.add("A-P1")
+    by_api.send(campaign)
+    paid = Payment.objects.values_list("visit__worker__name", "kind", "amount", "state")
+    assert sorted(paid) == [
+        ("P1", "bonus", 50, "failed"),
+        ("P1", "reward", 100, "confirmed"),
+        ("P2", "bonus", 50, "confirmed"),
+        ("P2", "reward", 100, "confirmed"),
+        ("P3", "bonus", 10, "confirmed"),
+    ]
+    assert not stand_in.approved["A-P3"], "the whole reward is not for whom the check kept out"
+
+
+ODD = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
+    b'HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{"bonus_payments":["$1"]}',
+    b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"bonus_payments":7 }',
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"SMTP 220\r\n\r\n",
+    b"",
+]
+
+
+def test_odd_answers_leave_things_as_they_are(task: Task, stand_in: StandIn) -> None:
+    campaign = _campaign(task)
+    visit = _visit(campaign, task, "P1", 1)
+    for stand_in.odd in ODD:
+        by_api.send(campaign)
+        assert Visit.objects.get().state == "finished", stand_in.odd
+    stand_in.odd = None
+    # What is no name of Prolific's leads to no other address of its API.
+    Visit.objects.filter(pk=visit.pk).update(assignment="x/../A-P1")
+    by_api.send(campaign)
+    assert Visit.objects.get().state == "finished"
 
 
 def test_a_bonus_that_never_shows_is_unknown_until_somebody_knows(
