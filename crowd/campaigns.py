@@ -118,7 +118,7 @@ def _require_same_terms(campaign: Campaign, file: CampaignFile) -> None:
         )
 
 
-_TERMS: Final = ("platform", "work", "visit", "signed", "parameters")
+_TERMS: Final = ("platform", "work", "visit", "signed", "secured", "parameters")
 
 
 def set_state(*, campaign: Campaign, state: str, actor: User | None) -> None:

@@ -67,15 +67,15 @@ def unsettled() -> QuerySet[Visit]:
 def require_person(visit: Visit) -> None:
     """Refuse what concerns all that a person did to a link that does not prove who they are.
 
-    Names in links are not signed. Proof is the platform's word, an invitation, or that there is
-    nothing but what was done by this link.
+    Names in most links are not signed. Proof is a signature, the platform's word, an invitation, or
+    that there is nothing but what was done by this link.
     """
     same = Q(campaign=visit.campaign_id, assignment=visit.assignment)
     if visit.campaign.file.is_signed:
         same &= Q(slot=visit.slot_id)
-    proven = visit.campaign.platform.confirms_itself or (
-        visit.settled_at is not None and visit.state != Visit.State.REJECTED
-    )
+    campaign = visit.campaign
+    proven = campaign.platform.confirms_itself or campaign.file.secured
+    proven |= visit.settled_at is not None and visit.state != Visit.State.REJECTED
     if not proven and Visit.objects.filter(worker=visit.worker_id).exclude(same).exists():
         raise Conflict(
             "not_proven",

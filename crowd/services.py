@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -59,6 +60,8 @@ def require_entry(campaign: Campaign, arrival: Arrival) -> None:
         raise Refused("ended", "This has ended. Nothing that you did is lost.", status=410)
     if campaign.state == Campaign.State.PAUSED:
         raise Refused("paused", "This is paused: try the same link again later.", status=409)
+    if arrival.signed_until is not None and arrival.signed_until < time.time():
+        raise Refused("link_too_old", "This link was for a while: open it from its own page anew.")
     rules = campaign.file.let_in
     if rules.only and arrival.worker not in rules.only:
         raise Refused("not_invited", "This is for people who were asked by name.", status=403)

@@ -80,7 +80,9 @@ def link(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     query = request.GET.dict()
     try:
         slot = campaigns.slot_in(campaign, query)
-        arrival = campaign.platform.arrival(campaign.file, query, slot)
+        arrival = campaign.platform.welcome(
+            campaign.file, query, slot, host=request.get_host(), options=settings.CROWD
+        )
         if request.method == "POST" and not arrival.preview:
             address = address_of(request)
             if wait_for("write", person=f"link-{arrival.realm}-{arrival.worker}", address=address):

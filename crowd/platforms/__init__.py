@@ -30,6 +30,7 @@ class Arrival:
     assignment: str
     realm: str
     slot: int | None = None
+    signed_until: float | None = None  # where the platform vouches for it: begin by then
     preview: bool = False
 
 
@@ -96,6 +97,18 @@ class Platform:
     def arrival(self, file: CampaignFile, query: Mapping[str, str], slot: int | None) -> Arrival:
         """Who comes; Refused with a sentence where the link does not say so."""
         raise NotImplementedError
+
+    def welcome(
+        self,
+        file: CampaignFile,
+        query: Mapping[str, str],
+        slot: int | None,
+        *,
+        host: str,
+        options: Mapping[str, str],
+    ) -> Arrival:
+        """The same by what the platform has signed for this host, where the campaign says so."""
+        return self.arrival(file, query, slot)
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False

@@ -10,16 +10,21 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from http.client import HTTPException
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from core import strict_json
 from core.errors import Refused
+from crowd.entry_tokens import NotSigned, claims_of
 from crowd.platforms import (
     Arrival,
     Declined,
@@ -36,6 +41,10 @@ if TYPE_CHECKING:
     from crowd.campaign_file import CampaignFile
 
 COMPLETE: Final = "https://app.prolific.com/submissions/complete"
+ISSUER: Final = "https://www.prolific.com"
+KEYS: Final = "/.well-known/study/jwks.json"
+KEEP_KEYS: Final = 86_400.0  # seconds, as Prolific asks
+ASK_AGAIN: Final = 60.0  # for a name that is not among them
 SECONDS: Final = 20.0
 LONGEST: Final = 1_000_000  # bytes of an answer
 # Written with a space, a hyphen or an underscore, by call and event.
@@ -65,6 +74,36 @@ class Prolific(Platform):
         if file.study and query.get("STUDY_ID") != file.study:
             raise Refused("bad_link", "This link is of another study: open it from Prolific.")
         return Arrival(worker, given(query, "SESSION_ID", self), self.name, slot)
+
+    def welcome(
+        self,
+        file: CampaignFile,
+        query: Mapping[str, str],
+        slot: int | None,
+        *,
+        host: str,
+        options: Mapping[str, str],
+    ) -> Arrival:
+        if not file.secured:
+            return self.arrival(file, query, slot)
+        try:
+            claims = claims_of(
+                query.get("prolific_token", ""),
+                partial(_key_named, options["prolific_url"]),
+                issuer=ISSUER,
+                host=host,
+            )
+            names = {name: claims["prolific"][name] for name in self.placeholders}
+            if any(not isinstance(text, str) for text in names.values()) or any(
+                query.get(name, text) != text for name, text in names.items()
+            ):
+                raise NotSigned("another name")
+        except (NotSigned, KeyError, TypeError):
+            raise Refused(
+                "not_signed", "Prolific did not sign this link: open the study from Prolific."
+            ) from None
+        arrival = self.arrival(file, {**query, **names}, slot)
+        return replace(arrival, signed_until=float(claims["exp"]))
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False
@@ -114,35 +153,67 @@ class Api(Remote):
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        request = urllib.request.Request(  # noqa: S310  (the address is the operator's)
-            f"{self._url}/api/v1/{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            method=method,
-            headers={
-                "Authorization": f"Token {self._token}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            },
+        return _ask(
+            urllib.request.Request(  # noqa: S310  (the address is the operator's)
+                f"{self._url}/api/v1/{path}",
+                data=None if body is None else json.dumps(body).encode(),
+                method=method,
+                headers={
+                    "Authorization": f"Token {self._token}",
+                    "Content-Type": "application/json",
+                    "Accept": "application/json",
+                },
+            )
         )
-        try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
-                text = answer.read(LONGEST)
-        except urllib.error.HTTPError as error:
-            said = ""
-            with error, suppress(OSError, HTTPException):
-                said = error.read(500).decode("utf-8", "replace")
-            if 400 <= error.code < 500 and error.code not in (408, 409, 429):
-                raise Declined(f"{error.code}: {said}") from None
-            raise Unsure(f"{error.code}: {said}") from None
-        except (OSError, HTTPException, ValueError) as error:  # also what is cut off in the middle
-            raise Unsure(type(error).__name__) from None
-        try:
-            said = strict_json.loads(text)
-        except strict_json.NotJson:
-            said = None
-        if not isinstance(said, dict):
-            raise Unsure("no JSON object came back")
-        return said
+
+
+def _ask(request: urllib.request.Request) -> dict[str, Any]:
+    """The object that is answered; Declined or Unsure."""
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
+            text = answer.read(LONGEST)
+    except urllib.error.HTTPError as error:
+        said = ""
+        with error, suppress(OSError, HTTPException):
+            said = error.read(500).decode("utf-8", "replace")
+        if 400 <= error.code < 500 and error.code not in (408, 409, 429):
+            raise Declined(f"{error.code}: {said}") from None
+        raise Unsure(f"{error.code}: {said}") from None
+    except (OSError, HTTPException, ValueError) as error:  # also what is cut off in the middle
+        raise Unsure(type(error).__name__) from None
+    try:
+        found = strict_json.loads(text)
+    except strict_json.NotJson:
+        found = None
+    if not isinstance(found, dict):
+        raise Unsure("no JSON object came back")
+    return found
+
+
+# --- signed entries -------------------------------------------------------------------------------
+_keys: dict[str, tuple[float, list[Any]]] = {}  # by address: when they were asked for, and the keys
+
+
+def _key_named(url: str, name: str) -> Mapping[str, Any] | None:
+    """One of Prolific's keys, which are asked for once a day, and when one has a new name."""
+    asked_at, keys = _keys.get(url, (-math.inf, []))
+    found = _named(keys, name)
+    if monotonic() - asked_at < (KEEP_KEYS if found else ASK_AGAIN):
+        return found
+    try:
+        request = urllib.request.Request(f"{url.rstrip('/')}{KEYS}")  # noqa: S310
+        keys = _ask(request).get("keys") or []
+    except (Declined, Unsure):
+        if found is None:
+            raise Refused(
+                "platform_away", "Prolific cannot say now who you are: try again soon.", status=503
+            ) from None
+    _keys[url] = (monotonic(), keys)
+    return _named(keys, name)
+
+
+def _named(keys: list[Any], name: str) -> Mapping[str, Any] | None:
+    return next((key for key in keys if isinstance(key, dict) and key.get("kid") == name), None)
 
 
 def is_signed(secret: str, timestamp: str, body: bytes, signature: str) -> bool:

@@ -26,6 +26,7 @@ class StandIn:
         self.paid: dict[str, int] = defaultdict(int)  # how often each prepared bonus was paid
         self.prepared: dict[str, tuple[str, int]] = {}
         self.under_way, self.most_at_once = 0, 0
+        self.keys: list[Any] = []  # that links are signed with
         self.odd: bytes | None = None  # what a look gets instead of an answer
         self.refuses: set[str] = set()  # assignments for which no bonus can be set up
         self.lock = threading.Lock()
@@ -33,6 +34,9 @@ class StandIn:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path == "/.well-known/study/jwks.json":
+                    self.say(200, {"keys": here.keys})
+                    return
                 if here.odd is not None:
                     self.close_connection = True
                     self.wfile.write(here.odd)
