@@ -257,7 +257,7 @@ _together: Together[_New, Progress] = Together(
     _insert_several,
     alike=lambda new: new.example.round_id,
     apart=lambda new: new.author,
-    expected=(DatabaseError,),
+    expected=(DatabaseError, Refused),
 )
 
 

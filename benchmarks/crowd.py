@@ -123,8 +123,7 @@ def places(times: int) -> None:
         def come(worker: str, slot: int) -> Any:
             return lambda: services.begin(
                 campaign=campaign,
-                arrival=Arrival(worker, f"A-{worker}", "generic"),
-                slot=slot,
+                arrival=Arrival(worker, f"A-{worker}", "generic", slot),
                 consent=campaign.file.consent.version,
             )
 
@@ -222,7 +221,6 @@ def _visits_that_earn(campaign: Any, number: int) -> None:
         visit, _ = services.begin(
             campaign=campaign,
             arrival=Arrival(f"W{n}", f"A-W{n}", "prolific"),
-            slot=None,
             consent=campaign.file.consent.version,
         )
         Example.objects.create(
@@ -242,7 +240,7 @@ def _visits_that_earn(campaign: Any, number: int) -> None:
             final_label="1",
             settled_at=timezone.now(),
         )
-    Visit.objects.update(state="confirmed", finished_at=timezone.now())
+    Visit.objects.update(state="confirmed", finished_at=timezone.now(), settled_at=timezone.now())
 
 
 if __name__ == "__main__":

@@ -36,36 +36,47 @@ def send(campaign: Campaign) -> list[Path]:
     if remote is None:
         return send_by_file(campaign)
     follow(campaign, remote)
-    while (payment := _claim(campaign, remote)) is not None:
+    planned = Payment.objects.filter(visit__campaign=campaign, state=State.PLANNED)
+    for payment in planned.select_related("visit__campaign").order_by("created_at", "pk"):
+        prepared = _prepare(payment, remote)
+        if prepared is None:
+            continue  # it keeps no other waiting
+        if not _claim(payment, prepared):
+            break
         _send(payment, remote)
     return []
 
 
-def _claim(campaign: Campaign, remote: Remote) -> Payment | None:
-    """Take one planned payment to send, marked as sent before anything that pays is asked.
+def _prepare(payment: Payment, remote: Remote) -> str | None:
+    """Set up what there is to set up, which pays nothing; None when that did not work."""
+    if payment.kind == Payment.Kind.REWARD:
+        return ""
+    file, assignment = payment.visit.campaign.file, payment.visit.assignment
+    try:
+        study = file.study or remote.standing(assignment).study
+        return remote.prepare_bonus(
+            study, assignment, money.plain(payment.amount, file.pay.currency)
+        )
+    except Declined as declined:
+        with durable():
+            step(payment, State.FAILED, f"it could not be set up: {declined}")
+    except Unsure as unsure:  # it is planned still
+        log.warning("bonus_not_set_up", payment=str(payment.pk), reason=str(unsure))
+    return None
+
+
+def _claim(payment: Payment, prepared: str) -> bool:
+    """Mark a payment as sent before anything that pays is asked; False when somebody else pays.
 
     While one is under way nobody takes another: bonuses may not be asked for at the same time, and
     of one whose payer was killed the platform must have spoken first.
     """
-    of_campaign = Payment.objects.filter(visit__campaign=campaign)
-    planned = of_campaign.filter(state=State.PLANNED).select_related("visit__campaign")
-    payment = planned.order_by("created_at", "pk").first()
-    if payment is None:
-        return None
-    remote_name = ""
-    if payment.kind == Payment.Kind.BONUS:
-        amount = money.plain(payment.amount, campaign.file.pay.currency)
-        try:
-            study = campaign.file.study or remote.standing(payment.visit.assignment).study
-            remote_name = remote.prepare_bonus(study, payment.visit.assignment, amount)
-        except (Declined, Unsure) as error:  # it is planned still, and nothing was paid
-            log.warning("bonus_not_set_up", payment=str(payment.pk), reason=str(error))
-            return None
+    campaign_id = payment.visit.campaign_id
     with durable():
-        Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
-        if of_campaign.filter(state=State.SENT).exists():
-            return None
-        return payment if step(payment, State.SENT, "by the API", remote=remote_name) else None
+        Campaign.objects.select_for_update(no_key=True).get(pk=campaign_id)
+        if Payment.objects.filter(visit__campaign=campaign_id, state=State.SENT).exists():
+            return False
+        return step(payment, State.SENT, "by the API", remote=prepared)
 
 
 def _send(payment: Payment, remote: Remote) -> None:
@@ -92,9 +103,7 @@ def _send(payment: Payment, remote: Remote) -> None:
 
 def follow(campaign: Campaign, remote: Remote) -> None:
     """Ask the platform about every visit and payment that waits for its word."""
-    for visit in queries.visits().filter(
-        campaign=campaign, state__in=(Visit.State.OPEN, Visit.State.FINISHED, Visit.State.TIMED_OUT)
-    ):
+    for visit in queries.unsettled().filter(campaign=campaign):
         follow_visit(visit, remote)
     waiting = Payment.objects.filter(
         visit__campaign=campaign, state__in=(State.SENT, State.UNKNOWN)
@@ -114,14 +123,22 @@ def follow_visit(visit: Visit, remote: Remote) -> None:
     if said.worker != visit.worker.name or (study and said.study != study):
         log.warning("platform_knows_another", visit=str(visit.pk))
         return
-    if said.state in ("returned", "timed_out"):
-        services.leave(visit=visit, state=said.state)
-    elif visit.state == Visit.State.OPEN:
-        return
-    elif said.state in ("done", "approved"):
-        with suppress(Refused):  # its place went to somebody else: an owner decides
+    with suppress(Refused):  # its place went to somebody else: an owner decides
+        _follow(visit, said.state)
+
+
+def _follow(visit: Visit, said: str) -> None:
+    if visit.state == Visit.State.SCREENED_OUT:
+        # Not what the platform itself has paid, in part or in full.
+        if said in ("done", "returned"):
             services.settle(visit=visit, confirmed=True, actor=None)
-    elif said.state == "rejected":
+    elif said in ("returned", "timed_out"):
+        services.leave(visit=visit, state=said)
+    elif visit.state != Visit.State.OPEN and (
+        said == "approved" or (said == "done" and queries.is_whole(visit))
+    ):
+        services.settle(visit=visit, confirmed=True, actor=None)
+    if said == "rejected" and visit.state != Visit.State.OPEN:
         reason = f"Rejected by the owner on {visit.campaign.platform.title}, who gave the reason."
         services.settle(visit=visit, confirmed=False, actor=None, reason=reason.ljust(100, "."))
 

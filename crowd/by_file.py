@@ -7,13 +7,13 @@ import io
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -27,31 +27,37 @@ PAY_FILE: Final = ("payment", "WorkerId", "AssignmentId", "kind", "amount", "cur
 
 
 def send_by_file(campaign: Campaign) -> list[Path]:
-    """Mark all that is planned as sent in one file, and write the files that are not there.
+    """Write all that is planned into one file and mark it as sent; returns the files to pay by.
 
-    The rows say what is in a file, so that one whose writer was killed is written again, the same.
+    A file is whole, under a name that nobody pays by, before its payments are sent, and gets its
+    name after. A payer who was killed between has it named by the next; it is never written again.
     """
-    planned = Payment.objects.filter(visit__campaign=campaign, state=State.PLANNED)
-    if planned.exists():
-        batch = f"{timezone.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        with durable():
-            for payment in planned.select_for_update(no_key=True).order_by("created_at", "pk"):
-                step(payment, State.SENT, f"in {batch}.csv", batch=batch)
     folder = Path(settings.DATA_DIR) / "pay" / campaign.slug
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sent = Payment.objects.filter(visit__campaign=campaign).exclude(batch="")
+    of_campaign = Payment.objects.filter(visit__campaign=campaign)
+    batch = f"{timezone.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    with durable():
+        planned = of_campaign.filter(state=State.PLANNED).select_related("visit__worker")
+        rows = list(
+            planned.select_for_update(no_key=True, of=("self",)).order_by("created_at", "pk")
+        )
+        if rows:
+            _write(folder / f".{batch}.csv", as_csv(PAY_FILE, _pay_rows(campaign, rows)))
+        for payment in rows:
+            step(payment, State.SENT, f"in {batch}.csv", batch=batch)
     written = []
-    for batch in sent.order_by("batch").values_list("batch", flat=True).distinct():
-        file = folder / f"{batch}.csv"
-        if not file.exists():
-            _write(file, as_csv(PAY_FILE, _pay_rows(campaign, sent.filter(batch=batch))))
-            written.append(file)
+    for half in sorted(folder.glob(".*.csv")):
+        file = folder / half.name[1:]
+        if of_campaign.filter(batch=file.stem).exists():  # else its payer was killed before
+            with suppress(FileNotFoundError):  # another payer was quicker
+                half.rename(file)
+                written.append(file)
     return written
 
 
-def _pay_rows(campaign: Campaign, payments: QuerySet[Payment]) -> Iterator[Sequence[object]]:
+def _pay_rows(campaign: Campaign, payments: Sequence[Payment]) -> Iterator[Sequence[object]]:
     currency = campaign.file.pay.currency
-    for one in payments.select_related("visit__worker").order_by("created_at", "pk"):
+    for one in payments:
         yield (
             one.pk,
             one.visit.worker.name,
@@ -64,13 +70,11 @@ def _pay_rows(campaign: Campaign, payments: QuerySet[Payment]) -> Iterator[Seque
 
 
 def _write(file: Path, text: str) -> None:
-    """All of it or nothing, and on the disk before anybody is told of it."""
-    half = file.with_name(f"{file.name}.{secrets.token_hex(4)}")  # two payers may write the same
-    with half.open("w", newline="", encoding="utf-8") as out:
+    """On the disk before anything is said to be in it."""
+    with file.open("w", newline="", encoding="utf-8") as out:
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
-    half.rename(file)
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -157,10 +161,16 @@ def _follow_visit(
         "code": fields.get("code"),
     }
     asked = {name: value for name, value in names.items() if value}
-    visit = queries.visits().filter(campaign=campaign, **asked).order_by("-started_at").first()
-    if visit is None or not asked:
+    visits = list(queries.visits().filter(campaign=campaign, **asked).order_by("-started_at"))
+    if not visits or not asked:
         raise Refused("no_visit", "there is no such visit.")
-    if visit.state == outcome:
+    if len({visit.worker_id for visit in visits}) > 1:
+        raise Refused("several", "several people had this one: say WorkerId or code.")
+    visit = visits[0]
+    paid_out = (
+        visit.state == Visit.State.SCREENED_OUT and visit.settled_at and outcome == "confirmed"
+    )
+    if visit.state == outcome or paid_out:
         done.unchanged += 1
         return
     if outcome == Visit.State.RETURNED:

@@ -162,6 +162,7 @@ class CampaignFile(Section):
     parameters: dict[Literal["worker", "assignment"], Word] = Field(default_factory=dict)
     codes: dict[Literal["complete", "screened_out"], Word] = Field(default_factory=dict)
     study: Worker | None = None
+    secured: bool = False  # Prolific's links come with a signature
 
     @model_validator(mode="before")
     @classmethod
@@ -200,6 +201,8 @@ class CampaignFile(Section):
     def _hangs_together(self) -> CampaignFile:
         if not self.work or len(set(self.work)) != len(self.work):
             raise ValueError("work: annotate, validate or both")
+        if self.secured and self.platform != "prolific":
+            raise ValueError("secured: only Prolific signs its links")
         if self.people and (self.platform != "panel" or len(set(self.people)) != self.places):
             raise ValueError("people: a panel's names, each once, as many as places")
         units, pay = self.pay.units, self.pay
@@ -223,8 +226,7 @@ class CampaignFile(Section):
         items = self.visit.examples
         minutes = (
             minutes
-            or self.expected.minutes
-            or self.visit.minutes
+            or max(self.expected.minutes or 0, self.visit.minutes or 0)
             or len(self.work) * (items or 0) * MINUTES_AN_ITEM
         )
         done = items or minutes / MINUTES_AN_ITEM / len(self.work)

@@ -7,15 +7,19 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core import signing
+from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import Task
+from core import strict_yaml
 from core.errors import Conflict, Refused
 from core.transactions import durable
 from crowd import queries
 from crowd.campaign_file import CampaignFile
 from crowd.models import Campaign, Slot
+from crowd.platforms import origin_of
 
 SALT: Final = "a place of a campaign"
 
@@ -29,33 +33,52 @@ def load_campaign(*, file: CampaignFile, actor: User | None = None) -> tuple[Cam
     task = Task.objects.filter(slug=file.task).first()
     if task is None or (actor is not None and not task.is_owned_by(actor)):
         raise Refused("no_task", f"There is no task {file.task} of yours: load its file first.")
-    _require_floor(file, Campaign.objects.filter(slug=file.slug).first())
-    data = file.model_dump(mode="json")
-    with durable():
-        campaign, created = Campaign.objects.select_for_update(no_key=True).get_or_create(
-            slug=file.slug, defaults={"task": task, "data": data, "created_by": actor}
-        )
-        if not created and campaign.file == file:
-            return campaign, False
-        if not created:
-            _require_same_terms(campaign, file)
-            campaign.data = data
-            campaign.__dict__.pop("file", None)
-            campaign.save(update_fields=["data"])
-        there = set(campaign.slots.values_list("number", flat=True))
-        Slot.objects.bulk_create(
-            Slot(campaign=campaign, number=number)
-            for number in range(1, file.places + 1)
-            if number not in there
-        )
-        record(campaign, actor, "loaded_campaign", places=file.places)
+    try:
+        with durable():
+            campaign, created = _locked().get_or_create(
+                slug=file.slug, task=task, defaults={"data": {}, "created_by": actor}
+            )
+            if not created and campaign.file == file:
+                return campaign, False
+            _change(campaign, file, actor)
+    except IntegrityError:  # the name is one for all tasks: it is part of a link
+        raise Refused(
+            "slug_taken", f"Another task has a campaign {file.slug}: choose another slug."
+        ) from None
     return campaign, True
 
 
-def _require_floor(file: CampaignFile, campaign: Campaign | None) -> None:
+def _locked() -> QuerySet[Campaign]:
+    """Locked so that nobody begins a visit meanwhile, whose row refers to this one."""
+    return Campaign.objects.select_for_update()
+
+
+def _change(campaign: Campaign, file: CampaignFile, actor: User | None) -> None:
+    """Give a campaign this file; within a transaction that has its row locked."""
+    if campaign.data:
+        _require_same_terms(campaign, file)
+    campaign.data = file.model_dump(mode="json")
+    campaign.__dict__.pop("file", None)
+    _require_floor(campaign)
+    campaign.save(update_fields=["data"])
+    there = set(campaign.slots.values_list("number", flat=True))
+    Slot.objects.bulk_create(
+        Slot(campaign=campaign, number=number)
+        for number in range(1, file.places + 1)
+        if number not in there
+    )
+    # What was agreed to under each version stays to be read here.
+    consent = file.consent.model_dump()
+    record(campaign, actor, "loaded_campaign", places=file.places, consent=consent)
+
+
+def _require_floor(campaign: Campaign) -> None:
+    file = campaign.file
     floor = file.pay.units("minimum_hourly")
-    seen = queries.overview(campaign).pilot if campaign is not None else None
-    for plan, whence in ((file.plan(), "as expected"), (seen, "as the visits so far took")):
+    for plan, whence in (
+        (file.plan(), "as expected"),
+        (queries.seen_plan(campaign), "as the visits so far took"),
+    ):
         if plan is not None and plan.hourly < floor:
             raise Refused(
                 "under_the_floor",
@@ -65,51 +88,71 @@ def _require_floor(file: CampaignFile, campaign: Campaign | None) -> None:
             )
 
 
-_TERMS: Final = ("task", "platform", "work", "visit", "pay", "people", "signed")
-
-
 def _require_same_terms(campaign: Campaign, file: CampaignFile) -> None:
-    """People began under these terms, and links are out."""
-    before = campaign.file
+    """What people were told when they began holds, and their links go on meaning them."""
+    before, platform = campaign.file, campaign.platform
     if file.places < before.places:
         raise Refused("fewer_places", "Places are only added: end the campaign to stop it.")
-    if campaign.visits.exists():
-        budget = {"budget": None}
-        for name in _TERMS:
-            old, new = getattr(before, name), getattr(file, name)
-            if name == "pay":
-                old, new = old.model_copy(update=budget), new.model_copy(update=budget)
-            if old != new and name != "people":
-                raise Refused(
-                    "terms_fixed",
-                    f"People have begun under the {name} of {campaign.slug}: make a new campaign.",
-                    status=409,
-                )
+    if not campaign.visits.exists():
+        return
+    pay = before.pay.model_copy(update={"budget": file.pay.budget})
+    same = {
+        **{name: getattr(before, name) == getattr(file, name) for name in _TERMS},
+        "pay": pay == file.pay,
+        "people": file.people[: len(before.people)] == before.people,
+        "hosts of return_to": platform.realm(before) == platform.realm(file)
+        and {*map(origin_of, before.return_to)} <= {*map(origin_of, file.return_to)},
+        "frame": {*platform.ancestors(before)} <= {*platform.ancestors(file)},
+        "study": before.study in (None, file.study),
+        "time_limit": file.time_limit >= before.time_limit,
+        "consent's keep": before.consent.keep == file.consent.keep,
+        "consent (give another text another version)": before.consent.text == file.consent.text
+        or before.consent.version != file.consent.version,
+    }
+    changed = ", ".join(name for name, holds in same.items() if not holds)
+    if changed:
+        raise Refused(
+            "terms_fixed",
+            f"People have begun under the {changed} of {campaign.slug}: make a new campaign.",
+            status=409,
+        )
+
+
+_TERMS: Final = ("platform", "work", "visit", "signed", "secured", "parameters")
 
 
 def set_state(*, campaign: Campaign, state: str, actor: User | None) -> None:
     """Pause, resume or end; who is at work finishes."""
     with durable():
-        locked = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+        locked = _locked().get(pk=campaign.pk)
         if locked.state == Campaign.State.ENDED and state != Campaign.State.ENDED:
-            raise Conflict("ended", "An ended campaign stays ended: load a new one.")
+            raise ended()
         Campaign.objects.filter(pk=campaign.pk).update(state=state)
         record(campaign, actor, f"campaign_{state}")
     campaign.state = state
 
 
+def ended() -> Conflict:
+    return Conflict("ended", "An ended campaign stays ended: load a new one.")
+
+
 def extend(*, campaign: Campaign, places: int, actor: User | None) -> Campaign:
-    """Add places, and what they may cost to the budget."""
-    file = campaign.file
-    if not 0 < places <= 1_000 or file.people:
-        raise Refused(
-            "bad_places", "Add 1 to 1,000 places; a panel's people are named in its file."
-        )
-    wider = file.model_copy(update={"places": file.places + places})
-    wider = CampaignFile.model_validate(
-        {**wider.model_dump(), "pay": {**wider.pay.model_dump(), "budget": None}}
-    )
-    return load_campaign(file=wider, actor=actor)[0]
+    """Add places, as many as the budget holds."""
+    with durable():
+        locked = _locked().get(pk=campaign.pk)
+        if not 0 < places <= 1_000 or locked.file.people:
+            raise Refused(
+                "bad_places", "Add 1 to 1,000 places; a panel's people are named in its file."
+            )
+        if locked.state == Campaign.State.ENDED:
+            raise ended()
+        wider = {**locked.file.model_dump(), "places": locked.file.places + places}
+        try:
+            file = strict_yaml.parse(CampaignFile, wider, what="campaign")
+        except strict_yaml.NotYaml as error:
+            raise Refused("bad_places", f"{error}.") from error
+        _change(locked, file, actor)
+    return locked
 
 
 def links_of(campaign: Campaign, base: str = "") -> list[str]:

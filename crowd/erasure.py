@@ -12,43 +12,50 @@ from annotate.services import retract
 from core.errors import Conflict
 from core.transactions import durable
 from crowd import queries
-from crowd.models import Payment, Visit, Worker
+from crowd.models import Campaign, Payment, Visit
 from crowd.services import leave
 
 
-def _may_earn(visit: Visit) -> bool:
-    finished = visit.state == Visit.State.FINISHED
-    return bool((finished and visit.campaign.file.plan().visit_at_most) or queries.owed(visit))
+def _may_earn(visits: list[Visit]) -> bool:
+    """Whether something is owed, or may come to be: a bonus that waits, a sum that went astray."""
+    if any(one.waits for one in visits):
+        return True
+    failed = Payment.objects.filter(visit__in=visits, state=Payment.State.FAILED)
+    made = Example.objects.filter(session__visit__in=visits, fooled=True, retracted_at=None)
+    waits = made.filter(status=Example.Status.OPEN, session__visit__state=Visit.State.CONFIRMED)
+    return failed.exists() or waits.exists() or any(queries.owed([one]) for one in visits)
 
 
-def forget(*, worker: Worker, gives_up: bool = False) -> None:
+def forget(*, visit: Visit, gives_up: bool = False) -> None:
     """Take a person's platform names away, and their pseudonym, so that nothing leads to them.
 
     Their examples stay under a new pseudonym where the consent of that visit's campaign says so,
     else they are taken back and used for nothing. Conflict while money is on its way to them, which
-    goes by the name that would be forgotten, or is still to come, unless they give that up.
+    goes by the name that would be forgotten, or is still to come, unless they give that up: who was
+    forgotten is paid nothing more.
     """
+    queries.require_person(visit)
+    worker = visit.worker
     visits = list(queries.visits().filter(worker=worker))
-    going = Payment.objects.filter(visit__in=visits).exclude(
-        state__in=(Payment.State.CONFIRMED, Payment.State.FAILED)
-    )
-    if going.exists():
-        raise Conflict(
-            "money_under_way", "A payment to you is under way: ask again when it is there."
-        )
-    if not gives_up and any(_may_earn(one) for one in visits):
+    _require_nothing_under_way(visits)
+    if not gives_up and _may_earn(visits):
         raise Conflict(
             "money_to_come",
             "Something that you earned is not paid yet, and would be lost: ask again when it is, "
             "or say that you give it up.",
         )
-    for visit in visits:
-        leave(visit=visit, state=Visit.State.RETURNED)
-        if not visit.campaign.file.consent.keep:
-            made = Example.objects.filter(session=visit.session_id, retracted_at=None)
+    for one in visits:
+        leave(visit=one, state=Visit.State.RETURNED)
+        if not one.campaign.file.consent.keep:
+            made = Example.objects.filter(session=one.session_id, retracted_at=None)
             for uid in made.values_list("uid", flat=True):
                 retract(participant=Participant(user=worker.user), uid=uid)
     with durable():
+        # Payments are planned under the same locks: none begins its way to a name that goes.
+        campaigns = Campaign.objects.filter(visits__in=visits).values("pk")
+        locked = Campaign.objects.select_for_update(no_key=True).filter(pk__in=campaigns)
+        list(locked.order_by("pk"))
+        _require_nothing_under_way(visits)
         User.objects.filter(pk=worker.user_id).update(pseudonym=new_pseudonym())
         worker.name, worker.forgotten_at = "", timezone.now()
         worker.save(update_fields=["name", "forgotten_at"])
@@ -57,3 +64,13 @@ def forget(*, worker: Worker, gives_up: bool = False) -> None:
         )
         record_event(actor=None, verb="forgot", subject=worker)
     close_account(user=User.objects.get(pk=worker.user_id))
+
+
+def _require_nothing_under_way(visits: list[Visit]) -> None:
+    going = Payment.objects.filter(visit__in=visits).exclude(
+        state__in=(Payment.State.CONFIRMED, Payment.State.FAILED)
+    )
+    if going.exists():
+        raise Conflict(
+            "money_under_way", "A payment to you is under way: ask again when it is there."
+        )

@@ -16,13 +16,14 @@ from typing import Any, Final
 from django.db.models import Max, Sum
 
 from core.errors import Refused
+from core.spreadsheets import cell
 from core.transactions import durable
 from crowd import money, queries
 from crowd.models import Campaign, Due, Payment, Step
 
 State = Payment.State
 _NEXT: Final[Mapping[str, tuple[str, ...]]] = {
-    State.PLANNED: (State.SENT,),
+    State.PLANNED: (State.SENT, State.FAILED),
     State.SENT: (State.CONFIRMED, State.FAILED, State.UNKNOWN),
     State.UNKNOWN: (State.CONFIRMED, State.FAILED),
     State.FAILED: (State.PLANNED,),  # the platform said that it was not paid
@@ -75,11 +76,11 @@ def plan(campaign: Campaign, *, write: bool = True) -> list[Planned]:
 
 def _planned(campaign: Campaign) -> list[Planned]:
     found = []
-    for visit in queries.payable(campaign).prefetch_related("dues"):
-        owed = queries.owed(visit)
+    for visit, owed in queries.owed(queries.payable(campaign)):
+        # A platform has one reward, and it is for the whole: all else is a bonus.
         for kind, part in (
-            (Payment.Kind.REWARD, [due for due in owed if not (due.example or due.vote)]),
-            (Payment.Kind.BONUS, [due for due in owed if due.example or due.vote]),
+            (Payment.Kind.REWARD, [due for due in owed if due.earned_by == Due.For.BASE]),
+            (Payment.Kind.BONUS, [due for due in owed if due.earned_by != Due.For.BASE]),
         ):
             if part:
                 amount = sum(due.amount for due in part)
@@ -102,23 +103,15 @@ def _planned(campaign: Campaign) -> list[Planned]:
 
 def plan_failed_again(campaign: Campaign) -> int:
     """Plan again what the platform said it did not pay; returns how many."""
-    done = 0
-    for payment in Payment.objects.filter(visit__campaign=campaign, state=State.FAILED):
-        with durable():
-            done += step(payment, State.PLANNED, "again", batch="")
-    return done
+    failed = Payment.objects.filter(
+        visit__campaign=campaign, visit__worker__forgotten_at=None, state=State.FAILED
+    )
+    with durable():
+        Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+        return sum(step(payment, State.PLANNED, "again", batch="") for payment in failed)
 
 
 # --- statements -----------------------------------------------------------------------------------
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
-
-
-def cell(value: object) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULAS) else text
-
-
 def as_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")

@@ -96,6 +96,7 @@ class Visit(models.Model):
         TIMED_OUT = "timed_out", "timed out"
         REJECTED = "rejected", "rejected"
 
+    UNSETTLED: Final = ("finished", "screened_out", "returned", "timed_out")
     HOLDS: Final = ("open", "finished", "confirmed")  # a place
     ONCE: Final = (*HOLDS, "screened_out", "rejected")  # who was one of these does not come again
 
@@ -134,6 +135,9 @@ class Visit(models.Model):
                 ),
                 name="one_visit_a_worker",
             ),
+            models.UniqueConstraint(
+                fields=["worker"], condition=Q(state="open"), name="one_open_visit_a_worker"
+            ),
             models.CheckConstraint(
                 condition=Q(state="open", finished_at__isnull=True)
                 | (~Q(state="open") & Q(finished_at__isnull=False)),
@@ -146,6 +150,11 @@ class Visit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.campaign} {self.code}"
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody may still decide about it."""
+        return self.state in self.UNSETTLED and self.settled_at is None
 
 
 # --- money ----------------------------------------------------------------------------------------

@@ -40,9 +40,8 @@ def campaigns(request: HttpRequest, slug: str) -> HttpResponse:
             complaint = refused.message
         else:
             return redirect("campaign", slug=slug, name=loaded.slug)
-    found = Campaign.objects.filter(task=task).order_by("-created_at")
-    entries = [{"campaign": one, "overview": queries.overview(one)} for one in found[:50]]
-    context = {"task": task, "entries": entries, "complaint": complaint}
+    found = queries.campaigns_of(task)[:PAGE]
+    context = {"task": task, "campaigns": found, "complaint": complaint}
     return render(request, "crowd/campaigns.html", context)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import parse_qs
-from uuid import UUID
 
 from django.core.cache import cache
+from django.db import DatabaseError
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -23,6 +24,11 @@ from crowd.models import Visit
 
 SCHEME: Final = "Visit"
 TICKET_SECONDS: Final = 60
+OVER: Final = 4401
+LOOK_EVERY: Final = 2.0
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 def open_visit(token: str) -> Visit:
@@ -79,38 +85,60 @@ class VisitScheme(OpenApiAuthenticationExtension):
 # --- sockets --------------------------------------------------------------------------------------
 def new_ticket(visit: Visit) -> str:
     ticket = secrets.token_urlsafe(24)
-    cache.set(f"visit-ticket-{ticket}", str(visit.pk), TICKET_SECONDS)
+    cache.set(f"visit-ticket-{ticket}", (str(visit.pk), visit.token), TICKET_SECONDS)
     return ticket
 
 
-def _redeem(ticket: str) -> User | None:
-    """The person on the visit that a ticket was made for; the first to come has it."""
+def _redeem(ticket: str) -> Visit | None:
+    """The visit that a ticket was made for; the first to come has it."""
     key = f"visit-ticket-{ticket}"
-    visit_id = cache.get(key)
-    if visit_id is None or not cache.delete(key):
+    found = cache.get(key)
+    if found is None or not cache.delete(key):
         return None
-    visit = queries.visits().filter(pk=UUID(visit_id), state=Visit.State.OPEN).first()
-    user = queries.user_of(visit) if visit is not None else None
-    return user if user is not None and user.may_sign_in else None
+    visit = queries.visits().filter(pk=found[0], token=found[1], state=Visit.State.OPEN).first()
+    return visit if visit is not None and visit.worker.user.may_sign_in else None
+
+
+def _goes_on(visit: Visit) -> bool:
+    try:
+        here = Visit.objects.filter(pk=visit.pk, state=Visit.State.OPEN, token=visit.token)
+        return here.exists()
+    except DatabaseError:  # away for a moment: nothing is known against it
+        return True
 
 
 class VisitTicket:
-    """Open a socket for the person on a visit, whoever else this browser is signed in as."""
+    """Open a socket for the person on a visit, whoever else this browser is signed in as.
+
+    It ends with the visit, or when that is opened elsewhere: it is looked at as frames come, every
+    two seconds at most, and by what is submitted each time (`crowd.receivers`).
+    """
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
 
-    async def __call__(
-        self, scope: dict[str, Any], receive: Any, send: Callable[[dict[str, Any]], Awaitable[None]]
-    ) -> Any:
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> Any:
         tickets = parse_qs(scope.get("query_string", b"").decode("latin1")).get("ticket", [])
-        if tickets:
-            ticket = tickets[0]
-            known = ticket.isascii() and ticket.isprintable() and len(ticket) < 100
-            user = await in_database_thread(_redeem, ticket) if known else None
-            if user is None:
-                await receive()
-                await send({"type": "websocket.close", "code": 4401})
-                return None
-            scope = {**scope, "user": user, "session": {}}
-        return await self.inner(scope, receive, send)
+        if not tickets:
+            return await self.inner(scope, receive, send)
+        ticket = tickets[0]
+        known = ticket.isascii() and ticket.isprintable() and len(ticket) < 100
+        visit = await in_database_thread(_redeem, ticket) if known else None
+        if visit is None:
+            await receive()
+            await send({"type": "websocket.close", "code": OVER})
+            return None
+        seen = monotonic()
+
+        async def receive_while_it_goes_on() -> dict[str, Any]:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "websocket.receive" and monotonic() - seen >= LOOK_EVERY:
+                seen = monotonic()
+                if not await in_database_thread(_goes_on, visit):
+                    await send({"type": "websocket.close", "code": OVER})
+                    return {"type": "websocket.disconnect", "code": OVER}
+            return message
+
+        scope = {**scope, "user": queries.user_of(visit), "session": {}}
+        return await self.inner(scope, receive_while_it_goes_on, send)

@@ -7,19 +7,25 @@ import secrets
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, F, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from accounts.models import LinkPass, User
-from annotate.models import Example
+from annotate.models import Example, Task
+from core.errors import Conflict
 from crowd.campaign_file import ANNOTATE, VALIDATE, CostPlan
 from crowd.models import Campaign, Due, Payment, Slot, Visit
+from kinds.answers import same_answer
 from validate.acts.lease import has_work
 from validate.models import Vote
 
 SHELL = "crowd/shell.html"
+FOLLOWED = timedelta(days=30)
 
 
 # --- whose token --------------------------------------------------------------------------------
@@ -47,6 +53,35 @@ def visit_of(token: str) -> tuple[Visit | None, bool]:
 
 def visits() -> QuerySet[Visit]:
     return Visit.objects.select_related("campaign__task__config", "worker__user", "slot", "session")
+
+
+def unsettled() -> QuerySet[Visit]:
+    """Visits of which the platform's word may still come; they are followed for a month.
+
+    Prolific approves by itself after 21 days, and lets people finish what has run out.
+    """
+    waiting = visits().filter(settled_at=None, worker__forgotten_at=None)
+    return waiting.exclude(finished_at__lt=timezone.now() - FOLLOWED)
+
+
+def require_person(visit: Visit) -> None:
+    """Refuse what concerns all that a person did to a link that does not prove who they are.
+
+    Names in most links are not signed. Proof is a signature, the platform's word, an invitation, or
+    that there is nothing but what was done by this link.
+    """
+    same = Q(campaign=visit.campaign_id, assignment=visit.assignment)
+    if visit.campaign.file.is_signed:
+        same &= Q(slot=visit.slot_id)
+    campaign = visit.campaign
+    proven = campaign.platform.confirms_itself or campaign.file.secured
+    proven |= visit.settled_at is not None and visit.state != Visit.State.REJECTED
+    if not proven and Visit.objects.filter(worker=visit.worker_id).exclude(same).exists():
+        raise Conflict(
+            "not_proven",
+            "The platform has not confirmed yet that this is you, and there is more under this "
+            "name: ask again when it has, or by the link of a confirmed visit.",
+        )
 
 
 def user_of(visit: Visit) -> User:
@@ -80,7 +115,7 @@ class Done(NamedTuple):
 def progress(visit: Visit) -> Done:
     """How far somebody is (two queries, and three about what waits where they validate)."""
     file = visit.campaign.file
-    examples, votes = examples_of(visit), votes_of(visit)
+    examples, votes = made_on([visit])[visit.pk]
     counts = {ANNOTATE: len(examples), VALIDATE: len(votes)}
     minutes = file.visit.minutes
     if minutes is not None:
@@ -100,7 +135,7 @@ def progress(visit: Visit) -> Done:
         validator=visit.worker.user, task=visit.campaign.task
     )
     # Of votes nothing is said before the end: a sum that moved would tell which item was gold.
-    earned = _earned(visit, examples, ())
+    earned = _bonuses(visit, examples, (), ())
     return Done(
         len(examples),
         len(votes),
@@ -117,31 +152,63 @@ def _of(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def examples_of(visit: Visit) -> list[Example]:
-    """What was made on a visit and not taken back, oldest first, no more than was asked for."""
-    made = Example.objects.filter(session=visit.session_id, retracted_at=None).order_by("id")
-    if visit.finished_at is not None:
-        made = made.filter(created_at__lte=visit.finished_at)
-    return list(made.defer("input", "probabilities")[: visit.campaign.file.visit.examples])
+def is_whole(visit: Visit) -> bool:
+    """Whether all that was asked was done, and not nothing at all (two queries)."""
+    file = visit.campaign.file
+    examples, votes = made_on([visit])[visit.pk]
+    counts = {ANNOTATE: len(examples), VALIDATE: len(votes)}
+    if file.visit.minutes is not None:
+        return bool(visit.seconds >= 60 * file.visit.minutes and sum(counts.values()))
+    return all(counts[work] == file.visit.examples for work in file.work)
 
 
-def votes_of(visit: Visit) -> list[Vote]:
-    """What was answered on a visit, oldest first, no more than was asked for."""
-    cast = Vote.objects.filter(
-        validator=visit.worker.user_id,
-        example__task=visit.campaign.task_id,
-        created_at__gte=visit.started_at,
-    )
-    if visit.finished_at is not None:
-        cast = cast.filter(created_at__lte=visit.finished_at)
-    asked = VALIDATE in visit.campaign.file.work
-    found = cast.select_related("example").order_by("id")[: visit.campaign.file.visit.examples]
-    return list(found) if asked else []
+Made = tuple[list[Example], list[Vote]]
+
+
+def made_on(visits: Sequence[Visit]) -> dict[UUID, Made]:
+    """What was made on these visits of one campaign and not taken back, and what was answered,
+    oldest first, no more than was asked for; two queries for any number of visits.
+
+    A vote is of the visit in whose time it was cast: nobody is on two at once.
+    """
+    made: dict[UUID, Made] = {visit.pk: ([], []) for visit in visits}
+    if not visits:
+        return made
+    file, task_id = visits[0].campaign.file, visits[0].campaign.task_id
+    of_session = {visit.session_id: visit for visit in visits}
+    examples = Example.objects.filter(session__in=of_session, retracted_at=None).order_by("id")
+    for example in examples.defer("input", "probabilities"):
+        visit = of_session[example.session_id]
+        if _in_time(visit, example.created_at):
+            made[visit.pk][0].append(example)
+    if VALIDATE in file.work:
+        of_person = defaultdict(list)
+        for visit in visits:
+            of_person[visit.worker.user_id].append(visit)
+        since = min(visit.started_at for visit in visits)
+        cast = Vote.objects.filter(
+            validator__in=of_person, example__task=task_id, created_at__gte=since
+        )
+        for vote in cast.select_related("example").order_by("id"):
+            for visit in of_person[vote.validator_id]:
+                if _in_time(visit, vote.created_at):
+                    made[visit.pk][1].append(vote)
+    size = file.visit.examples
+    return {pk: (found[:size], votes[:size]) for pk, (found, votes) in made.items()}
+
+
+def _in_time(visit: Visit, at: datetime) -> bool:
+    return visit.started_at <= at and (visit.finished_at is None or at <= visit.finished_at)
 
 
 # --- what it earned -----------------------------------------------------------------------------
-def _earned(visit: Visit, examples: Sequence[Example], votes: Sequence[Vote]) -> list[Due]:
-    """The bonuses, up to the cap on a person, each with what earned it; not saved."""
+def _bonuses(
+    visit: Visit, examples: Sequence[Example], votes: Sequence[Vote], paid: Sequence[Due]
+) -> list[Due]:
+    """The bonuses that are not `paid`, each with what earned it; not saved.
+
+    With those that are they stay below the cap, in whatever order verdicts come.
+    """
     pay = visit.campaign.file.pay
     found = [
         Due(visit=visit, earned_by=Due.For.FOOLING, example=one, amount=pay.units("per_verified"))
@@ -153,15 +220,15 @@ def _earned(visit: Visit, examples: Sequence[Example], votes: Sequence[Vote]) ->
         for one in votes
         if is_correct(one)
     ]
-    room = pay.units("cap") - pay.units("base") if pay.cap is not None else None
-    kept = []
-    for due in found:
-        if room is not None:
-            due.amount = min(due.amount, room)
+    there = {(due.example_id, due.vote_id) for due in paid}
+    kept = [due for due in found if (due.example_id, due.vote_id) not in there]
+    if pay.cap is not None:
+        room = pay.units("cap") - pay.units("base")
+        room -= sum(due.amount for due in paid if due.earned_by != Due.For.BASE)
+        for due in kept:
+            due.amount = min(due.amount, max(0, room))
             room -= due.amount
-        if due.amount:
-            kept.append(due)
-    return kept
+    return [due for due in kept if due.amount]
 
 
 def is_correct(vote: Vote) -> bool:
@@ -172,34 +239,67 @@ def is_correct(vote: Vote) -> bool:
         return vote.credit == 1
     example = vote.example
     if example.status == Example.Status.VERIFIED:
-        return bool(vote.label == example.label)
+        return same_answer(vote.label, example.label)
     if example.status in (Example.Status.REJECTED, Example.Status.RELABELLED):
         settled = example.final_label
-        return bool(vote.label == settled if settled is not None else vote.label != example.label)
+        if settled is not None:
+            return same_answer(vote.label, settled)
+        return not same_answer(vote.label, example.label)
     return False
 
 
-def owed(visit: Visit) -> list[Due]:
-    """All that a visit earned by now and that no payment holds yet; not saved."""
-    pay = visit.campaign.file.pay
-    if visit.state == Visit.State.SCREENED_OUT:
-        earned = [Due(visit=visit, earned_by=Due.For.SCREEN_OUT, amount=pay.units("screen_out"))]
-    elif visit.state == Visit.State.CONFIRMED:
-        base = Due(visit=visit, earned_by=Due.For.BASE, amount=pay.units("base"))
-        earned = [base, *_earned(visit, examples_of(visit), votes_of(visit))]
-    else:
-        earned = []
-    there = {(due.earned_by, due.example_id, due.vote_id) for due in visit.dues.all()}
-    return [
-        due
-        for due in earned
-        if due.amount and (due.earned_by, due.example_id, due.vote_id) not in there
-    ]
+def owed(visits: Sequence[Visit]) -> list[tuple[Visit, list[Due]]]:
+    """All that these visits of one campaign earned by now and that no payment holds yet; not saved.
+
+    Three queries for any number of visits.
+    """
+    made = made_on([visit for visit in visits if visit.state == Visit.State.CONFIRMED])
+    paid: defaultdict[UUID, list[Due]] = defaultdict(list)
+    for due in Due.objects.filter(visit__in=visits):
+        paid[due.visit_id].append(due)
+    found = []
+    for visit in visits:
+        pay, there = visit.campaign.file.pay, paid[visit.pk]
+        if visit.state == Visit.State.CONFIRMED:
+            once, bonuses = Due.For.BASE, _bonuses(visit, *made[visit.pk], there)
+        elif visit.state == Visit.State.SCREENED_OUT and visit.settled_at is not None:
+            once, bonuses = Due.For.SCREEN_OUT, []
+        else:
+            continue
+        if (amount := pay.units(once.value)) and all(due.earned_by != once for due in there):
+            bonuses.insert(0, Due(visit=visit, earned_by=once, amount=amount))
+        if bonuses:
+            found.append((visit, bonuses))
+    return found
 
 
 # --- a campaign ---------------------------------------------------------------------------------
 def free_slots(campaign: Campaign) -> QuerySet[Slot]:
     return campaign.slots.exclude(visits__state__in=Visit.HOLDS).order_by("number")
+
+
+def campaigns_of(task: Task) -> QuerySet[Campaign]:
+    """A task's campaigns with how full and how fruitful they are, newest first."""
+    holding = Visit.objects.filter(campaign=OuterRef("pk"), state__in=Visit.HOLDS)
+    return (
+        Campaign.objects.filter(task=task)
+        .annotate(
+            free=_count(Slot.objects.filter(campaign=OuterRef("pk"))) - _count(holding),
+            foolings=_count(_foolings(OuterRef("pk"))),
+            verified=_count(_foolings(OuterRef("pk")).filter(status=Example.Status.VERIFIED)),
+        )
+        .order_by("-created_at")
+    )
+
+
+def _foolings(campaign: Any) -> QuerySet[Example]:
+    return Example.objects.filter(session__visit__campaign=campaign, retracted_at=None, fooled=True)
+
+
+def _count(rows: QuerySet[Any]) -> Any:
+    return Coalesce(
+        Subquery(rows.order_by().values(n=Func("pk", function="COUNT")), IntegerField()), 0
+    )
 
 
 @dataclass(frozen=True)
@@ -212,7 +312,6 @@ class Overview:
     minutes: float | None  # median of those that finished
     foolings: int
     verified: int
-    money: dict[str, int]  # by the payments' state
     owed: int
     plan: CostPlan
     pilot: CostPlan | None  # the same by what was seen so far
@@ -220,42 +319,42 @@ class Overview:
 
 def overview(campaign: Campaign) -> Overview:
     counts = Counter(dict(campaign.visits.values_list("state").annotate(n=Count("pk")).order_by()))
-    over = campaign.visits.filter(state__in=("finished", "confirmed"))
-    seconds = sorted(over.values_list("seconds", flat=True))
-    made = Example.objects.filter(session__visit__campaign=campaign, retracted_at=None)
-    examples, foolings, verified = made.aggregate(
-        made=Count("pk"),
-        claims=Count("pk", filter=Q(fooled=True)),
-        confirmed=Count("pk", filter=Q(fooled=True, status=Example.Status.VERIFIED)),
-    ).values()
-    sums: defaultdict[str, int] = defaultdict(int)
-    for state, amount in (
-        Payment.objects.filter(visit__campaign=campaign)
-        .values_list("state")
-        .annotate(sum=Sum("amount"))
-        .order_by()
-    ):
-        sums[state] = amount
-    minutes = seconds[len(seconds) // 2] / 60 if seconds else None
-    pilot = campaign.file.plan(minutes, verified / examples) if minutes and examples else None
+    foolings = _foolings(campaign)
     return Overview(
         [(state.label, counts[state.value]) for state in Visit.State],
         campaign.file.places,
         free_slots(campaign).count(),
-        minutes,
-        foolings,
-        verified,
-        dict(sums),
-        sum(due.amount for visit in payable(campaign) for due in owed(visit)),
+        _minutes(campaign),
+        foolings.count(),
+        foolings.filter(status=Example.Status.VERIFIED).count(),
+        sum(due.amount for _, dues in owed(payable(campaign)) for due in dues),
         campaign.file.plan(),
-        pilot,
+        seen_plan(campaign),
     )
 
 
-def payable(campaign: Campaign) -> QuerySet[Visit]:
-    """The visits that may be owed something."""
+def seen_plan(campaign: Campaign) -> CostPlan | None:
+    """What its file costs by the minutes and the rate of the visits so far; None before any."""
+    if (minutes := _minutes(campaign)) is None:
+        return None
+    made = Example.objects.filter(session__visit__campaign=campaign, retracted_at=None).count()
+    verified = _foolings(campaign).filter(status=Example.Status.VERIFIED).count()
+    return campaign.file.plan(minutes, verified / made if made else None)
+
+
+def _minutes(campaign: Campaign) -> float | None:
+    over = campaign.visits.filter(state__in=("finished", "confirmed"), seconds__gt=0)
+    seconds = sorted(over.values_list("seconds", flat=True))
+    return seconds[len(seconds) // 2] / 60 if seconds else None
+
+
+def payable(campaign: Campaign) -> list[Visit]:
+    """The visits that may be owed something; who was forgotten is paid nothing more."""
     states = (Visit.State.CONFIRMED, Visit.State.SCREENED_OUT)
-    return visits().filter(campaign=campaign, state__in=states).order_by("started_at", "pk")
+    found = visits().filter(
+        campaign=campaign, state__in=states, worker__forgotten_at=None, settled_at__isnull=False
+    )
+    return list(found.order_by("started_at", "pk"))
 
 
 def visit_rows(campaign: Campaign) -> QuerySet[Visit]:

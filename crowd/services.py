@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import IntegrityError, connection
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Role, User, WorkSession
@@ -39,11 +40,18 @@ _LETTERS: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
 # --- workers --------------------------------------------------------------------------------------
 def visit_for(campaign: Campaign, arrival: Arrival) -> Visit | None:
-    """The latest visit of whoever comes (one query)."""
-    mine = queries.visits().filter(
-        campaign=campaign, worker__realm=arrival.realm, worker__name=arrival.worker
-    )
+    """The latest visit that began by this very link (one query).
+
+    Its worker's name alone says little: it is known to others, and stands in no signature.
+    """
+    mine = _of_worker(arrival).filter(campaign=campaign, assignment=arrival.assignment)
+    if arrival.slot is not None:
+        mine = mine.filter(slot__number=arrival.slot)
     return mine.order_by("-started_at").first() if arrival.worker else None
+
+
+def _of_worker(arrival: Arrival) -> QuerySet[Visit]:
+    return queries.visits().filter(worker__realm=arrival.realm, worker__name=arrival.worker)
 
 
 def require_entry(campaign: Campaign, arrival: Arrival) -> None:
@@ -52,36 +60,40 @@ def require_entry(campaign: Campaign, arrival: Arrival) -> None:
         raise Refused("ended", "This has ended. Nothing that you did is lost.", status=410)
     if campaign.state == Campaign.State.PAUSED:
         raise Refused("paused", "This is paused: try the same link again later.", status=409)
+    if arrival.signed_until is not None and arrival.signed_until < time.time():
+        raise Refused("link_too_old", "This link was for a while: open it from its own page anew.")
     rules = campaign.file.let_in
     if rules.only and arrival.worker not in rules.only:
         raise Refused("not_invited", "This is for people who were asked by name.", status=403)
-    if rules.not_in:
-        before = Visit.objects.filter(
-            worker__realm=arrival.realm,
-            worker__name=arrival.worker,
-            campaign__slug__in=rules.not_in,
-        )
-        if before.exists():
-            raise Refused(
-                "took_part", "You took part in one like it: this is for others.", status=403
-            )
+    if rules.not_in and _of_worker(arrival).filter(campaign__slug__in=rules.not_in).exists():
+        raise Refused("took_part", "You took part in one like it: this is for others.", status=403)
 
 
-def require_room(campaign: Campaign, arrival: Arrival, slot: int | None) -> None:
-    """Refuse where there is no place now; at the start it is asked again.
+def require_room(campaign: Campaign, arrival: Arrival) -> None:
+    """Refuse where there is no place now; at the start it is asked again."""
+    held = campaign.visits.filter(state__in=Visit.HOLDS).exclude(_returned(campaign, arrival))
+    if arrival.slot is not None:
+        held = held.filter(slot__number=arrival.slot)
+    if held.count() >= (campaign.file.places if arrival.slot is None else 1):
+        raise _taken(arrival.slot)
 
-    A visit whose assignment comes to somebody else now was returned, and is in nobody's way.
+
+def _returned(campaign: Campaign, arrival: Arrival) -> Q:
+    """Which visits were returned, as it seems from who comes now: a platform does not tell.
+
+    An assignment that comes to a second worker was returned by the first, and a worker who comes
+    with another one has returned theirs. A place's own link says this of its place alone.
     """
-    returned = Q(state=Visit.State.OPEN, assignment=arrival.assignment)
-    held = campaign.visits.filter(state__in=Visit.HOLDS).exclude(returned)
-    if slot is not None:
-        held = held.filter(slot__number=slot)
-    if held.count() >= (campaign.file.places if slot is None else 1):
-        raise _taken(slot)
+    here = Q(campaign=campaign, state=Visit.State.OPEN)
+    who = Q(worker__realm=arrival.realm, worker__name=arrival.worker)
+    theirs = Q(assignment=arrival.assignment) & ~who
+    if arrival.slot is not None:
+        return here & theirs & Q(slot__number=arrival.slot)
+    return here & (theirs | who & ~Q(assignment=arrival.assignment))
 
 
 def begin(
-    *, campaign: Campaign, arrival: Arrival, slot: int | None, consent: str, address: str = ""
+    *, campaign: Campaign, arrival: Arrival, consent: str, address: str = ""
 ) -> tuple[Visit, str]:
     """Take a place for whoever has agreed; returns the visit and the token of its page.
 
@@ -89,9 +101,8 @@ def begin(
     """
     require_entry(campaign, arrival)
     if consent != campaign.file.consent.version:
-        raise Refused("consent", "What you agree to has changed meanwhile: read it again.")
+        raise _changed()
     worker = worker_of(arrival)
-    supersede(campaign, arrival)
     visit = Visit(
         campaign=campaign,
         worker=worker,
@@ -101,23 +112,45 @@ def begin(
         place=_place(campaign, address),
     )
     token, visit.token = queries.new_token(visit.id)
-    for _ in range(TRIES if slot is None else 1):
+    for _ in range(TRIES if arrival.slot is None else 1):
         try:
             with durable():
-                visit.slot = _take(campaign, slot)
+                returned = _supersede(campaign, arrival)
+                visit.slot = _take(campaign, arrival.slot)
                 visit.session = WorkSession.objects.create(
                     user=worker.user, kind=WorkSession.Kind.LINK
                 )
                 visit.save(force_insert=True)
+                # Now that a row refers to it nobody changes its file: is it what was agreed to?
+                if Campaign.objects.get(pk=campaign.pk).data != campaign.data:
+                    raise _changed()
                 _keep_apart(visit)
                 record(campaign, worker.user, "began_visit", subject=visit, consent=consent)
         except IntegrityError:  # this place, or this person's visit, is there since a moment
             mine = visit_for(campaign, arrival)
             if mine is not None and mine.state in Visit.ONCE:
                 return reopen(mine)
+            _require_free(campaign, arrival)
         else:
+            for one in returned:
+                give_up(validator=one.worker.user, task=campaign.task)
             return queries.visits().get(pk=visit.pk), token
-    raise _taken(slot)
+    raise _taken(arrival.slot)
+
+
+def _changed() -> Refused:
+    return Refused("consent", "What you agree to has changed meanwhile: read it again.")
+
+
+def _require_free(campaign: Campaign, arrival: Arrival) -> None:
+    """Refuse whoever was here before by another link, or is at work elsewhere: time is paid once,
+    and a vote is one visit's."""
+    if _of_worker(arrival).filter(campaign=campaign, state__in=Visit.ONCE).exists():
+        raise Conflict("took_part", "You took part in this already: open the link of that time.")
+    if _of_worker(arrival).filter(state=Visit.State.OPEN).exists():
+        raise Conflict(
+            "at_work", "You are at work on another one here: finish or return it, then come back."
+        )
 
 
 def _taken(slot: int | None) -> Conflict:
@@ -159,13 +192,13 @@ def worker_of(arrival: Arrival) -> Worker:
         return known.get()
 
 
-def supersede(campaign: Campaign, arrival: Arrival) -> None:
-    """An assignment that comes to a second worker was returned by the first."""
-    older = Visit.objects.filter(
-        campaign=campaign, assignment=arrival.assignment, state=Visit.State.OPEN
-    ).exclude(worker__name=arrival.worker, worker__realm=arrival.realm)
-    for visit in older.select_related("campaign__task", "worker__user"):
-        leave(visit=visit, state=Visit.State.RETURNED)
+def _supersede(campaign: Campaign, arrival: Arrival) -> list[Visit]:
+    """Take it that these were returned, within the transaction that takes a place."""
+    gone = queries.visits().filter(_returned(campaign, arrival)).order_by("pk")
+    found = list(gone.select_for_update(no_key=True, of=("self",)))
+    for visit in found:
+        _end(visit, Visit.State.RETURNED)
+    return found
 
 
 def reopen(visit: Visit) -> tuple[Visit, str]:
@@ -186,8 +219,11 @@ def check(*, visit: Visit, answers: Mapping[str, str]) -> bool:
         visit.attempts += 1
         visit.checked_at = timezone.now() if right else None
         visit.save(update_fields=["attempts", "checked_at"])
-        if not right and visit.attempts >= ATTEMPTS:
+        screened_out = not right and visit.attempts >= ATTEMPTS
+        if screened_out:
             _end(visit, Visit.State.SCREENED_OUT)
+    if screened_out and visit.campaign.platform.confirms_itself:
+        settle(visit=visit, confirmed=True, actor=None)
     return right
 
 
@@ -207,7 +243,10 @@ def notice(*, visit: Visit, signals: Mapping[str, int]) -> None:
 
 
 def finish(*, visit: Visit) -> Visit:
-    """End a visit whose work is done; where who it is is known anyhow it counts at once."""
+    """End a visit whose work is done; where it is known who it is it counts at once.
+
+    One that ends without all that was asked, since nothing was left, waits for an owner's word.
+    """
     if visit.state == Visit.State.OPEN and not queries.progress(visit).may_finish:
         raise Refused("not_done", "There is something left: finish it, or return it.", status=409)
     with durable():
@@ -215,7 +254,8 @@ def finish(*, visit: Visit) -> Visit:
         if locked.state == Visit.State.OPEN:
             _end(locked, Visit.State.FINISHED)
     give_up(validator=visit.worker.user, task=visit.campaign.task)
-    if visit.campaign.platform.confirms_itself:
+    visit = queries.visits().get(pk=visit.pk)
+    if visit.campaign.platform.confirms_itself and queries.is_whole(visit):
         settle(visit=visit, confirmed=True, actor=None)
     return queries.visits().get(pk=visit.pk)
 
@@ -256,32 +296,50 @@ def time_out(now: datetime | None = None) -> int:
 def settle(*, visit: Visit, confirmed: bool, actor: User | None, reason: str = "") -> None:
     """Confirm a visit, or reject it by an owner's word; never a machine's.
 
-    Confirmed, all that it made counts at once. One that timed out here may be confirmed still, as
-    long as nobody else has its place.
+    Confirmed, all that it made counts at once; one that was screened out is paid for that. One that
+    ran out or was returned, as we think, may be confirmed still, while there is a place.
     """
     least = visit.campaign.platform.reason_length
     if not confirmed and len(reason.strip()) < least:
         raise Refused(
             "reason_missing", f"Say why, in {least} characters or more: the worker is told."
         )
-    state = Visit.State.CONFIRMED if confirmed else Visit.State.REJECTED
     with durable():
         locked = Visit.objects.select_for_update(no_key=True, of=("self",)).get(pk=visit.pk)
-        if locked.state == state:
+        state = Visit.State.CONFIRMED if confirmed else Visit.State.REJECTED
+        if confirmed and locked.state == Visit.State.SCREENED_OUT:
+            state = Visit.State.SCREENED_OUT
+        if locked.settled_at is not None and locked.state == state:
             return
-        if locked.state not in (Visit.State.FINISHED, Visit.State.TIMED_OUT):
+        if not locked.waits:
             raise Conflict(
                 "not_finished", f"It is {locked.get_state_display()}: nothing is to be decided."
             )
+        if state == Visit.State.CONFIRMED and not locked.campaign.file.is_signed:
+            _find_place(locked)
         locked.state, locked.settled_at, locked.reason = state, timezone.now(), reason.strip()
         try:
-            locked.save(update_fields=["state", "settled_at", "reason"])
+            locked.save(update_fields=["state", "settled_at", "reason", "slot"])
         except IntegrityError:
-            raise Conflict("slot_taken", "Somebody else has its place: add one first.") from None
+            raise Conflict(
+                "slot_taken",
+                "Its place is somebody else's since, or this person came again: pay one of them "
+                "outside of the campaign.",
+            ) from None
         record(visit.campaign, actor, f"visit_{state}", subject=locked, reason=reason.strip())
     visit.state = state
     if confirmed:
         let_count(Q(session=visit.session_id))
+
+
+def _find_place(visit: Visit) -> None:
+    """Another place for one whose own was given away; Conflict when there is none."""
+    others = Visit.objects.filter(slot=visit.slot_id, state__in=Visit.HOLDS).exclude(pk=visit.pk)
+    if others.exists():
+        free = queries.free_slots(visit.campaign).first()
+        if free is None:
+            raise Conflict("full", "All places are taken since: add one first.")
+        visit.slot = free
 
 
 def let_count(which: Q | None = None) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from django.db.models import Q
 from django_tasks import task
 
 from crowd import queries
 from crowd.by_api import follow, follow_visit, remote_of, send
 from crowd.ledger import plan
-from crowd.models import Campaign, Payment, Visit
+from crowd.models import Campaign, Payment
 
 
 @task()
@@ -39,11 +40,8 @@ def follow_assignment(realm: str, assignment: str) -> None:
 
 def enqueue_due() -> None:
     """Add a job for each campaign of which something waits for its platform's word."""
-    waits = (Visit.State.OPEN, Visit.State.FINISHED)
     paid = Payment.objects.filter(state__in=(Payment.State.SENT, Payment.State.UNKNOWN))
-    found = Campaign.objects.filter(visits__state__in=waits) | Campaign.objects.filter(
-        visits__payments__in=paid
-    )
-    for campaign in found.distinct():
+    waiting = Q(visits__in=queries.unsettled()) | Q(visits__payments__in=paid)
+    for campaign in Campaign.objects.filter(waiting).distinct():
         if remote_of(campaign) is not None:
             follow_campaign.enqueue(campaign.pk)

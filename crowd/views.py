@@ -80,13 +80,15 @@ def link(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     query = request.GET.dict()
     try:
         slot = campaigns.slot_in(campaign, query)
-        arrival = campaign.platform.arrival(campaign.file, query, slot)
+        arrival = campaign.platform.welcome(
+            campaign.file, query, slot, host=request.get_host(), options=settings.CROWD
+        )
         if request.method == "POST" and not arrival.preview:
             address = address_of(request)
             if wait_for("write", person=f"link-{arrival.realm}-{arrival.worker}", address=address):
                 raise Refused("too_many_requests", "That was too fast: try again.", status=429)
-            return _act(request, campaign, arrival, slot)
-        return _landing(request, campaign, arrival, slot)
+            return _act(request, campaign, arrival)
+        return _landing(request, campaign, arrival)
     except Refused as refused:
         return _say(request, campaign, refused.message, status=refused.status)
 
@@ -115,9 +117,7 @@ def prolific_event(request: HttpRequest) -> HttpResponse:
 
 
 # --- looks ----------------------------------------------------------------------------------------
-def _landing(
-    request: HttpRequest, campaign: Campaign, arrival: Arrival, slot: int | None
-) -> HttpResponse:
+def _landing(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResponse:
     """What it is, what is paid and for how long; for somebody who has begun, where they are."""
     visit = services.visit_for(campaign, arrival)
     if visit is not None and visit.state not in (Visit.State.RETURNED, Visit.State.TIMED_OUT):
@@ -126,7 +126,7 @@ def _landing(
         return render(request, "crowd/return.html", _about(campaign) | {"visit": visit})
     if not arrival.preview:
         services.require_entry(campaign, arrival)
-        services.require_room(campaign, arrival, slot)
+        services.require_room(campaign, arrival)
     context = _about(campaign) | {"preview": arrival.preview}
     return render(request, "crowd/landing.html", context)
 
@@ -184,19 +184,16 @@ def _over(request: HttpRequest, visit: Visit) -> HttpResponse:
 
 
 # --- acts -----------------------------------------------------------------------------------------
-def _act(
-    request: HttpRequest, campaign: Campaign, arrival: Arrival, slot: int | None
-) -> HttpResponse:
+def _act(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResponse:
     act = request.POST.get("act", "")
     visit = services.visit_for(campaign, arrival)
     again = (Visit.State.RETURNED, Visit.State.TIMED_OUT)
     if visit is None or (act == "begin" and visit.state in again):
         if act != "begin":
-            return _landing(request, campaign, arrival, slot)
+            return _landing(request, campaign, arrival)
         visit, token = services.begin(
             campaign=campaign,
             arrival=arrival,
-            slot=slot,
             consent=request.POST.get("consent", ""),
             address=address_of(request),
         )
@@ -204,7 +201,7 @@ def _act(
     if act == "data":
         return _data(visit)
     if act == "forget":
-        forget(worker=visit.worker, gives_up="gives_up" in request.POST)
+        forget(visit=visit, gives_up="gives_up" in request.POST)
         return _say(request, campaign, "You are forgotten here, as you were told.")
     if visit.state != Visit.State.OPEN:
         return _over(request, visit)
@@ -279,6 +276,7 @@ def _work(request: HttpRequest, visit: Visit, token: str, complaint: str = "") -
 
 def _data(visit: Visit) -> HttpResponse:
     """All that is stored about a person, as JSON lines: their work, then their visits."""
+    queries.require_person(visit)
 
     async def lines() -> list[str]:
         return [line async for line in own_data(visit.worker.user)]

@@ -21,6 +21,8 @@ from django.core.cache import cache
 from django.http import HttpResponse
 from django.utils.html import escape
 
+from core.spreadsheets import cell
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -79,7 +81,7 @@ class Plot:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.columns)
-        writer.writerows([_unspoken(value) for value in row] for row in self.rows)
+        writer.writerows([cell(value) for value in row] for row in self.rows)
         return out.getvalue()
 
 
@@ -100,11 +102,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _unspoken(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula, whoever named the row."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
 
 
 # --- shapes ---------------------------------------------------------------------------------------

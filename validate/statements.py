@@ -101,14 +101,14 @@ class Asked(NamedTuple):
     standing: bool
 
 
-def free_item(asked: Asked) -> int | None:
+def free_item(asked: Asked, *, lock: bool = True) -> int | None:
     """The example that this person is asked about next, its queue entry locked; None: none is free.
 
     Claimed foolings first; of the first ones (what is nearest to a verdict, then the oldest) the
     one that the lot gives them. Left out are authors of whose votes this person has given the share
     `cap`, from 20 votes on, and those they are tied to.
     """
-    sql = FREE.format(lock=_lock(skip_locked=False))
+    sql = FREE.format(lock=_lock(skip_locked=False) if lock else "")
     found = prepared.rows(sql, _given(asked))
     return int(found[0][0]) if found else None
 

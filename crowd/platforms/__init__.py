@@ -24,11 +24,13 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._@:+/=-]{1,200}", re.ASCII)
 
 @dataclass(frozen=True)
 class Arrival:
-    """Who a link says that it brings. `realm` is where the worker's name is theirs alone."""
+    """Who a link says that it brings, to which place if it is a place's own."""
 
     worker: str
     assignment: str
     realm: str
+    slot: int | None = None
+    signed_until: float | None = None  # where the platform vouches for it: begin by then
     preview: bool = False
 
 
@@ -88,9 +90,25 @@ class Platform:
     def check(self, file: CampaignFile) -> None:
         """Raise ValueError, as a sentence, when this platform cannot run such a campaign."""
 
+    def realm(self, file: CampaignFile) -> str:
+        """Where a worker's name is theirs alone; while people are at work it stays the same."""
+        return self.name
+
     def arrival(self, file: CampaignFile, query: Mapping[str, str], slot: int | None) -> Arrival:
         """Who comes; Refused with a sentence where the link does not say so."""
         raise NotImplementedError
+
+    def welcome(
+        self,
+        file: CampaignFile,
+        query: Mapping[str, str],
+        slot: int | None,
+        *,
+        host: str,
+        options: Mapping[str, str],
+    ) -> Arrival:
+        """The same by what the platform has signed for this host, where the campaign says so."""
+        return self.arrival(file, query, slot)
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False
@@ -135,7 +153,7 @@ def origin_of(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def realm_of(platform: Platform, file: CampaignFile) -> str:
+def realm_by_host(platform: Platform, file: CampaignFile) -> str:
     """Two platforms of one form have other workers under the same names: their host tells."""
     host = urlsplit(file.return_to[0]).hostname if file.return_to else ""
     return f"{platform.name}:{host}" if host else platform.name

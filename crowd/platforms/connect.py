@@ -29,7 +29,7 @@ class Connect(Platform):
 
     def arrival(self, file: CampaignFile, query: Mapping[str, str], slot: int | None) -> Arrival:
         worker = given(query, "participantId", self)
-        return Arrival(worker, given(query, "assignmentId", self), self.name)
+        return Arrival(worker, given(query, "assignmentId", self), self.name, slot)
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from crowd.platforms import Arrival, Platform, WayBack, given, origin_of, realm_of
+from crowd.platforms import Arrival, Platform, WayBack, given, origin_of, realm_by_host
 
 if TYPE_CHECKING:
     from crowd.campaign_file import CampaignFile
@@ -25,14 +25,18 @@ class Hit(Platform):
         name: f"${{{name}}}" for name in ("assignmentId", "hitId", "workerId", "turkSubmitTo")
     }
 
+    def realm(self, file: CampaignFile) -> str:
+        return realm_by_host(self, file)
+
     def arrival(self, file: CampaignFile, query: Mapping[str, str], slot: int | None) -> Arrival:
         assignment = query.get("assignmentId", "")
         if assignment == PREVIEW or (assignment and not query.get("workerId")):
-            return Arrival("", PREVIEW, realm_of(self, file), preview=True)
+            return Arrival("", PREVIEW, self.realm(file), preview=True)
         return Arrival(
             given(query, "workerId", self),
             given(query, "assignmentId", self),
-            realm_of(self, file),
+            self.realm(file),
+            slot,
         )
 
     def ancestors(self, file: CampaignFile) -> list[str]:

@@ -21,12 +21,15 @@ class Panel(Platform):
         if file.signed is False:
             raise ValueError("signed: a panel's link is an invitation, and always signed")
 
+    def realm(self, file: CampaignFile) -> str:
+        """A name is the same person in all panels of a task: those of others are not theirs."""
+        return f"{self.name}:{file.task}"
+
     def arrival(self, file: CampaignFile, query: Mapping[str, str], slot: int | None) -> Arrival:
         if slot is None:
             raise Refused("bad_link", "Open the whole link of your invitation.")
-        # The same name in two campaigns of a panel is the same person, a place's number is not.
         name = file.people[slot - 1] if slot <= len(file.people) else f"{file.slug}:{slot}"
-        return Arrival(name, f"{file.slug}:{slot}", self.name)
+        return Arrival(name, f"{file.slug}:{slot}", self.realm(file), slot)
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False

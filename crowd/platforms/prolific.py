@@ -10,12 +10,21 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from http.client import HTTPException
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
+from core import strict_json
 from core.errors import Refused
+from crowd.entry_tokens import NotSigned, claims_of
 from crowd.platforms import (
     Arrival,
     Declined,
@@ -32,7 +41,12 @@ if TYPE_CHECKING:
     from crowd.campaign_file import CampaignFile
 
 COMPLETE: Final = "https://app.prolific.com/submissions/complete"
+ISSUER: Final = "https://www.prolific.com"
+KEYS: Final = "/.well-known/study/jwks.json"
+KEEP_KEYS: Final = 86_400.0  # seconds, as Prolific asks
+ASK_AGAIN: Final = 60.0  # for a name that is not among them
 SECONDS: Final = 20.0
+LONGEST: Final = 1_000_000  # bytes of an answer
 # Written with a space, a hyphen or an underscore, by call and event.
 _STATES: Final = {
     "RESERVED": "at_work",
@@ -59,7 +73,37 @@ class Prolific(Platform):
         worker = given(query, "PROLIFIC_PID", self)
         if file.study and query.get("STUDY_ID") != file.study:
             raise Refused("bad_link", "This link is of another study: open it from Prolific.")
-        return Arrival(worker, given(query, "SESSION_ID", self), self.name)
+        return Arrival(worker, given(query, "SESSION_ID", self), self.name, slot)
+
+    def welcome(
+        self,
+        file: CampaignFile,
+        query: Mapping[str, str],
+        slot: int | None,
+        *,
+        host: str,
+        options: Mapping[str, str],
+    ) -> Arrival:
+        if not file.secured:
+            return self.arrival(file, query, slot)
+        try:
+            claims = claims_of(
+                query.get("prolific_token", ""),
+                partial(_key_named, options["prolific_url"]),
+                issuer=ISSUER,
+                host=host,
+            )
+            names = {name: claims["prolific"][name] for name in self.placeholders}
+            if any(not isinstance(text, str) for text in names.values()) or any(
+                query.get(name, text) != text for name, text in names.items()
+            ):
+                raise NotSigned("another name")
+        except (NotSigned, KeyError, TypeError):
+            raise Refused(
+                "not_signed", "Prolific did not sign this link: open the study from Prolific."
+            ) from None
+        arrival = self.arrival(file, {**query, **names}, slot)
+        return replace(arrival, signed_until=float(claims["exp"]))
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False
@@ -79,9 +123,12 @@ class Api(Remote):
         self._url, self._token = url.rstrip("/"), token
 
     def standing(self, assignment: str) -> Standing:
-        found = self._call("GET", f"submissions/{assignment}/")
+        found = self._call("GET", f"submissions/{quote(assignment, safe='')}/")
         said = str(found.get("status", "")).upper().replace("-", " ").replace("_", " ")
-        bonuses = [round(float(amount)) for amount in found.get("bonus_payments") or []]
+        try:
+            bonuses = [round(float(amount)) for amount in found.get("bonus_payments") or []]
+        except (TypeError, ValueError, OverflowError):
+            raise Unsure("bonuses came back that are no sums") from None
         return Standing(
             _STATES.get(said, ""),
             str(found.get("participant") or ""),
@@ -90,42 +137,83 @@ class Api(Remote):
         )
 
     def approve(self, assignment: str) -> None:
-        self._call("POST", f"submissions/{assignment}/transition/", {"action": "APPROVE"})
+        path = f"submissions/{quote(assignment, safe='')}/transition/"
+        self._call("POST", path, {"action": "APPROVE"})
 
     def prepare_bonus(self, study: str, assignment: str, amount: str) -> str:
         body = {"study_id": study, "csv_bonuses": f"{assignment},{amount}"}
         made = self._call("POST", "submissions/bonus-payments/", body)
+        if not isinstance(made.get("id"), str):
+            raise Unsure("a bonus without a name came back")
         return str(made["id"])
 
     def pay_bonus(self, prepared: str) -> None:
-        self._call("POST", f"bulk-bonus-payments/{prepared}/pay/", {})
+        self._call("POST", f"bulk-bonus-payments/{quote(prepared, safe='')}/pay/", {})
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310  (the address is the operator's)
-            f"{self._url}/api/v1/{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            method=method,
-            headers={
-                "Authorization": f"Token {self._token}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            },
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return _ask(
+            urllib.request.Request(  # noqa: S310  (the address is the operator's)
+                f"{self._url}/api/v1/{path}",
+                data=None if body is None else json.dumps(body).encode(),
+                method=method,
+                headers={
+                    "Authorization": f"Token {self._token}",
+                    "Content-Type": "application/json",
+                    "Accept": "application/json",
+                },
+            )
         )
-        try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                said = error.read(500).decode("utf-8", "replace")
-            if 400 <= error.code < 500 and error.code not in (408, 409, 429):
-                raise Declined(f"{error.code}: {said}") from None
-            raise Unsure(f"{error.code}: {said}") from None
-        except (OSError, ValueError) as error:  # also what is cut off in the middle
-            raise Unsure(type(error).__name__) from None
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise Unsure("no JSON came back") from None
+
+
+def _ask(request: urllib.request.Request) -> dict[str, Any]:
+    """The object that is answered; Declined or Unsure."""
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
+            text = answer.read(LONGEST)
+    except urllib.error.HTTPError as error:
+        said = ""
+        with error, suppress(OSError, HTTPException):
+            said = error.read(500).decode("utf-8", "replace")
+        if 400 <= error.code < 500 and error.code not in (408, 409, 429):
+            raise Declined(f"{error.code}: {said}") from None
+        raise Unsure(f"{error.code}: {said}") from None
+    except (OSError, HTTPException, ValueError) as error:  # also what is cut off in the middle
+        raise Unsure(type(error).__name__) from None
+    try:
+        found = strict_json.loads(text)
+    except strict_json.NotJson:
+        found = None
+    if not isinstance(found, dict):
+        raise Unsure("no JSON object came back")
+    return found
+
+
+# --- signed entries -------------------------------------------------------------------------------
+_keys: dict[str, tuple[float, list[Any]]] = {}  # by address: when they were asked for, and the keys
+
+
+def _key_named(url: str, name: str) -> Mapping[str, Any] | None:
+    """One of Prolific's keys, which are asked for once a day, and when one has a new name."""
+    asked_at, keys = _keys.get(url, (-math.inf, []))
+    found = _named(keys, name)
+    if monotonic() - asked_at < (KEEP_KEYS if found else ASK_AGAIN):
+        return found
+    try:
+        request = urllib.request.Request(f"{url.rstrip('/')}{KEYS}")  # noqa: S310
+        keys = _ask(request).get("keys") or []
+    except (Declined, Unsure):
+        if found is None:
+            raise Refused(
+                "platform_away", "Prolific cannot say now who you are: try again soon.", status=503
+            ) from None
+    _keys[url] = (monotonic(), keys)
+    return _named(keys, name)
+
+
+def _named(keys: list[Any], name: str) -> Mapping[str, Any] | None:
+    return next((key for key in keys if isinstance(key, dict) and key.get("kid") == name), None)
 
 
 def is_signed(secret: str, timestamp: str, body: bytes, signature: str) -> bool:

@@ -6,6 +6,9 @@
  */
 export const pass = JSON.parse(document.getElementById("visit-data")?.textContent ?? "null");
 
+/** How long an answer is waited for. */
+export const TIMEOUT_MS = 15_000;
+
 /** @returns {Record<string, string>} */
 export function passHeaders() {
   return pass ? { Authorization: `Visit ${pass.token}` } : {};
@@ -21,6 +24,7 @@ export async function askAboutVisit(path = "", body = {}) {
     credentials: "omit",
     headers: { Accept: "application/json", "Content-Type": "application/json", ...passHeaders() },
     body: JSON.stringify(body),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   return { ok: response.ok, answer: await response.json().catch(() => null) };
 }

@@ -1,4 +1,4 @@
-import { passHeaders } from "./pass.js";
+import { passHeaders, TIMEOUT_MS } from "./pass.js";
 
 /** The code of a refusal: the page was made for a session that is over, or before one. */
 export const STALE = "page_out_of_date";
@@ -48,7 +48,7 @@ export async function renewToken(page) {
  *   `api` is the address of the API with a slash at its end
  * @param {number} [timeoutMs]
  */
-export function createRest(page, timeoutMs = 15_000) {
+export function createRest(page, timeoutMs = TIMEOUT_MS) {
   /**
    * @param {string} method
    * @param {string} path relative to the root

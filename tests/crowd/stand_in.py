@@ -26,11 +26,21 @@ class StandIn:
         self.paid: dict[str, int] = defaultdict(int)  # how often each prepared bonus was paid
         self.prepared: dict[str, tuple[str, int]] = {}
         self.under_way, self.most_at_once = 0, 0
+        self.keys: list[Any] = []  # that links are signed with
+        self.odd: bytes | None = None  # what a look gets instead of an answer
+        self.refuses: set[str] = set()  # assignments for which no bonus can be set up
         self.lock = threading.Lock()
         here = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path == "/.well-known/study/jwks.json":
+                    self.say(200, {"keys": here.keys})
+                    return
+                if here.odd is not None:
+                    self.close_connection = True
+                    self.wfile.write(here.odd)
+                    return
                 assignment = self.path.strip("/").rpartition("/")[2]
                 status = here.status[assignment]
                 if here.approved[assignment]:
@@ -51,6 +61,9 @@ class StandIn:
                 parts = self.path.strip("/").split("/")
                 if parts[-1] == "bonus-payments":
                     assignment, amount = body["csv_bonuses"].split(",")
+                    if assignment in here.refuses:
+                        self.say(400, {"error": "They took no part in it."})
+                        return
                     name = f"b{len(here.prepared)}"
                     here.prepared[name] = (assignment, round(float(amount) * 100))
                     self.say(200, {"id": name})

@@ -19,7 +19,7 @@ from accounts.models import User
 from annotate import inference
 from annotate.models import Example, Task
 from core.errors import Refused
-from crowd import campaigns, services
+from crowd import by_file, campaigns, ledger, passes, services
 from crowd.models import Campaign, Visit, Worker
 from crowd.platforms import Arrival
 from dadc_server.web.sockets import websocket
@@ -147,11 +147,55 @@ def test_a_returned_assignment_goes_to_another_worker(task: Task) -> None:
     second = come(campaign, "W2", assignmentId="A-W1")
     second.begin()
     assert call(token, "visits/this/").status_code == 409
-    assert Visit.objects.get(worker__name="W1").state == "returned"
+    visit = Visit.objects.get(worker__name="W1")
+    assert visit.state == "returned"
     made[0].refresh_from_db()
     assert made[0].provisional, "it stays, and counts nowhere"
     # Who held the same place may be the same person.
     assert are_apart(Worker.objects.get(name="W2").user_id, made[0].author_id)
+    done = by_file.read_results(campaign, "AssignmentId,status\nA-W1,Approved\n")
+    assert "several people had this one" in done.refused[0]
+    # It was a guess: the platform's word stands, as soon as there is a place.
+    with pytest.raises(Refused, match="add one first"):
+        services.settle(visit=visit, confirmed=True, actor=None)
+    campaigns.extend(campaign=campaign, places=1, actor=None)
+    services.settle(visit=visit, confirmed=True, actor=None)
+    made[0].refresh_from_db()
+    assert not made[0].provisional
+    # Who gets no place has sent nobody away.
+    third = _begin(campaigns.extend(campaign=campaign, places=1, actor=None), "W3", None)()[0]
+    with pytest.raises(Refused, match="took part in this already"):
+        _begin(campaign, "W1", None, "A-W3")()
+    third.refresh_from_db()
+    assert third.state == "open"
+
+
+def test_a_link_leads_to_what_began_by_it(task: Task) -> None:
+    campaign = world.campaign(task, platform="generic", places=2, return_to=[])
+    come(campaign, "x", slot=1).begin()
+    same = {"assignmentId": "", "assignment": "x:1"}
+    for other in (come(campaign, "x", slot=2), come(campaign, "x", slot=2, **same)):
+        assert "I agree, begin" in words(other.page)
+        for act in ("data", "forget", "open"):
+            assert "I agree, begin" in words(other.act(act, gives_up="on"))
+        agreed = {"consent": campaign.file.consent.version}
+        assert "open the link of that time" in words(other.act("begin", **agreed))
+    # Where links are not signed, a name alone proves nothing about what else is under it.
+    first, second = world.campaign(task, slug="first"), world.campaign(task, slug="second")
+    came = come(first)
+    token, _ = world.work(came, task, (1, 2))
+    forged = come(second, assignmentId="made-up")
+    agreed = {"consent": second.file.consent.version}
+    assert "at work on another" in words(forged.act("begin", **agreed))
+    came.act("finish", token)
+    forged.begin()
+    for act in ("data", "forget"):
+        assert "not confirmed yet" in words(forged.act(act, gives_up="on"))
+    services.settle(visit=Visit.objects.get(campaign=first), confirmed=True, actor=None)
+    assert len(came.act("data").content.splitlines()) == 5
+    # A worker who comes with another assignment has returned the one before.
+    come(second).begin()
+    assert sorted(second.visits.values_list("state", flat=True)) == ["open", "returned"]
 
 
 def test_only_the_campaign_s_origins_frame_its_pages(task: Task) -> None:
@@ -188,6 +232,7 @@ def test_who_comes_from_one_address_does_not_judge_each_other(task: Task) -> Non
     made = submit(token, task, 3)
     validating = world.campaign(task, slug="judges", work="validate", places=9)
     for worker, status in (("a", 204), ("c", 200)):
+        services.leave(visit=Visit.objects.get(worker__name=worker), state="returned")
         theirs = come(validating, worker).begin()
         item = call(theirs, "tasks/digits/validations/next/")
         assert (worker, item.status_code) == (worker, status)
@@ -210,11 +255,16 @@ def test_signed_places(task: Task) -> None:
 
 
 def test_validators_by_link(task: Task, annotator: User) -> None:
-    cast.submission(task, annotator, 1)
     campaign = world.campaign(
-        task, platform="panel", places=1, work="validate", visit={"examples": 1},
+        task, platform="panel", places=2, work="validate", visit={"examples": 1},
         pay={"base": "1.00", "per_validation": "0.05"},
     )  # fmt: skip
+    # Nothing is there to validate: they may finish, and somebody must say whether that is paid.
+    idle = come(campaign, slot=2)
+    idle.act("finish", idle.begin())
+    assert Visit.objects.get().state == "finished"
+    assert ledger.plan(campaign) == []
+    cast.submission(task, annotator, 1)
     came = come(campaign, slot=1)
     token = came.begin()
     item = call(token, "tasks/digits/validations/next/").json()
@@ -224,10 +274,11 @@ def test_validators_by_link(task: Task, annotator: User) -> None:
     )
     assert voted.status_code == 200
     came.act("finish", token)
-    assert Visit.objects.get().state == "confirmed", "a panel's people are known"
+    done = Visit.objects.get(slot__number=1)
+    assert done.state == "confirmed", "a panel's people are known"
 
 
-async def test_a_ticket_opens_one_socket(task: Task) -> None:
+async def test_a_ticket_opens_one_socket(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign = await sync_to_async(world.campaign)(task)
     token = await sync_to_async(come(campaign).begin)()
     answer = await sync_to_async(call)(token, "visits/this/ticket/")
@@ -254,16 +305,26 @@ async def test_a_ticket_opens_one_socket(task: Task) -> None:
     example = await Example.objects.select_related("session").aget()
     assert example.provisional
     assert example.session.kind == "link"
+    # It ends with the visit: at once for what is submitted, soon for all else.
+    visit = await Visit.objects.aget()
+    await sync_to_async(services.leave)(visit=visit, state="returned")
+    body = {"client_id": str(uuid4()), "input": cast.drawing(6), "label": "1"}
+    frame = {"type": "websocket.receive", "text": json.dumps({"type": "submit", **body})}
+    await first.send_input(frame)
+    assert json.loads((await first.receive_output(30))["text"])["code"] == "visit_over"
+    monkeypatch.setattr(passes, "LOOK_EVERY", 0)
+    await first.send_input(frame)
+    assert await first.receive_output(30) == {"type": "websocket.close", "code": 4401}
     await first.send_input({"type": "websocket.disconnect", "code": 1000})
     await first.wait()
 
 
 # --- races ----------------------------------------------------------------------------------------
-def _begin(campaign: Campaign, worker: str, slot: int | None) -> Any:
+def _begin(campaign: Campaign, worker: str, slot: int | None, assignment: str = "") -> Any:
+    realm = campaign.platform.realm(campaign.file)
     return lambda: services.begin(
         campaign=campaign,
-        arrival=Arrival(worker, f"A-{worker}", "hit"),
-        slot=slot,
+        arrival=Arrival(worker, assignment or f"A-{worker}", realm, slot),
         consent=campaign.file.consent.version,
     )
 
@@ -292,3 +353,21 @@ def test_places_without_links_are_given_once_each(task: Task) -> None:
     more = world.campaign(task, slug="more", places=4)
     races.at_once([_begin(more, "same", None)] * 3)
     assert more.visits.count() == 1
+    # And twice at once in two campaigns is one: a vote, and an hour, are one visit's.
+    two = [world.campaign(task, slug=slug, places=4) for slug in ("one", "two")]
+    races.at_once([_begin(one, "busy", None) for one in two])
+    assert Visit.objects.filter(worker__name="busy").count() == 1
+    with races.without(Visit, "one_open_visit_a_worker"):
+        task = cast.digits_task()
+        two = [world.campaign(task, slug=slug, places=4) for slug in ("three", "four")]
+        races.at_once([_begin(one, "busier", None) for one in two])
+        assert Visit.objects.filter(worker__name="busier").count() == 2, "the constraint decides"
+
+
+def test_nobody_begins_under_a_file_that_is_changed_meanwhile(task: Task) -> None:
+    campaign = world.campaign(task)
+    begin = _begin(campaign, "W1", None)
+    world.campaign(task, pay={**world.PAY, "base": "0.50"})
+    with pytest.raises(Refused, match="read it again"):
+        begin()
+    assert not campaign.visits.exists()

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
-from annotate.models import Task
+from annotate.models import Example, Task
 from core.errors import Refused
 from core.strict_yaml import NotYaml
-from crowd import by_api, by_file, campaigns, ledger, money, services
+from crowd import by_api, by_file, campaigns, ledger, money, queries, services
 from crowd.campaign_file import CampaignFile, read_campaign_file
 from crowd.erasure import forget
 from crowd.models import Campaign, Due, Payment, Step, Visit, Worker
@@ -29,6 +32,7 @@ from crowd.platforms.hit import submit_address
 from tests import cast, races
 from tests.crowd import world
 from tests.crowd.world import come
+from validate.models import Vote
 
 LEAST = "{slug: pilot, task: digits, platform: hit, places: 2"
 
@@ -156,14 +160,18 @@ def test_from_work_to_a_confirmed_payment(
     (file,) = (folder / "pay" / "pilot").glob("*.csv")
     rows = list(csv.DictReader(io.StringIO(file.read_text())))
     assert {(row["WorkerId"], row["amount"]) for row in rows} == {("W1", "0.25"), ("W1", "1.00")}
-    # A payer who was killed before the file was whole writes the same again, and plans nothing.
+    # Whom a payer who was killed wrote a file for, the next one names it, and plans nothing.
     before = file.read_text()
-    file.unlink()
+    file.rename(file.with_name(f".{file.name}"))
     capsys.readouterr()
     call_command("pay", "pilot", json=True)
     assert file.read_text() == before
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (said["planned"], said["sent"], said["confirmed"]) == (0, 125, 0)
+    # One that was taken away to be paid is not there to be paid again.
+    file.unlink()
+    assert by_api.send(campaign) == []
+    assert not file.exists()
 
     answer = "payment,state\n" + "".join(
         f"{one.pk},{state}\n" for one, state in zip(payments, ("failed", "confirmed"), strict=True)
@@ -185,7 +193,7 @@ def test_from_work_to_a_confirmed_payment(
     told = list(csv.DictReader(io.StringIO(ledger.statement(campaign))))
     assert sorted(row["earned by"].split()[0] for row in told) == [visit.code, "example", "example"]
     with pytest.raises(Refused, match="under way"):
-        forget(worker=visit.worker)
+        forget(visit=visit)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -226,10 +234,43 @@ def test_screened_out_capped_and_over_budget(
             cast.answer(judge, task)
     services.settle(visit=Visit.objects.get(worker__name="W1"), confirmed=True, actor=None)
     found = [(one.payment.kind, one.payment.amount) for one in ledger.plan(campaign, write=False)]
-    assert found == [("reward", 10), ("reward", 100), ("bonus", 10)]
+    assert found == [("reward", 100), ("bonus", 10)]
+    # Also who was screened out is owed by the platform's word, and never the whole reward.
+    by_file.read_results(campaign, "WorkerId,AssignmentStatus\nW0,Approved\n")
+    assert Visit.objects.get(worker__name="W0").state == "screened_out"
+    found = [(one.payment.kind, one.payment.amount) for one in ledger.plan(campaign, write=False)]
+    assert found == [("bonus", 10), ("reward", 100), ("bonus", 10)]
+    # In whatever order verdicts come, what was paid counts towards the cap.
+    assert sum(one.payment.amount for one in ledger.plan(campaign)) == 120
+    bonus = Due.objects.get(earned_by="fooling")
+    Example.objects.filter(pk=bonus.example_id).update(hidden_at=timezone.now())
+    assert ledger.plan(campaign, write=False) == [], "the other one finds nothing left"
     Campaign.objects.update(data={**campaign.data, "pay": {**pay, "budget": "1.19"}})
-    with pytest.raises((Refused, ValueError), match="budget"):
+    with pytest.raises(ValueError, match="budget"):
         ledger.plan(Campaign.objects.get())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pages_ask_as_much_about_many_as_about_few(task: Task, owner: User, client: Client) -> None:
+    client.force_login(owner)
+    pages = [reverse("campaigns", args=[task.slug]), reverse("campaign", args=[task.slug, "pilot"])]
+    asked = []
+    for n, slug in enumerate(("pilot", "more")):
+        world.campaign(task, work="both", slug=slug)
+        for seed, campaign in enumerate(Campaign.objects.all(), start=1 + 10 * n):
+            world.work(come(campaign, f"W{seed}"), task, (seed,))
+        now = timezone.now()
+        Visit.objects.update(state="confirmed", finished_at=now, settled_at=now)
+        with CaptureQueriesContext(connection) as sent:
+            shown = [client.get(page) for page in pages]
+        asked.append(len(sent))
+    assert asked[0] == asked[1]
+    assert "2 of 3" in world.words(shown[0]), "free places"
+
+
+def test_what_a_vote_said_is_compared_as_people_read_it() -> None:
+    example = Example(status="verified", label=["a", "b"])
+    assert queries.is_correct(Vote(example=example, label=["b", "a"], purpose="verdict"))
 
 
 def test_statements_hold_no_formulas() -> None:
@@ -246,10 +287,65 @@ def test_terms_hold_and_the_floor_is_kept(task: Task, owner: User) -> None:
     with pytest.raises(Refused, match="under the pay"):
         world.campaign(task, pay={**world.PAY, "base": "0.50"})
     assert world.campaign(task, places=5).file.places == 5
-    assert campaigns.extend(campaign=campaign, places=2, actor=owner).slots.count() == 7 - 2
+    # By what is stored, not by what this page knew.
+    assert campaigns.extend(campaign=campaign, places=2, actor=owner).slots.count() == 7
+    for change in (
+        {"return_to": "https://elsewhere.example"},
+        {"frame": "https://elsewhere.example"},
+        {"time_limit": 60},
+        {"consent": {"text": "I agree.", "keep": False}},
+        {"consent": {"text": "All is yours.", "version": campaign.file.consent.version}},
+        {"parameters": {"worker": "pid"}},
+    ):
+        with pytest.raises(Refused, match="People have begun under the"):
+            world.campaign(task, places=7, **change)
+    more = ["https://work.example.org/mended", "https://also.example"]
+    world.campaign(task, places=7, time_limit=180, consent="I agree again.", return_to=more)
+    bound = world.campaign(task, slug="bound", pay={**world.PAY, "budget": "5.00"})
+    with pytest.raises(Refused, match="more than the budget"):
+        campaigns.extend(campaign=bound, places=1, actor=owner)
+    assert Campaign.objects.get(pk=bound.pk).file.budget == 500
+    panel: dict[str, Any] = {"slug": "p", "platform": "panel", "return_to": []}
+    people = world.campaign(task, people=["ann", "ben"], places=2, **panel)
+    come(people, slot=1).begin()
+    with pytest.raises(Refused, match="under the people"):
+        world.campaign(task, people=["ben", "ann"], places=2, **panel)
+    wider = world.campaign(task, people=["ann", "ben", "cay"], places=3, **panel)
+    assert "Welcome back" in world.words(come(wider, slot=1).page)
+    # The floor is one of real minutes too, also where nothing is annotated.
+    slow = world.campaign(
+        task, slug="slow", platform="panel", work="validate", return_to=[],
+        pay={"base": "1.00", "minimum_hourly": "12.00"},
+    )  # fmt: skip
+    come(slow, slot=1).begin()
+    now = timezone.now()
+    slow.visits.update(state="finished", finished_at=now, seconds=301)
+    with pytest.raises(Refused, match="as the visits so far took"):
+        campaigns.extend(campaign=slow, places=1, actor=owner)
     campaigns.set_state(campaign=campaign, state="ended", actor=owner)
     with pytest.raises(Refused, match="ended"):
         campaigns.set_state(campaign=campaign, state="open", actor=owner)
+    with pytest.raises(Refused, match="ended"):
+        campaigns.extend(campaign=campaign, places=1, actor=owner)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_campaign_is_its_task_s_owners(task: Task) -> None:
+    campaign = world.campaign(task, places=1, platform="panel", people=["ann"], return_to=[])
+    theirs = cast.text_task(slug="theirs")
+    other_owner = cast.person("oscar", "owner")
+    theirs.owners.add(other_owner)
+    file = world.file(theirs, places=9, pay={**world.PAY, "base": "9.00"})
+    with pytest.raises(Refused, match="choose another slug"):
+        campaigns.load_campaign(file=file, actor=other_owner)
+    assert Campaign.objects.get().data == campaign.data
+    # Nor is their "ann" the one of this task.
+    other = world.campaign(
+        theirs, slug="mine", places=1, platform="panel", people=["ann"], return_to=[]
+    )
+    for one in (campaign, other):
+        come(one, slot=1).begin()
+    assert Worker.objects.filter(name="ann").count() == 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -263,6 +359,11 @@ def test_data_and_forgetting_by_the_same_link(
     rows = [json.loads(line) for line in came.act("data").content.decode().splitlines()]
     assert [row["kind"] for row in rows] == ["person", "example", "example", "visit"]
     assert "would be lost" in world.words(came.act("forget"))
+    services.settle(visit=visit, confirmed=True, actor=None)
+    ledger.plan(campaign)
+    assert "under way" in world.words(came.act("forget", gives_up="on"))
+    Payment.objects.update(state="failed")
+    assert "would be lost" in world.words(came.act("forget"))
     before = visit.worker.user.pseudonym
     assert "You are forgotten" in world.words(came.act("forget", gives_up="on"))
     worker = Worker.objects.get()
@@ -272,6 +373,11 @@ def test_data_and_forgetting_by_the_same_link(
     kept = worker.user.examples.filter(retracted_at=None).count()
     assert kept == (2 if keep else 0)
     assert "I agree, begin" in world.words(come(campaign, "W1").page), "they are somebody new"
+    # Nothing more goes to nobody: neither what failed nor what is confirmed later.
+    if keep:
+        for judge in (validator, other_validator):
+            cast.answer(judge, task)
+    assert (ledger.plan_failed_again(campaign), ledger.plan(campaign)) == (0, [])
 
 
 def test_the_file_that_the_page_shows_is_one(task: Task, owner: User, client: Client) -> None:

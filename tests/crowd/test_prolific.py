@@ -7,11 +7,15 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from collections.abc import Iterator
 from itertools import cycle
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
@@ -40,15 +44,23 @@ def stand_in(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
     here.close()
 
 
-def _campaign(task: Task) -> Campaign:
+def _campaign(task: Task, **more: Any) -> Campaign:
     return world.campaign(
-        task, platform="prolific", return_to=[], study="S1", codes={"complete": "C123"}
+        task, platform="prolific", return_to=[], study="S1", codes={"complete": "C123"}, **more
     )
 
 
+def _come(campaign: Campaign, worker: str) -> world.Came:
+    return come(campaign, PROLIFIC_PID=worker, STUDY_ID="S1", SESSION_ID=f"A-{worker}")
+
+
 def _visit(campaign: Campaign, task: Task, worker: str, seed: int) -> Visit:
-    came = come(campaign, PROLIFIC_PID=worker, STUDY_ID="S1", SESSION_ID=f"A-{worker}")
-    token, _ = world.work(came, task, (seed, seed + 1))
+    came = _come(campaign, worker)
+    token = came.begin()
+    if campaign.file.check:
+        came.act("check", token, q0=campaign.file.check[0].answer)
+    for one in (seed, seed + 1):
+        world.submit(token, task, one)
     page = came.act("finish", token)
     assert "https://app.prolific.com/submissions/complete?cc=C123" in page.content.decode()
     return Visit.objects.get(worker__name=worker)
@@ -100,6 +112,60 @@ def test_confirmed_approved_and_paid_by_the_api(
     assert list(stand_in.paid.values()) == [1]
 
 
+def test_what_cannot_be_set_up_keeps_no_other_waiting(
+    task: Task, validator: User, other_validator: User, stand_in: StandIn
+) -> None:
+    check = [{"question": "?", "choices": ["a", "b"], "answer": "a"}]
+    campaign = _campaign(task, check=check)
+    for seed, worker in ((1, "P1"), (10, "P2")):
+        _visit(campaign, task, worker, seed)
+    out = _come(campaign, "P3")
+    token = out.begin()
+    for _ in range(2):
+        out.act("check", token, q0="b")
+    for _ in range(4):
+        for judge in (validator, other_validator):
+            cast.answer(judge, task)
+    by_api.send(campaign)
+    ledger.plan(campaign)
+    stand_in.refuses.add("A-P1")
+    by_api.send(campaign)
+    paid = Payment.objects.values_list("visit__worker__name", "kind", "amount", "state")
+    assert sorted(paid) == [
+        ("P1", "bonus", 50, "failed"),
+        ("P1", "reward", 100, "confirmed"),
+        ("P2", "bonus", 50, "confirmed"),
+        ("P2", "reward", 100, "confirmed"),
+        ("P3", "bonus", 10, "confirmed"),
+    ]
+    assert not stand_in.approved["A-P3"], "the whole reward is not for whom the check kept out"
+
+
+ODD = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
+    b'HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{"bonus_payments":["$1"]}',
+    b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"bonus_payments":7 }',
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"SMTP 220\r\n\r\n",
+    b"",
+]
+
+
+def test_odd_answers_leave_things_as_they_are(task: Task, stand_in: StandIn) -> None:
+    campaign = _campaign(task)
+    visit = _visit(campaign, task, "P1", 1)
+    for stand_in.odd in ODD:
+        by_api.send(campaign)
+        assert Visit.objects.get().state == "finished", stand_in.odd
+    stand_in.odd = None
+    # What is no name of Prolific's leads to no other address of its API.
+    Visit.objects.filter(pk=visit.pk).update(assignment="x/../A-P1")
+    by_api.send(campaign)
+    assert Visit.objects.get().state == "finished"
+
+
 def test_a_bonus_that_never_shows_is_unknown_until_somebody_knows(
     task: Task, validator: User, other_validator: User, stand_in: StandIn
 ) -> None:
@@ -140,6 +206,79 @@ def test_two_payers_never_ask_at_the_same_time(task: Task, stand_in: StandIn) ->
     assert stand_in.most_at_once == 1, "bonuses may not be asked for at the same time"
     assert dict(stand_in.approved) == {"A-P1": 1, "A-P2": 1, "A-P3": 1}
     assert ledger.sums(campaign)["confirmed"] == 300
+
+
+# --- signed links ---------------------------------------------------------------------------------
+def _text(number_or_claims: Any) -> str:
+    if isinstance(number_or_claims, int):
+        raw = number_or_claims.to_bytes((number_or_claims.bit_length() + 7) // 8, "big")
+    else:
+        raw = json.dumps(number_or_claims).encode()
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _signed(key: RSAPrivateKey, header: dict[str, Any], claims: dict[str, Any]) -> str:
+    body = f"{_text(header)}.{_text(claims)}"
+    signature = key.sign(body.encode(), PKCS1v15(), SHA256())
+    return f"{body}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+FOR_US = {"PROLIFIC_PID": "P1", "STUDY_ID": "S1", "SESSION_ID": "A-P1", "workspace_id": "w"}
+GONE = object()
+FORGED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("no audience", {}, {"aud": GONE}),
+    ("another's audience", {}, {"aud": "https://testserver.example"}),
+    ("another issuer", {}, {"iss": "https://prolific.example"}),
+    ("no end", {}, {"exp": GONE}),
+    ("an end that is no number", {}, {"exp": "2099"}),
+    ("another study", {}, {"prolific": {**FOR_US, "STUDY_ID": "S2"}}),
+    ("another person", {}, {"prolific": {**FOR_US, "PROLIFIC_PID": "P2"}}),
+    ("nobody", {}, {"prolific": {}}),
+    ("a key that is not there", {"kid": "other"}, {}),
+    ("no algorithm", {"alg": "none"}, {}),
+    ("a secret for a key", {"alg": "HS256"}, {}),
+    ("what must be understood", {"crit": ["b64"]}, {}),
+]
+
+
+def test_a_signed_link_says_who_comes(task: Task, stand_in: StandIn, settings: Any) -> None:
+    key = generate_private_key(65537, 2048)
+    public = key.public_key().public_numbers()
+    stand_in.keys = [{"kty": "RSA", "kid": "k1", "n": _text(public.n), "e": _text(public.e)}]
+    campaign = _campaign(task, secured=True)
+    now = time.time()
+    header = {"alg": "RS256", "kid": "k1"}
+    claims = {
+        "iss": "https://www.prolific.com",
+        "aud": "https://testserver/hit/pilot/",
+        "exp": now + 300,
+        "prolific": FOR_US,
+    }
+
+    def by(token: str, **said: str) -> world.Came:
+        ids = {"PROLIFIC_PID": "P1", "STUDY_ID": "S1", "SESSION_ID": "A-P1", **said}
+        return come(campaign, prolific_token=token, **ids)
+
+    for why, head, claim in FORGED:
+        said = {name: text for name, text in {**claims, **claim}.items() if text is not GONE}
+        page = by(_signed(key, {**header, **head}, said)).page
+        assert "did not sign this link" in words(page), why
+    good = _signed(key, header, claims)
+    bad = [good[:-8] + "AAAAAAAA", good.replace(".", "", 1), f"{good}.x", "", "é.é.é"]
+    other = generate_private_key(65537, 2048)
+    for token in (*bad, _signed(other, header, claims)):
+        assert "did not sign this link" in words(by(token).page), token
+    assert "did not sign this link" in words(by(good, PROLIFIC_PID="P2").page)
+    assert not Visit.objects.exists()
+    # The names may stand in the token alone. It is for a while, the way back by it is not.
+    old = _signed(key, header, {**claims, "exp": now - 1})
+    assert "open it from its own page anew" in words(by(old).page)
+    came = come(campaign, prolific_token=good)
+    came.begin()
+    assert Visit.objects.get().worker.name == "P1"
+    assert "Welcome back" in words(by(old).page)
+    settings.CROWD = {**settings.CROWD, "prolific_url": "http://127.0.0.1:1"}
+    assert "try again soon" in words(by(good).page)
 
 
 def test_events_are_hints(task: Task, stand_in: StandIn) -> None:

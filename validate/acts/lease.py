@@ -232,8 +232,7 @@ def has_work(*, validator: User, task: Task) -> bool:
         require_patience(row, timezone.now())
     except Refused:
         return False
-    with durable():
-        return statements.free_item(_asked(row, task)) is not None
+    return statements.free_item(_asked(row, task), lock=False) is not None
 
 
 def give_up(*, validator: User, task: Task) -> None:
