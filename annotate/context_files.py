@@ -66,12 +66,14 @@ def _parquet(path: Path) -> Iterator[Row]:
     import pyarrow  # heavy, and only this needs it
     from pyarrow import parquet
 
-    try:
-        with parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches():
-                for content in batch.to_pylist():
-                    number += 1
-                    yield Row(number, content)
-    except pyarrow.ArrowException as error:
-        raise NotRows(f"{path.name} is no Parquet file: {error}.") from error
+    with path.open("rb") as opened:
+        try:
+            with parquet.ParquetFile(opened) as file:
+                number = 0
+                for batch in file.iter_batches():
+                    for content in batch.to_pylist():
+                        number += 1
+                        yield Row(number, content)
+        # A damaged page is an OSError of the library's, a text that is none one of Python's.
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise NotRows(f"{path.name} is no Parquet file: {error}.") from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -22,7 +23,8 @@ from annotate.models import Context, ContextLease, Example, Task
 from annotate.queries import Participant, is_barred
 from annotate.submissions import banned, require_sandbox, require_standing
 from core.errors import Refused
-from core.strict_json import NotJson, check_storable
+from core.refused_lines import RefusedLines
+from core.strict_json import check_storable, loads
 from core.transactions import durable
 from kinds import Kind
 from kinds.texts import text_key
@@ -111,12 +113,11 @@ def _skip(participant: Participant, task: Task, uid: object) -> None:
 
 # --- loading --------------------------------------------------------------------------------------
 @dataclass
-class Loaded:
+class Loaded(RefusedLines):
     """What a file of contexts came to."""
 
     new: int = 0
     known: int = 0
-    mistakes: list[str] = field(default_factory=list)
 
 
 def load_contexts(
@@ -140,8 +141,8 @@ def load_contexts(
     for row in rows:
         try:
             context = _read(task, kind, row, source)
-        except (NotJson, Refused, ValueError) as error:
-            outcome.mistakes.append(f"row {row.number}: {getattr(error, 'message', str(error))}")
+        except (Refused, ValueError) as error:
+            outcome.refuse(row.number, getattr(error, "message", str(error)))
             continue
         outcome.known += context.sha256 in batch
         batch.setdefault(context.sha256, context)
@@ -154,7 +155,11 @@ def load_contexts(
 def _read(task: Task, kind: Kind, row: Row, source: str) -> Context:
     if isinstance(row.content, str):
         raise Refused("bad_row", row.content)
-    data = {name: value for name, value in row.content.items() if value not in (None, "")}
+    try:  # Parquet has dates, bytes and NaN, and a file of any kind text that is none
+        content = loads(json.dumps(row.content))
+    except TypeError as error:
+        raise Refused("bad_row", f"a column is no JSON: {error}.") from error
+    data = {name: value for name, value in content.items() if value not in (None, "")}
     source = str(data.pop("source", source))
     tags = data.pop("tags", [])
     tags = tags.split(",") if isinstance(tags, str) else tags
@@ -166,9 +171,7 @@ def _read(task: Task, kind: Kind, row: Row, source: str) -> Context:
         data = {"context": data.pop("text"), **data}
     if not isinstance(data.get("context"), str) or not data["context"].strip():
         raise Refused("bad_row", "a row needs its text in a column `context` or `text`.")
-    check_storable(data)
-    check_storable([source, tags])
-    text_key(data)  # what JSON cannot hold is a TypeError
+    check_storable([source])
     kind.parse({**kind.probes[0], **kind.about({}, data)})  # type: ignore[dict-item]
     tags = [tag.strip() for tag in tags if tag.strip()]
     return Context(

@@ -109,8 +109,14 @@ def forget() -> None:
 
 
 def _keys(task_id: int, user: User | None) -> list[Key]:
-    mine = [(task_id, user.pk)] if user is not None and user.has_role(Role.VALIDATOR) else []
+    mine = [(task_id, user.pk)] if user is not None and _validates(user) else []
     return [(task_id, None), *mine]
+
+
+def _validates(user: User) -> bool:
+    if user.by_link is not None:
+        return user.by_link.validates
+    return user.has_role(Role.VALIDATOR)
 
 
 def _age(key: Key) -> float:

@@ -8,6 +8,11 @@ from typing import Any
 LONGEST = 500  # characters of a sentence, which may quote what a line held
 
 
+def shown(message: str) -> str:
+    """A sentence of which nothing may steer a terminal."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in message[:LONGEST])
+
+
 @dataclass
 class RefusedLines:
     """Every line that was refused, with its number and a sentence, told in the file's order."""
@@ -15,9 +20,7 @@ class RefusedLines:
     refused: list[tuple[int, str]] = field(default_factory=list)
 
     def refuse(self, number: int, message: str) -> None:
-        """Note it; nothing of it may steer a terminal."""
-        shown = "".join(char if char.isprintable() else "\ufffd" for char in message[:LONGEST])
-        self.refused.append((number, shown))
+        self.refused.append((number, shown(message)))
 
     @property
     def mistakes(self) -> list[str]:

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from core.errors import Refused
+from core.refused_lines import shown
 from core.transactions import durable
 from crowd import money, queries, services
 from crowd.ledger import State, as_csv, step
@@ -109,7 +110,7 @@ def read_results(campaign: Campaign, text: str, actor: User | None = None) -> Re
     and `AssignmentStatus` or `status` about a visit.
     """
     done = Results()
-    for number, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
+    for number, row in enumerate(_rows(text), start=2):
         fields = {
             (name or "").strip().lower(): value.strip().removeprefix("'")
             for name, value in row.items()
@@ -121,8 +122,18 @@ def read_results(campaign: Campaign, text: str, actor: User | None = None) -> Re
             else:
                 _follow_visit(campaign, fields, actor, done)
         except Refused as refused:
-            done.refused.append(f"line {number}: {refused.message}")
+            done.refused.append(shown(f"line {number}: {refused.message}"))
     return done
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    """All rows of a file; Refused where it is none, before anything of it is followed."""
+    try:
+        if "\0" not in text:
+            return list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error:
+        pass
+    raise Refused("no_csv", "This is no CSV file: save the platform's results as CSV, in UTF-8.")
 
 
 def _follow_payment(campaign: Campaign, fields: Mapping[str, str], done: Results) -> None:

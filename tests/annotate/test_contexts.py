@@ -240,7 +240,7 @@ def test_an_owner_looks_after_contexts_in_pages(db: None, client: Client, owner:
 
     page = client.post(address, {**uploaded(rows), "check": ""}).content.decode()
     assert "1 new context would be; 0 were there already. These rows are left out:" in page
-    assert "row 2: a row needs its text" in page
+    assert "line 2: a row needs its text" in page
     assert not task.contexts.exists()
 
     client.post(address, uploaded(rows))

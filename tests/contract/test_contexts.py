@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def test_each_bad_row_is_told_and_the_others_are_loaded(
     done = manage("load_contexts", "texts", file, "--json")
     assert (done.status, done.summary["new"], done.summary["refused_rows"]) == (1, 2, 8)
     for number in range(2, 10):
-        assert f"row {number}: " in done.errors
+        assert f"line {number}: " in done.errors
+    assert [one["line"] for one in done.summary["refused"]] == list(range(2, 10))
     assert Context.objects.get(tags=["a"]).data == {"context": "Fine."}
 
 
@@ -83,8 +85,22 @@ def test_a_csv_row_that_does_not_fit_is_told(pairs: Task, manage: Manage, tmp_pa
     (tmp_path / "c.csv").write_text('text,tags\n"Fine.","a, b"\none,two,three\nFine too.\n')
     done = manage("load_contexts", "texts", tmp_path / "c.csv", "--json")
     assert (done.summary["new"], done.summary["refused_rows"]) == (2, 1)
-    assert "row 3: it has more columns" in done.errors
+    assert "line 3: it has more columns" in done.errors
     assert Context.objects.first().tags == ["a", "b"]  # type: ignore[union-attr]
+
+
+def test_what_parquet_has_and_json_has_not_is_told(
+    pairs: Task, manage: Manage, tmp_path: Path
+) -> None:
+    odd = {"when": datetime(2026, 1, 1), "bytes": b"\xff", "share": float("nan"), "good": "x"}
+    for name, value in odd.items():
+        file = write(tmp_path / f"{name}.parquet", [{"text": "A man sleeps.", "title": value}])
+        done = manage("load_contexts", "texts", file, "--json")
+        assert (done.status, "line 1: " in done.errors) == ((0, False), (1, True))[name != "good"]
+    damaged = bytearray(file.read_bytes())
+    damaged[4:60] = bytes(56)
+    file.write_bytes(damaged)
+    assert "is no Parquet file" in manage("load_contexts", "texts", file).errors
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from annotate import inference
+from annotate import inference, judged
 from annotate.models import Example, Task
 from core.errors import Refused
 from crowd import by_file, campaigns, ledger, passes, services
@@ -276,6 +276,24 @@ def test_validators_by_link(task: Task, annotator: User) -> None:
     came.act("finish", token)
     done = Visit.objects.get(slot__number=1)
     assert done.state == "confirmed", "a panel's people are known"
+
+
+def test_the_model_does_not_tell_a_visit_about_what_it_judges(task: Task, annotator: User) -> None:
+    """Whoever validates by a link and makes examples, too, has a page to ask the model from."""
+    judged.forget()
+    example = cast.submission(task, annotator, 1)
+    both = world.campaign(task, work=["annotate", "validate"])
+    token = come(both).begin()
+    lease = call(token, "tasks/digits/validations/next/").json()["lease"]
+    other = come(both, "W2").begin()
+    asked = {"input": example.input}
+    for who in (token, other):
+        answer = call(who, "tasks/digits/predictions/", asked)
+        assert answer.json()["error"]["code"] == "being_judged"
+    call(token, f"validations/{lease}/release/", {"skip": True})
+    judged.forget()  # as after a second
+    assert call(token, "tasks/digits/predictions/", asked).status_code == 409
+    assert call(other, "tasks/digits/predictions/", asked).status_code == 200
 
 
 async def test_a_ticket_opens_one_socket(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:

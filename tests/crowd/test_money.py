@@ -151,6 +151,11 @@ def test_from_work_to_a_confirmed_payment(
     )
     with pytest.raises(CommandError, match="1 lines"):
         call_command("pay", "pilot", results=results, dry_run=False)
+    for no_csv in ("code\n" + "x" * 140_000, "code\na\0b"):
+        with pytest.raises(Refused, match="This is no CSV file"):
+            by_file.read_results(campaign, no_csv)
+    told = by_file.read_results(campaign, "payment,state\n\x1b[2J,paid\n").refused
+    assert told == ["line 2: there is no payment \ufffd[2J."]
     assert Visit.objects.get().state == "confirmed"
     payments = Payment.objects.order_by("amount")
     assert [(one.kind, one.amount, one.state) for one in payments] == [

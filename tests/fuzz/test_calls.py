@@ -11,6 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote
@@ -132,10 +133,11 @@ def call(rng: Random, world: World, address: Address) -> tuple[str, dict[str, An
     if "path" in what and parts:
         parts[rng.choice(list(parts))] = hostile.quoted(rng)
     path = address.pattern % parts
-    query = b""
+    query = address.link.encode()
     if "query" in what or (method == "GET" and "path" not in what):
         names = rng.sample(address.query, k=rng.choice((1, 2, 3)))
-        query = b"&".join(f"{name}={hostile.quoted(rng)}".encode() for name in names)
+        query += b"&" * bool(query)  # the last of a name is the one that is read
+        query += b"&".join(f"{name}={hostile.quoted(rng)}".encode() for name in names)
         if rng.random() < 0.1:
             query += b"&" + hostile.header(rng)
     kind, body = "application/json" if path.startswith("/api/") else FORM, b""
@@ -147,15 +149,15 @@ def call(rng: Random, world: World, address: Address) -> tuple[str, dict[str, An
             fields = {name: value.encode() for name, value in address.fields.items()}
             fields.pop("csrfmiddlewaretoken", None)
             if address.acts:
-                fields["action"] = rng.choice(address.acts).encode()
+                fields["action"] = fields["act"] = rng.choice(address.acts).encode()
             for name in rng.sample(sorted(fields), k=min(len(fields), rng.choice((1, 2)))):
                 fields[name] = hostile.some_bytes(rng)
             kind, body = form_of(rng, fields, as_parts=rng.random() < 0.3)
             if rng.random() < 0.05:
                 body = hostile.some_bytes(rng) + body
     headers = plain_headers(world, role, kind)
-    if path.startswith("/api/") and role in world.tokens and rng.random() < 0.7:
-        headers["authorization"] = f"Token {world.tokens[role]}".encode()
+    if path.startswith("/api/") and role in world.passes and rng.random() < 0.7:
+        headers["authorization"] = world.passes[role].encode()
     if "header" in what:
         for name in rng.sample(HEADERS, k=rng.choice((1, 2))):
             headers[name] = hostile.header(rng)
@@ -163,7 +165,7 @@ def call(rng: Random, world: World, address: Address) -> tuple[str, dict[str, An
                 whose = rng.choice(("sessionid", "csrftoken", "messages", "other"))
                 headers[name] = whose.encode() + b"=" + headers[name]
             elif name == "authorization":
-                headers[name] = rng.choice((b"Token ", b"Basic ", b"")) + headers[name]
+                headers[name] = rng.choice((b"Token ", b"Visit ", b"Basic ", b"")) + headers[name]
     raw = [(name.encode(), value) for name, value in headers.items()]
     return role, scope_of(method, path, query, raw), body
 
@@ -187,17 +189,19 @@ def complaint(path: str, status: int, kind: str, text: str) -> str:
 
 
 def learn_fields(world: World, ask: Caller) -> None:
-    """Find what each page has fields for, as an admin sees it."""
+    """Find what each page has fields for, as an admin sees it: its looks may read them too."""
     for address in world.addresses:
         if address.body is not None or address.pattern.startswith("/api/"):
             address.body = address.body or {}
             continue
         headers = plain_headers(world, "admin", FORM)
         raw = [(name.encode(), value) for name, value in headers.items()]
-        scope = scope_of("GET", address.pattern % address.good, b"", raw)
+        scope = scope_of("GET", address.pattern % address.good, address.link.encode(), raw)
         _, _, text = ask(scope, b"")
         found = re.findall(r'name="([\w-]+)"(?:[^>]*? value="([^"]*)")?', text)
-        address.fields = {name: html.unescape(value) for name, value in found if name != "viewport"}
+        there = {name: html.unescape(value) for name, value in found if name != "viewport"}
+        address.query = (*address.query, *there)
+        address.fields = there | address.fields
         if "_selected_action" in address.fields:
             acts = re.findall(r'<option value="(\w+)"', text)
             address.acts = acts
@@ -208,11 +212,11 @@ def learn_fields(world: World, ask: Caller) -> None:
 
 @TAKES_LONG
 def test_no_call_makes_the_server_fail(
-    task: Task, settings: Any, mistakes: list[str], monkeypatch: pytest.MonkeyPatch
+    task: Task, settings: Any, mistakes: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(django_settings, "LIMITS", doors.OFF)
     settings.ACCOUNT_RATE_LIMITS = False
-    here, ask, rng = world.make(task), Caller(mistakes), Random(11)
+    here, ask, rng = world.make(task, tmp_path / "1.0.0"), Caller(mistakes), Random(11)
     learn_fields(here, ask)
     problems: dict[str, str] = {}
     for number in range(CALLS):

@@ -74,7 +74,8 @@ async def test_no_handshake_makes_the_server_fail(task: Task, annotator: User) -
                 headers[name] = b"Token " + value
             case _:
                 headers[name] = value
-        socket = knocking(path, headers, hostile.header(rng))
+        query = rng.choice((b"", b"ticket=", b"id=")) + hostile.header(rng)
+        socket = knocking(path, headers, query)
         await socket.send_input({"type": "websocket.connect"})
         event = await answer_of(socket)
         assert event["type"] in {"websocket.accept", "websocket.close"}, (path, headers, event)

@@ -6,9 +6,12 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
 from typing import Any, Final
 
 from django.apps import apps
+from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.regex_helper import normalize
@@ -17,11 +20,12 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from accounts.services import create_token
 from annotate.models import Task
+from releases.models import Release
 from tests import acts, cast
-from tests.crowd.world import campaign
+from tests.crowd import world as crowd
 
 CSRF: Final = "c" * 32
-ROLES: Final = ("nobody", "annotator", "validator", "owner", "admin")
+ROLES: Final = ("nobody", "annotator", "validator", "owner", "admin", "visitor")
 _PLACES: Final = {
     "slug": "digits",
     "number": "1",
@@ -49,17 +53,18 @@ class Address:
     fields: dict[str, str] = field(default_factory=dict)  # of a form
     acts: list[str] = field(default_factory=list)  # of an admin list
     query: tuple[str, ...] = _QUERY
+    link: str = ""  # a good query, without which nothing is looked at
 
 
 @dataclass
 class World:
     cookies: dict[str, str]
-    tokens: dict[str, str]
+    passes: dict[str, str]  # what each role puts into Authorization
     addresses: list[Address]
     slug: str = "digits"
 
 
-def make(task: Task) -> World:
+def make(task: Task, folder: Path) -> World:
     anna, vera = cast.person("anna"), cast.person("vera", "validator")
     people = {
         "annotator": anna,
@@ -73,22 +78,35 @@ def make(task: Task) -> World:
     lease = acts.next_item(validator=vera, task=task)
     assert lease is not None
     cast.text_task()
-    campaign(task, slug="digits")
+    call_command("release", "digits", out=folder, stdout=StringIO())
+    Release.objects.update(public=True)
+    work = ["annotate", "validate"]
+    came = crowd.come(crowd.campaign(task, slug="digits", work=work))
+    visit = came.begin()
     good = {**_PLACES, "uid": str(example.uid), "lease": str(lease.pk)}
-    cookies = {"nobody": ""}
+    cookies = dict.fromkeys(("nobody", "visitor"), "")
     for role, person in people.items():
         client = Client()
         client.force_login(person)
         cookies[role] = client.cookies["sessionid"].value
-    bodies = _bodies(str(lease.pk))
-    return World(
-        cookies,
-        {role: create_token(user=person) for role, person in people.items()},
-        [
-            Address(pattern, _values(pattern, good), bodies.get(pattern))
-            for pattern in sorted(set(_patterns(get_resolver().url_patterns)))
-        ],
-    )
+    bodies, parameters = _by_the_schema(str(lease.pk))
+    passes = {role: f"Token {create_token(user=person)}" for role, person in people.items()}
+    addresses = [
+        Address(
+            pattern,
+            _values(pattern, good),
+            bodies.get(pattern),
+            query=(*_QUERY, *parameters.get(pattern, [])),
+        )
+        for pattern in sorted(set(_patterns(get_resolver().url_patterns)))
+    ]
+    for address in addresses:
+        if address.pattern == "/hit/%(slug)s/":
+            address.link = came.address.partition("?")[2]
+            address.acts = ["begin", "open", "check", "finish", "leave", "look_again", "data"]
+            address.acts.append("forget")
+            address.fields = {"token": visit}
+    return World(cookies, passes | {"visitor": f"Visit {visit}"}, addresses)
 
 
 def _patterns(among: Iterable[Any], before: str = "/") -> Iterator[str]:
@@ -112,8 +130,9 @@ def _values(pattern: str, good: dict[str, str]) -> dict[str, str]:
     return values
 
 
-def _bodies(lease: str) -> dict[str, dict[str, Any]]:
-    """A good body for each call that takes one, by the schema; the pictures are real ones."""
+def _by_the_schema(lease: str) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """A good body for each call that takes one, and the parameters that its look takes; the
+    pictures are real ones."""
     known = {
         "client_id": str(uuid.UUID(int=7)),
         "input": cast.drawing(77),
@@ -123,11 +142,13 @@ def _bodies(lease: str) -> dict[str, dict[str, Any]]:
         "explanation": "Thin.",
     }
     schema = APIClient().get("/api/v1/schema/?format=json").json()
-    found = {}
+    bodies, parameters = {}, {}
     for path, operations in schema["paths"].items():
         content = operations.get("post", {}).get("requestBody", {}).get("content", {})
         named = content.get("application/json", {}).get("schema", {}).get("$ref", "")
         shape = schema["components"]["schemas"].get(named.rpartition("/")[2], {})
         pattern = re.sub(r"\{(\w+)\}", r"%(\1)s", path)
-        found[pattern] = {name: known.get(name, "a") for name in shape.get("properties", {})}
-    return found
+        bodies[pattern] = {name: known.get(name, "a") for name in shape.get("properties", {})}
+        asked = operations.get("get", {}).get("parameters", [])
+        parameters[pattern] = [one["name"] for one in asked if one["in"] == "query"]
+    return bodies, parameters

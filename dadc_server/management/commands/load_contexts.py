@@ -35,21 +35,16 @@ class Command(SummaryCommand):
             raise CommandError(str(error)) from error
         except Refused as refused:
             raise CommandError(refused.message) from refused
-        refused_rows = len(outcome.mistakes)
         self.conclude(
             f"{outcome.new} contexts {'would be' if dry_run else 'are'} new, "
             f"{outcome.known} were there already.",
             {
                 "new": outcome.new,
                 "known": outcome.known,
-                "refused_rows": refused_rows,
+                "refused_rows": len(outcome.refused),
+                "refused": outcome.refused_json(),
                 "contexts": found.contexts.filter(offered=True).count(),
             },
             as_json=json,
         )
-        if outcome.mistakes:
-            listed = "\n".join(f"  {mistake}" for mistake in outcome.mistakes)
-            others = "would be" if dry_run else "are"
-            raise CommandError(
-                f"{refused_rows} rows were refused, all others {others} loaded:\n{listed}"
-            )
+        self.require_all_lines(outcome, "checked" if dry_run else "loaded")
