@@ -15,7 +15,6 @@ from annotate.models import Round, Task
 from annotate.queries import visible_task
 from scoring import queries
 
-PERIODS = {"30": 30, "7": 7}  # days
 SHOWN_PEOPLE = 100  # of the ranked and of the unranked each; the API has everybody
 
 
@@ -36,16 +35,17 @@ def leaderboard(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
     chosen = _chosen_round(task, request.GET.get("round", ""))
-    days = request.GET.get("days", "")
-    people = queries.author_board(task, chosen, PERIODS.get(days))
+    asked = request.GET.get("days", "")
+    days = next((one for one in queries.PERIODS if str(one) == asked), None)
+    people = queries.author_board(task, chosen, days)
     rounds = queries.round_board(task)
     models = queries.model_board(task)
     ranked, unranked = (_shown(rows, request.user.pk) for rows in (people.ranked, people.unranked))
     return {
         "task": task,
         "chosen": chosen,
-        "days": days if days in PERIODS else "",
-        "periods": PERIODS,
+        "days": days,
+        "periods": queries.PERIODS,
         "ranked": [_as_html(row, row.author_id == request.user.pk) for row in ranked],
         "unranked": [_as_html(row, row.author_id == request.user.pk) for row in unranked],
         "people": len(people.rows),

@@ -69,4 +69,5 @@ class ModelComparison(APIView):
         task = task_or_404(request, slug)
         query = asked(ComparisonQuery, request)
         weights = {name: query.get(name, usual) for name, usual in WEIGHTS.items()}
-        return Response(ComparisonSerializer(compare(task, query.get("on", ""), weights)).data)
+        found = compare(task, request.user, query.get("on", ""), weights)
+        return Response(ComparisonSerializer(found).data)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from annotate.models import ModelVersion, Task
+from annotate.models import ModelVersion, Task, Viewer
 from scoring.dynascore import PERFORMANCE, WEIGHTS, NotComparable, dynascores, pareto
 from scoring.plots import Plot
 from scoring.queries import Rate
@@ -57,12 +57,15 @@ class Comparison:
     rows: tuple[Compared, ...]
 
 
-def compare(task: Task, data: str = "", weights: Mapping[str, float] = WEIGHTS) -> Comparison:
-    """Every live model on the newest frozen sets; three queries.
+def compare(
+    task: Task, viewer: Viewer, data: str = "", weights: Mapping[str, float] = WEIGHTS
+) -> Comparison:
+    """Every live model that this person may see on the newest frozen sets; three queries.
 
     `data` names the set that performance is measured on: clean data where there is some.
     """
-    models = list(task.models.exclude(backend="").order_by("-number").prefetch_related("rounds"))
+    seen = task.models.visible_to(viewer).exclude(backend="")
+    models = list(seen.order_by("-number").prefetch_related("rounds"))
     found: dict[tuple[str, int], Evaluation] = {}
     newest: dict[str, str] = {}
     for one in Evaluation.objects.filter(task=task).order_by("-id"):
@@ -118,7 +121,8 @@ def _metrics(
     metric = {PERFORMANCE: 100 * cell.accuracy.value}
     for name, value in ((THROUGHPUT, row.per_second), (MEMORY, row.memory_gb)):
         if weights.get(name) and value is None:
-            return "its speed was not measured beside the others", {}
+            why = "its speed was not measured beside the others"
+            return why if row.per_second is None else "its memory is another machine’s", {}
         if value is not None:
             metric[name] = value
     return "", metric

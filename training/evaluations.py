@@ -122,7 +122,7 @@ def _newest(task: Task) -> Iterator[tuple[str, str]]:
 
 
 def _live(task: Task) -> list[ModelVersion]:
-    return list(task.models.exclude(backend="").order_by("number"))
+    return list(task.models.exclude(backend="").filter(retired_at=None).order_by("number"))
 
 
 def _open(model: ModelVersion) -> Backend:
