@@ -20,7 +20,7 @@ from ml.measure import NotMeasured, measure
 from tests import cast
 from tests.pins import Pins
 from tests.training.world import verified_foolings
-from training import evaluations
+from training import evaluations, stress
 from training.board import compare
 from training.models import Evaluation
 from training.services import STALE_AFTER
@@ -46,6 +46,7 @@ def world(trained: Task, owner: User, monkeypatch: pytest.MonkeyPatch) -> Task:
         return {"per_second": 10.0 * next(SPEEDS), "memory_gb": 0.1 * next(SPEEDS)}
 
     monkeypatch.setattr(evaluations, "measure", fake)
+    monkeypatch.setattr(stress, "STRESSED", 3)
     return trained
 
 
@@ -63,14 +64,14 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     assert "Nothing evaluated yet" in html
 
     done = evaluate(capsys=capsys)
-    assert (done["models"], done["sets"], done["asked"], done["kept"]) == (3, 2, 6, 0)
-    assert evaluations.wanted(world) == (6, 6)
+    assert (done["models"], done["sets"], done["asked"], done["kept"]) == (3, 3, 9, 0)
+    assert evaluations.wanted(world) == (9, 9)
     again = evaluate("--model", "digits-2", capsys=capsys)
-    assert (again["models"], again["asked"], again["kept"]) == (1, 0, 2)
+    assert (again["models"], again["asked"], again["kept"]) == (1, 0, 3)
     # Another verified fooling makes another set of that round, and of that one alone.
     verified_foolings(world, [cast.person("dan")], owner, 1, first_seed=900)
     later = evaluate(capsys=capsys)
-    assert (later["asked"], later["kept"]) == (3, 3)
+    assert (later["asked"], later["kept"]) == (3, 6)
 
     found = compare(world, owner)
     assert found.sets == ("clean", "round 1")
@@ -82,13 +83,24 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     assert (own.own, own.accuracy.count, own.accuracy.of) == (True, 0, 7)
     assert all(row.per_second for row in found.rows)
 
+    # What a program changed is asked beside it, and counts nowhere above.
+    assert found.suites == ("corruptions",)
+    (net,) = by_name["digits-1"].stress
+    assert net.about == "robustness"
+    assert net.unchanged.of == sum(of for _, _, of in net.by_change) > 0
+    assert net.unchanged.interval.low <= (net.unchanged.value or 0) <= net.unchanged.interval.high
+    assert net.weakest is not None
+    assert net.weakest[1] < 1
+
     # On the round's set the model that it was made against is not scored.
     told = client.get("/api/v1/tasks/digits/comparison/?on=round 1&memory=0").json()
     assert told["scored"] == ["digits-2", "digits-3"]
     (adversary,) = [row for row in told["models"] if row["name"] == "digits-1"]
     assert (adversary["dynascore"], adversary["reason"]) == (None, "the set was made against it")
     assert told["weights"]["memory"] == 0
+    assert adversary["stress"][0]["unchanged"]["value"] == net.unchanged.value
     page = client.get("/tasks/digits/compare/?on=clean&memory=0&throughput=x").content.decode()
+    assert "nobody judged these copies" in page
     assert "its own round: 0.0 %" in page
     assert page.count('class="plot__picture"') == 2
     svg = client.get("/tasks/digits/compare/pareto.svg?memory=0")
@@ -129,7 +141,7 @@ def test_what_cannot_be_done_stops_no_other(
     monkeypatch.setattr(evaluations, "measure", broken)
     with pytest.raises(CommandError, match=r"3 could not be evaluated:\n.*no room"):
         call_command("evaluate", "digits")
-    assert Evaluation.objects.count() == 6
+    assert Evaluation.objects.count() == 9
     assert compare(world, owner, weights={"performance": 1}).rows[0].per_second is None
 
     # An owner asks for it once; a job does it.
@@ -138,12 +150,12 @@ def test_what_cannot_be_done_stops_no_other(
     client.force_login(owner)
     assert client.post("/tasks/digits/compare/evaluate/").status_code == 302
     assert "evaluating" in client.get("/tasks/digits/compare/").content.decode()
-    assert run_evaluation.call("digits")["kept"] == 6
+    assert run_evaluation.call("digits")["kept"] == 9
 
     # Its worker was killed: it is over as soon as it has given no sign of life for a while.
     jobs = DBTaskResult.objects.all()
     jobs.update(status="RUNNING", started_at=timezone.now() - 2 * STALE_AFTER)
-    assert run_evaluation.call("digits")["kept"] == 6
+    assert run_evaluation.call("digits")["kept"] == 9
     assert (end_silent_evaluations(), is_evaluating(world)) == (0, True)
     jobs.update(run_after=timezone.now() - 2 * STALE_AFTER)
     assert (end_silent_evaluations(), is_evaluating(world)) == (1, False)
