@@ -11,9 +11,11 @@ from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.models import User
 from annotate.models import Round, Task
 from annotate.queries import visible_task
 from scoring import queries
+from scoring.awards import awards_of, zone_named
 
 SHOWN_PEOPLE = 100  # of the ranked and of the unranked each; the API has everybody
 
@@ -38,6 +40,10 @@ def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
     asked = request.GET.get("days", "")
     days = next((one for one in queries.PERIODS if str(one) == asked), None)
     people = queries.author_board(task, chosen, days)
+    reader, awards = request.user, []
+    if isinstance(reader, User) and task.config is not None:
+        ever = people if days is None and chosen is None else queries.author_board(task)
+        awards = awards_of(task, reader, ever, zone_named(request.COOKIES.get("zone", "")))
     rounds = queries.round_board(task)
     models = queries.model_board(task)
     ranked, unranked = (_shown(rows, request.user.pk) for rows in (people.ranked, people.unranked))
@@ -48,12 +54,13 @@ def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
         "periods": queries.PERIODS,
         "ranked": [_as_html(row, row.author_id == request.user.pk) for row in ranked],
         "unranked": [_as_html(row, row.author_id == request.user.pk) for row in unranked],
+        "awards": awards,
         "people": len(people.rows),
         "left_out": len(people.rows) - len(ranked) - len(unranked),
         "ranked_from": queries.RANKED_FROM,
         "rounds": rounds,
         "models": models,
-        "digest": queries.digest(ranked, unranked, len(people.rows), rounds, models),
+        "digest": queries.digest(ranked, unranked, len(people.rows), rounds, models, awards),
     }
 
 
