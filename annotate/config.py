@@ -125,6 +125,9 @@ class TaskFile(Section):
     daily: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         default=None, description="Submissions that a person may make in a day (UTC)."
     )
+    awards: tuple[Literal["streak", "verified"], ...] = Field(
+        default=("streak", "verified"), description="What people are told that they reached."
+    )
     comparator: dict[str, Any]
     public: bool = True
     sandbox: bool = True

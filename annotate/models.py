@@ -224,6 +224,14 @@ class ContextLease(models.Model):
         return f"{self.context_id} for {self.author_id or self.session_id}"
 
 
+class ModelQuerySet(models.QuerySet["ModelVersion"]):
+    def visible_to(self, user: Viewer) -> Self:
+        """Those that served in tasks that this person may see, and all of a task for its owners."""
+        served = Round.objects.exclude(opened_at=None).values("targets")
+        seen = Q(task__in=Task.objects.visible_to(user), pk__in=served)
+        return self.filter(seen | Q(task__in=Task.objects.owned_by(user)))
+
+
 class ModelVersion(models.Model):
     """An immutable registered model. One without a backend is known from an imported log only."""
 
@@ -251,6 +259,8 @@ class ModelVersion(models.Model):
         blank=True,
         help_text="Since then it can be no target; the rest is never changed.",
     )
+
+    objects = ModelQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [

@@ -182,6 +182,19 @@ def take(
 
     `made` is all that its version says of itself. Refused when it may not judge this task.
     """
+    made = tried(task, made)
+    with durable():
+        if name is not None:
+            _require_new_name(task, name)
+        model = register_model(task=task, name=name, actor=actor, **made)
+        if open_round:
+            open_next_round(task=task, models=[model], actor=actor, reason="Registered for it.")
+    report = {name: found for name, found in made["provenance"]["check"].items() if name != "at"}
+    return Registered(model, report)
+
+
+def tried(task: Task, made: Mapping[str, Any]) -> dict[str, Any]:
+    """What a version will say of itself, with the report of its check; Refused with what to do."""
     assert task.config is not None
     kind, labels = task.config.file.kind, task.config.file.label_values
     source = source_of(made, Path(settings.ARTIFACT_DIR))
@@ -193,19 +206,8 @@ def take(
         )
     except ArtifactError as error:
         raise Refused("model_unfit", str(error)) from error
-    dated = {**report, "at": timezone.now().isoformat(timespec="seconds")}
-    with durable():
-        if name is not None:
-            _require_new_name(task, name)
-        model = register_model(
-            task=task,
-            name=name,
-            actor=actor,
-            **{**made, "provenance": {**made["provenance"], "check": dated}},
-        )
-        if open_round:
-            open_next_round(task=task, models=[model], actor=actor, reason="Registered for it.")
-    return Registered(model, report)
+    report["at"] = timezone.now().isoformat(timespec="seconds")
+    return {**made, "provenance": {**made["provenance"], "check": report}}
 
 
 def _require_new_name(task: Task, name: str) -> None:

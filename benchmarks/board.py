@@ -16,6 +16,7 @@ from collections import Counter
 import numpy as np
 
 from benchmarks.anli import FOLDER
+from kinds.likeness import Ruling
 from scoring.board_attacks import Claim, Facts, audit
 from validate.policies import Ballot, TwoPlusOne
 
@@ -40,7 +41,10 @@ def facts(seed: int, most: int | None) -> Facts:
     sent = Counter(claim.author for claim in claims)
     submitted = {author: SUBMISSIONS * count for author, count in sent.items()}
     rule = TwoPlusOne()
-    return Facts(submitted, claims, rule, LABELS, VALIDATORS, rule.cap + 1, 0.2, 20)
+    # The votes come without texts: the rule on copies is not played here but in the command.
+    return Facts(
+        submitted, claims, rule, LABELS, VALIDATORS, rule.cap + 1, 0.2, 20, lambda _: [Ruling.COPY]
+    )
 
 
 def main() -> None:

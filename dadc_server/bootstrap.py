@@ -20,7 +20,7 @@ from annotate.config import parse_task_file
 from annotate.context_files import rows_of
 from annotate.contexts import load_contexts
 from annotate.models import ModelVersion, Round, Task
-from annotate.registry import ModelFile, register
+from annotate.registry import ModelFile, register, tried
 from annotate.rounds import load_task, open_next_round, register_model
 from core import strict_yaml
 from core.transactions import durable
@@ -198,6 +198,7 @@ def _register(task: Task, made: Mapping[str, Any]) -> ModelVersion:
 
     Of two that do this at once the second finds the first one's model and returns that.
     """
+    made = tried(task, made)
     with durable():
         locked = Task.objects.select_for_update(no_key=True).get(pk=task.pk)
         if not lacks_base_model(locked):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from math import isclose
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -13,9 +12,9 @@ from typing import Any, Final
 from kinds import Prepared
 from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, Failed
+from ml.batcher import Busy
 
 TOLERANCE: Final = 1e-6  # between an answer alone and in company
-SUM_TOLERANCE: Final = 1e-4
 PATIENCE: Final = 0.15  # seconds for each figure
 MOST: Final = 256  # answers for it
 NAMELESS: Final = re.compile(r"^LABEL_\d+$")
@@ -27,18 +26,36 @@ def check(
     labels: Sequence[str],
 ) -> dict[str, Any]:
     """Open a model and try it on the probes of its kind; the report, or ArtifactError with what to
-    do.
+    do, whatever it raises.
 
     `labels` are the task's, empty where answers are free. It is opened twice: a net whose head was
     left out gets another one each time.
     """
+    try:
+        return _checked(open_it, probes, labels)
+    except (ArtifactError, Failed) as error:
+        raise ArtifactError(str(error)) from error
+    except Busy as busy:
+        raise ArtifactError(
+            "The model's own cap is reached before its check is over: raise `per_minute` or "
+            "`tokens_per_day`, or try again later."
+        ) from busy
+    except ValueError as error:
+        raise ArtifactError(f"The model does not take this task's inputs: {error}.") from error
+    except Exception as error:
+        raise ArtifactError(
+            f"The model fails on the task's own inputs ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _checked(
+    open_it: Callable[[], Backend], probes: Sequence[Prepared], labels: Sequence[str]
+) -> dict[str, Any]:
     before = _resident()
     backend = open_it()
     report: dict[str, Any] = {"labels": list(backend.labels)}
     _require_same_labels(backend.labels, labels)
     alone = [_one(backend, probe) for probe in probes]
-    for answer in alone:
-        _require_sound(answer, labels)
     if before is not None and (after := _resident()) is not None:
         report["memory_mb"] = max(0, round((after - before) / 2**20))
     report["probabilities"] = alone[0].probabilities is not None
@@ -74,30 +91,8 @@ def _require_same_labels(own: Sequence[str], labels: Sequence[str]) -> None:
 
 
 def _one(backend: Backend, probe: Prepared) -> Answer:
-    try:
-        (answer,) = backend.answer([probe])
-    except ValueError as error:
-        raise ArtifactError(f"The model does not take this task's inputs: {error}.") from error
-    except Failed as failed:
-        raise ArtifactError(str(failed)) from failed
+    (answer,) = backend.answer([probe])
     return answer
-
-
-def _require_sound(answer: Answer, labels: Sequence[str]) -> None:
-    shares = answer.probabilities
-    several = isinstance(answer.label, list)
-    if several and shares is None:
-        raise ArtifactError("The model must give every label a probability: export it with them.")
-    if labels and not several and answer.label not in labels:
-        raise ArtifactError(f"The model answers {answer.label!r}, which is no label of the task.")
-    if shares is None:
-        return
-    if any(not 0 <= share <= 1 for share in shares.values()):
-        raise ArtifactError(
-            "A probability of the model is not between 0 and 1: export it with them."
-        )
-    if not several and not isclose(sum(shares.values()), 1, abs_tol=SUM_TOLERANCE):
-        raise ArtifactError("The model's probabilities do not sum to 1: export it with a softmax.")
 
 
 def _differ(alone: Sequence[Answer], *, blind: bool) -> bool:

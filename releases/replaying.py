@@ -20,7 +20,7 @@ from kinds import Kind, Prepared, kind_named
 from kinds.answers import same_answer
 from kinds.comparators import AskAnnotator
 from ml.artifacts import ArtifactError
-from ml.backends import Backend, Source, open_model
+from ml.backends import Backend, Failed, Source, open_model
 from releases.orders import ABOUT, LOG
 from scoring.statistics import wilson
 
@@ -81,10 +81,9 @@ def replay(
     for name, foolings in sorted(by_model.items()):
         try:
             backend = _opened(about["models"].get(name, {}), folder)
-        except ArtifactError as error:
+            yield _Session(name, backend, kind, configs, tell).play(foolings, times)
+        except (ArtifactError, Failed) as error:
             yield Replayed(model=name, foolings=len(foolings), why_not=str(error))
-            continue
-        yield _Session(name, backend, kind, configs, tell).play(foolings, times)
 
 
 def _opened(model: Line, folder: Path) -> Backend:

@@ -20,7 +20,7 @@ from core.errors import Refused
 from core.strict_yaml import NotYaml
 from ml.backends import NAMES
 from scoring.model_board import card_of, model_visible_to
-from scoring.queries import author_board, model_board, round_board
+from scoring.queries import PERIODS, author_board, model_board, round_board
 from scoring.round_report import RoundReport, round_report
 
 
@@ -234,8 +234,8 @@ class CardSerializer(serializers.Serializer[Any]):
 
 class RoundQuery(serializers.Serializer[Any]):
     round = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
-    days = serializers.IntegerField(
-        required=False, min_value=1, max_value=366, help_text="Only what was sent in these days."
+    days = serializers.ChoiceField(
+        PERIODS, required=False, help_text="Only what was sent in these last days."
     )
 
 

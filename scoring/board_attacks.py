@@ -8,7 +8,7 @@ without them, or with a board that counts claims, is the control.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.random import Generator
 
 from core.rule_spec import Json
+from kinds.likeness import Ruling
 from scoring.statistics import wilson
 from validate.policies import Ballot, Bayes, Outcome, Policy, confirmed_again, decide, posterior
 from validate.policies.ties import Look, may_be_tied, ties
@@ -24,6 +25,7 @@ from validate.policies.ties import Look, may_be_tied, ties
 NEW_UNTIL: Final = 60  # votes on an author's examples, as trust.md has it
 CAPPED_FROM: Final = 20
 FLOOD: Final = 5
+MOST_SENT_AGAIN: Final = 50  # of an author's foolings; the rest is taken to go as these
 FAVOURITES: Final = 12
 
 Voter = Any
@@ -36,6 +38,7 @@ class Claim:
     author: int
     label: Json
     ballots: tuple[Ballot, ...]
+    example: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Facts:
     picked: int
     share_cap: float
     ranked_from: int
+    again: Callable[[Claim], Sequence[Ruling]]
+    """What the task's rule says to each of some copies of a claim, sent again by its author."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,10 @@ def audit(facts: Facts, *, colluding: float = 0.05, runs: int = 3, seed: int = 0
                     found[name, on].append(_places(facts, verified, one, gained))
         repeated = (FLOOD - 1) * verified[one]
         name = f"each fooling sent {FLOOD} times"
-        found[name, True].append(0)  # a copy is refused: it neither counts nor is judged
+        passed, waiting = _sent_again(facts, by_author[one])
+        found[name, True].append(
+            _places(facts, verified, one, verified[one] + passed, more=passed + waiting)
+        )
         found[name, False].append(
             _places(facts, verified, one, verified[one] + repeated, more=repeated)
         )
@@ -97,6 +105,18 @@ def audit(facts: Facts, *, colluding: float = 0.05, runs: int = 3, seed: int = 0
         for name in dict.fromkeys(name for name, _ in found)
         for with_, without in [(found[name, True], found[name, False])]
     ]
+
+
+def _sent_again(facts: Facts, claims: Sequence[Claim]) -> tuple[int, int]:
+    """How many copies of verified foolings are taken as new, and how many wait for an owner.
+
+    Those that are taken are verified as what they copy was: at the worst.
+    """
+    own = [one for one in claims if _outcome(facts, one, one.ballots) is Outcome.VERIFIED]
+    some = own[:MOST_SENT_AGAIN]
+    rulings = Counter(ruling for one in some for ruling in facts.again(one))
+    share = len(own) / max(1, len(some))
+    return round(share * rulings[Ruling.DISTINCT]), round(share * rulings[Ruling.REVIEW])
 
 
 def _places(

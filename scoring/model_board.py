@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, Prefetch
 
 from annotate.models import Example, ModelVersion, Round, Task, Viewer
 from kinds.answers import in_order, in_words
 from scoring.queries import Rate
+from scoring.round_facts import VERIFIED
 from scoring.statistics import wilson
 
 SHOWN: Final = 12  # rows of a table; what is left out is counted together
@@ -47,14 +48,9 @@ def models_of(task: Task) -> list[ModelVersion]:
 
 
 def model_visible_to(viewer: Viewer, pk: int) -> ModelVersion | None:
-    """The model if this person may see its task, and it served or the task is theirs."""
-    seen = Q(task__in=Task.objects.visible_to(viewer), rounds__opened_at__isnull=False)
-    return (
-        ModelVersion.objects.filter(seen | Q(task__in=Task.objects.owned_by(viewer)), pk=pk)
-        .select_related("task", "parent")
-        .distinct()
-        .first()
-    )
+    """The model if this person may see it."""
+    seen = ModelVersion.objects.visible_to(viewer).select_related("task", "parent")
+    return seen.filter(pk=pk).first()
 
 
 def card_of(model: ModelVersion) -> dict[str, Any]:
@@ -77,17 +73,20 @@ _TOLD: Final = ("number", "name", "backend", "sha256", "created_at", "retired_at
 
 
 def record_of(model: ModelVersion) -> Record:
-    """Of everything submitted against a model; one query. Claims until they are verified."""
+    """Of everything submitted against a model; one query. Claims until they are verified.
+
+    What is said in free words is no sort of examples: there would be as many as examples.
+    """
+    few = model.task.kind.answers.few or model.task.kind.answers.several
     met = (
         Example.objects.counted()
         .filter(model=model)
-        .values("label", "prediction", "fooled", "status", "context__source")
-        .annotate(n=Count("pk"))
+        .values("fooled", "context__source", *(("label", "prediction") if few else ()))
+        .annotate(n=Count("pk"), verified=Count("pk", filter=VERIFIED))
         .order_by()
     )
     rows = [_Row(dict(row)) for row in met]
     whole = _share("", rows)
-    few = model.task.kind.answers.few or model.task.kind.answers.several
     return Record(
         submitted=whole.mer.of,
         mer=whole.mer,
@@ -101,12 +100,13 @@ class _Row:
     """Examples that are alike in what is counted."""
 
     def __init__(self, row: dict[str, Any]) -> None:
-        self.label = in_words(in_order(row["label"]))
-        self.said = in_words(in_order(row["prediction"]))
+        self.label, self.said = (
+            in_words(in_order(row[name])) if name in row else "" for name in ("label", "prediction")
+        )
         self.source: str = row["context__source"] or ""
         self.n: int = row["n"]
         self.fooled = self.n if row["fooled"] else 0
-        self.verified = self.fooled if row["status"] == Example.Status.VERIFIED else 0
+        self.verified: int = row["verified"]
 
 
 def _shares(named: Iterable[tuple[str, _Row]]) -> tuple[Share, ...]:

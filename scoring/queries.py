@@ -26,6 +26,7 @@ from scoring.models import Tally
 from scoring.recount import counted
 from scoring.statistics import Interval, clustered, wilson
 
+PERIODS: Final = (30, 7)  # days that a board can be of: each costs a count of its examples
 RANKED_FROM: Final = 20  # submissions; below it a rank would be luck
 MOST_READ: Final = 50  # tasks whose tallies a process keeps
 MOST_MADE: Final = 200  # boards and reports of one task

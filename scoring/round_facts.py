@@ -14,7 +14,7 @@ from statistics import fmean, median
 from typing import Any, Final, NamedTuple
 
 from django.core.cache import cache
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum, Value
 
 from annotate.models import Example, Round
 from scoring.queries import digest
@@ -25,7 +25,7 @@ BINS: Final = 10
 MOST_SURE: Final = 5_000  # examples whose probabilities are read: the newest ones
 
 _LIVE = Q(retracted_at=None, hidden_at=None)
-_VERIFIED = _LIVE & Q(fooled=True, status=Example.Status.VERIFIED)
+VERIFIED = _LIVE & Q(fooled=True, status=Example.Status.VERIFIED)
 
 
 class Group(NamedTuple):
@@ -72,32 +72,36 @@ class RoundFacts:
     bins: tuple[Bin, ...]
 
 
-def facts_of(round_: Round, tallies: object) -> RoundFacts:
-    """The facts as long as the round's tallies are these."""
+def facts_of(round_: Round, tallies: object, *, few: bool) -> RoundFacts:
+    """The facts as long as the round's tallies are these.
+
+    `few`: answers are some labels, so that what has one of them is a group.
+    """
     key = f"round-facts-{round_.pk}-{digest(tallies)}"
     kept: RoundFacts | None = cache.get(key)
     if kept is None:
-        kept = _read(round_)
+        kept = _read(round_, few=few)
         cache.set(key, kept, KEPT_SECONDS)
     return kept
 
 
 def verified_of(round_: Round) -> QuerySet[Example]:
     """The round's verified foolings, but those that were taken back or hidden."""
-    return Example.objects.counted().filter(_VERIFIED, round=round_)
+    return Example.objects.counted().filter(VERIFIED, round=round_)
 
 
-def _read(round_: Round) -> RoundFacts:
+def _read(round_: Round, *, few: bool) -> RoundFacts:
     counted = Example.objects.counted().filter(round=round_).order_by()
     verified = verified_of(round_).order_by()
     tries = list(verified.values_list("tries", flat=True))
     seconds = [one for one in verified.values_list("seconds", flat=True) if one is not None]
     sums = counted.aggregate(seen=Sum("probes"), spent=Sum("seconds"), timed=Count("seconds"))
     mistakes = Counter[tuple[str, str]]()
-    for right, said, items in verified.values_list("label", "prediction").annotate(n=Count("id")):
+    pairs = verified.values_list("label", "prediction").annotate(n=Count("id"))
+    for right, said, items in pairs if few else ():
         mistakes[json.dumps(right), json.dumps(said)] += items
     return RoundFacts(
-        groups=_groups(counted),
+        groups=_groups(counted, "label" if few else Value("")),
         tries=_usual(tries),
         seconds=_usual(seconds),
         seconds_in_all=sums["spent"] or 0.0,
@@ -112,11 +116,11 @@ def _read(round_: Round) -> RoundFacts:
     )
 
 
-def _groups(counted: QuerySet[Example]) -> tuple[Group, ...]:
-    rows = counted.values_list("label", "context__source", "context__tags", "author").annotate(
+def _groups(counted: QuerySet[Example], label: Any) -> tuple[Group, ...]:
+    rows = counted.values_list(label, "context__source", "context__tags", "author").annotate(
         submitted=Count("id"),
         claims=Count("id", filter=Q(fooled=True)),
-        verified=Count("id", filter=_VERIFIED),
+        verified=Count("id", filter=VERIFIED),
         pending=Count("id", filter=_LIVE & Q(fooled=True, status=Example.Status.OPEN)),
     )
     return tuple(

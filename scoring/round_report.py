@@ -121,7 +121,9 @@ def _made(
     file = task.config.file
     numbers = [row.number for row in wanted]
     facts = {
-        round_.number: facts_of(round_, sorted(authors.get(round_.pk, {}).items()))
+        round_.number: facts_of(
+            round_, sorted(authors.get(round_.pk, {}).items()), few=bool(few_labels(file))
+        )
         for round_ in Round.objects.filter(task=task, number__in=numbers)
     }
     row, here = wanted[0], facts[wanted[0].number]

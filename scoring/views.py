@@ -11,11 +11,12 @@ from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.models import User
 from annotate.models import Round, Task
 from annotate.queries import visible_task
 from scoring import queries
+from scoring.awards import awards_of, zone_named
 
-PERIODS = {"30": 30, "7": 7}  # days
 SHOWN_PEOPLE = 100  # of the ranked and of the unranked each; the API has everybody
 
 
@@ -36,24 +37,30 @@ def leaderboard(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
     chosen = _chosen_round(task, request.GET.get("round", ""))
-    days = request.GET.get("days", "")
-    people = queries.author_board(task, chosen, PERIODS.get(days))
+    asked = request.GET.get("days", "")
+    days = next((one for one in queries.PERIODS if str(one) == asked), None)
+    people = queries.author_board(task, chosen, days)
+    reader, awards = request.user, []
+    if isinstance(reader, User) and task.config is not None:
+        ever = people if days is None and chosen is None else queries.author_board(task)
+        awards = awards_of(task, reader, ever, zone_named(request.COOKIES.get("zone", "")))
     rounds = queries.round_board(task)
     models = queries.model_board(task)
     ranked, unranked = (_shown(rows, request.user.pk) for rows in (people.ranked, people.unranked))
     return {
         "task": task,
         "chosen": chosen,
-        "days": days if days in PERIODS else "",
-        "periods": PERIODS,
+        "days": days,
+        "periods": queries.PERIODS,
         "ranked": [_as_html(row, row.author_id == request.user.pk) for row in ranked],
         "unranked": [_as_html(row, row.author_id == request.user.pk) for row in unranked],
+        "awards": awards,
         "people": len(people.rows),
         "left_out": len(people.rows) - len(ranked) - len(unranked),
         "ranked_from": queries.RANKED_FROM,
         "rounds": rounds,
         "models": models,
-        "digest": queries.digest(ranked, unranked, len(people.rows), rounds, models),
+        "digest": queries.digest(ranked, unranked, len(people.rows), rounds, models, awards),
     }
 
 

@@ -51,6 +51,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(500, b"Internal Server Error")
             return
         data = [1 - share, share, 0.0] if "three" in text else [[1 - share, share]]
+        data = [float("nan"), share] if "not a number" in text else data
         label = [["positive" if share > 0.5 else "negative"]]
         self._send(
             200,
@@ -79,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
         if not body.get("stream"):
             message = {"role": "assistant", "content": said}
-            reason = "length" if "cut" in text else "stop"
+            reason = None if "unsaid" in text else "length" if "cut" in text else "stop"
             choice = {"index": 0, "message": message, "finish_reason": reason}
             self._send(200, {"choices": [choice], "usage": usage})
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from annotate.rest import asked, task_or_404
 from scoring.api import RateSerializer
 from scoring.dynascore import WEIGHTS
-from training.board import compare
+from training.board import Stressed, compare
 
 
 class ComparisonQuery(serializers.Serializer[Any]):
@@ -34,10 +34,30 @@ class CellSerializer(serializers.Serializer[Any]):
     own = serializers.BooleanField(help_text="The set is of a round against this very model.")
 
 
+class ChangeSerializer(serializers.Serializer[Any]):
+    change = serializers.CharField()
+    unchanged = serializers.IntegerField()
+    of = serializers.IntegerField()
+
+
+class StressSerializer(serializers.Serializer[Any]):
+    """Automatic: copies that a program changed and nobody judged."""
+
+    suite = serializers.CharField()
+    about = serializers.CharField()
+    unchanged = RateSerializer(help_text="Copies answered as what they copy.")
+    changes = serializers.SerializerMethodField()
+
+    @extend_schema_field(ChangeSerializer(many=True))
+    def get_changes(self, found: Stressed) -> list[dict[str, Any]]:
+        return [{"change": name, "unchanged": kept, "of": of} for name, kept, of in found.by_change]
+
+
 class ComparedModelSerializer(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     name = serializers.CharField()
     cells = CellSerializer(many=True)
+    stress = StressSerializer(many=True)
     per_second = serializers.FloatField(allow_null=True)
     memory_gb = serializers.FloatField(allow_null=True)
     dynascore = serializers.FloatField(allow_null=True, help_text="null: `reason` says why.")
@@ -69,4 +89,5 @@ class ModelComparison(APIView):
         task = task_or_404(request, slug)
         query = asked(ComparisonQuery, request)
         weights = {name: query.get(name, usual) for name, usual in WEIGHTS.items()}
-        return Response(ComparisonSerializer(compare(task, query.get("on", ""), weights)).data)
+        found = compare(task, request.user, query.get("on", ""), weights)
+        return Response(ComparisonSerializer(found).data)

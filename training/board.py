@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from annotate.models import ModelVersion, Task
+from annotate.models import ModelVersion, Task, Viewer
 from scoring.dynascore import PERFORMANCE, WEIGHTS, NotComparable, dynascores, pareto
 from scoring.plots import Plot
 from scoring.queries import Rate
-from scoring.statistics import wilson
+from scoring.statistics import Interval, wilson
 from training.models import Evaluation
 
 THROUGHPUT, MEMORY = "throughput", "memory"
@@ -29,12 +29,29 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Stressed:
+    """How often a model answers copies that a program changed as it answers what they copy."""
+
+    suite: str
+    about: str
+    unchanged: Rate
+    by_change: tuple[tuple[str, int, int], ...]
+
+    @property
+    def weakest(self) -> tuple[str, float] | None:
+        """The change after which most copies are answered otherwise, if any is."""
+        shares = [(name, kept / of) for name, kept, of in self.by_change if kept < of]
+        return min(shares, key=lambda one: one[1], default=None)
+
+
+@dataclass(frozen=True, slots=True)
 class Compared:
     """One model; where it has no Dynascore, `reason` says why."""
 
     number: int
     name: str
     cells: tuple[Cell, ...]
+    stress: tuple[Stressed, ...]
     per_second: float | None
     memory_gb: float | None
     dynascore: float | None
@@ -50,6 +67,7 @@ class Comparison:
     """The models by their score, those without one last; scores hold for this `scored` set only."""
 
     sets: tuple[str, ...]
+    suites: tuple[str, ...]
     data: str
     weights: Mapping[str, float]
     scored: tuple[str, ...]
@@ -57,18 +75,23 @@ class Comparison:
     rows: tuple[Compared, ...]
 
 
-def compare(task: Task, data: str = "", weights: Mapping[str, float] = WEIGHTS) -> Comparison:
-    """Every live model on the newest frozen sets; three queries.
+def compare(
+    task: Task, viewer: Viewer, data: str = "", weights: Mapping[str, float] = WEIGHTS
+) -> Comparison:
+    """Every live model that this person may see on the newest frozen sets; three queries.
 
     `data` names the set that performance is measured on: clean data where there is some.
     """
-    models = list(task.models.exclude(backend="").order_by("-number").prefetch_related("rounds"))
+    seen = task.models.visible_to(viewer).exclude(backend="")
+    models = list(seen.order_by("-number").prefetch_related("rounds"))
     found: dict[tuple[str, int], Evaluation] = {}
     newest: dict[str, str] = {}
     for one in Evaluation.objects.filter(task=task).order_by("-id"):
         if newest.setdefault(one.data, one.data_sha256) == one.data_sha256:
             found[one.data, one.model_id] = one
-    sets = tuple(sorted((name for name in newest if name != Evaluation.SPEED), key=_in_order))
+    suites = tuple(sorted(name for name in newest if name.startswith(Evaluation.STRESS)))
+    judged = newest.keys() - {Evaluation.SPEED, *suites}
+    sets = tuple(sorted(judged, key=_in_order))
     data = data if data in sets else next(iter(sets), "")
     run = next((one.run for (name, _), one in found.items() if name == Evaluation.SPEED), None)
     rows, metrics = [], {}
@@ -80,6 +103,7 @@ def compare(task: Task, data: str = "", weights: Mapping[str, float] = WEIGHTS) 
             number=model.number,
             name=model.name,
             cells=cells,
+            stress=tuple(_stressed(one) for name in suites if (one := found.get((name, model.pk)))),
             per_second=beside and beside["per_second"],
             memory_gb=beside and beside["memory_gb"],
             dynascore=None,
@@ -90,7 +114,7 @@ def compare(task: Task, data: str = "", weights: Mapping[str, float] = WEIGHTS) 
         if not reason:
             metrics[model.name] = metric
         rows.append((row, reason))
-    return _scored(rows, metrics, sets, data, weights)
+    return _scored(rows, metrics, sets, suites, data, weights)
 
 
 def _in_order(name: str) -> tuple[bool, int]:
@@ -106,6 +130,16 @@ def _cell(model: ModelVersion, name: str, found: Evaluation | None) -> Cell:
     return Cell(name, rate, figures.get("f1"), figures.get("expected_calibration_error"), own)
 
 
+def _stressed(found: Evaluation) -> Stressed:
+    figures = found.figures
+    return Stressed(
+        suite=found.data.removeprefix(Evaluation.STRESS),
+        about=figures["about"],
+        unchanged=Rate(found.right, found.items, Interval(figures["low"], figures["high"])),
+        by_change=tuple((name, *counts) for name, counts in figures["by_change"].items()),
+    )
+
+
 def _metrics(
     row: Compared, data: str, weights: Mapping[str, float]
 ) -> tuple[str, dict[str, float]]:
@@ -118,7 +152,8 @@ def _metrics(
     metric = {PERFORMANCE: 100 * cell.accuracy.value}
     for name, value in ((THROUGHPUT, row.per_second), (MEMORY, row.memory_gb)):
         if weights.get(name) and value is None:
-            return "its speed was not measured beside the others", {}
+            why = "its speed was not measured beside the others"
+            return why if row.per_second is None else "its memory is another machine’s", {}
         if value is not None:
             metric[name] = value
     return "", metric
@@ -128,6 +163,7 @@ def _scored(
     rows: list[tuple[Compared, str]],
     metrics: dict[str, dict[str, float]],
     sets: tuple[str, ...],
+    suites: tuple[str, ...],
     data: str,
     weights: Mapping[str, float],
 ) -> Comparison:
@@ -139,12 +175,8 @@ def _scored(
     common = set.intersection(*map(set, metrics.values())) if metrics else set()
     best = pareto({name: {key: m[key] for key in common} for name, m in metrics.items()})
     told = [
-        Compared(
-            number=row.number,
-            name=row.name,
-            cells=row.cells,
-            per_second=row.per_second,
-            memory_gb=row.memory_gb,
+        replace(
+            row,
             dynascore=scores.get(row.name),
             reason=reason or why,
             unbeaten=row.name in best and len(metrics) > 1,
@@ -152,7 +184,8 @@ def _scored(
         for row, reason in rows
     ]
     told.sort(key=lambda row: (row.dynascore is None, -(row.dynascore or 0), -row.number))
-    return Comparison(sets, data, weights, tuple(sorted(metrics)), why, tuple(told))
+    names = tuple(name.removeprefix(Evaluation.STRESS) for name in suites)
+    return Comparison(sets, names, data, weights, tuple(sorted(metrics)), why, tuple(told))
 
 
 # --- pictures -------------------------------------------------------------------------------------

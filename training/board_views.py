@@ -57,7 +57,7 @@ def comparison_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _found(task: Task, request: HttpRequest) -> Comparison:
-    return compare(task, request.GET.get("on", ""), WeightsForm(request.GET).weights)
+    return compare(task, request.user, request.GET.get("on", ""), WeightsForm(request.GET).weights)
 
 
 def _task(request: HttpRequest, slug: str) -> Task:

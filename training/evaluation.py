@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from kinds import Prepared
-from ml.backends import Answer, Backend
+from ml.backends import Answer, Backend, Down
+from ml.batcher import Busy
 from ml.learners import Item
 from ml.metrics import confidence, right_answers
 from training.paired import Paired
 
 logger = logging.getLogger(__name__)
+
+AT_ONCE: Final = 64
+MOST_WAIT: Final = 600.0  # seconds
 
 SomeItem = TypeVar("SomeItem", bound=Item)
 
@@ -66,26 +71,51 @@ def ask_both(
 
 
 def answers_of(model: Backend, items: Sequence[Item]) -> list[Answer | None]:
-    """Asked together; one by one where that fails, so that one bad item spoils no other.
+    """As many asked together as the model takes; one by one where that fails, so that one bad item
+    spoils no other.
 
-    None for what could not be answered; raises what the model did where that is everything.
+    None for what could not be answered; raises what the model did where that is everything, and
+    Down where it answers nobody now, or no more until tomorrow: that says nothing of an item.
     """
     inputs = [item.prepared for item in items]
-    try:
-        return list(model.answer(inputs))
-    except Exception as error:  # noqa: BLE001  (whatever a backend meets in an input)
-        logger.warning("a model could not answer %d items at once: %s", len(items), error)
-    alone = [_answer_alone(model, one) for one in inputs]
-    if not any(isinstance(answer, Answer) for answer in alone):
-        raise next(answer for answer in alone if isinstance(answer, Exception))
-    return [answer if isinstance(answer, Answer) else None for answer in alone]
+    many = getattr(model, "at_once", AT_ONCE)
+    found: list[Answer | Exception] = []
+    patience = Patience()
+    for start in range(0, len(inputs), many):
+        found += _answers(model, inputs[start : start + many], patience)
+    if found and not any(isinstance(answer, Answer) for answer in found):
+        raise next(answer for answer in found if isinstance(answer, Exception))
+    return [answer if isinstance(answer, Answer) else None for answer in found]
 
 
-def _answer_alone(model: Backend, one: Prepared) -> Answer | Exception:
-    try:
-        return model.answer([one])[0]
-    except Exception as error:  # noqa: BLE001
-        return error
+class Patience:
+    """With a model whose cap is reached: some minutes in all, not until tomorrow."""
+
+    def __init__(self) -> None:
+        self._left = MOST_WAIT
+
+    def wait(self, busy: Busy) -> None:
+        self._left -= busy.retry_ms / 1000
+        if self._left < 0:
+            raise Down("The model's cap is reached: ask again when it is over.") from busy
+        time.sleep(busy.retry_ms / 1000)
+
+
+def _answers(
+    model: Backend, inputs: Sequence[Prepared], patience: Patience
+) -> list[Answer | Exception]:
+    while True:
+        try:
+            return list(model.answer(inputs))
+        except Down:
+            raise
+        except Busy as busy:
+            patience.wait(busy)
+        except Exception as error:  # noqa: BLE001  (whatever a backend meets in an input)
+            if len(inputs) == 1:
+                return [error]
+            logger.warning("a model could not answer %d items at once: %s", len(inputs), error)
+            return [answer for one in inputs for answer in _answers(model, [one], patience)]
 
 
 def paired(asked: Sequence[Asked[SomeItem]]) -> Paired:

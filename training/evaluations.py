@@ -32,6 +32,7 @@ from training.evaluation import answers_of
 from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import settings_of, verified_foolings
 from training.snapshots import digest_of, freeze
+from training.stress import StressSet, stress_sets
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ class FrozenSet:
     sha256: str
     items: Sequence[Item]
     round: int | None = None
+
+    def figures(self, task: Task, model: Backend) -> dict[str, Any]:
+        """What a model is on it; what it cannot answer it has wrong."""
+        return _figures(task, model, self)
 
 
 @dataclass(slots=True)
@@ -78,18 +83,22 @@ def evaluate_models(
     sets = frozen_sets(task)
     if not sets:
         raise Refused("no_data", f"{task.slug} has no clean data and no verified fooling yet.")
-    outcome, run = Evaluated(models=len(models), sets=len(sets)), uuid.uuid4()
+    clean = sets[:1] if sets[0].round is None else sets
+    asked = [*sets, *stress_sets(task, [item for one in clean for item in one.items])]
+    outcome, run = Evaluated(models=len(models), sets=len(asked)), uuid.uuid4()
     tell = listener or (lambda *_: None)
-    steps = len(models) * len(sets)
+    steps = len(models) * len(asked)
     for place, model in enumerate(models):
-        missing = [one for one in sets if not _is_there(model, one.name, one.sha256)]
-        outcome.kept += len(sets) - len(missing)
-        tell(place * len(sets), steps, f"{model.name}: {len(missing)} sets")
+        missing = [one for one in asked if not _is_there(model, one.name, one.sha256)]
+        outcome.kept += len(asked) - len(missing)
+        tell(place * len(asked), steps, f"{model.name}: {len(missing)} sets")
         try:
             backend = _open(model) if missing else None
             for one in missing:
                 assert backend is not None
-                _store(task, model, one.name, one.sha256, run, **_figures(task, backend, one))
+                if isinstance(one, StressSet) and getattr(backend, "remote", False):
+                    continue  # somebody may pay for each of a thousand answers
+                _store(task, model, one.name, one.sha256, run, **one.figures(task, backend))
                 outcome.asked += 1
         except Exception as error:
             logger.warning("%s could not be evaluated", model, exc_info=True)
@@ -122,7 +131,7 @@ def _newest(task: Task) -> Iterator[tuple[str, str]]:
 
 
 def _live(task: Task) -> list[ModelVersion]:
-    return list(task.models.exclude(backend="").order_by("number"))
+    return list(task.models.exclude(backend="").filter(retired_at=None).order_by("number"))
 
 
 def _open(model: ModelVersion) -> Backend:
@@ -210,7 +219,6 @@ def _item(task: Task, row: SnapshotItem) -> Item | None:
 
 # --- figures --------------------------------------------------------------------------------------
 def _figures(task: Task, model: Backend, data: FrozenSet) -> dict[str, Any]:
-    """What a model is on a set; what it cannot answer it has wrong."""
     assert task.config is not None
     file = task.config.file
     found = answers_of(model, data.items)

@@ -1,17 +1,15 @@
-"""Signs of life of a run while its process is busy training."""
+"""Signs of life of a job while its process is busy with it."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.db import DatabaseError, connections
 
-from training.models import TrainingRun
-from training.services import Superseded, report
+from training.services import Superseded
 
 logger = logging.getLogger(__name__)
 
@@ -19,11 +17,11 @@ INTERVAL = 5.0
 
 
 @contextmanager
-def heartbeat(run: TrainingRun, claim: uuid.UUID) -> Iterator[None]:
-    """Write a heartbeat every five seconds from a thread of its own until the block ends."""
+def heartbeat(beat: Callable[[], object], name: str) -> Iterator[None]:
+    """Call `beat` every five seconds from a thread of its own until the block ends."""
     done = threading.Event()
     thread = threading.Thread(
-        target=_beat, args=(run, claim, done), name=f"heartbeat-{run.pk}", daemon=True
+        target=_beat, args=(beat, name, done), name=f"heartbeat of {name}", daemon=True
     )
     thread.start()
     try:
@@ -33,13 +31,13 @@ def heartbeat(run: TrainingRun, claim: uuid.UUID) -> Iterator[None]:
         thread.join()
 
 
-def _beat(run: TrainingRun, claim: uuid.UUID, done: threading.Event) -> None:
+def _beat(beat: Callable[[], object], name: str, done: threading.Event) -> None:
     try:
         while not done.wait(INTERVAL):
             try:
-                report(run, claim)
+                beat()
             except DatabaseError:  # busy or away for a moment: the next beat tells
-                logger.warning("a heartbeat of %s was not written", run, exc_info=True)
+                logger.warning("a heartbeat of %s was not written", name, exc_info=True)
             finally:
                 connections["default"].close_if_unusable_or_obsolete()
     except Superseded:

@@ -135,10 +135,11 @@ class Evaluation(models.Model):
     """What one model answered on one frozen set: kept under the hashes of both, never asked anew.
 
     `figures` has more: F1, recall by label, calibration error. What `SPEED` measured stands in a
-    row of its own, with the `run` that measured the models beside each other.
+    row of its own, with the `run` that measured the models beside each other. Of a `STRESS` suite
+    items are changed copies that nobody judged, and right ones those answered as what they copy.
     """
 
-    CLEAN, SPEED = "clean", "speed"
+    CLEAN, SPEED, STRESS = "clean", "speed", "stress "
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="evaluations")
     model = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")

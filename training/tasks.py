@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 from django_tasks import TaskResultStatus, task
@@ -46,7 +48,7 @@ def _run(uid: UUID) -> str:
         return "not to be had"
     run, claim = claimed
     try:
-        with heartbeat(run, claim):
+        with heartbeat(partial(services.report, run, claim), str(run)):
             return carry_out(run, claim).status
     except BaseException:
         # The worker is told to stop at once: the next one takes the run up.
@@ -63,7 +65,8 @@ def enqueue(run: TrainingRun, **_: Any) -> None:
 @task()
 def run_evaluation(slug: str, request_id: str = "") -> dict[str, Any]:
     """Evaluate a task's models; what it came to."""
-    with carry_on(request_id):
+    _say_that_it_runs(slug)
+    with carry_on(request_id), heartbeat(partial(_say_that_it_runs, slug), slug):
         outcome = evaluate_models(task=Task.objects.select_related("config").get(slug=slug))
         logger.info("models of %s: %s", slug, outcome.summary())
     return outcome.summary()
@@ -79,11 +82,30 @@ def ask_for_evaluation(task: Task) -> bool:
 
 def is_evaluating(task: Task) -> bool:
     """Whether an evaluation of this task waits or runs; one query."""
-    return DBTaskResult.objects.filter(
-        status__in=[TaskResultStatus.READY, TaskResultStatus.RUNNING],
-        task_path=run_evaluation.module_path,
-        args_kwargs__args__0=task.slug,
-    ).exists()
+    waits_or_runs = [TaskResultStatus.READY, TaskResultStatus.RUNNING]
+    return _evaluations(*waits_or_runs).filter(args_kwargs__args__0=task.slug).exists()
+
+
+def _evaluations(*statuses: TaskResultStatus) -> QuerySet[DBTaskResult]:
+    return DBTaskResult.objects.filter(status__in=statuses, task_path=run_evaluation.module_path)
+
+
+def _say_that_it_runs(slug: str) -> None:
+    """In `run_after`, which nobody reads of a job that has begun."""
+    running = _evaluations(TaskResultStatus.RUNNING).filter(args_kwargs__args__0=slug)
+    running.update(run_after=timezone.now())
+
+
+def end_silent_evaluations() -> int:
+    """Let what was killed be over: what it had evaluated is kept, and an owner may start another.
+
+    It does not begin anew by itself: a model that takes its worker with it would do so for ever.
+    """
+    now = timezone.now()
+    silent = Q(run_after__lt=now - services.STALE_AFTER)
+    silent |= Q(run_after__gt=now, started_at__lt=now - services.STALE_AFTER)  # never told
+    running = _evaluations(TaskResultStatus.RUNNING)
+    return running.filter(silent).update(status=TaskResultStatus.FAILED, finished_at=now)
 
 
 def resume_interrupted() -> list[TrainingRun]:

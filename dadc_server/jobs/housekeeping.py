@@ -49,6 +49,7 @@ def keep_house(done: threading.Event) -> None:
             try:
                 beat()
                 tasks.resume_interrupted()
+                tasks.end_silent_evaluations()
                 releases.resume_interrupted()
                 if look % LOOKS_PER_COUNT == 0:
                     services.start_all_due()

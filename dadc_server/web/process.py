@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import resource
+import threading
 from typing import Any, ClassVar
 
 from gunicorn.glogging import Logger as GunicornLogger
@@ -18,6 +19,13 @@ from django.conf import settings
 from dadc_server import logs
 
 PATIENCE = 10.0
+WARM_AFTER = 2.0  # seconds: those who wait for the start come first
+
+
+def _warm_up() -> None:
+    from scoring.plots import warm_up
+
+    warm_up()
 
 
 class Logger(GunicornLogger):
@@ -90,6 +98,9 @@ class Worker(UvicornWorker):
         super().load_wsgi()
         gc.collect()
         gc.freeze()
+        later = threading.Timer(WARM_AFTER, _warm_up)
+        later.daemon = True
+        later.start()
 
     def init_process(self) -> None:
         """Allow as many open files as the system does: a websocket each, and often only 1,024."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Final, Protocol
@@ -22,6 +23,7 @@ from kinds import Prepared
 from ml.artifacts import ArtifactError
 
 LIKELY: Final = 0.5
+SUM_TOLERANCE: Final = 1e-4
 NAMES: Final = tuple(sorted(found.name for found in iter_modules(__path__)))
 
 
@@ -127,12 +129,12 @@ def source_of(made: Mapping[str, Any], folder: Path) -> Source:
     return Source(path, made["sha256"], made["config"])
 
 
-def open_model(backend: str, source: Source) -> Backend:
+def open_model(backend: str, source: Source) -> Sound:
     """The model of a version, its file checked, warmed up; ArtifactError says why not."""
     loaded: Backend = _module(backend).load(source)
     names = source.config.get("names")
     named = Renamed(loaded, names) if names else loaded
-    return Several(named) if source.config.get("several") else named
+    return Sound(Several(named) if source.config.get("several") else named)
 
 
 class Wrapped:
@@ -156,7 +158,7 @@ class Renamed(Wrapped):
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         return [
             Answer(
-                self._names.get(one.label, one.label),
+                self._names.get(one.label, one.label) if isinstance(one.label, str) else one.label,
                 one.probabilities
                 and {self._names.get(name, name): p for name, p in one.probabilities.items()},
             )
@@ -173,10 +175,62 @@ class Several(Wrapped):
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         found = self._backend.answer(inputs)
+        if any(one.probabilities is None for one in found):
+            raise Failed("The model must give every label a probability: export it with them.")
         return [Answer(self._likely(one.probabilities or {}), one.probabilities) for one in found]
 
     def _likely(self, shares: Mapping[str, float]) -> list[str]:
         return [label for label in self.labels if shares.get(label, 0) >= LIKELY]
+
+
+class Sound(Wrapped):
+    """A backend of which only answers come out: what is none is Failed, and fools nobody.
+
+    Every model is opened behind this one, whatever answers it: a graph may give NaN for one input
+    in a million, and somebody else's server anything.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.labels = backend.labels
+
+    @property
+    def itself(self) -> Backend:
+        """The backend behind it."""
+        return self._backend
+
+    def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
+        found = self._backend.answer(inputs)
+        if len(found) != len(inputs):
+            raise Failed(f"The model gave {len(found)} answers to {len(inputs)} inputs.")
+        for one in found:
+            if fault := fault_of(one, self.labels):
+                raise Failed(fault)
+        return found
+
+
+def fault_of(answer: Answer, labels: Sequence[str]) -> str:
+    """Why this is no answer of a model with these labels, with what to do; "" when it is one."""
+    said, shares = answer.label, answer.probabilities
+    several = isinstance(said, list)
+    if not labels:
+        words = said.get("text") if isinstance(said, dict) else said
+        return "" if words else "The model answered nothing."
+    if any(one not in labels for one in (said if several else [said])):
+        return f"The model answered {str(said)[:60]!r}, which is none of its labels."
+    if shares is None:
+        return ""
+    if shares.keys() != set(labels):
+        return "The model must give every label a probability: export it with them."
+    total, low, high = sum(shares.values()), min(shares.values()), max(shares.values())
+    if not (isfinite(total) and low >= 0 and high <= 1):
+        return "A probability of the model is not between 0 and 1: export it with them."
+    # Each is rounded to six digits.
+    if not several and abs(total - 1) > SUM_TOLERANCE + 1e-6 * len(labels):
+        return "The model's probabilities do not sum to 1: export it with a softmax."
+    if not several and shares[said] < high:
+        return f"The model answered {said!r}, which is not what it holds likeliest."
+    return ""
 
 
 def answers_of(labels: Sequence[str], table: NDArray[np.float32]) -> list[Answer]:

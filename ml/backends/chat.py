@@ -25,6 +25,9 @@ from ml.batcher import Busy
 from ml.remote import Remote, RemoteOptions, options_in
 
 FREE: Final = "Answer with the words of the text that answer the question, and nothing else."
+# Why a turn ended that is a whole one, by servers' names. Of half of one, or of one that a filter
+# cut or that does not say, nobody knows what it would have been.
+WHOLE: Final = {"stop", "eos", "eos_token", "stop_sequence", "end_turn"}
 OF_LABELS: Final = "Answer with one of these and nothing else: {labels}."
 _DENIES: Final = re.compile(r" (not|no|never|neither|nor|none|hardly|\w+n t) ")
 _MINUTE: Final = 60.0
@@ -101,7 +104,8 @@ class Chat:
         content = message.get("content") if isinstance(message, dict) else None
         if not isinstance(content, str):
             raise Failed("The chat model's server answered without a text.")
-        return Turn(content, choice.get("finish_reason"), _tokens(told))
+        reason = choice.get("finish_reason")
+        return Turn(content, reason if isinstance(reason, str) else None, _tokens(told))
 
     def _streamed(self, body: dict[str, Any], heard: Callable[[str], None]) -> Turn:
         """Pieces until one says why it ended; a stream that ends before is half an answer."""
@@ -199,7 +203,10 @@ class ChatBackend:
         )
         asked = {"role": "user", "content": self._prompt(fields)}
         turn = self.chat.turn([*system, asked])
-        return Answer(self._label_in(turn) if self.labels else _answer_in(turn.content, fields))
+        if turn.finish_reason not in WHOLE:
+            raise Failed(f"The model broke off ({turn.finish_reason}) at {turn.content[:60]!r}.")
+        said = turn.content
+        return Answer(self._label_in(said) if self.labels else _answer_in(said, fields))
 
     def _prompt(self, fields: Mapping[str, str]) -> str:
         labels = ", ".join(self.labels)
@@ -211,12 +218,12 @@ class ChatBackend:
         except KeyError as missing:
             raise ValueError(f"its prompt names {missing}, which an input has not") from missing
 
-    def _label_in(self, turn: Turn) -> str:
-        """The label that it said, or that alone of all stands in a whole turn that denies nothing.
+    def _label_in(self, said: str) -> str:
+        """The label that it said, or that alone of all stands in a turn that denies nothing.
 
-        Failed for all else: of half a sentence, or "not good", nobody knows what it means.
+        Failed for all else: of "not good", nobody knows what it means.
         """
-        said, plain = turn.content, _plain(turn.content)
+        plain = _plain(said)
         for label in self.labels:
             if plain == _plain(label):
                 return label
@@ -226,7 +233,7 @@ class ChatBackend:
             if (word := f" {_plain(label)} ") in rest:
                 found.append(label)
                 rest = rest.replace(word, "  ")
-        if len(found) != 1 or turn.finish_reason == "length" or _DENIES.search(rest):
+        if len(found) != 1 or _DENIES.search(rest):
             raise Failed(f"The model answered {said[:60]!r}, which is none of its labels.")
         return found[0]
 

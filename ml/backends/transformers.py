@@ -252,7 +252,7 @@ class PassageReader(_Encoder):
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )
-        best, found = -np.inf, (0, len(passage))
+        best, found = -np.inf, (0, 0)
         for place in range(len(windows["input_ids"])):
             encoded = {name: [windows[name][place]] for name in self.names}
             starts, ends = (row[0] for row in self.logits(encoded)[:2])
@@ -261,6 +261,7 @@ class PassageReader(_Encoder):
             offsets = windows["offset_mapping"][place]
             if score > best and offsets[first][0] < offsets[last][1]:
                 best, found = score, (offsets[first][0], offsets[last][1])
+        # Where nothing is likeliest, as of NaN, nothing is marked, which is no answer.
         return {"text": passage[found[0] : found[1]], "start": found[0]}
 
 

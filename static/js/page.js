@@ -31,6 +31,12 @@ for (const form of document.querySelectorAll("form[data-submit-on-change]")) {
   form.addEventListener("change", () => form instanceof HTMLFormElement && form.requestSubmit());
 }
 
+// Days are the reader's own: the server has to know where they begin.
+if (document.querySelector("[data-days-by-calendar]")) {
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  document.cookie = `zone=${timeZone};path=/;max-age=31536000;samesite=lax`;
+}
+
 const inWords = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 for (const time of document.querySelectorAll("time[data-local]")) {
   if (time instanceof HTMLTimeElement) time.textContent = inWords.format(new Date(time.dateTime));

@@ -42,8 +42,8 @@ def backend(request, saved):
 
 
 def test_the_preferred_engine_opens(saved):
-    assert isinstance(open_model("onnx", saved), OnnxBackend)
-    assert isinstance(open_model("torch", saved), TorchBackend)
+    assert isinstance(open_model("onnx", saved).itself, OnnxBackend)
+    assert isinstance(open_model("torch", saved).itself, TorchBackend)
 
 
 def test_answers_are_probabilities_for_each_label(backend):
@@ -69,7 +69,7 @@ def test_an_answer_does_not_depend_on_its_company(backend, size):
     shuffled = np.random.default_rng(0).permutation(len(images))
     mixed = np.empty_like(alone)
     mixed[shuffled] = backend.probabilities(images[shuffled])
-    tolerance = 0 if isinstance(backend, OnnxBackend) else 1e-6
+    tolerance = 0 if isinstance(backend.itself, OnnxBackend) else 1e-6
     assert np.abs(alone - together).max() <= tolerance
     assert np.abs(alone - mixed).max() <= tolerance
     assert (alone.argmax(axis=1) == together.argmax(axis=1)).all()
@@ -136,7 +136,7 @@ def test_a_graph_that_does_not_run_falls_back_to_torch_and_says_so(saved, tmp_pa
     path.write_bytes(out.getvalue())
     with caplog.at_level(logging.WARNING):
         backend = open_model("onnx", Source(path, sha256(out.getvalue()).hexdigest(), {}))
-    assert isinstance(backend, TorchBackend)
+    assert isinstance(backend.itself, TorchBackend)
     assert "torch serves" in caplog.text
 
 

@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -55,13 +56,13 @@ def make():
     for batcher in made:
         batcher.close()
     for batcher in made:
-        ended(batcher)
+        until(partial(getattr, batcher, "is_idle"))
 
 
-def ended(batcher: Batcher) -> None:
-    """Wait until nothing waits and nothing runs."""
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait until it is so."""
     deadline = time.monotonic() + 10
-    while not batcher.is_idle:
+    while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
@@ -198,8 +199,7 @@ async def test_a_thread_joins_the_batches_and_is_late_like_others(make, doubler)
     batcher = make(doubler)
     tasks = await held(batcher, doubler, [1])
     thread = asyncio.create_task(asyncio.to_thread(batcher.ask, 2, timeout=30))
-    while batcher.waiting < 2:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(until, lambda: batcher.waiting == 2)
     with pytest.raises(Late, match=r"no answer within 0\.01 s"):
         await asyncio.to_thread(batcher.ask, 3, timeout=0.01)
     doubler.gate.set()

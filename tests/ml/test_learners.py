@@ -319,7 +319,7 @@ def test_serving_by_onnx_imports_no_torch(tmp_path):
     source = source_of(
         learners.save(Trained("digits", LABELS, digit_net(), {}), tmp_path), tmp_path
     )
-    assert isinstance(open_model("onnx", source), OnnxBackend)
+    assert isinstance(open_model("onnx", source).itself, OnnxBackend)
     program = (
         "import sys; from pathlib import Path; from ml.backends import Source, open_model;"
         "from ml.learners import learners_of; assert learners_of('image');"

@@ -10,7 +10,8 @@ import pytest
 
 from kinds import Prepared, kind_named
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Source, open_model
+from ml.backends import Answer, Failed, Sound, Source, open_model
+from ml.batcher import Busy
 from ml.model_checks import check
 
 PROBES = [kind_named("text").parse(probe) for probe in kind_named("text").probes]
@@ -40,7 +41,7 @@ class Model:
 
 def checked(mend: Any = None, **how: Any) -> dict[str, Any]:
     loadings = itertools.count()
-    return check(lambda: Model(mend, loading=next(loadings), **how), PROBES, LABELS)
+    return check(lambda: Sound(Model(mend, loading=next(loadings), **how)), PROBES, LABELS)
 
 
 def test_a_sound_model_s_report_says_what_was_looked_at() -> None:
@@ -73,6 +74,59 @@ def test_a_sound_model_s_report_says_what_was_looked_at() -> None:
 def test_what_is_wrong_is_refused_with_what_to_do(mend: Any, labels: Any, sentence: str) -> None:
     with pytest.raises(ArtifactError, match=sentence):
         checked(mend, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (Failed("Too long."), "Too long"),
+        (Busy(0, 1000), "raise `per_minute`"),
+        (KeyError("context"), "fails on the task's own inputs"),
+    ],
+)
+@pytest.mark.parametrize("in_company", [True, False])
+def test_what_it_raises_in_company_or_the_second_time_is_a_refusal(
+    error: Exception, sentence: str, in_company: bool
+) -> None:
+    def mend(share: float, *, company: int, loading: int) -> float:
+        if (company > 1) if in_company else loading:
+            raise error
+        return share
+
+    with pytest.raises(ArtifactError, match=sentence):
+        checked(mend)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("labels", "label", "shares"),
+    [
+        (LABELS, "good", {"bad": NAN, "good": NAN}),
+        (LABELS, "good", {"bad": -0.1, "good": 1.1}),
+        (LABELS, "good", {"bad": 0.5, "good": 0.9}),
+        (LABELS, "good", {"bad": 0.9, "good": 0.1}),
+        (LABELS, "good", {"good": 1.0}),
+        (LABELS, "fine", None),
+        (LABELS, None, None),
+        (LABELS, ["good"], {"bad": 0.1, "good": NAN}),
+        (LABELS, ["fine"], {"bad": 0.1, "good": 0.9}),
+        ([], "", None),
+        ([], {"text": "", "start": 0}, None),
+    ],
+)
+def test_what_is_no_answer_comes_out_of_no_backend(
+    labels: list[str], label: Any, shares: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told:
+        def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
+            return [Answer(label, shares)] * len(inputs)
+
+    Told.labels = tuple(labels)  # type: ignore[attr-defined]
+    monkeypatch.setattr("ml.backends.null.load", lambda source: Told())
+    with pytest.raises(Failed):
+        open_model("null", Source(None, "", {})).answer(PROBES)
 
 
 def test_an_absent_library_is_told_with_the_command_that_brings_it(

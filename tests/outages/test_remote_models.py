@@ -31,9 +31,11 @@ from annotate.models import Example, ModelVersion, Task
 from annotate.seals import seal, unseal
 from core.doors import OFF
 from ml.artifacts import ArtifactError
+from ml.backends import Source
 from ml.backends.chat import Chat, ChatOptions
 from ml.backends.open_inference import OpenInference
 from ml.batcher import Busy
+from ml.measure import measure
 from ml.remote import Down, Failed, Remote
 from tests import cast
 from tests.annotate.test_consumer import page
@@ -165,20 +167,34 @@ def test_both_kinds_of_servers_are_played_against(
     assert KEY.encode() not in client.get(f"/api/v1/models/{model.pk}/").content
 
 
+def test_its_speed_is_measured_where_it_is_and_its_memory_is_not(server: Server) -> None:
+    config = {"url": f"{server.url}/v1", "model": "small", "key": seal(KEY)}
+    source = Source(None, "", {**config, "labels": ["negative", "positive"]})
+    asked = server.asked()["asked"]
+    texts = [{"text": f"good {number}"} for number in range(9)]
+    found = measure("chat", source, "text", texts)
+    assert found["per_second"] is not None
+    assert found["per_second"] > 1
+    assert found["memory_gb"] is None
+    assert server.asked()["asked"] == asked + 5, "somebody may pay for each"
+
+
 def test_what_is_no_answer_fools_nobody(
     moods: Task, annotator: User, server: Server, tmp_path: Path
 ) -> None:
     client = APIClient()
     client.force_login(annotator)
     register(chat(server), tmp_path)
-    talked = [submitting(client, words) for words in ("nonsense", "denied", "a cut sentence")]
+    no_answers = "nonsense", "denied", "a cut sentence", "a cut off label", "a good, unsaid end"
+    talked = [submitting(client, words) for words in no_answers]
     asked = {"input": {"text": "A whole sentence."}}
     said = client.post("/api/v1/tasks/moods/predictions/", asked, format="json").json()
     assert said["prediction"] == "positive"
     register(inference(server), tmp_path)
     for refused in (
-        *talked, *(submitting(client, words) for words in ("boom", "three", "mixed answers")),
-    ):  # fmt: skip
+        *talked,
+        *(submitting(client, text) for text in ("boom", "three", "mixed answers", "not a number")),
+    ):
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "no_answer"
     assert not Example.objects.exists()

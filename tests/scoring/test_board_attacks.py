@@ -11,7 +11,8 @@ import pytest
 from django.core.management import call_command
 
 from accounts.models import User
-from annotate.models import Task
+from annotate.models import ContentKey, Task
+from kinds.likeness import Ruling
 from scoring import board_attacks
 from scoring.board_attacks import Claim, Facts, Moved, audit
 from scoring.management.commands.audit_board import facts_of
@@ -32,7 +33,10 @@ def world(**changes: Any) -> Facts:
             voters = rng.permutation(10).tolist()[:2]
             ballots = tuple(Ballot(one, "a" if right else "b") for one in voters)
             claims.append(Claim(author, "a", ballots))
-    facts = Facts(dict.fromkeys(range(10), 100), claims, TwoPlusOne(), LABELS, 10, 4, 0.2, 20)
+    facts = Facts(
+        dict.fromkeys(range(10), 100), claims, TwoPlusOne(), LABELS, 10, 4, 0.2, 20,
+        lambda _: [Ruling.COPY] * 3 + [Ruling.REVIEW],
+    )  # fmt: skip
     return replace(facts, **changes)
 
 
@@ -46,10 +50,12 @@ def test_the_rules_hold_what_is_open_without_them(monkeypatch: pytest.MonkeyPatc
     assert min(one.most_without for one in (league, repeats, flood)) >= 7
     assert league.most <= 2
     assert (repeats.most, flood.most) == (0, 0)
-    assert flood.mean < 0, "who sends what nobody confirms falls"
+    assert flood.mean < repeats.mean < 0, "who sends what nobody confirms falls"
     assert found["a"].most == 0
 
-    # Each rule that is taken away lets the league in.
+    # Each rule that is taken away lets the copies, or the league, in.
+    taken = by_name(audit(world(again=lambda _: [Ruling.DISTINCT] * 4), runs=1))["each"]
+    assert (taken.most, taken.mean) == (repeats.most_without, repeats.mean_without)
     monkeypatch.setattr(board_attacks, "_is_named", lambda *_: False)
     monkeypatch.setattr(board_attacks, "NEW_UNTIL", 0)
     open_ = by_name(audit(world(picked=10, share_cap=1.0), colluding=0.2, runs=2))["2"]
@@ -67,11 +73,26 @@ def test_the_command_plays_on_what_the_task_has(
     cast.submission(task, annotator, 1)
     for person in (validator, other_validator):
         cast.answer(person, task)
-    (claim,) = facts_of(task).claims
+    facts = facts_of(task)
+    (claim,) = facts.claims
     assert (claim.author, len(claim.ballots)) == (annotator.pk, 2)
+    assert set(facts.again(claim)) == {Ruling.COPY}
     call_command("audit_board", "digits")
     assert "so nobody ranks" in capsys.readouterr().out
     Tally.objects.update(submitted=30)
     call_command("audit_board", "digits", "--json")
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (told["authors"], told["claims"], len(told["attacks"])) == (1, 1, 4)
+
+
+def test_a_text_sent_again_in_another_dress_meets_the_server_s_own_rule(
+    annotator: User,
+) -> None:
+    texts = cast.text_task()
+    words = {"text": "The rain in the hills has come down to the river since."}
+    one = cast.submission(texts, annotator, fooled=False, input=words, label="yes")
+    facts = facts_of(texts)
+    claim = Claim(annotator.pk, one.label, (), one.pk)
+    assert set(facts.again(claim)) == {Ruling.COPY}
+    ContentKey.objects.all().delete()
+    assert set(facts.again(claim)) == {Ruling.DISTINCT}, "it is looked up"

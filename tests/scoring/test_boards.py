@@ -6,13 +6,15 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services import close_account, set_preferences
 from annotate import rounds
-from annotate.models import Example, Round, Task
+from annotate.models import Example, ModelVersion, Round, Task
 from core.transactions import durable
 from scoring import queries
+from scoring.model_board import record_of
 from scoring.models import Tally
 from scoring.statistics import wilson
 from tests import acts, cast
@@ -140,6 +142,20 @@ def test_a_period_counts_what_was_sent_in_it_as_the_tallies_would(
     (row,) = queries.author_board(task, days=7).rows
     assert (row.name, row.counts.submitted) == (annotator.public_name, 2)
     assert len(queries.author_board(task, open_round(task), days=30).rows) == 2
+    board = "/api/v1/tasks/digits/leaderboard/"
+    assert len(APIClient().get(f"{board}?days=7").json()["authors"]) == 1
+    assert APIClient().get(f"{board}?days=9").status_code == 400, "each costs a count"
+
+    # What its author took back, or an owner hid, is no verified fooling of the model either.
+    foolings = Example.objects.filter(status=Example.Status.VERIFIED)
+    model = ModelVersion.objects.get()
+    before = record_of(model)
+    assert before.vmer.count == foolings.count() > 0
+    hidden = foolings.first()
+    assert hidden is not None
+    Example.objects.filter(pk=hidden.pk).update(hidden_at=timezone.now())
+    after = record_of(model)
+    assert (after.submitted, after.vmer.count) == (before.submitted, before.vmer.count - 1)
 
 
 def test_rounds_have_intervals_over_authors(task: Task, three_people: list[User]) -> None:

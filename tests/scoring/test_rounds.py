@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from django.test import Client
 
 from accounts.models import User
 from annotate.models import Context, Example, Task
+from dadc_server.web import process
+from scoring import plots
 from scoring.round_report import round_report
 from scoring.statistics import clustered
 from tests import acts, cast
@@ -165,3 +168,15 @@ def test_a_round_that_is_none_and_one_in_which_nothing_was_sent(task: Task, clie
         assert client.get(f"/tasks/digits/rounds/{number}/").status_code == 404
         assert client.get(f"/api/v1/tasks/digits/rounds/{number}/").status_code == 404
     assert "Nothing submitted yet" in client.get("/tasks/digits/rounds/1/").content.decode()
+
+
+def test_a_web_process_loads_what_pictures_need_before_somebody_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warm = threading.Event()
+    monkeypatch.setattr(plots, "warm_up", lambda real=plots.warm_up: (real(), warm.set()))
+    monkeypatch.setattr(process, "WARM_AFTER", 0)
+    monkeypatch.setattr(process.UvicornWorker, "load_wsgi", lambda self: None)
+    monkeypatch.setattr(process.gc, "freeze", lambda: None)
+    process.Worker.load_wsgi(object.__new__(process.Worker))
+    assert warm.wait(cast.PATIENCE)

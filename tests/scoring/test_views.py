@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
+import time_machine
+from django.core.cache import cache
 from django.test import Client
 
 from accounts.models import User
-from annotate.models import Round, Task
+from annotate import rounds
+from annotate.config import parse_task_file
+from annotate.models import Example, Round, Task
 from scoring import views
 from scoring.models import Tally
 from tests import cast
@@ -138,3 +143,34 @@ def test_the_page_costs_the_same_however_long_it_is(
         did(cast.person(f"person-{number}"), task, 30, number)
     with pinned.queries("page leaderboard/ of six people"):
         client.get(BOARD)
+
+
+def test_the_reader_is_told_of_days_in_a_row_by_their_own_calendar(
+    client: Client, task: Task, annotator: User
+) -> None:
+    """On Kiritimati, 14 hours ahead, a third day has begun while it is the second in UTC."""
+    days = [(25, 9), (26, 9), (26, 11)]
+    for seed, (day, hour) in enumerate(days, start=1):
+        one = cast.submission(task, annotator, seed)
+        at = datetime(2026, 11, day, hour, tzinfo=UTC)
+        Example.objects.filter(pk=one.pk).update(created_at=at)
+    client.force_login(annotator)
+    with time_machine.travel(datetime(2026, 11, 26, 12, tzinfo=UTC), tick=False):
+        assert "2 days in a row" in client.get(BOARD).content.decode()
+        client.cookies["zone"] = "Pacific/Kiritimati"
+        assert "3 days in a row" in client.get(BOARD).content.decode()
+        client.cookies["zone"] = "../../etc/passwd"
+        assert "2 days in a row" in client.get(BOARD).content.decode()
+        assert "in a row" not in Client().get(BOARD).content.decode()
+    with time_machine.travel(datetime(2026, 11, 28, 0, 1, tzinfo=UTC), tick=False):
+        html = client.get(BOARD).content.decode()
+        assert "in a row" not in html, "a whole day is missing"
+        assert "first verified fooling" not in html
+
+    verified = Tally.objects.get()
+    Tally.objects.filter(pk=verified.pk).update(verified=12, submitted=20, fooled=12)
+    views.queries._read.clear()
+    cache.clear()
+    assert "10 verified foolings" in client.get(BOARD).content.decode()
+    rounds.load_task(file=parse_task_file(cast.task_file(awards=[])))
+    assert 'id="awards"' not in client.get(BOARD).content.decode(), "the task wants none"

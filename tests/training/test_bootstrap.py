@@ -76,6 +76,7 @@ def test_a_fresh_server_gets_a_task_a_model_a_round_and_an_admin(
     right = [cast.prediction(task, as_sent(item)) == item.label for item in base.held_out[::10]]
     assert sum(right) >= len(right) - 1
     assert model.metrics["clean"]["items"] == 359
+    assert model.provenance["check"]["company"] == 0, "it is tried as everybody's are"
     json.dumps(model.metrics, allow_nan=False)
     login = summary["admin"]
     assert client.login(username=login["username"], password=login["password"])

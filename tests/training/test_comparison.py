@@ -8,18 +8,28 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
-from annotate.models import Task
-from ml.backends import Source
+from annotate.models import ModelVersion, Task
+from ml.backends import Answer, Down, Source
+from ml.backends.null import NullBackend
+from ml.batcher import Busy
 from ml.measure import NotMeasured, measure
 from tests import cast
 from tests.pins import Pins
 from tests.training.world import verified_foolings
-from training import evaluations
+from training import evaluations, stress
 from training.board import compare
 from training.models import Evaluation
-from training.tasks import ask_for_evaluation, is_evaluating, run_evaluation
+from training.services import STALE_AFTER
+from training.tasks import (
+    ask_for_evaluation,
+    end_silent_evaluations,
+    is_evaluating,
+    run_evaluation,
+)
 
 SPEEDS = iter(range(1, 100))
 
@@ -32,10 +42,11 @@ def world(trained: Task, owner: User, monkeypatch: pytest.MonkeyPatch) -> Task:
     for seed in (1, 2):
         cast.fixed_model(trained, seed)
 
-    def fake(*_: Any) -> dict[str, float]:
+    def fake(*_: Any) -> dict[str, Any]:
         return {"per_second": 10.0 * next(SPEEDS), "memory_gb": 0.1 * next(SPEEDS)}
 
     monkeypatch.setattr(evaluations, "measure", fake)
+    monkeypatch.setattr(stress, "STRESSED", 3)
     return trained
 
 
@@ -48,20 +59,21 @@ def evaluate(*arguments: str, capsys: pytest.CaptureFixture[str]) -> dict[str, A
 def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     world: Task, client: Client, owner: User, capsys: pytest.CaptureFixture[str], pinned: Pins
 ) -> None:
+    client.force_login(owner)
     html = client.get("/tasks/digits/compare/").content.decode()
     assert "Nothing evaluated yet" in html
 
     done = evaluate(capsys=capsys)
-    assert (done["models"], done["sets"], done["asked"], done["kept"]) == (3, 2, 6, 0)
-    assert evaluations.wanted(world) == (6, 6)
+    assert (done["models"], done["sets"], done["asked"], done["kept"]) == (3, 3, 9, 0)
+    assert evaluations.wanted(world) == (9, 9)
     again = evaluate("--model", "digits-2", capsys=capsys)
-    assert (again["models"], again["asked"], again["kept"]) == (1, 0, 2)
+    assert (again["models"], again["asked"], again["kept"]) == (1, 0, 3)
     # Another verified fooling makes another set of that round, and of that one alone.
     verified_foolings(world, [cast.person("dan")], owner, 1, first_seed=900)
     later = evaluate(capsys=capsys)
-    assert (later["asked"], later["kept"]) == (3, 3)
+    assert (later["asked"], later["kept"]) == (3, 6)
 
-    found = compare(world)
+    found = compare(world, owner)
     assert found.sets == ("clean", "round 1")
     assert (found.data, found.scored) == ("clean", ("digits-1", "digits-2", "digits-3"))
     by_name = {row.name: row for row in found.rows}
@@ -71,29 +83,49 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     assert (own.own, own.accuracy.count, own.accuracy.of) == (True, 0, 7)
     assert all(row.per_second for row in found.rows)
 
+    # What a program changed is asked beside it, and counts nowhere above.
+    assert found.suites == ("corruptions",)
+    (net,) = by_name["digits-1"].stress
+    assert net.about == "robustness"
+    assert net.unchanged.of == sum(of for _, _, of in net.by_change) > 0
+    assert net.unchanged.interval.low <= (net.unchanged.value or 0) <= net.unchanged.interval.high
+    assert net.weakest is not None
+    assert net.weakest[1] < 1
+
     # On the round's set the model that it was made against is not scored.
     told = client.get("/api/v1/tasks/digits/comparison/?on=round 1&memory=0").json()
     assert told["scored"] == ["digits-2", "digits-3"]
     (adversary,) = [row for row in told["models"] if row["name"] == "digits-1"]
     assert (adversary["dynascore"], adversary["reason"]) == (None, "the set was made against it")
     assert told["weights"]["memory"] == 0
+    assert adversary["stress"][0]["unchanged"]["value"] == net.unchanged.value
     page = client.get("/tasks/digits/compare/?on=clean&memory=0&throughput=x").content.decode()
+    assert "nobody judged these copies" in page
     assert "its own round: 0.0 %" in page
     assert page.count('class="plot__picture"') == 2
     svg = client.get("/tasks/digits/compare/pareto.svg?memory=0")
     assert svg.status_code == 200
     assert client.get("/tasks/digits/compare/other.svg").status_code == 404
     assert client.get("/api/v1/tasks/digits/comparison/?memory=nan").status_code == 400
+
+    # One that never served is its owners' to see.
+    guest = Client()
     with pinned.queries("page compare/"):
-        client.get("/tasks/digits/compare/")
+        guest.get("/tasks/digits/compare/")
+    assert "digits-2" not in guest.get("/tasks/digits/compare/?memory=0").content.decode()
+    (only,) = guest.get("/api/v1/tasks/digits/comparison/").json()["models"]
+    assert only["name"] == "digits-1"
 
     # What was measured in another run is not compared with what was measured in this one.
     Evaluation.objects.filter(data="speed", model__name="digits-3").delete()
     evaluate("--model", "digits-3", capsys=capsys)
-    assert all(row.per_second for row in compare(world).rows)
+    assert all(row.per_second for row in compare(world, owner).rows)
     Evaluation.objects.filter(data="speed", model__name="digits-1").update(run="0" * 32)
-    rows = {row.name: row.reason for row in compare(world).rows}
+    rows = {row.name: row.reason for row in compare(world, owner).rows}
     assert rows["digits-1"] == "its speed was not measured beside the others"
+
+    ModelVersion.objects.filter(name="digits-2").update(retired_at=timezone.now())
+    assert evaluate(capsys=capsys)["models"] == 2, "what is retired is asked no more"
 
 
 def test_what_cannot_be_done_stops_no_other(
@@ -109,8 +141,8 @@ def test_what_cannot_be_done_stops_no_other(
     monkeypatch.setattr(evaluations, "measure", broken)
     with pytest.raises(CommandError, match=r"3 could not be evaluated:\n.*no room"):
         call_command("evaluate", "digits")
-    assert Evaluation.objects.count() == 6
-    assert compare(world, weights={"performance": 1}).rows[0].per_second is None
+    assert Evaluation.objects.count() == 9
+    assert compare(world, owner, weights={"performance": 1}).rows[0].per_second is None
 
     # An owner asks for it once; a job does it.
     assert ask_for_evaluation(world)
@@ -118,7 +150,40 @@ def test_what_cannot_be_done_stops_no_other(
     client.force_login(owner)
     assert client.post("/tasks/digits/compare/evaluate/").status_code == 302
     assert "evaluating" in client.get("/tasks/digits/compare/").content.decode()
-    assert run_evaluation.call("digits")["kept"] == 6
+    assert run_evaluation.call("digits")["kept"] == 9
+
+    # Its worker was killed: it is over as soon as it has given no sign of life for a while.
+    jobs = DBTaskResult.objects.all()
+    jobs.update(status="RUNNING", started_at=timezone.now() - 2 * STALE_AFTER)
+    assert run_evaluation.call("digits")["kept"] == 9
+    assert (end_silent_evaluations(), is_evaluating(world)) == (0, True)
+    jobs.update(run_after=timezone.now() - 2 * STALE_AFTER)
+    assert (end_silent_evaluations(), is_evaluating(world)) == (1, False)
+
+
+@pytest.mark.parametrize("away", [Down("It is away."), Busy(0, 10**7)])
+def test_an_outage_is_no_wrong_answer(
+    world: Task, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    away: Exception,
+) -> None:  # fmt: skip
+    """One item is answered, then the model is gone, or its cap is reached."""
+    asked = []
+
+    def answer(self: Any, inputs: Any, /) -> list[Answer]:
+        asked.append(inputs)
+        if len(asked) == 3:
+            raise Busy(0, 1)  # a moment's cap is waited for
+        if len(asked) > 4:
+            raise away
+        return [Answer(self.labels[0])] * len(inputs)
+
+    monkeypatch.setattr(NullBackend, "at_once", 1, raising=False)
+    monkeypatch.setattr(NullBackend, "answer", answer)
+    with pytest.raises(CommandError, match=r"It is away|cap is reached"):
+        evaluate("--model", "digits-2", capsys=capsys)
+    assert len(asked) == 5
+    evaluated = Evaluation.objects.filter(model__name="digits-2").exclude(data="speed")
+    assert not evaluated.exists()
 
 
 def test_speed_and_memory_are_measured_in_a_process_of_their_own() -> None:

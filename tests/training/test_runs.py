@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -419,7 +420,7 @@ def test_a_heartbeat_goes_on_beside_the_training(
 
     monkeypatch.setattr("training.heartbeat.INTERVAL", 0.01)
     monkeypatch.setattr("training.heartbeat.report", report)
-    with heartbeat(run, claim):
+    with heartbeat(partial(services.report, run, claim), str(run)):
         assert beaten.wait(20)
     run.refresh_from_db()
     assert run.heartbeat_at is not None

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict
+from itertools import cycle, islice
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from annotate.command_line import SummaryCommand, task_named
+from annotate.contents import content_of, copies
 from annotate.models import Example, Task
 from kinds.answers import in_order
-from scoring.board_attacks import Claim, Facts, audit
+from kinds.likeness import Ruling
+from scoring.board_attacks import FLOOD, Claim, Facts, audit
 from scoring.queries import RANKED_FROM, author_board
 from validate.decisions import ballot_of
 from validate.models import Vote
@@ -75,7 +78,7 @@ def facts_of(task: Task) -> Facts:
     return Facts(
         submitted=submitted,
         claims=[
-            Claim(author, in_order(label), tuple(ballots[pk]))
+            Claim(author, in_order(label), tuple(ballots[pk]), pk)
             for pk, author, label in claims
             if author in submitted
         ],
@@ -85,4 +88,28 @@ def facts_of(task: Task) -> Facts:
         picked=settings.people_picked,
         share_cap=settings.share_cap,
         ranked_from=RANKED_FROM,
+        again=_sent_again,
     )
+
+
+def _sent_again(claim: Claim) -> list[Ruling]:
+    """The server's own ruling on copies of an example: as it is, and texts in other dress."""
+    first = Example.objects.select_related("task", "context").get(pk=claim.example)
+    about = first.context.sha256 if first.context else ""
+    rulings = []
+    for raw in islice(cycle(_copies(first)), FLOOD - 1):
+        content = content_of(first.task.kind, first.task.kind.parse(raw), about)
+        new = Example(task=first.task, author=first.author, label=first.label)
+        found = copies([(new, content)]).get(0)
+        rulings.append(found.ruling if found else Ruling.DISTINCT)
+    return rulings
+
+
+def _copies(first: Example) -> list[Any]:
+    whole = first.whole_input
+    if not first.task.kind.text_fields:
+        return [whole]
+    own = first.task.kind.text_fields[-1]
+    words = whole[own]
+    dressed = (words, words.upper(), f"{words} !", f"Well, {words}")
+    return [{**whole, own: text} for text in dressed]

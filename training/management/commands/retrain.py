@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         except Refused as refused:
             raise CommandError(refused.message) from refused
         try:
-            with heartbeat(run, claim), _Bar() as bar:
+            with heartbeat(partial(services.report, run, claim), str(run)), _Bar() as bar:
                 run = carry_out(run, claim, bar)
         except KeyboardInterrupt:
             services.fail(run, claim, reason="It was stopped at the terminal.")

@@ -1,0 +1,100 @@
+"""What models make of inputs that were changed by a program: automatic, and set apart as such."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from annotate.models import Task
+from kinds.answers import same_answer
+from ml.backends import Backend
+from ml.learners import Item
+from ml.stress import SEED, Suite, content_of, suites_for
+from scoring.statistics import clustered
+from training.evaluation import answers_of
+from training.models import Evaluation
+
+STRESSED: Final = 100  # items, each asked as often as its suite has changes
+
+
+@dataclass(frozen=True)
+class StressSet:
+    """Items and what a suite makes of them; `field` names the text that is changed.
+
+    There may be nothing to change in any of them.
+    """
+
+    suite: Suite
+    items: Sequence[Item]
+    field: str
+
+    @property
+    def name(self) -> str:
+        return f"{Evaluation.STRESS}{self.suite.name}"
+
+    @cached_property
+    def copies(self) -> list[list[tuple[str, Item]]]:
+        """Of each item, those by name of what was changed."""
+        return [
+            [
+                (name, Item(copy, item.label))
+                for name, copy in self.suite.copies(item.prepared, self.field)
+            ]
+            for item in self.items
+        ]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the items, the parameters and the seed, of which the copies are made."""
+        own = [content_of(_own(item.prepared.features, self.field)) for item in self.items]
+        told = json.dumps([self.suite.recorded, own], sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def figures(self, task: Task, model: Backend) -> dict[str, Any]:
+        """How often a model answers a copy as it answers the item, in all and by change.
+
+        Copies of one item are alike, as examples of one author are, and the interval knows that.
+        """
+        before = answers_of(model, self.items)
+        after = iter(answers_of(model, [copy for some in self.copies for _, copy in some]))
+        by_change: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+        by_item = []
+        for answer, copies in zip(before, self.copies, strict=True):
+            same = 0
+            for name, _ in copies:
+                other = next(after)
+                kept = (
+                    answer is not None and other is not None
+                    and same_answer(other.label, answer.label)
+                )  # fmt: skip
+                by_change[name][0] += kept
+                by_change[name][1] += 1
+                same += kept
+            by_item.append((same, len(copies)))
+        kept_all, all_ = (sum(column) for column in zip(*by_item, strict=True))
+        low, high = clustered(*zip(*by_item, strict=True))
+        figures = {
+            "about": self.suite.about, "low": low, "high": high, "by_change": dict(by_change),
+            **self.suite.recorded,
+        }  # fmt: skip
+        return {"items": all_, "right": kept_all, "figures": figures}
+
+
+def stress_sets(task: Task, items: Sequence[Item]) -> list[StressSet]:
+    """One for each suite that can change such inputs, of some of these, the same ones each time."""
+    chosen = np.random.default_rng(SEED).permutation(len(items))[:STRESSED]
+    some = [items[place] for place in chosen.tolist()]
+    field = task.kind.text_fields[-1] if task.kind.text_fields else ""
+    own = _own(some[0].prepared.features, field)
+    return [StressSet(suite, some, field) for suite in suites_for(own)]
+
+
+def _own(features: Any, field: str) -> Any:
+    return features[field] if field else features
