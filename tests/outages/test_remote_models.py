@@ -167,6 +167,19 @@ def test_both_kinds_of_servers_are_played_against(
     assert KEY.encode() not in client.get(f"/api/v1/models/{model.pk}/").content
 
 
+def test_a_cap_is_said_at_registration_and_is_no_crowd_to_people(
+    moods: Task, annotator: User, server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(CommandError, match="raise `per_minute` or `tokens_per_day`"):
+        register(chat(server, tokens_per_day=7), tmp_path)
+    register(chat(server, per_minute=6), tmp_path)
+    client = APIClient()
+    client.force_login(annotator)
+    said = [submitting(client, f"A good day, the {place}th in all") for place in range(4, 11)]
+    assert [answer.status_code for answer in said] == [201] * 6 + [503]
+    assert said[-1].json()["error"]["code"] == "model_unavailable"
+
+
 def test_its_speed_is_measured_where_it_is_and_its_memory_is_not(server: Server) -> None:
     config = {"url": f"{server.url}/v1", "model": "small", "key": seal(KEY)}
     source = Source(None, "", {**config, "labels": ["negative", "positive"]})
