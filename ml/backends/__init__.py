@@ -48,7 +48,8 @@ class Backend(Protocol):
 
     It may have `at_once`, the most inputs of one call (64), `lanes`, how many calls may be under
     way (1), `remote`, when asking costs somebody something (then `seconds`, how long an answer may
-    take), `blind`, when it may know nothing of the probes, and `remarks`, sentences for its page.
+    take, and `tokens`, how many the last one took), `blind`, when it may know nothing of the
+    probes, and `remarks`, sentences for its page.
     """
 
     @property
