@@ -23,7 +23,7 @@ from core.metrics import BATCH_SIZE, QUEUE_DEPTH
 from kinds import Kind, Prepared
 from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, Down, Failed, Source, open_model
-from ml.batcher import Busy, Late, PredictionCache
+from ml.batcher import MAX_RETRY_MS, Busy, Late, PredictionCache
 from ml.breaker import FIRST_PAUSE, Breaker, Unavailable
 
 DEADLINE = 5.0
@@ -101,6 +101,8 @@ class LiveModel:
         try:
             yield
         except Busy as busy:
+            if busy.retry_ms > MAX_RETRY_MS:  # no crowd, but the model's own cap
+                raise ModelUnavailable(busy.retry_ms) from busy
             raise TooBusy(busy.retry_ms, self.kind) from busy
         except Unavailable as unavailable:
             raise ModelUnavailable(unavailable.retry_ms) from unavailable

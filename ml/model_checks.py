@@ -58,6 +58,8 @@ def _checked(
     alone = [_one(backend, probe) for probe in probes]
     if before is not None and (after := _resident()) is not None:
         report["memory_mb"] = max(0, round((after - before) / 2**20))
+    if (tokens := getattr(backend, "tokens", None)) is not None:
+        report["tokens"] = tokens
     report["probabilities"] = alone[0].probabilities is not None
     report["tells_probes_apart"] = _differ(alone, blind=getattr(backend, "blind", False))
     report["company"] = _in_company(backend, probes, alone)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, Prefetch
+from django.db.models import Count, Prefetch, Sum
+from django.db.models.functions import Greatest
 
 from annotate.models import Example, ModelVersion, Round, Task, Viewer
 from kinds.answers import in_order, in_words
@@ -31,9 +32,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of a model: all it met, by the author's label and by where contexts are from."""
+    """What became of a model: all it met, by the author's label and by where contexts are from.
+
+    `answers` is about how often it was asked for it: once at least for each submission, and for
+    each answer that its author saw before.
+    """
 
     submitted: int
+    answers: int
     mer: Rate
     vmer: Rate
     labels: tuple[Share, ...]
@@ -82,13 +88,18 @@ def record_of(model: ModelVersion) -> Record:
         Example.objects.counted()
         .filter(model=model)
         .values("fooled", "context__source", *(("label", "prediction") if few else ()))
-        .annotate(n=Count("pk"), verified=Count("pk", filter=VERIFIED))
+        .annotate(
+            n=Count("pk"),
+            verified=Count("pk", filter=VERIFIED),
+            answers=Sum(Greatest("probes", 1)),
+        )
         .order_by()
     )
     rows = [_Row(dict(row)) for row in met]
     whole = _share("", rows)
     return Record(
         submitted=whole.mer.of,
+        answers=sum(row.answers for row in rows),
         mer=whole.mer,
         vmer=_rate(whole.verified, whole.mer.of),
         labels=_shares((row.label, row) for row in rows) if few else (),
@@ -105,8 +116,18 @@ class _Row:
         )
         self.source: str = row["context__source"] or ""
         self.n: int = row["n"]
+        self.answers: int = row["answers"]
         self.fooled = self.n if row["fooled"] else 0
         self.verified: int = row["verified"]
+
+
+def cost_of(model: ModelVersion, record: Record) -> dict[str, float] | None:
+    """About what people's questions cost, by the tokens that an answer took in its check."""
+    each = (model.provenance.get("check") or {}).get("tokens")
+    if each is None:
+        return None
+    tokens, price = record.answers * each, model.config.get("price")
+    return {"tokens": tokens} | ({"money": tokens * price / 1e6} if price is not None else {})
 
 
 def _shares(named: Iterable[tuple[str, _Row]]) -> tuple[Share, ...]:

@@ -48,7 +48,8 @@ class Backend(Protocol):
 
     It may have `at_once`, the most inputs of one call (64), `lanes`, how many calls may be under
     way (1), `remote`, when asking costs somebody something (then `seconds`, how long an answer may
-    take), `blind`, when it may know nothing of the probes, and `remarks`, sentences for its page.
+    take, and `tokens`, how many the last one took), `blind`, when it may know nothing of the
+    probes, and `remarks`, sentences for its page.
     """
 
     @property
@@ -193,6 +194,7 @@ class Sound(Wrapped):
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self.labels = backend.labels
+        self._known = frozenset(backend.labels)
 
     @property
     def itself(self) -> Backend:
@@ -204,23 +206,23 @@ class Sound(Wrapped):
         if len(found) != len(inputs):
             raise Failed(f"The model gave {len(found)} answers to {len(inputs)} inputs.")
         for one in found:
-            if fault := fault_of(one, self.labels):
+            if fault := fault_of(one, self._known):
                 raise Failed(fault)
         return found
 
 
-def fault_of(answer: Answer, labels: Sequence[str]) -> str:
+def fault_of(answer: Answer, labels: frozenset[str]) -> str:
     """Why this is no answer of a model with these labels, with what to do; "" when it is one."""
     said, shares = answer.label, answer.probabilities
     several = isinstance(said, list)
     if not labels:
         words = said.get("text") if isinstance(said, dict) else said
         return "" if words else "The model answered nothing."
-    if any(one not in labels for one in (said if several else [said])):
+    if not isinstance(said, list | str) or not labels.issuperset(said if several else (said,)):
         return f"The model answered {str(said)[:60]!r}, which is none of its labels."
     if shares is None:
         return ""
-    if shares.keys() != set(labels):
+    if shares.keys() != labels:
         return "The model must give every label a probability: export it with them."
     total, low, high = sum(shares.values()), min(shares.values()), max(shares.values())
     if not (isfinite(total) and low >= 0 and high <= 1):

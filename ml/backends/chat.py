@@ -49,6 +49,9 @@ class ChatOptions(RemoteOptions):
     seconds: float = Field(default=20, gt=0, le=120, description="That an answer may take.")
     per_minute: int | None = Field(default=None, ge=1, description="Most questions a minute.")
     tokens_per_day: int | None = Field(default=None, ge=1, description="Most tokens a day.")
+    price: float | None = Field(
+        default=None, ge=0, description="Of a million tokens, for its page."
+    )
 
     @field_validator("prompt")
     @classmethod
@@ -181,6 +184,7 @@ class ChatBackend:
 
     at_once = 1
     remote = True
+    tokens: int | None = None  # of the last answer, where its server tells
 
     def __init__(self, options: ChatOptions, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
@@ -203,6 +207,7 @@ class ChatBackend:
         )
         asked = {"role": "user", "content": self._prompt(fields)}
         turn = self.chat.turn([*system, asked])
+        self.tokens = turn.tokens
         if turn.finish_reason not in WHOLE:
             raise Failed(f"The model broke off ({turn.finish_reason}) at {turn.content[:60]!r}.")
         said = turn.content

@@ -37,6 +37,7 @@ from ml.backends.open_inference import OpenInference
 from ml.batcher import Busy
 from ml.measure import measure
 from ml.remote import Down, Failed, Remote
+from scoring.model_board import cost_of, record_of
 from tests import cast
 from tests.annotate.test_consumer import page
 
@@ -165,6 +166,25 @@ def test_both_kinds_of_servers_are_played_against(
     model = ModelVersion.objects.get(name="talker")
     assert KEY not in json.dumps(model.config), "the key is sealed"
     assert KEY.encode() not in client.get(f"/api/v1/models/{model.pk}/").content
+
+
+def test_a_cap_is_said_at_registration_and_is_no_crowd_to_people(
+    moods: Task, annotator: User, server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(CommandError, match="raise `per_minute` or `tokens_per_day`"):
+        register(chat(server, tokens_per_day=7), tmp_path)
+    register(chat(server, per_minute=6, price=1000), tmp_path)
+    client = APIClient()
+    client.force_login(annotator)
+    said = [submitting(client, f"A good day, the {place}th in all") for place in range(4, 11)]
+    assert [answer.status_code for answer in said] == [201] * 6 + [503]
+    assert said[-1].json()["error"]["code"] == "model_unavailable"
+    model = ModelVersion.objects.get()
+    # Seven tokens each, at a thousand a million.
+    assert cost_of(model, record_of(model)) == {"tokens": 42, "money": pytest.approx(0.042)}
+    page = APIClient()
+    page.force_login(moods.owners.get())
+    assert "some 42 tokens" in page.get("/tasks/moods/models/1/").content.decode()
 
 
 def test_its_speed_is_measured_where_it_is_and_its_memory_is_not(server: Server) -> None:
