@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from django.utils import timezone
 from accounts.models import LinkPass, User
 from annotate.models import Example, Task
 from core.errors import Conflict
+from crowd import money
 from crowd.campaign_file import ANNOTATE, VALIDATE, CostPlan
 from crowd.models import Campaign, Due, Payment, Slot, Visit
 from kinds.answers import same_answer
@@ -384,3 +386,32 @@ def money_of(visits: Sequence[Visit]) -> dict[Any, dict[str, int]]:
     for visit, state, amount in rows.annotate(sum=Sum("amount")).order_by():
         found[visit][state] = amount
     return found
+
+
+# --- for a task's data card ---------------------------------------------------------------------
+def paid_for(task: Task) -> list[dict[str, Any]]:
+    """What a task's people were paid and for how long, a currency each; confirmed sums only."""
+    by_currency: defaultdict[str, list[Any]] = defaultdict(list)
+    for campaign in Campaign.objects.filter(task=task).order_by("pk"):
+        paid = campaign.visits.filter(payments__state=Payment.State.CONFIRMED)
+        by_currency[campaign.file.pay.currency] += paid.annotate(
+            paid=Sum("payments__amount")
+        ).values_list("worker", "seconds", "paid")
+    return [
+        {
+            "currency": currency,
+            "paid": money.plain(sum(paid for *_, paid in rows), currency),
+            "people": len({worker for worker, *_ in rows}),
+            "visits": len(rows),
+            "hours": round(sum(seconds for _, seconds, _ in rows) / 3600, 2),
+            "hourly": _hourly(
+                [3600 * paid / seconds for _, seconds, paid in rows if seconds], currency
+            ),
+        }
+        for currency, rows in sorted(by_currency.items())
+        if rows
+    ]
+
+
+def _hourly(rates: Sequence[float], currency: str) -> str | None:
+    return money.plain(round(median(rates)), currency) if rates else None

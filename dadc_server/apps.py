@@ -13,10 +13,13 @@ class DadcServerConfig(AppConfig):
 
     def ready(self) -> None:
         from annotate import facts
+        from crowd.queries import paid_for
         from dadc_server import telemetry  # noqa: F401  (connects it)
         from dadc_server.facts import RECEIVERS
+        from releases import pay
 
         facts.receive(RECEIVERS)
+        pay.ask(paid_for)
 
 
 @register()

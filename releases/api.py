@@ -16,8 +16,6 @@ from rest_framework.views import APIView
 from annotate.rest import task_or_404
 from core.errors import Refused
 from releases import downloads
-from releases.folders import SUMS, read_sums, sha256_of
-from releases.ledger import LEDGER
 from releases.models import Release
 from releases.queries import visible_releases, withdrawn_since
 
@@ -57,7 +55,9 @@ class Releases(APIView):
     )
     def get(self, request: Request, slug: str) -> Response:
         task = task_or_404(request, slug)
-        found = [_summary(release) for release in visible_releases(task, request.user)]
+        releases = list(visible_releases(task, request.user))
+        gone = withdrawn_since(releases)
+        found = [_summary(release, gone.get(release.pk, 0)) for release in releases]
         return Response(ReleasesSerializer({"task": slug, "releases": found}).data)
 
 
@@ -77,16 +77,14 @@ class ReleaseFile(APIView):
         return downloads.one(request._request, release, name)
 
 
-def _summary(release: Release) -> dict[str, Any]:
-    home, about = release.home, release.about
-    sums = read_sums(home) if home else {}
-    sums |= {name: sha256_of(home / name) for name in (SUMS, LEDGER)} if home else {}
+def _summary(release: Release, withdrawn: int) -> dict[str, Any]:
+    about, sums = release.about, release.files if release.home else {}
     return {
         "version": release.version,
         "frozen_at": release.frozen_at,
         "public": release.public,
         **{name: about[name] for name in ("licence", "bytes", "public_key")},
         **{name: about["figures"][name] for name in ("examples", "votes", "authors", "validators")},
-        "withdrawn": withdrawn_since(release),
+        "withdrawn": withdrawn,
         "files": [{"name": name, "sha256": sha256} for name, sha256 in sums.items()],
     }

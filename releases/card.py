@@ -176,11 +176,24 @@ their validators' standing. An owner decided on {figures["adjudicated"]:,} examp
 alone say of these stands beside it.
 
 Median time: {seconds(figures["seconds_an_example"])} an example,
-{seconds(figures["seconds_a_vote"])} a vote. Pay: {about["pay"]}
+{seconds(figures["seconds_a_vote"])} a vote. {_pay(about["pay"])}
 
 Rules in force, by version of the task's file:
 
 {rules}"""
+
+
+def _pay(pay: Sequence[Mapping[str, Json]]) -> str:
+    """What the ledger says; of others it knows nothing."""
+    if not pay:
+        return "Pay: this server keeps no record of any for this task."
+    sums = [
+        f"{one['paid']} {one['currency']} to {people(one['people'], 'person', 'people')} for "
+        f"{people(one['visits'], 'visit')} of together {one['hours']:,} hours"
+        + (f", {one['hourly']} an hour at the median" if one["hourly"] else "")
+        for one in pay
+    ]
+    return f"Pay, by the ledger when this was made: {'; '.join(sums)}. Of others it has no record."
 
 
 def _rules(version: str, config: Mapping[str, Json]) -> str:
@@ -234,7 +247,25 @@ def _models(about: Mapping[str, Json]) -> str:
         + rows
         + "\n\n`manage.py replay DIR` asks those whose files "
         "are here again, and says how many of the published foolings fool them."
+        + _replayed(about.get("replay", ()))
     )
+
+
+def _replayed(replay: Sequence[Mapping[str, Json]]) -> str:
+    """What that came to when the release was made; a line an example is in a file of its own."""
+    rows = [
+        f"- `{one['model']}`, {one['foolings']:,} foolings: "
+        + (
+            f"fooled {rate({**one, 'count': one['fooled'], 'of': one['asked']})}, each asked "
+            f"{people(one['times'], 'time')}: "
+            + ("its answers vary." if one["varies"] else "it does not sample.")
+            if one["times"]
+            else one["why_not"]
+        )
+        for one in replay
+    ]
+    said = "\n\nAsked so when this was made (`replay.jsonl` has each example, with the date):\n\n"
+    return said + "\n".join(rows) if rows else ""
 
 
 def _checking(about: Mapping[str, Json]) -> str:
@@ -283,5 +314,5 @@ def seconds(value: float | None) -> str:
     return "not known for" if value is None else f"{value:.1f} s"
 
 
-def people(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def people(number: int, what: str, several: str = "") -> str:
+    return f"{number:,} {what if number == 1 else several or f'{what}s'}"

@@ -14,7 +14,6 @@ from django.http.response import HttpResponseBase
 
 from releases.archive import OneFile, Tar, of_round
 from releases.card import readme_of_round
-from releases.folders import files_below
 from releases.models import Release
 from releases.orders import ABOUT
 
@@ -34,9 +33,10 @@ def whole(request: HttpRequest, release: Release) -> HttpResponseBase:
     if text and number not in rounds:
         raise Http404
     name = f"{release.task.slug}-{release.version}"
-    files: dict[str, Path | bytes] = {**files_below(home)}
+    there = _files_of(release, home)
+    files: dict[str, Path | bytes] = {**there}
     if number is not None:
-        files = of_round(files_below(home), number)
+        files = of_round(there, number)
         text_ = (home / "README.md").read_text()
         about = json.loads((home / ABOUT).read_text())
         files["README.md"] = readme_of_round(about, text_, number).encode()
@@ -45,9 +45,15 @@ def whole(request: HttpRequest, release: Release) -> HttpResponseBase:
     return _answer(request, tar, f"{release.uid}-{text}", f"{name}.tar", "application/x-tar")
 
 
+def _files_of(release: Release, home: Path) -> dict[str, Path]:
+    """What was published, and nothing that came to lie beside it."""
+    files = {name: home / name for name in sorted(release.files)}
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
 def one(request: HttpRequest, release: Release, name: str) -> HttpResponseBase:
     """One file by its path within the release."""
-    path = files_below(release.home).get(name) if release.home else None
+    path = _files_of(release, release.home).get(name) if release.home else None
     if path is None:
         raise Http404
     return _answer(

@@ -14,10 +14,11 @@ from typing import Any, Final
 from core.strict_json import as_it_stands
 
 SUMS: Final = "SHA256SUMS"
+LEDGER: Final = "ledger.json"
 
 
-def write_lines(file: Any, lines: Iterable[Mapping[str, Any]]) -> None:
-    file.write("".join(f"{as_it_stands(line)}\n" for line in lines).encode())
+def as_lines(lines: Iterable[Mapping[str, Any]]) -> bytes:
+    return "".join(f"{as_it_stands(line)}\n" for line in lines).encode()
 
 
 @contextmanager
@@ -84,6 +85,11 @@ def write_sums(folder: Path) -> str:
     sums = {name: sha256_of(path) for name, path in files_below(folder).items()}
     (folder / SUMS).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in sums.items()))
     return sha256_of(folder / SUMS)
+
+
+def all_sums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file of a release, of the two that it cannot list itself among them."""
+    return {**read_sums(folder), **{name: sha256_of(folder / name) for name in (SUMS, LEDGER)}}
 
 
 def read_sums(folder: Path) -> dict[str, str]:

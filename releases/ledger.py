@@ -28,7 +28,6 @@ START: Final = hashlib.sha256(b"").hexdigest()
 EVERY: Final = 100_000  # events between two points at which the chain is kept
 CHUNK: Final = 5_000
 SETTLED: Final = timedelta(seconds=10)
-LEDGER: Final = "ledger.json"
 
 
 def chain_of(task: Task, points: list[list[Any]], up_to: int | None = None) -> list[list[Any]]:

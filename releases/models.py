@@ -137,6 +137,11 @@ class Release(models.Model):
         return f"{self.task_id} {self.version}"
 
     @property
+    def corrects(self) -> str:
+        """The version that this one repeats without what was withdrawn; "" of one with new rows."""
+        return str(self.options.get("corrects", ""))
+
+    @property
     def active(self) -> bool:
         return self.status in (self.Status.QUEUED, self.Status.RUNNING)
 
@@ -147,5 +152,45 @@ class Release(models.Model):
         return folder if folder is not None and folder.is_dir() else None
 
     @property
+    def files(self) -> dict[str, str]:
+        """The SHA-256 of each of its files, by name."""
+        return dict(self.about.get("files", {}))
+
+    @property
     def figures(self) -> dict[str, Any]:
         return dict(self.about.get("figures", {}))
+
+
+class Contents(models.Model):
+    """What a published version holds, for those that follow it and for what is withdrawn since.
+
+    Here, because its folder may lie on another machine, or nowhere any more.
+    """
+
+    release = models.OneToOneField(
+        Release, primary_key=True, on_delete=models.CASCADE, related_name="contents"
+    )
+    prints = models.BinaryField(help_text="Its examples and how they were: releases.changes.")
+    chain = models.JSONField(help_text="The points of its chain of events.")
+
+    class Meta:
+        verbose_name_plural = "contents"
+
+    def __str__(self) -> str:
+        return f"what is in {self.release_id}"
+
+
+class Theirs(models.Model):
+    """What the publishers of a set say that an example is, beside what its votes came to here."""
+
+    example = models.OneToOneField(
+        Example, primary_key=True, on_delete=models.CASCADE, related_name="theirs"
+    )
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="+")
+    label = models.JSONField()
+
+    class Meta:
+        verbose_name_plural = "theirs"
+
+    def __str__(self) -> str:
+        return f"{self.label} of {self.example_id}"

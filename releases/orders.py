@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from annotate.models import Task
+from releases.changes import Prints
 from releases.folders import files_below
 from releases.models import Release
 
 ABOUT: Final = "release.json"
 LOG: Final = "log.jsonl"
+REPLAY: Final = "replay.jsonl"
+FORMAT: Final = 2
+"""Of what is worked out anew from the log: columns, numbers and words; another server's is not."""
 
 Progress = Callable[[float, str], object]
 
@@ -29,10 +33,17 @@ class Order:
     description: str = ""
     citation: str = ""
     waiting: bool = True
+    replay: bool = True
     cleared: Mapping[int, str] = field(default_factory=dict)
     """By the examples' keys, the digest of what looks personal and may go out all the same."""
     url: str = ""
     previous: Release | None = None
+    then: Prints | None = None
+    """What the previous version holds."""
+    chain: list[list[Any]] = field(default_factory=list)
+    """The points of its chain of events."""
+    only_then: bool = False
+    """Release nothing that the previous version does not hold: it is corrected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +51,12 @@ class Made:
     """What was made."""
 
     about: dict[str, Any]
-    last_example: int
-    frozen_at: datetime
+    ledger: dict[str, Any]
+    prints: Prints
+
+    @property
+    def frozen_at(self) -> datetime:
+        return datetime.fromisoformat(self.about["frozen_at"])
 
 
 def bytes_of(folder: Path) -> int:

@@ -50,7 +50,7 @@ class PersonalData(Refused):
 def look(kind: Kind, line: Mapping[str, Any], votes: Sequence[Mapping[str, Any]]) -> list[Found]:
     """What looks like personal data in an example's texts, each once, in order."""
     found = dict.fromkeys(
-        one for text in _texts(kind, line) if _MAYBE.search(text) for one in _in_text(text)
+        one for text in _texts(kind, line, votes) if _MAYBE.search(text) for one in _in_text(text)
     )
     if any(vote.get("flag") == FLAG for vote in votes):
         found[Found("flagged by a validator", "")] = None
@@ -68,13 +68,27 @@ def in_words(found: Mapping[Any, Sequence[Found]]) -> str:
     return ", ".join(f"{what}: {n:,}" for what, n in kinds.most_common())
 
 
-def _texts(kind: Kind, line: Mapping[str, Any]) -> Iterator[str]:
-    yield line["explanation"]
-    yield from (text for _, text in kind.texts(kind.about(line["input"], line.get("context"))))
-    for part in (line.get("context"), line["label"], line["final_label"]):
-        text = part.get("text") if isinstance(part, dict) else part
-        if isinstance(text, str):
-            yield text
+_SAID: Final = ("context", "label", "prediction", "final_label", "voted_label", "explanation")
+
+
+def _texts(
+    kind: Kind, line: Mapping[str, Any], votes: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Every text that goes out, whoever wrote it: answers of validators and models among them."""
+    if kind.picture(line["input"]) is None:
+        yield from _within(line["input"])
+    for name in _SAID:
+        yield from _within(line.get(name))
+    for vote in votes:
+        yield from _within(vote.get("label"))
+
+
+def _within(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _within(part)
 
 
 def _in_text(text: str) -> Iterator[Found]:

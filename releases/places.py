@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from annotate.models import Task
 from releases.models import AuthorPlace, Split
 from releases.people import Pseudonyms, split_of
 from releases.rows import names_of
-from training.models import AuthorSplit
+from training.models import SnapshotItem
 from training.models import Split as Side
 
 _OF_SIDE: dict[str, str] = {Side.TRAIN: Split.TRAIN.value, Side.HELD_OUT: Split.TEST.value}
 
 
 def give_places(task: Task, names: Pseudonyms) -> None:
-    """Place the authors who have no place yet: those who taught the model or tested it, there.
+    """Place the authors who have no place yet: those who taught a model that is kept, or tested it,
+    there.
 
-    The others by a hash of their name in the release, which anybody can repeat.
+    The others by a hash of their name in the release, which anybody can repeat: training has a
+    side for them too, as soon as models are evaluated, but none of its sides validates.
     """
     placed = set(AuthorPlace.objects.filter(task=task).values_list("author", flat=True))
-    sides = dict(AuthorSplit.objects.filter(task=task).values_list("author", "split"))
+    taught = SnapshotItem.objects.filter(
+        snapshot__task=task, snapshot__runs__candidate__isnull=False
+    )
+    sides = dict(taught.order_by().values_list("example__author", "split").distinct())
     new = [
         AuthorPlace(
             task=task,
@@ -32,9 +39,20 @@ def give_places(task: Task, names: Pseudonyms) -> None:
     AuthorPlace.objects.bulk_create(new, batch_size=500, ignore_conflicts=True)
 
 
-def places_of(task: Task, names: Pseudonyms) -> tuple[dict[str, str], dict[str, str]]:
-    """The split of every author by their name, and those that do not follow from the name."""
+def places_of(task: Task, names: Pseudonyms) -> dict[str, str]:
+    """The split of every author by their name."""
     rows = AuthorPlace.objects.filter(task=task).values_list("author__pseudonym", "split")
-    places = {names.of(name): split for name, split in rows}
-    fixed = {name: split for name, split in places.items() if split != split_of(name)}
-    return places, dict(sorted(fixed.items()))
+    return {names.of(name): split for name, split in rows}
+
+
+def fixed_places(places: Mapping[str, str], authors: Iterable[str]) -> dict[str, str]:
+    """Those of a release's authors that do not follow from the name.
+
+    Of nobody else: who is here and in no row has only what validators are tested with, or has
+    taken all of it back.
+    """
+    return {
+        name: places[name]
+        for name in sorted(authors)
+        if name in places and places[name] != split_of(name)
+    }

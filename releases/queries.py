@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import numpy as np
 from django.db.models import Q, QuerySet
 
 from annotate.models import Example, Task, Viewer
-from releases.models import Release
+from releases.changes import how_many_of, unpacked
+from releases.models import Contents, PersonalFind, Release
 
 FIRST = "1.0.0"
 
@@ -16,9 +20,8 @@ def newest(task: Task) -> Release | None:
     return published.order_by("-id").first()
 
 
-def next_version(task: Task) -> str:
+def next_version(last: Release | None) -> str:
     """The last version's next minor one: it has the same columns and other rows."""
-    last = newest(task)
     if last is None:
         return FIRST
     major, minor, _ = last.version.split(".")
@@ -37,12 +40,30 @@ def visible_releases(task: Task, user: Viewer) -> QuerySet[Release]:
     return releases if task.is_owned_by(user) else releases.filter(public=True)
 
 
-def withdrawn_since(release: Release) -> int:
-    """How many of its examples were taken back, or hidden by an owner, after it was made."""
-    if release.frozen_at is None:
-        return 0
-    since = release.frozen_at
-    gone = Q(retracted_at__gte=since) & (Q(hidden_at=None) | Q(hidden_at__gte=since))
-    gone |= Q(hidden_at__gte=since) & Q(retracted_at=None)
-    there = Example.objects.counted().filter(task=release.task_id, pk__lte=release.last_example)
-    return there.filter(gone).count()
+def withdrawn_since(releases: Collection[Release]) -> dict[int, int]:
+    """How many examples of each version were taken back since, hidden, or kept back by an owner.
+
+    Two queries, however many versions; where nothing was, one. Versions with none are left out.
+    """
+    kept_back = Q(personal_find__decision=PersonalFind.Decision.LEAVE_OUT)
+    gone = Example.objects.filter(
+        Q(retracted_at__isnull=False) | Q(hidden_at__isnull=False) | kept_back,
+        task__in={release.task_id for release in releases},
+    )
+    keys = np.array(gone.order_by("pk").values_list("pk", flat=True), np.uint64)
+    if not len(keys):
+        return {}
+    rows = Contents.objects.filter(release__in=releases).values_list("release", "prints")
+    found = ((pk, how_many_of(unpacked(bytes(prints)), keys)) for pk, prints in rows.iterator(10))
+    return {pk: number for pk, number in found if number}
+
+
+def versions_with(example: Example) -> list[str]:
+    """The published versions that hold this example, oldest first."""
+    key = np.array([example.pk], np.uint64)
+    rows = Contents.objects.filter(release__task=example.task_id).order_by("release")
+    return [
+        version
+        for version, prints in rows.values_list("release__version", "prints").iterator(10)
+        if how_many_of(unpacked(bytes(prints)), key)
+    ]

@@ -6,10 +6,10 @@ and what it does then is a share with its interval.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,8 @@ from kinds.answers import same_answer
 from kinds.comparators import AskAnnotator
 from ml.artifacts import ArtifactError
 from ml.backends import Backend, Failed, Source, open_model
-from releases.orders import ABOUT, LOG
+from releases.folders import as_lines
+from releases.orders import LOG
 from scoring.statistics import wilson
 
 BATCH: Final = 256
@@ -45,28 +46,42 @@ class Replayed:
 
     def as_json(self) -> dict[str, Any]:
         asked = self.foolings * self.times
-        low, high = wilson(self.fooled, asked)
         return {
             "model": self.model,
             "foolings": self.foolings,
             "times": self.times,
             "fooled": self.fooled,
             "asked": asked,
-            "low": round(low, 6),
-            "high": round(high, 6),
+            **_bounds(self.fooled, asked),
             "every_time": self.always,
             "varies": self.varies,
             "why_not": self.why_not,
         }
 
 
+def _bounds(fooled: int, asked: int) -> dict[str, float]:
+    low, high = wilson(fooled, asked)
+    return {"low": round(low, 6), "high": round(high, 6)}
+
+
+def replay_into(folder: Path, about: Line, file: Path, times: int = TIMES) -> list[Line]:
+    """Ask anew, with a line an example into a new file: how often, of how many times, and when."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    with file.open("xb") as lines:
+        asked = replay(
+            folder, about, times, lambda line: lines.write(as_lines([line | {"at": at}]))
+        )
+        found = [one.as_json() for one in asked]
+    if not file.stat().st_size:
+        file.unlink()
+    return found
+
+
 def replay(
-    folder: Path,
-    times: int = TIMES,
-    tell: Callable[[Line], object] = lambda _: None,
+    folder: Path, about: Line, times: int, tell: Callable[[Line], object]
 ) -> Iterator[Replayed]:
-    """Each model that was in the loop; `tell` gets a line an example: how often it was fooled."""
-    about = json.loads((folder / ABOUT).read_text())
+    """Each model that was in the loop, by what release.json says of it; `tell` gets a line an
+    example: how often it was fooled."""
     kind = kind_named(about["kind"])
     by_model: dict[str, list[Line]] = defaultdict(list)
     with (folder / LOG).open("rb") as lines:
@@ -120,7 +135,8 @@ class _Session:
             for place, (line, _) in enumerate(some):
                 again = sum(self._is_fooled(line, said[place]) for said in answers)
                 fooled, always = fooled + again, always + (again == times)
-                self._tell({"id": line["id"], "model": self._name, "fooled": again, "times": times})
+                said = {"id": line["id"], "model": self._name, "fooled": again, "times": times}
+                self._tell(said | _bounds(again, times))
         return Replayed(
             model=self._name,
             foolings=len(read),

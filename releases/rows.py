@@ -6,12 +6,24 @@ All of it is read in one view: a vote that comes meanwhile is in none of the lin
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from json import loads
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Exists, F, Max, OuterRef, QuerySet, TextField
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    TextField,
+    Value,
+    When,
+)
 from django.db.models.functions import Cast
 
 from annotate.models import Example, Task, TaskConfig
@@ -33,7 +45,7 @@ def _as_text(*names: str) -> tuple[Any, ...]:
 
 
 _EXAMPLE: Final[tuple[Any, ...]] = (
-    *("pk", *_as_text("uid"), "external_id", "round__number", "author__pseudonym", "author_id"),
+    *("pk", *_as_text("uid"), "external_id", "round__number", "author__pseudonym"),
     *_as_text("input", "context__data", "label", "prediction", "probabilities", "final_label"),
     *("model__name", "fooled", "config_id", "config__version", "status", "adjudicated"),
     *("explanation", "probes", "tries", "seconds", *_as_text("created_at", "settled_at")),
@@ -41,67 +53,96 @@ _EXAMPLE: Final[tuple[Any, ...]] = (
 _VOTE: Final[tuple[Any, ...]] = (
     *("example_id", "validator__pseudonym", "validator_id", *_as_text("label"), "flag"),
     *("reliability", "surplus", "dropped", "close", "seconds", *_as_text("created_at"), "hasty"),
+    "id",
 )
 
 Line = dict[str, Any]
 
 
 class Item(NamedTuple):
-    """An example and the votes on it, as lines of the log; `author`: the person's key."""
+    """An example and the votes on it, as lines of the log; `cast`: the keys of the votes."""
 
     pk: int
-    author: int
     line: Line
     votes: list[Line]
+    cast: list[int]
 
 
-def released(task: Task, *, waiting: bool) -> QuerySet[Example]:
-    """The examples of a release: usable ones that are no known answers to test people with.
+def reasons(*, waiting: bool) -> list[tuple[str, Q]]:
+    """Why a submission is not in a release; the first that holds is told.
 
-    Without those that an owner keeps back for the personal data in them, and, unless `waiting`,
-    those that validators are still asked about.
+    A known answer that still tests people is among what they are asked about, and counted with it:
+    apart, two versions would tell which one it is.
     """
-    gold = Gold.objects.filter(example=OuterRef("pk"), retired_at=None)
-    kept_back = PersonalFind.objects.filter(example=OuterRef("pk"), decision=LEAVE_OUT)
-    examples = Example.objects.usable().filter(~Exists(gold), ~Exists(kept_back), task=task)
-    if not waiting:
-        examples = examples.exclude(Exists(QueueItem.objects.filter(example=OuterRef("pk"))))
-    return examples
+
+    def has(rows: QuerySet[Any]) -> Q:
+        return Q(Exists(rows.filter(example=OuterRef("pk"))))
+
+    asked = has(Gold.objects.filter(retired_at=None))
+    return [
+        ("practice", Q(sandbox=True)),
+        ("withdrawn by their authors", Q(retracted_at__isnull=False)),
+        ("hidden by an owner", Q(hidden_at__isnull=False)),
+        ("made on visits that no platform has confirmed", Q(provisional=True)),
+        ("kept back for personal data", has(PersonalFind.objects.filter(decision=LEAVE_OUT))),
+        ("still asked of validators", asked if waiting else asked | has(QueueItem.objects.all())),
+    ]
 
 
-def left_out(task: Task, *, waiting: bool, up_to: int) -> dict[str, int]:
+NOT_BEFORE: Final = "not in the version that this one corrects"
+
+
+def with_reasons(task: Task, *, waiting: bool) -> QuerySet[Any]:
+    """All that was submitted, each with `why` it is left out: "" of what is released."""
+    whens = [When(rule, then=Value(why)) for why, rule in reasons(waiting=waiting)]
+    return Example.objects.filter(task=task).annotate(why=Case(*whens, default=Value("")))
+
+
+def left_out(task: Task, *, waiting: bool, up_to: int, released: int) -> dict[str, int]:
     """How many submissions are not in it, by the first reason that holds."""
-    there = task.examples.filter(pk__lte=up_to)
-    counted = there.filter(sandbox=False)
-    usable = Example.objects.usable().filter(task=task, pk__lte=up_to)
-    gold = usable.filter(Exists(Gold.objects.filter(example=OuterRef("pk"), retired_at=None)))
-    queue = QueueItem.objects.filter(task=task, example__in=usable).exclude(
-        Exists(Gold.objects.filter(example=OuterRef("example"), retired_at=None))
+    counted = (
+        with_reasons(task, waiting=waiting).filter(pk__lte=up_to).order_by().values_list("why")
     )
+    by_reason = dict(counted.annotate(number=Count("pk")))
     return {
-        "practice": there.filter(sandbox=True).count(),
-        "withdrawn by their authors": counted.exclude(retracted_at=None).count(),
-        "hidden by an owner": counted.filter(retracted_at=None).exclude(hidden_at=None).count(),
-        "known answers in use": gold.count(),
-        "kept back for personal data": usable.filter(personal_find__decision=LEAVE_OUT).count(),
-        "waiting for votes": 0 if waiting else queue.count(),
+        **{why: by_reason.get(why, 0) for why, _ in reasons(waiting=waiting)},
+        NOT_BEFORE: by_reason.get("", 0) - released,
     }
+
+
+def known_answers_in_use(task: Task) -> bool:
+    """Whether validators are tested: a release of all that waits would tell by what."""
+    return Gold.objects.filter(task=task, retired_at=None).exists()
 
 
 class Reader:
     """Reads a task's lines; `pseudonyms` names its people."""
 
-    def __init__(self, task: Task, examples: QuerySet[Example], pseudonyms: Pseudonyms) -> None:
-        self._name = pseudonyms.of
+    def __init__(
+        self,
+        task: Task,
+        pseudonyms: Pseudonyms,
+        *,
+        waiting: bool,
+        only: Collection[int] | None = None,
+    ) -> None:
+        """`only`: the keys of the examples of the version that this one corrects."""
+        self._name, self._only = pseudonyms.of, only
         self.last_example = task.examples.aggregate(last=Max("id"))["last"] or 0
-        self._examples = examples.filter(pk__lte=self.last_example).order_by("pk")
-        self._task = task
+        if only is not None:
+            self.last_example = max(only, default=0)
+        self._examples = (
+            with_reasons(task, waiting=waiting)
+            .filter(why="", pk__lte=self.last_example)
+            .order_by("pk")
+        )
         self._unsteady = unsteady_validators(task)
         configs = TaskConfig.objects.filter(task=task)
         self.configs = {config.pk: config for config in configs}
 
     def count(self) -> int:
-        return self._examples.count()
+        """How many there are, or were in the version that this one corrects."""
+        return self._examples.count() if self._only is None else len(self._only)
 
     def items(self) -> Iterator[list[Item]]:
         """Every example with its votes in the order in which they came, a chunk at a time."""
@@ -109,7 +150,11 @@ class Reader:
         rows = self._examples.values_list(*_EXAMPLE)
         while found := list(rows.filter(pk__gt=after)[:CHUNK]):
             votes = self._votes(found[0][0], found[-1][0])
-            yield [self._item(row, votes.get(row[0], ())) for row in found]
+            yield [
+                self._item(row, votes.get(row[0], ()))
+                for row in found
+                if self._only is None or row[0] in self._only
+            ]
             after = found[-1][0]
 
     def _votes(self, first: int, last: int) -> dict[int, list[tuple[Any, ...]]]:
@@ -121,27 +166,8 @@ class Reader:
             by_example[row[0]].append(row)
         return by_example
 
-    def vote_lines(self, written: Callable[[int], bool]) -> Iterator[Line]:
-        """The votes again, those on examples whose key is `written`, in the order they came in.
-
-        A policy that weighs people reads them in this order.
-        """
-        last = Vote.objects.filter(example__task=self._task).aggregate(last=Max("id"))["last"]
-        rows = Vote.objects.filter(
-            example__task=self._task, purpose=Vote.Purpose.VERDICT, id__lte=last or 0
-        )
-        ordered = rows.order_by("id").values_list(
-            "id", *_as_text("example__uid"), "example__external_id", *_VOTE
-        )
-        after = 0
-        while found := list(ordered.filter(id__gt=after)[:CHUNK]):
-            for _, uid, external_id, *row in found:
-                if written(row[0]):
-                    yield self._vote(row, external_id or _uuid(uid))
-            after = found[-1][0]
-
     def _item(self, row: tuple[Any, ...], votes: Any) -> Item:
-        pk, uid, external_id, number, author, author_id, content, context, *more = row
+        pk, uid, external_id, number, author, content, context, *more = row
         label, prediction, probabilities, final, model, fooled, config_id, version, *rest = more
         status, adjudicated, explanation, probes, tries, seconds, created_at, settled_at = rest
         label, prediction, final = _json(label), _json(prediction), _json(final)
@@ -177,11 +203,12 @@ class Reader:
             "settled_at": settled_at and _text(settled_at),
             "config": version,
         }
-        return Item(pk, author_id, line, [self._vote(vote, public_id) for vote in votes])
+        said = [self._vote(vote, public_id) for vote in votes]
+        return Item(pk, line, said, [vote[-1] for vote in votes])
 
     def _vote(self, row: Any, example: str) -> Line:
         _, validator, pk, label, flag, weight, surplus, dropped, close, *rest = row
-        seconds, created_at, hasty = rest
+        seconds, created_at, hasty, _ = rest
         return {
             "kind": "vote",
             "example": example,

@@ -9,31 +9,45 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import Max, Q
-from django.dispatch import Signal
+from django.dispatch import Signal, receiver
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
-from annotate.models import Task
+from annotate.models import Example, Task
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from releases.ledger import LEDGER, is_signed
-from releases.models import Keys, PersonalFind, Release
-from releases.orders import ABOUT, Made, Order, Progress, bytes_of, shortened
+from releases.changes import how_many_of, packed, state_of, unpacked
+from releases.folders import LEDGER, all_sums
+from releases.ledger import is_signed
+from releases.models import Contents, Keys, PersonalFind, Release
+from releases.orders import ABOUT, LOG, Made, Order, Progress, bytes_of, shortened
 from releases.personal import Found, PersonalData, digest_of
-from releases.queries import corrected_version, newest, next_version, withdrawn_since
+from releases.queries import (
+    corrected_version,
+    newest,
+    next_version,
+    versions_with,
+    withdrawn_since,
+)
+from validate.acts.gold import marking_gold, withdraw_gold
+from validate.hearing import hear
+from validate.models import Gold
 
 STALE_AFTER: Final = timedelta(seconds=30)
+AGAIN_AFTER: Final = timedelta(hours=1)
 LONGEST_WORDS: Final = 20_000
 
 Status = Release.Status
@@ -94,7 +108,7 @@ def _insert(release: Release) -> None:
 def checked_version(task: Task, version: str) -> str:
     """The version that is asked for, or the one that comes next; Refused when it cannot be."""
     if not version:
-        return next_version(task)
+        return next_version(newest(task))
     if not re.fullmatch(r"(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}", version):
         raise Refused("bad_version", "A version has three numbers, as in 1.0.0.")
     last = newest(task)
@@ -120,17 +134,25 @@ def order_of(task: Task, version: str, uid: str, options: dict[str, Any]) -> Ord
         for name in ("licence", "description", "citation", "url")
         if options.get(name)
     }
+    previous = newest(task)
+    if (corrects := options.get("corrects")) and (previous is None or previous.version != corrects):
+        raise Refused("overtaken", f"{corrects} is no longer the last version.", status=409)
+    before = Contents.objects.filter(release=previous).first() if previous is not None else None
     return Order(
         task=task,
         version=version,
         uid=uid,
         waiting=bool(options.get("waiting", True)),
+        replay=bool(options.get("replay", True)),
         cleared=dict(
             PersonalFind.objects.filter(task=task, decision=PersonalFind.Decision.PUBLISH)
             .order_by("example")
             .values_list("example", "sha256")
         ),
-        previous=newest(task),
+        previous=previous,
+        then=unpacked(bytes(before.prints)) if before is not None else None,
+        chain=before.chain if before is not None else [],
+        only_then=bool(corrects),
         **words,
     )
 
@@ -158,12 +180,14 @@ def carry_out(release: Release, mine: uuid.UUID, progress: Progress = lambda *_:
     from releases.writing import make  # and with it pyarrow, which web processes do without
 
     folder = Path(settings.RELEASE_DIR) / release.task.slug / release.version
+    uid = str(release.uid)
     try:
-        made = already_made(folder, str(release.uid)) or make(
-            order_of(release.task, release.version, str(release.uid), release.options),
-            folder,
-            progress,
-        )
+        made = already_made(folder, uid)
+        if made is None:
+            clear_away(folder)
+            made = make(
+                order_of(release.task, release.version, uid, release.options), folder, progress
+            )
     except Refused as refused:
         if isinstance(refused, PersonalData):
             record_finds(release.task, refused.found)
@@ -177,8 +201,16 @@ def carry_out(release: Release, mine: uuid.UUID, progress: Progress = lambda *_:
     return release
 
 
+def clear_away(folder: Path) -> None:
+    """Take away what was made here and never published, so that it stands in nobody's way."""
+    if not Release.objects.filter(folder=str(folder), status=Status.PUBLISHED).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def already_made(folder: Path, uid: str = "") -> Made | None:
     """What this server made in a folder before it was stopped; None when that is not there."""
+    from releases.reading import read_log
+
     try:
         about = json.loads((folder / ABOUT).read_text())
         ledger = json.loads((folder / LEDGER).read_text())
@@ -189,8 +221,16 @@ def already_made(folder: Path, uid: str = "") -> Made | None:
         return None
     if uid and about["release"] != uid:
         return None
-    frozen_at = datetime.fromisoformat(about["frozen_at"])
-    return Made(about=about, last_example=ledger["last_example"], frozen_at=frozen_at)
+    examples, votes = read_log(folder / LOG)
+    there = Example.objects.filter(task__slug=about["task"], pk__lte=ledger["last_example"])
+    rows = there.order_by("pk").values_list("pk", "external_id", "uid")
+    named = ((pk, external_id or str(uid)) for pk, external_id, uid in rows.iterator(2_000))
+    found = [
+        (pk, state_of(examples[name], votes.get(name, ())))
+        for pk, name in named
+        if name in examples
+    ]
+    return Made(about=about, ledger=ledger, prints=np.array(found, np.uint64).reshape(-1, 2))
 
 
 def record(*, task: Task, made: Made, folder: Path, options: dict[str, Any]) -> Release:
@@ -214,10 +254,12 @@ def record(*, task: Task, made: Made, folder: Path, options: dict[str, Any]) -> 
 def _publish(release: Release, made: Made, folder: Path) -> None:
     release.status, release.claim, release.progress = Status.PUBLISHED, None, 1.0
     release.folder, release.about = str(folder), shortened(made.about)
-    release.about["bytes"] = bytes_of(folder)
-    release.frozen_at, release.last_example = made.frozen_at, made.last_example
+    release.about |= {"bytes": bytes_of(folder), "files": all_sums(folder)}
+    release.frozen_at, release.last_example = made.frozen_at, made.ledger["last_example"]
     release.stage = "It is there."
     release.save()
+    Contents.objects.create(release=release, prints=packed(made.prints), chain=made.ledger["chain"])
+    _spend_known_answers(release, made)
     record_event(
         actor=release.requested_by,
         verb="released",
@@ -225,6 +267,25 @@ def _publish(release: Release, made: Made, folder: Path) -> None:
         scope=release.task.slug,
         data={"version": release.version, "examples": made.about["figures"]["examples"]},
     )
+
+
+def _spend_known_answers(release: Release, made: Made) -> None:
+    """What somebody made a known answer while this version was made tests nobody any more."""
+    active = Gold.objects.filter(task=release.task, retired_at=None).order_by("pk")
+    for pk in active.values_list("pk", flat=True):
+        if how_many_of(made.prints, np.array([pk], np.uint64)):
+            reason = f"It was published in {release.version}."
+            withdraw_gold(hear(pk).example, actor=None, reason=reason)
+
+
+@receiver(marking_gold)
+def refuse_what_was_published(example: Example, **_: Any) -> None:
+    """Whoever has a release knows its answers, and would be told by it what tests them."""
+    if versions := versions_with(example):
+        raise Conflict(
+            "published",
+            f"It was published in {versions[0]}, which tells its answer: choose one that was not.",
+        )
 
 
 def requeue(release: Release, mine: uuid.UUID | None) -> bool:
@@ -299,26 +360,53 @@ def decide_on_finds(
 
 # --- withdrawals ----------------------------------------------------------------------------------
 def follow_withdrawals() -> list[Release]:
-    """Queue a version without what was withdrawn since the last one, as open as that one.
+    """Queue versions that are the last one without what was withdrawn since, and as open as that.
 
-    One that failed is left to its owner, who reads why.
+    Nothing comes in with them that the last one did not hold. One that failed is tried again every
+    hour; where nothing would be left, there is none to make.
     """
-    last = Release.objects.order_by().values("task").annotate(last=Max("id")).values("last")
+    published = Release.objects.filter(status=Status.PUBLISHED)
+    last = published.order_by().values("task").annotate(last=Max("id")).values("last")
+    releases = list(Release.objects.filter(pk__in=last).select_related("task__config"))
     queued = []
-    published = Release.objects.filter(pk__in=last, status=Status.PUBLISHED)
-    for release in published.select_related("task__config"):
-        if withdrawn_since(release):
+    for pk, number in sorted(withdrawn_since(releases).items()):
+        release = next(one for one in releases if one.pk == pk)
+        if number < release.figures["examples"]:
             with suppress(Refused):  # an owner was quicker
-                queued.append(
-                    request(
-                        actor=None,
-                        task=release.task,
-                        version=corrected_version(release.version),
-                        options=release.options,
-                        public=release.public,
-                    )
+                queued.append(_failed_correction(release) or _correct(release))
+    return [release for release in queued if release.status == Status.QUEUED]
+
+
+def _correct(release: Release) -> Release:
+    return request(
+        actor=None,
+        task=release.task,
+        version=corrected_version(release.version),
+        options={**release.options, "corrects": release.version},
+        public=release.public,
+    )
+
+
+def _failed_correction(release: Release) -> Release | None:
+    """The attempt that failed, queued again when an hour has passed."""
+    failed = release.task.releases.filter(
+        status=Status.FAILED, options__corrects=release.version
+    ).last()
+    if failed is None or failed.heartbeat_at is None:
+        return failed
+    if failed.heartbeat_at < timezone.now() - AGAIN_AFTER:
+        try:
+            with durable():
+                failed.status, failed.progress, failed.stage = (
+                    Status.QUEUED,
+                    0,
+                    "It is tried again.",
                 )
-    return queued
+                failed.save(update_fields=["status", "progress", "stage"])
+                release_queued.send(Release, release=failed)
+        except IntegrityError:  # an owner was quicker
+            failed.refresh_from_db()
+    return failed
 
 
 # --- who may have it ------------------------------------------------------------------------------

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,11 +24,14 @@ class Tables:
         self.rows: defaultdict[str, int] = defaultdict(int)
         folder.mkdir(parents=True)
 
-    def add(self, rows: Mapping[tuple[str, int], list[dict[str, Any]]]) -> None:
-        """Add rows by their split and round."""
-        for (split, number), some in rows.items():
-            name = f"{split}-round-{number}.parquet"
-            self._waiting[name].append(pa.RecordBatch.from_pylist(some, self._schema))
+    def add(self, rows: pa.RecordBatch, places: Sequence[tuple[str, int]]) -> None:
+        """Add rows, each to the file of its split and round."""
+        by_file: defaultdict[str, list[int]] = defaultdict(list)
+        for row, (split, number) in enumerate(places):
+            by_file[f"{split}-round-{number}.parquet"].append(row)
+        for name, mine in by_file.items():
+            some = rows if len(mine) == len(rows) else rows.take(pa.array(mine))
+            self._waiting[name].append(some)
             self.rows[name] += len(some)
             if _length(self._waiting[name]) >= ROW_GROUP:
                 self._flush(name)

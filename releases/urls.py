@@ -6,6 +6,7 @@ from releases import views
 
 urlpatterns = [
     path("tasks/<slug:slug>/releases/", views.page, name="releases"),
+    path("tasks/<slug:slug>/releases/theirs/", views.theirs, name="releases-theirs"),
     path("tasks/<slug:slug>/releases/live/", views.live_part, name="releases-live"),
     path("tasks/<slug:slug>/releases/start/", views.start, name="releases-start"),
     path("tasks/<slug:slug>/releases/personal/", views.decide, name="releases-personal"),

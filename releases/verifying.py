@@ -7,7 +7,7 @@ from `log.jsonl` by the task's own rules. Asks no database.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,29 +15,27 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotate.config import TaskFile
-from core.strict_json import NotJson, loads
+from core.strict_json import loads
 from kinds import Kind, kind_named
 from kinds.answers import in_order
-from releases.columns import row_of, schema_of
+from releases.changes import changes_between, prints_of
+from releases.columns import batch_of, schema_of
 from releases.figures import COUNTS, SURPLUS, Figures
-from releases.folders import SUMS, files_below, read_sums, sha256_of
-from releases.ledger import LEDGER, is_signed, text_of
-from releases.orders import ABOUT, LOG, Progress
+from releases.folders import LEDGER, SUMS, files_below, read_sums, sha256_of
+from releases.ledger import is_signed, text_of
+from releases.orders import ABOUT, FORMAT, LOG, REPLAY, Progress
+from releases.papers import papers
 from releases.people import split_of
+from releases.reading import Difference, read_log
 from releases.rows import said_by
 from validate.decisions import decision_on
 
 BATCH: Final = 2_000
 MOST_UNSTEADY: Final = 8  # of which every choice is tried
 Line = dict[str, Any]
-
-
-class Difference(Exception):
-    """The first thing that is not what the release says; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,8 @@ def verify(folder: Path, progress: Progress = lambda *_: None) -> Proven:
     """Raise Difference with the first one, or return what was proven."""
     ledger, about, files = _check_bytes(folder, progress)
     progress(0.2, "Reading the log.")
-    examples, votes = _read_log(folder / LOG)
+    examples, votes = read_log(folder / LOG)
+    _same(about["format"], FORMAT, f"{ABOUT}: format")
     referee = _Referee(about, examples, votes)
     progress(0.4, "Judging every example anew.")
     referee.judge()
@@ -63,8 +62,23 @@ def verify(folder: Path, progress: Progress = lambda *_: None) -> Proven:
     referee.compare_tables(folder / "data")
     progress(0.95, "Counting.")
     _same(about["figures"], json.loads(json.dumps(referee.figures.as_json())), f"{ABOUT}: figures")
+    referee.compare_papers(about, folder)
     counted = sum(map(len, votes.values()))
     return Proven(about=about, ledger=ledger, files=files, examples=len(examples), votes=counted)
+
+
+def carries_on(proven: Proven, folder: Path, previous: Path) -> None:
+    """Difference unless this release follows that of an earlier folder, as its changes say."""
+    before = _json(previous / LEDGER)
+    signed_by, chain = proven.about["public_key"], proven.ledger["chain"]
+    if before["public_key"] != signed_by or before["chain"][-1] not in chain:
+        raise Difference(f"{LEDGER}: its events do not carry on those of {previous}.")
+    then = _json(previous / ABOUT)
+    change, *earlier = proven.about["changes"]
+    if change["previous"] == then["version"]:
+        logs = (prints_of(*read_log(home / LOG)) for home in (previous, folder))
+        _same(change, change | changes_between(*logs), f"{ABOUT}: changes")
+    _same(earlier[-len(then["changes"]) :], then["changes"], f"{ABOUT}: changes")
 
 
 # --- bytes ----------------------------------------------------------------------------------------
@@ -100,26 +114,6 @@ def _json(path: Path) -> Line:
     if not isinstance(data, dict):
         raise Difference(f"{path.name}: it is no JSON object.")
     return data
-
-
-def _read_log(path: Path) -> tuple[dict[str, Line], dict[str, list[Line]]]:
-    examples: dict[str, Line] = {}
-    votes: dict[str, list[Line]] = defaultdict(list)
-    with path.open("rb") as lines:
-        for number, text in enumerate(lines, start=1):
-            try:
-                line = loads(text)
-            except NotJson as error:
-                raise Difference(f"{LOG}:{number}: {error}") from None
-            if line["kind"] == "example":
-                if line["id"] in examples:
-                    raise Difference(f"{LOG}:{number}: {line['id']} is there twice.")
-                examples[line["id"]] = line
-            else:
-                votes[line["example"]].append(line)
-    if strays := votes.keys() - examples.keys():
-        raise Difference(f"{LOG}: votes on {min(strays)}, which is no example of it.")
-    return examples, votes
 
 
 # --- what was decided -----------------------------------------------------------------------------
@@ -197,27 +191,67 @@ class _Referee:
 
     # --- the tables -------------------------------------------------------------------------------
     def compare_tables(self, data: Path) -> None:
-        schema, seen = schema_of(self._kind), 0
+        schema, seen = schema_of(self._kind), set[str]()
         for path in sorted(data.glob("*.parquet")):
             split, _, number = path.stem.partition("-round-")
             file = pq.ParquetFile(path)
             if not file.schema_arrow.equals(schema):
                 raise Difference(f"data/{path.name}: its columns are not those of a release.")
             for batch in file.iter_batches(BATCH):
-                rows = []
-                for name in batch["id"].to_pylist():
+                names = batch["id"].to_pylist()
+                for name in names:
                     where, line = f"data/{path.name}: {name}", self._examples.get(name)
                     if line is None:
                         raise Difference(f"{where}: it is not in {LOG}.")
+                    if name in seen:
+                        raise Difference(f"{where}: it is there twice.")
                     place = (self._split(line), line["round"])
                     _same((split, int(number)), place, f"{where}: split")
-                    rows.append(row_of(self._kind, line, self._votes.get(name, [])))
+                    seen.add(name)
+                lines = [self._examples[name] for name in names]
+                rows = batch_of(self._kind, lines, [self._votes.get(name, []) for name in names])
                 # Compared as columns: taking a million times of day out of these takes minutes.
-                if not batch.equals(pa.RecordBatch.from_pylist(rows, schema)):
-                    for found, row in zip(batch.to_pylist(), rows, strict=True):
+                if not batch.equals(rows):
+                    for found, row in zip(batch.to_pylist(), rows.to_pylist(), strict=True):
                         _same(found, row, f"data/{path.name}: {row['id']}")
-                seen += len(rows)
-        _same(seen, len(self._examples), "data: number of rows")
+        for name in self._examples:
+            if name not in seen:
+                raise Difference(f"data: {name} of {LOG} is in no table.")
+
+    # --- what it says of itself -------------------------------------------------------------------
+    def compare_papers(self, about: Line, folder: Path) -> None:
+        """The card, what machines read of it, who is listed by split, and what cannot be counted
+        from these files, as far as it can be wrong."""
+        for name, text in papers(about, self._kind, folder / "data").items():
+            if (said := (folder / name).read_text()) != text:
+                pairs = zip(said.splitlines(), text.splitlines(), strict=False)
+                _same(*next((pair for pair in pairs if pair[0] != pair[1]), (said, text)), name)
+        if strangers := self._fixed.keys() - {line["author"] for line in self._examples.values()}:
+            raise Difference(f"{ABOUT}: splits: {min(strangers)} is no author of it.")
+        for why, number in about["left_out"].items():
+            if type(number) is not int or number < 0:
+                raise Difference(f"{ABOUT}: left_out: {why}: {_show(number)} is no count.")
+        self._compare_replay(about.get("replay", []), folder / REPLAY)
+        change = about["changes"][0]
+        _same(change["version"], about["version"], f"{ABOUT}: changes: version")
+        _same(change["date"], about["frozen_at"], f"{ABOUT}: changes: date")
+        if change["previous"] is None:
+            now = prints_of(self._examples, self._votes)
+            _same(change, change | changes_between(None, now), f"{ABOUT}: changes")
+
+    def _compare_replay(self, said: Sequence[Line], file: Path) -> None:
+        """Its lines are of foolings of that model, and come to what the card says."""
+        fooled, asked = Counter[str](), Counter[str]()
+        for text in file.read_bytes().splitlines() if file.exists() else ():
+            line = loads(text)
+            example = self._examples.get(line["id"], {})
+            if not example.get("fooled") or example["model"] != line["model"]:
+                raise Difference(f"{REPLAY}: {line['id']}: it is no fooling of {line['model']}.")
+            fooled[line["model"]] += line["fooled"]
+            asked[line["model"]] += line["times"]
+        for one in said:
+            counted = {"fooled": fooled[one["model"]], "asked": asked[one["model"]]}
+            _same(one, one | counted, f"{ABOUT}: replay: {one['model']}")
 
 
 # --- differences ----------------------------------------------------------------------------------

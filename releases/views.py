@@ -19,8 +19,10 @@ from annotate.queries import visible_task
 from core.errors import Refused
 from releases import downloads, services
 from releases.card import alpha, in_words, rate
-from releases.models import PersonalFind, Release
+from releases.models import PersonalFind, Release, Theirs
 from releases.queries import newest, next_version, visible_releases, withdrawn_since
+from releases.rows import known_answers_in_use
+from releases.theirs import held_against
 from validate.models import QueueItem
 
 NO_CONTENT = 204
@@ -34,10 +36,12 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
     last = newest(task)
     context = {
         **_state(task),
-        "next_version": next_version(task),
+        "next_version": next_version(last),
         "words": last.options if last else {},
         "finds": _finds(task),
         "waiting": QueueItem.objects.filter(task=task, withdrawn=False).count(),
+        "tested": known_answers_in_use(task),
+        "theirs": Theirs.objects.filter(task=task).exists(),
     }
     return render(request, "releases/releases.html", context)
 
@@ -46,28 +50,33 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 def live_part(request: HttpRequest, slug: str) -> HttpResponse:
     """What changes while a release is made; 204 when the page shows it already."""
-    state = _state(owned_task_or_404(request, slug))
-    if request.GET.get("seen") == state["seen"]:
+    state = _state(owned_task_or_404(request, slug), request.GET.get("seen"))
+    if not state:
         return HttpResponse(status=NO_CONTENT)
     return render(request, "releases/parts/live.html", state)
 
 
-def _state(task: Task) -> dict[str, Any]:
+def _state(task: Task, seen: str | None = None) -> dict[str, Any]:
+    """What the page shows; empty when it is what was `seen`: most questions end after one query."""
     releases = list(Release.objects.filter(task=task).order_by("-id")[:SHOWN])
     active = next((release for release in releases if release.active), None)
-    shown = [_shown(release) for release in releases if not release.active]
+    over = [release for release in releases if not release.active]
     newest_id = releases[0].pk if releases else 0
     percent = round(100 * active.progress) if active else 0
+    now = f"{newest_id}.{len(over)}.{percent}.{active.stage if active else ''}"
+    if seen == now:
+        return {}
+    gone = withdrawn_since([one for one in over if one.status == Release.Status.PUBLISHED])
     return {
         "task": task,
         "active": active,
         "percent": percent,
-        "releases": shown,
-        "seen": f"{newest_id}.{len(shown)}.{percent}.{active.stage if active else ''}",
+        "releases": [_shown(release, gone.get(release.pk, 0)) for release in over],
+        "seen": now,
     }
 
 
-def _shown(release: Release) -> dict[str, Any]:
+def _shown(release: Release, withdrawn: int) -> dict[str, Any]:
     if release.status == Release.Status.FAILED:
         return {"release": release}
     figures = release.figures
@@ -86,8 +95,22 @@ def _shown(release: Release) -> dict[str, Any]:
         "key": release.about["public_key"],
         "bytes": release.about["bytes"],
         "here": release.home is not None,
-        "withdrawn": withdrawn_since(release),
+        "withdrawn": withdrawn,
     }
+
+
+@require_safe
+def theirs(request: HttpRequest, slug: str) -> HttpResponse:
+    """Our verdicts against those of whoever published the examples."""
+    task = owned_task_or_404(request, slug)
+    held = held_against(task)
+    rows = [
+        {"theirs": label, "counts": [found[ours] for ours in held.ours], "all": found.total()}
+        for label, found in sorted(held.table.items())
+    ]
+    share = rate({"count": held.agreed, "of": held.compared, **held.interval._asdict()})
+    context = {"task": task, "held": held, "rows": rows, "share": share}
+    return render(request, "releases/theirs.html", context)
 
 
 @require_POST

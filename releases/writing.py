@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import json
 from array import array
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
 
+import numpy as np
 from django.utils import timezone
 
 from annotate.models import Task
 from core.errors import Refused
 from core.transactions import one_view
 from releases import ledger
-from releases.card import readme
-from releases.changes import changes_between, fingerprints
-from releases.columns import row_of, schema_of
-from releases.croissant import croissant
+from releases.changes import Prints, changes_between, state_of
+from releases.columns import batch_of, schema_of
 from releases.figures import Figures
-from releases.folders import sha256_of, whole_folder, write_lines, write_sums
-from releases.ledger import LEDGER
+from releases.folders import LEDGER, as_lines, whole_folder, write_sums
 from releases.models import Keys
 from releases.models_in_loop import put_models
-from releases.orders import ABOUT, LOG, Made, Order, Progress
+from releases.orders import ABOUT, FORMAT, LOG, REPLAY, Made, Order, Progress
+from releases.papers import papers
+from releases.pay import pay_of
 from releases.people import Pseudonyms, split_of
 from releases.personal import Found, PersonalData, digest_of, look
-from releases.places import give_places, places_of
-from releases.rows import Item, Reader, left_out, released
+from releases.places import fixed_places, give_places, places_of
+from releases.replaying import replay_into
+from releases.rows import Item, Reader, known_answers_in_use, left_out
 from releases.tables import Tables
 from training.provenance import code_revision
 
-FORMAT: Final = 1
 UNKNOWN_LICENCE: Final = "unknown"
-NO_PAY: Final = "this server keeps no record of it for this task."
 
 BATCH: Final = 1_000  # lines written at a time
 
@@ -46,14 +44,15 @@ BATCH: Final = 1_000  # lines written at a time
 @dataclass
 class _Written:
     figures: Figures = field(default_factory=Figures)
-    keys: array[int] = field(default_factory=lambda: array("q"))
+    keys: array[int] = field(default_factory=lambda: array("Q"))
     """Of the examples, ascending; eight bytes each."""
+    states: array[int] = field(default_factory=lambda: array("Q"))
     models: set[str] = field(default_factory=set)
     personal: dict[int, list[Found]] = field(default_factory=dict)
 
-    def has(self, key: int) -> bool:
-        place = bisect_left(self.keys, key)
-        return place < len(self.keys) and self.keys[place] == key
+    @property
+    def prints(self) -> Prints:
+        return np.stack([np.frombuffer(part, np.uint64) for part in (self.keys, self.states)], 1)
 
 
 def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Made:
@@ -63,84 +62,119 @@ def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Ma
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refused("there_already", f"{folder} exists already: choose another name.")
+    task = order.task
     keys, _ = Keys.objects.get_or_create(pk=1)
-    names = Pseudonyms(bytes(keys.pseudonyms), order.task.slug)
-    give_places(order.task, names)
+    names = Pseudonyms(bytes(keys.pseudonyms), task.slug)
+    give_places(task, names)
     with whole_folder(folder) as draft, one_view():
         frozen_at = timezone.now()
-        examples = released(order.task, waiting=order.waiting)
-        reader = Reader(order.task, examples, names)
-        places, fixed = places_of(order.task, names)
-        tables = Tables(draft / "data", schema_of(order.task.kind))
-        written = _write_rows(order, reader, places, draft / LOG, tables, progress)
+        # What waits is published where nothing else is asked: it would tell what tests people.
+        waiting = order.waiting and (order.only_then or not known_answers_in_use(task))
+        only = set(order.then[:, 0].tolist()) if order.then is not None else set()
+        reader = Reader(task, names, waiting=waiting, only=only if order.only_then else None)
+        places = places_of(task, names)
+        tables = Tables(draft / "data", schema_of(task.kind))
+        written = _write_rows(order, reader, places, draft, tables, progress)
         tables.close()
         progress(0.9, "Counting what it came to.")
+        figures, last = written.figures.as_json(), reader.last_example
+        authors = [row["author"] for row in figures["board"]]
         about: dict[str, Any] = {
             "format": FORMAT,
             "release": order.uid,
-            "task": order.task.slug,
-            "name": order.task.name,
-            "kind": order.task.input_kind,
+            "task": task.slug,
+            "name": task.name,
+            "kind": task.input_kind,
             "version": order.version,
             "frozen_at": frozen_at.isoformat(),
             **_words(order, frozen_at),
             "configs": {str(c.version): public_config(c.data) for c in reader.configs.values()},
-            "splits": {"fixed": fixed},
-            "figures": written.figures.as_json(),
-            "left_out": left_out(order.task, waiting=order.waiting, up_to=reader.last_example),
-            "models": put_models(order.task, written.models, draft / "models"),
+            "splits": {"fixed": fixed_places(places, authors)},
+            "figures": figures,
+            "left_out": left_out(task, waiting=waiting, up_to=last, released=len(written.keys)),
+            "models": put_models(task, written.models, draft / "models"),
             "code": code_revision(),
             "public_key": ledger.public_key(bytes(keys.signing)),
-            "changes": _changes(order, draft, frozen_at),
+            "pay": pay_of(task),
+            "changes": _changes(order, written.prints, frozen_at),
         }
-        _write_about(draft, order.task, about, tables.rows)
-        _sign(draft, order, reader.last_example, bytes(keys.signing), progress)
+        if order.replay:
+            progress(0.9, "Asking the models about their foolings again.")
+            about["replay"] = replay_into(draft, about, draft / REPLAY)
+        _write_about(draft, task, about)
+        said = _sign(draft, order, last, bytes(keys.signing), progress)
         progress(1, "Done.")
-    return Made(about=about, last_example=reader.last_example, frozen_at=frozen_at)
+    return Made(about=about, ledger=said, prints=written.prints)
 
 
 def _write_rows(
     order: Order,
     reader: Reader,
     places: Mapping[str, str],
-    log: Path,
+    draft: Path,
     tables: Tables,
     progress: Progress,
 ) -> _Written:
     """The log, examples first, and the tables beside it; all numbers are counted on the way."""
     written, total, kind = _Written(), reader.count(), order.task.kind
-    if not total:
-        raise Refused("nothing_to_release", f"{order.task.slug} has no example to release.")
-    with log.open("wb") as file:
+    with (draft / LOG).open("wb") as file, TemporaryFile(dir=draft.parent) as aside:
+        votes = _VotesInOrder(aside)
         for chunk in reader.items():
-            write_lines(file, (item.line for item in chunk))
-            by_file: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+            file.write(as_lines(item.line for item in chunk))
+            votes.add(chunk)
+            rows = batch_of(kind, [item.line for item in chunk], [item.votes for item in chunk])
+            tables.add(rows, [_count(item, places, written) for item in chunk])
             for item in chunk:
-                split = _count(item, places, written)
-                row = row_of(kind, item.line, item.votes)
-                by_file[split, item.line["round"]].append(row)
                 found = look(kind, item.line, item.votes)
                 if found and order.cleared.get(item.pk) != digest_of(found):
                     written.personal[item.pk] = found
-            tables.add(by_file)
             done = len(written.keys)
-            progress(0.7 * done / total, f"{done:,} of {total:,} examples.")
+            progress(0.7 * min(1, done / max(1, total)), f"{done:,} of {total:,} examples.")
+        if not written.keys:
+            raise Refused("nothing_to_release", f"{order.task.slug} has no example to release.")
         if written.personal:
             raise PersonalData(written.personal)
         progress(0.7, "The votes, in the order in which they came.")
-        lines = reader.vote_lines(written.has)
-        while some := list(islice(lines, BATCH)):
-            write_lines(file, some)
+        for piece in votes.pieces():
+            file.write(piece)
     return written
 
 
-def _count(item: Item, places: Mapping[str, str], written: _Written) -> str:
+class _VotesInOrder:
+    """Lines of votes, written down as their examples come and read again in the order in which they
+    were cast, which is the one that a policy reads that weighs people: sixteen bytes a vote."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._keys, self._ends = file, array("q"), array("q", [0])
+
+    def add(self, chunk: Iterable[Item]) -> None:
+        for item in chunk:
+            for key, line in zip(item.cast, item.votes, strict=True):
+                text = as_lines([line])
+                self._file.write(text)
+                self._keys.append(key)
+                self._ends.append(self._ends[-1] + len(text))
+
+    def pieces(self) -> Iterator[bytes]:
+        if not self._keys:
+            return
+        self._file.flush()
+        with mmap(self._file.fileno(), 0, access=ACCESS_READ) as text:
+            order = np.argsort(np.frombuffer(self._keys, np.int64), kind="stable")
+            for start in range(0, len(order), BATCH):
+                some = order[start : start + BATCH].tolist()
+                yield b"".join(text[self._ends[at] : self._ends[at + 1]] for at in some)
+
+
+def _count(item: Item, places: Mapping[str, str], written: _Written) -> tuple[str, int]:
+    """Count an example; returns its split and its round."""
     author = item.line["author"]
     split = places.get(author) or split_of(author)  # who came this very second has no place yet
     written.figures.add(item.line, item.votes, split)
     written.keys.append(item.pk)
+    written.states.append(state_of(item.line, item.votes))
     written.models.add(item.line["model"])
-    return split
+    return split, item.line["round"]
 
 
 def public_config(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,43 +207,39 @@ def _words(order: Order, frozen_at: datetime) -> dict[str, str]:
         "citation": citation,
         "url": order.url or f"urn:uuid:{order.uid}",
         "publisher": f"the owners of {task.name}",
-        "pay": NO_PAY,
     }
 
 
-def _changes(order: Order, draft: Path, frozen_at: datetime) -> list[dict[str, Any]]:
+def _changes(order: Order, now: Prints, frozen_at: datetime) -> list[dict[str, Any]]:
     """This version's difference from the one before, then what that one said of its own."""
     previous = order.previous
-    before = previous.home if previous is not None else None
-    change: dict[str, Any] = {"version": order.version, "date": frozen_at.isoformat()}
-    now = fingerprints(draft / "data")
-    if previous is None or before is None:
-        return [{**change, "previous": None, **changes_between(None, now)}]
-    then = fingerprints(before / "data")
-    earlier = json.loads((before / ABOUT).read_text())["changes"]
-    return [{**change, "previous": previous.version, **changes_between(then, now)}, *earlier]
+    change = {
+        "version": order.version,
+        "date": frozen_at.isoformat(),
+        "previous": previous.version if previous is not None else None,
+        **changes_between(order.then, now),
+    }
+    return [change, *(previous.about["changes"] if previous is not None else ())]
 
 
-def _write_about(draft: Path, task: Task, about: dict[str, Any], names: Iterable[str]) -> None:
-    schema = schema_of(task.kind)
+def _write_about(draft: Path, task: Task, about: dict[str, Any]) -> None:
     (draft / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-    data = draft / "data"
-    sums = {name: (sha256_of(data / name), (data / name).stat().st_size) for name in names}
-    machine = croissant(about, schema, sums)
-    (draft / "croissant.json").write_text(json.dumps(machine, indent=1, ensure_ascii=False) + "\n")
-    (draft / "README.md").write_text(readme(about, schema.names))
+    for name, text in papers(about, task.kind, draft / "data").items():
+        (draft / name).write_text(text)
 
 
-def _sign(draft: Path, order: Order, last_example: int, key: bytes, progress: Progress) -> None:
+def _sign(
+    draft: Path, order: Order, last_example: int, key: bytes, progress: Progress
+) -> dict[str, Any]:
     progress(0.95, "Hashing the record of events.")
-    before = order.previous.home if order.previous is not None else None
-    earlier = json.loads((before / LEDGER).read_text())["chain"] if before else []
     statement = {
         "task": order.task.slug,
         "version": order.version,
         "release": order.uid,
         "last_example": last_example,
         "sums": write_sums(draft),
-        "chain": ledger.chain_of(order.task, earlier),
+        "chain": ledger.chain_of(order.task, order.chain),
     }
-    (draft / LEDGER).write_text(ledger.text_of(ledger.signed(statement, key)))
+    said = ledger.signed(statement, key)
+    (draft / LEDGER).write_text(ledger.text_of(said))
+    return said

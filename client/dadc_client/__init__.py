@@ -23,7 +23,7 @@ __all__ = ["Client", "DadcError", "Release"]
 
 Json = Any
 AGAIN = frozenset({429, 502, 503, 504})
-BACKENDS = {".onnx": "onnx", ".pt": "torch", ".pth": "torch", ".model": "onnx"}
+BACKENDS = {".onnx": "onnx", ".txt": "lexicon"}  # what a server takes from afar, by its name
 
 
 class DadcError(Exception):
@@ -141,7 +141,7 @@ class Client:
         own = f"{file.stem[:60]}-{hashlib.sha256(content).hexdigest()[:8]}"
         body = _without_none(
             name=name or own,
-            backend=backend or BACKENDS.get(file.suffix),
+            backend=backend or BACKENDS.get(file.suffix, "onnx"),
             content=base64.b64encode(content).decode(),
             labels=labels,
             open_round=open_round,
@@ -198,8 +198,11 @@ class Client:
         one = found[0]
         folder = Path(into) / f"{task}-{one['version']}"
         for file in one["files"]:
+            path = folder / file["name"]
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise DadcError("damaged", f"{file['name']} is no file of a release.", 0, {})
             address = f"tasks/{task}/releases/{one['version']}/files/{file['name']}/"
-            self._download(address, folder / file["name"], file["sha256"])
+            self._download(address, path, file["sha256"])
         return Release(folder)
 
     def _download(self, address: str, path: Path, sha256: str) -> None:
@@ -211,7 +214,11 @@ class Client:
             there = part.stat().st_size if part.exists() else 0
             ranged = {"Range": f"bytes={there}-"} if there else {}
             try:
-                self._receive(address, part, ranged)
+                if not there or _sha256(part) != sha256:  # else it only had no name yet
+                    self._receive(address, part, ranged)
+            except DadcError as error:
+                if error.status != requests.codes.requested_range_not_satisfiable:
+                    raise
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
                 if attempt == self._retries:
                     raise

@@ -11,8 +11,9 @@ import pytest
 import requests
 import yaml
 
-from dadc_client import Client, DadcError
+from dadc_client import BACKENDS, Client, DadcError
 from ml import artifacts
+from ml.backends import NAMES, way_named
 from tests import cast
 from tests.browser.fixtures import Server
 
@@ -28,6 +29,7 @@ def test_the_lines_of_its_readme(
     monkeypatch.chdir(tmp_path)
     Path("task.yaml").write_text(yaml.safe_dump(cast.task_file(slug=TASK)))
     server.run("manage", "load_task", str(tmp_path / "task.yaml"))
+    assert {ways.sent: n for n in NAMES if (ways := way_named(n)).sent} == BACKENDS
     shipped = json.loads((cast.SHIPPED / "model.json").read_text())
     made = artifacts.load(cast.SHIPPED / shipped["artifact"], shipped["sha256"])
     Path("model.onnx").write_bytes(made.members[artifacts.ONNX])
@@ -68,11 +70,12 @@ def test_the_lines_of_its_readme(
     # What broke off goes on; what is there stays; what is damaged comes again.
     home = said["release"].folder
     log = (home / "log.jsonl").read_bytes()
-    (home / "log.jsonl").unlink()
-    (home / "log.jsonl.part").write_bytes(log[:100])
     (home / "SHA256SUMS").write_bytes(b"other")
-    exec(data, said)
-    assert (home / "log.jsonl").read_bytes() == log
+    for part in (log[:100], log, log + b"more"):
+        (home / "log.jsonl").unlink(missing_ok=True)
+        (home / "log.jsonl.part").write_bytes(part)
+        exec(data, said)
+        assert (home / "log.jsonl").read_bytes() == log
     assert (home / "SHA256SUMS").read_bytes() != b"other"
 
 

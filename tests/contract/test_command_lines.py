@@ -51,9 +51,16 @@ def paths(tmp_path: Path) -> dict[str, Path]:
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "Dynamically Generated Hate.csv").write_text(
+        "acl.id,text,label,round.base,annotator\nacl1,Rain again,nothate,1,QQ1\n"
+    )
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "train.tsv").write_text("".join(f"word{n}\t{n % 2}\n" for n in range(20)))
-    return {name: tmp_path / name for name in [*files, "clean", "backup.tar", "released", "none"]}
+    return {
+        name: tmp_path / name
+        for name in [*files, "clean", "published", "backup.tar", "released", "none"]
+    }
 
 
 @pytest.fixture
@@ -87,6 +94,7 @@ GRANTED = [
     "release digits --out released --version 1.0.0",
     "verify released",
     "replay released",
+    "import_set dynahate published",
     "backup backup.tar",
     "load_campaign campaign.yaml",
     "pay pilot --dry-run",
@@ -114,6 +122,7 @@ REFUSED = [
     "release digits --out released-2 --version 1",
     "verify none",
     "replay none",
+    "import_set gahd none",
     "backup none/backup.tar",
     "restore none",
     "register_model digits none",

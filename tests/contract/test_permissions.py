@@ -120,6 +120,7 @@ ROWS = [
         {"reason": "Old."},
     ),
     Row("releases", HIDDEN, arguments=DIGITS),
+    Row("releases-theirs", HIDDEN, arguments=DIGITS),
     Row("releases-live", HIDDEN, arguments=DIGITS),
     Row("releases-start", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("releases-personal", "404 404 404 404 302 404 302 404", "post", DIGITS),

@@ -23,6 +23,7 @@ from crowd import by_file, campaigns, ledger, passes, services
 from crowd.models import Campaign, Visit, Worker
 from crowd.platforms import Arrival
 from dadc_server.web.sockets import websocket
+from releases.rows import left_out
 from scoring.agreement import vote_counts
 from scoring.models import Tally
 from scoring.recount import check
@@ -81,6 +82,8 @@ def test_a_worker_s_whole_way(task: Task, validator: User, other_validator: User
     assert not Tally.objects.filter(author=author).exists()
     assert not vote_counts(task).answers
     assert check().agrees
+    why = left_out(task, waiting=True, up_to=visit.session.examples.latest("pk").pk, released=0)
+    assert why["made on visits that no platform has confirmed"] == 2
     services.settle(visit=visit, confirmed=True, actor=None)
     assert check().agrees
     tally = Tally.objects.get(author=author)

@@ -23,6 +23,7 @@ from annotate.models import Task
 from crowd import by_api, by_file, ledger
 from crowd.models import Campaign, Payment, Visit
 from crowd.platforms import prolific
+from releases.pay import pay_of
 from tests import cast, races
 from tests.crowd import world
 from tests.crowd.stand_in import StandIn
@@ -110,6 +111,10 @@ def test_confirmed_approved_and_paid_by_the_api(
     assert dict(stand_in.approved) == {"A-P1": 1, "A-P2": 1}
     assert stand_in.bonuses["A-P1"] == [25]
     assert list(stand_in.paid.values()) == [1]
+    (told,) = pay_of(task)  # as a release's card has it
+    assert told["hours"] >= 0
+    assert (told["paid"], told["currency"]) == ("2.25", campaign.file.pay.currency)
+    assert (told["people"], told["visits"]) == (2, 2)
 
 
 def test_what_cannot_be_set_up_keeps_no_other_waiting(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +19,13 @@ from accounts.models import User
 from annotate.models import Task
 from annotate.queries import Participant
 from annotate.services import retract
-from releases import services, tasks
-from releases.models import Release
+from core.errors import Refused
+from releases import ledger, services, tasks
+from releases.models import AuthorPlace, Release
 from releases.verifying import verify
 from tests import cast
+from validate.acts.adjudicate import decide
+from validate.acts.gold import mark_gold, retire_gold
 
 PAGE = "/tasks/digits/releases/"
 
@@ -91,13 +97,87 @@ def test_from_asking_to_a_resumed_download(
     assert [(one["version"], one["withdrawn"]) for one in listed] == [("1.0.0", 1)]
     assert {"ledger.json", "log.jsonl", "SHA256SUMS"} <= {f["name"] for f in listed[0]["files"]}
 
-    # A version without it follows by itself; nothing is left here, which it says once.
+    # What came to lie beside it is nobody's to have; nor is there anything left to release.
+    (settings.RELEASE_DIR / "digits" / "1.0.0" / "notes.txt").write_text("mine")
+    assert client.get(f"{PAGE}1.0.0/files/notes.txt").status_code == 404
+    assert services.follow_withdrawals() == []
+
+
+def test_what_is_withdrawn_goes_and_nothing_comes(
+    client: Client, task: Task, owner: User, annotator: User
+) -> None:
+    gone, kept = cast.submission(task, annotator, 1), cast.submission(task, annotator, 2)
+    words = {"licence": "CC-BY-4.0"}
+    release = services.request(actor=owner, task=task, options=words, public=True)
+    tasks.make_release.call(str(release.uid))
+    cast.submission(task, annotator, 3)
+    unpublished = cast.submission(task, annotator, 4)
+    retract(participant=Participant(user=annotator), uid=unpublished.uid)
+    assert services.follow_withdrawals() == [], "what was never published is missing from nothing"
+    retract(participant=Participant(user=annotator), uid=gone.uid)
+
     (next_one,) = services.follow_withdrawals()
+
     assert (next_one.version, next_one.options["licence"]) == ("1.0.1", "CC-BY-4.0")
     assert services.follow_withdrawals() == []
-    assert tasks.make_release.call(str(next_one.uid)) == "failed"
+    _, claimed = services.claim(next_one.uid) or (None, None)
+    assert claimed is not None
+    services.fail(next_one, claimed, "The disk was full.")
+    assert services.follow_withdrawals() == [], "not at once"
+    Release.objects.filter(pk=next_one.pk).update(heartbeat_at="2026-01-01T00:00Z")
+    assert services.follow_withdrawals() == [next_one]
+    shutil.rmtree(settings.RELEASE_DIR / "digits" / "1.0.0")  # elsewhere by now
+
+    assert tasks.make_release.call(str(next_one.uid)) == "published"
+
+    home = settings.RELEASE_DIR / "digits" / "1.0.1"
+    proven = verify(home)
+    assert [line["id"] for line in _lines(home)] == [str(kept.uid)]
+    assert proven.about["changes"][0] == {
+        "version": "1.0.1",
+        "previous": "1.0.0",
+        "date": proven.about["frozen_at"],
+        "added": 0,
+        "removed": 1,
+        "changed": 0,
+    }
+    assert proven.ledger["chain"][0] == [0, ledger.START]
+    assert proven.about["left_out"]["withdrawn by their authors"] == 1
     assert services.follow_withdrawals() == []
-    assert "has no example to release" in client.get(PAGE).content.decode()
+    listed = client.get("/api/v1/tasks/digits/releases/").json()["releases"]
+    assert [(one["version"], one["withdrawn"]) for one in listed] == [("1.0.1", 0), ("1.0.0", 1)]
+
+
+def _lines(home: Path) -> list[Any]:
+    return [json.loads(line) for line in (home / "log.jsonl").read_text().splitlines()]
+
+
+def test_nothing_in_a_release_tells_what_tests_validators(
+    task: Task, owner: User, annotator: User
+) -> None:
+    tester = cast.person("tester")
+    tested, waiting = cast.submission(task, tester, 1), cast.submission(task, annotator, 2)
+    settled = cast.submission(task, annotator, 3)
+    decide(actor=owner, task=task, uid=settled.uid, act="verify", reason="Clear.", waiting=False)
+    AuthorPlace.objects.create(task=task, author=tester, split="train")
+    AuthorPlace.objects.create(task=task, author=annotator, split="train")
+    mark_gold(actor=owner, example_id=tested.pk, answer=tested.label)
+    release = services.request(actor=owner, task=task, options={"waiting": True})
+    tasks.make_release.call(str(release.uid))
+    home = settings.RELEASE_DIR / "digits" / "1.0.0"
+
+    assert [line["id"] for line in _lines(home)] == [str(settled.uid)]
+    about = verify(home).about
+    assert about["left_out"]["still asked of validators"] == 2, "and not which of them tests"
+    assert set(about["splits"]["fixed"]) <= {row["author"] for row in about["figures"]["board"]}
+
+    with pytest.raises(Refused, match=r"published in 1\.0\.0"):
+        mark_gold(actor=owner, example_id=settled.pk, answer=settled.label)
+    retire_gold(actor=owner, example_id=tested.pk)
+    release = services.request(actor=owner, task=task, options={"waiting": True})
+    tasks.make_release.call(str(release.uid))
+    there = {line["id"] for line in _lines(home.with_name("1.1.0"))}
+    assert there == {str(one.uid) for one in (tested, waiting, settled)}
 
 
 def test_everybody_downloads_what_an_owner_opened(
@@ -128,6 +208,9 @@ def test_a_release_whose_worker_was_killed_is_made_by_the_next(
     assert services.claim(release.uid) is None, "somebody is at it"
     Release.objects.update(heartbeat_at="2026-01-01T00:00Z")
     DBTaskResult.objects.all().delete()
+    left = settings.RELEASE_DIR / "digits" / "1.0.0" / "README.md"  # of one that was not recorded
+    left.parent.mkdir(parents=True)
+    left.write_text("Another one.")
 
     tasks.resume_interrupted()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-import shutil
+import signal
 import tempfile
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +18,15 @@ import pytest
 
 from annotate.models import Task
 from benchmarks import readers
+from kinds import kind_named
 from releases import ledger
-from releases.folders import SUMS, write_sums
-from releases.models import Keys
-from releases.verifying import Difference, verify
+from releases.folders import LEDGER, SUMS, write_sums
+from releases.models import Contents, Keys
+from releases.papers import papers
+from releases.reading import Difference
+from releases.services import order_of
+from releases.verifying import verify
+from releases.writing import make
 from tests.contract.conftest import KINDS, Done
 
 Manage = Callable[..., Done]
@@ -119,7 +126,7 @@ def test_one_changed_bit_anywhere_is_named(released: Callable[..., Path]) -> Non
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         data = path.read_bytes()
         name = path.relative_to(folder).as_posix()
-        bits = range(8 * len(data)) if name == ledger.LEDGER else ()
+        bits = range(8 * len(data)) if name == LEDGER else ()
         for bit in [*toss.sample(range(8 * len(data)), 3), *toss.sample(bits, 300 * bool(bits))]:
             changed = bytearray(data)
             changed[bit // 8] ^= 1 << bit % 8
@@ -145,22 +152,37 @@ def test_one_changed_bit_anywhere_is_named(released: Callable[..., Path]) -> Non
         ("log.jsonl", '"status":"verified"', '"status":"rejected"', "text-0: status"),
         ("log.jsonl", '"validator":"w-', '"validator":"v-', "text-0: votes: 0: validator"),
         ("release.json", '"examples": 2', '"examples": 3', "figures: rounds: 0: examples"),
+        ("release.json", '"practice": 0', '"practice": -1', "left_out: practice"),
+        ("release.json", '"added": 3', '"added": 2', "changes: added"),
+        ("release.json", '"fixed": {}', '"fixed": {"w-1": "test"}', "w-1 is no author"),
+        ("README.md", "4\nvotes", "5\nvotes", "README.md"),
+        ("croissant.json", '"version": "1.0.0"', '"version": "1.0.1"', "croissant.json"),
+        ("data", "", "a row twice", "text-[012]: it is there twice"),
+        ("data", "", "a row less", "text-[012] of log.jsonl is in no table"),
     ],
 )
 def test_what_the_server_itself_would_sign_wrong_is_named(
     released: Callable[..., Path], file: str, was: str, becomes: str, named: str
 ) -> None:
     folder = released("text", validation={"policy": "two_plus_one"})
-    text = (folder / file).read_text()
-    assert was in text
-    (folder / file).write_text(text.replace(was, becomes, 1))
+    if file == "data":
+        table = pq.read_table(one := next(folder.glob("data/*.parquet")))
+        pq.write_table(table.take([0, 0]) if becomes == "a row twice" else table[:0], one)
+    else:
+        text = (folder / file).read_text()
+        assert was in text
+        (folder / file).write_text(text.replace(was, becomes, 1))
+    about = json.loads((folder / "release.json").read_text())
+    for name, text in papers(about, kind_named("text"), folder / "data").items():
+        if name != file:
+            (folder / name).write_text(text)
     (folder / SUMS).unlink()
-    said = json.loads((folder / ledger.LEDGER).read_text())
-    (folder / ledger.LEDGER).unlink()
+    said = json.loads((folder / LEDGER).read_text())
+    (folder / LEDGER).unlink()
     statement = {name: said[name] for name in said if name not in ("public_key", "signature")}
     statement["sums"] = write_sums(folder)
     signed = ledger.signed(statement, bytes(Keys.objects.get().signing))
-    (folder / ledger.LEDGER).write_text(ledger.text_of(signed))
+    (folder / LEDGER).write_text(ledger.text_of(signed))
 
     with pytest.raises(Difference, match=named):
         verify(folder)
@@ -196,27 +218,36 @@ def test_a_version_follows_another_and_says_what_differs(
     assert manage("verify", first, "--previous", second).status == 1
 
 
-def test_a_folder_is_whole_or_is_not_there(
-    released: Callable[..., Path], manage: Manage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.once
+def test_a_folder_is_whole_or_is_not_there_after_kill_9(
+    released: Callable[..., Path], manage: Manage, tmp_path: Path
 ) -> None:
-    """As kill -9 leaves it: nothing is cleared away by who was killed."""
     released("text")
-    folder = tmp_path / "later"
-    with monkeypatch.context() as killed:
-        killed.setattr("releases.writing.readme", lambda *_: 1 / 0)
-        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
-        with pytest.raises(ZeroDivisionError):
-            manage("release", "text", "--out", folder)
-    (left,) = tmp_path.glob(".later*")
-    dead = left.rename(tmp_path / ".later-4194305.part")  # no system has so many processes
+    task, folder = Task.objects.get(slug="text"), tmp_path / "later"
+    order = order_of(task, "1.1.0", str(uuid.uuid4()), {})
+    for moment in ("examples", "votes", "record of events"):
 
-    assert not folder.exists()
+        def kill(_: float, stage: str, moment: str = moment) -> None:
+            if moment in stage:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        child = os.fork()
+        if not child:
+            make(order, folder, kill)
+            os._exit(0)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+        assert not folder.exists()
+        assert len(list(tmp_path.glob(".later*"))) == 1, "what the one before left is gone"
+
     assert manage("release", "text", "--out", folder).status == 0
-    assert not dead.exists()
+    assert not list(tmp_path.glob(".later*"))
 
     # Killed after the folder was whole, before it was recorded: it is recorded then.
-    task = Task.objects.get(slug="text")
-    task.releases.order_by("-id")[:1].get().delete()
+    was = task.releases.last()
+    assert was is not None
+    prints = was.contents.prints
+    was.delete()
     again = manage("release", "text", "--out", folder, "--json")
     assert (again.status, again.summary["version"]) == (0, "1.1.0")
     assert task.releases.count() == 2
+    assert bytes(Contents.objects.get(release__version="1.1.0").prints) == bytes(prints)

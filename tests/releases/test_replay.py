@@ -34,6 +34,12 @@ def test_every_published_fooling_can_be_run_again(
     lines = (home / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
     exec(lines.replace('"model.onnx"', repr(str(home / "model.onnx"))), {"print": print})
 
+    assert "2 foolings: fooled 100.0%" in (folder / "README.md").read_text()
+    kept = [json.loads(line) for line in (folder / "replay.jsonl").read_text().splitlines()]
+    assert [(line["fooled"], line["times"], line["low"] > 0.2) for line in kept] == [
+        (1, 1, True)
+    ] * 2
+
     done = manage("replay", folder, "--out", tmp_path / "again.jsonl", "--json")
 
     (one,) = done.summary["models"]

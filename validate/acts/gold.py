@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.dispatch import Signal
 from django.utils import timezone
 
 from accounts.models import User
@@ -22,6 +23,9 @@ from validate.hearing import hear
 from validate.models import Gold, Lease
 from validate.verdicts import settle, take_out
 
+# example: a locked one that is to be a known answer. A receiver refuses it by raising Refused.
+marking_gold = Signal()
+
 
 def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "") -> Gold:
     """Make an example gold; one that waits for votes is settled by this answer first."""
@@ -32,6 +36,7 @@ def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "")
         if example.hidden_at is not None or example.retracted_at is not None:
             raise Refused("withdrawn", "A hidden or retracted example cannot be gold.", status=409)
         example.config.file.check_label(answer, "answer", of=example.whole_input)
+        marking_gold.send(Gold, example=example)
         if example.status == Example.Status.OPEN and not example.sandbox:
             take_out(hearing)
             right = answer == example.label

@@ -33,6 +33,11 @@ class Command(SummaryCommand):
         parser.add_argument("--licence", default="", help="as in CC-BY-4.0")
         parser.add_argument("--settled", action="store_true", help="leave out what waits for votes")
         parser.add_argument(
+            "--no-replay",
+            action="store_true",
+            help="do not ask its models about each fooling again",
+        )
+        parser.add_argument(
             "--personal",
             choices=PersonalFind.Decision.values,
             help="decide so about all that looks like personal data and is not decided on",
@@ -47,12 +52,13 @@ class Command(SummaryCommand):
         version: str,
         licence: str,
         settled: bool,
+        no_replay: bool,
         personal: str | None,
         json: bool,
         **__: Any,
     ) -> None:
         found, folder = task_named(task), out.absolute()
-        options = {"licence": licence, "waiting": not settled}
+        options = {"licence": licence, "waiting": not settled, "replay": not no_replay}
         try:
             made = services.already_made(folder)
             known = made and Release.objects.filter(uid=made.about["release"]).exists()

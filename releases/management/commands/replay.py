@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json as json_
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from annotate.command_line import SummaryCommand
-from core.strict_json import as_it_stands
 from releases.card import rate
-from releases.replaying import TIMES, replay
+from releases.orders import ABOUT, REPLAY
+from releases.replaying import TIMES, replay_into
 
 
 class Command(SummaryCommand):
@@ -30,20 +31,10 @@ class Command(SummaryCommand):
     def handle(
         self, *_: Any, folder: Path, times: int, out: Path | None, json: bool, **__: Any
     ) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        lines: list[str] = []
         try:
-            found = [
-                one.as_json()
-                for one in replay(
-                    folder,
-                    max(1, times),
-                    lambda line: lines.append(as_it_stands(line | {"at": now}) + "\n"),
-                )
-            ]
-            if out is not None:
-                with out.open("x") as file:
-                    file.writelines(lines)
+            about = json_.loads((folder / ABOUT).read_text())
+            with TemporaryDirectory() as aside:
+                found = replay_into(folder, about, out or Path(aside) / REPLAY, max(1, times))
         except (OSError, ValueError, KeyError) as error:
             raise CommandError(f"{folder} cannot be replayed: {error}.") from error
         for one in found:
@@ -56,6 +47,6 @@ class Command(SummaryCommand):
         total = sum(one["asked"] for one in found)
         self.conclude(
             f"{total:,} answers to {sum(one['foolings'] for one in found):,} published foolings.",
-            {"folder": str(folder), "at": now, "models": found},
+            {"folder": str(folder), "models": found},
             as_json=json,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,11 @@ from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from annotate.command_line import SummaryCommand, task_named
-from releases.ledger import LEDGER, chain_of
-from releases.verifying import Difference, Proven, verify
+from releases.folders import LEDGER
+from releases.ledger import chain_of
+from releases.orders import ABOUT
+from releases.reading import Difference
+from releases.verifying import Proven, carries_on, verify
 
 
 class Command(SummaryCommand):
@@ -45,7 +47,9 @@ class Command(SummaryCommand):
                     bar.update(100 * fraction - bar.n)
 
                 proven = verify(folder, show)
-            _check_who(proven, key, previous, here=here)
+            if previous is not None:
+                carries_on(proven, folder, previous)
+            _check_who(proven, key, here=here)
         except OSError as error:
             raise CommandError(f"{error.filename or folder}: {error.strerror}.") from error
         except Difference as difference:
@@ -71,15 +75,14 @@ class Command(SummaryCommand):
         )
 
 
-def _check_who(proven: Proven, key: str, previous: Path | None, *, here: bool) -> None:
-    signed_by, chain = proven.about["public_key"], proven.ledger["chain"]
+def _check_who(proven: Proven, key: str, *, here: bool) -> None:
+    about, signed_by, chain = proven.about, proven.about["public_key"], proven.ledger["chain"]
     if key and key.lower() != signed_by:
         raise Difference(f"{LEDGER}: it is signed by {signed_by}.")
-    if previous is not None:
-        before = json_.loads((previous / LEDGER).read_text())
-        if before["public_key"] != signed_by or before["chain"][-1] not in chain:
-            raise Difference(f"{LEDGER}: its events do not carry on those of {previous}.")
     if here:
-        again = chain_of(task_named(proven.about["task"]), [], up_to=chain[-1][0])
-        if again[-1] != chain[-1]:
+        task, last = task_named(about["task"]), proven.ledger["last_example"]
+        if chain_of(task, [], up_to=chain[-1][0])[-1] != chain[-1]:
             raise Difference(f"{LEDGER}: this database has other events up to {chain[-1][0]}.")
+        submitted = task.examples.filter(pk__lte=last).count()
+        if submitted != proven.examples + sum(about["left_out"].values()):
+            raise Difference(f"{ABOUT}: left_out: {submitted:,} were submitted up to then.")
