@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from accounts.models import Role, User, WorkSession
 from annotate.models import Example
+from annotate.queries import is_barred
 from annotate.services import confirm as confirm_example
 from annotate.services import lock_example
 from core.errors import Conflict, Refused
@@ -103,6 +104,8 @@ def begin(
     if consent != campaign.file.consent.version:
         raise _changed()
     worker = worker_of(arrival)
+    if not worker.user.may_sign_in or is_barred(worker.user, campaign.task):
+        raise Refused("banned", "You are kept out of this: return it, please.", status=403)
     visit = Visit(
         campaign=campaign,
         worker=worker,

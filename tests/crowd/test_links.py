@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate import inference, judged
-from annotate.models import Example, Task
+from annotate.models import Barred, Example, Task
 from core.errors import Refused
 from crowd import by_file, campaigns, ledger, passes, services
 from crowd.models import Campaign, Visit, Worker
@@ -279,6 +279,25 @@ def test_validators_by_link(task: Task, annotator: User) -> None:
     came.act("finish", token)
     done = Visit.objects.get(slot__number=1)
     assert done.state == "confirmed", "a panel's people are known"
+
+
+@pytest.mark.parametrize("by", ["owner", "admin"])
+def test_who_is_kept_out_takes_no_place(task: Task, owner: User, by: str) -> None:
+    campaign = world.campaign(task, places=1)
+    came = come(campaign)
+    token = came.begin()
+    person = Worker.objects.get().user
+    if by == "owner":
+        Barred.objects.create(task=task, person=person)
+    else:
+        User.objects.filter(pk=person.pk).update(banned_at=timezone.now())
+    body = {"client_id": str(uuid4()), "input": cast.drawing(5), "label": "1"}
+    assert call(token, "tasks/digits/examples/", body).status_code in (401, 403)
+    came.act("leave", token)
+    agreed = {"consent": campaign.file.consent.version}
+    assert "You are kept out" in words(came.act("begin", **agreed))
+    assert not Visit.objects.filter(state="open").exists()
+    come(campaign, "W2").begin()
 
 
 def test_the_model_does_not_tell_a_visit_about_what_it_judges(task: Task, annotator: User) -> None:

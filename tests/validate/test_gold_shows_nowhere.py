@@ -29,8 +29,10 @@ from accounts.models import User
 from annotate.models import Example, Task
 from core import doors
 from core.limits import forget_limits
+from crowd.models import Worker
 from tests import acts, cast
 from tests.contract.test_permissions import ROWS, SECRET, Row
+from tests.crowd import world as crowd
 from validate.acts import gold
 from validate.acts import lease as leases
 from validate.acts import undo as undoing
@@ -47,6 +49,7 @@ READS = [
 VARIES = (
     (r'(csrfToken"?: ?"|csrfmiddlewaretoken" value="|X-CSRFToken": ?")[\w-]+', r"\1token"),
     (r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", "an id"),
+    (r"[0-9a-f]{32}\.[\w-]{32}", "a visit's token"),
 )
 
 
@@ -55,7 +58,7 @@ def world(task: Task, owner: User, annotator: User, settings: Any) -> Task:
     """Gold from a file, and more examples than are walked through; boards as they are served."""
     settings.LIMITS = doors.OFF
     lines = [
-        json.dumps({"input": cast.drawing(1_000 + seed), "answer": "1"}).encode()
+        json.dumps({"input": cast.drawing(1_000 + seed), "answer": "3"}).encode()
         for seed in range(4)
     ]
     gold.load_gold(actor=owner, task=task, lines=lines)
@@ -77,10 +80,15 @@ def undone() -> Iterator[None]:
 
 
 class Walk:
-    """What one validator sees, act by act."""
+    """What one validator sees, act by act, signed in and by a campaign's link."""
 
     def __init__(self, person: User, task: Task, looks_after: tuple[str, ...]) -> None:
         self.looks_after = looks_after
+        work = ["annotate", "validate"]
+        pay = {**crowd.PAY, "per_validation": "0.05"}
+        self.came = crowd.come(crowd.campaign(task, work=work, visit={"examples": 50}, pay=pay))
+        self.came.begin()
+        Worker.objects.update(user=person)
         self.client = Client()
         self.client.force_login(person)
         self.task = task
@@ -92,8 +100,10 @@ class Walk:
         self._acts += 1
         response = self.client.post(address, body, content_type="application/json")
         self._note(f"{self._acts} {act}", response)
-        for row in READS if act in self.looks_after else ():
-            self._read(f"{self._acts} {act}, then {row.name}", row)
+        if act in self.looks_after:
+            for row in READS:
+                self._read(f"{self._acts} {act}, then {row.name}", row)
+            self._read_visit(f"{self._acts} {act}, then a visit's")
         return response.json() if response.content else None
 
     def _read(self, name: str, row: Row) -> None:
@@ -105,6 +115,14 @@ class Walk:
         if row.name == "api-nothing":
             return
         self._note(name, self.client.get(path or reverse(row.name, kwargs=arguments)))
+
+    def _read_visit(self, name: str) -> None:
+        """Its looks are forms that are sent."""
+        opened = self.came.act("open")
+        assert opened.status_code == 200
+        self._note(f"{name} page", opened)
+        self._note(f"{name} data", self.came.act("data"))
+        self._note(f"{name} progress", crowd.call(crowd.token_in(opened), "visits/this/"))
 
     def _note(self, name: str, response: Any) -> None:
         content = _streamed(response) if response.streaming else response.content
