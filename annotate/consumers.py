@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -216,6 +217,12 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         bind_contextvars(frame=client_id)  # of this submission's own task
         probes, seconds = self._probes, min(time.monotonic() - self._since, LONGEST_THOUGHT)
         try:
+            if self._kind.heavy(frame.input):  # reading it is work, which predictions count
+                if wait := self._to_predict.wait():
+                    raise TooBusy(int(wait * 1000) + 1, self._kind)
+                reading = read_apart(self._kind, frame.input, self._to_predict)
+                read = await asyncio.wrap_future(reading)
+                frame = replace(frame, input=await asyncio.to_thread(getattr, read, "stored"))
             target = await live.target_of(self.task.pk)
             if target is not None:
                 await self._answered_first(frame, target)

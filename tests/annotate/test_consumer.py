@@ -1,6 +1,7 @@
 """The annotator's websocket, spoken as a page speaks it."""
 
 import asyncio
+import base64
 import json
 import time
 import uuid
@@ -9,17 +10,21 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import AnonymousUser
+from django.test import Client
 
 from accounts.models import User
 from annotate import live, protocol, rounds
 from annotate.consumers import AnnotateConsumer
 from annotate.models import Example, Task
+from core import limits
 from core.doors import Door, Rate
 from core.transactions import durable
+from kinds.image.pixels import png_of
 from tests import cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,6 +74,44 @@ async def page(
 @pytest.fixture
 def count() -> Callable[[], Awaitable[int]]:
     return sync_to_async(Example.objects.count)
+
+
+def large(seed: int) -> dict[str, str]:
+    """A drawing four times the size of what the page's canvas makes."""
+    png = png_of(np.kron(cast.scribble(seed), np.ones((20, 20), np.float32)))
+    return {"png": base64.b64encode(png).decode()}
+
+
+async def test_a_large_picture_is_paid_for_by_the_work_that_it_makes(
+    task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At both doors, over the socket and over REST: whoever sent one waits, others do not."""
+    monkeypatch.setattr(limits, "USUAL_SECONDS", 1e-6)
+    client = Client()
+    await sync_to_async(client.force_login)(annotator)
+    submission = {"client_id": str(uuid.uuid4()), "label": "1", "input": large(1)}
+    asks = {
+        "predictions": {"input": large(2)},
+        "examples": {**submission, "client_id": str(uuid.uuid4()), "input": large(3)},
+    }
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        for frame in ({"type": "submit", **submission}, {"type": "predict", "seq": 1}):
+            limits.forget_limits()
+            await opened.send(**{"input": large(4), **frame})
+            await opened.receive("accepted" if frame["type"] == "submit" else "prediction")
+            await opened.send(type="predict", seq=2, input=cast.drawing(1))
+            assert (await opened.receive("busy"))["seq"] == 2
+            another = str(uuid.uuid4())
+            await opened.send(**{**frame, "type": "submit", **submission, "client_id": another})
+            assert (await opened.receive("busy"))["client_id"] == another
+    post = sync_to_async(client.post)
+    for call, body in asks.items():
+        limits.forget_limits()
+        for status in ({200, 201}, {429}):
+            body["client_id"] = str(uuid.uuid4())
+            answer = await post(f"/api/v1/tasks/digits/{call}/", body, "application/json")
+            assert answer.status_code in status, answer.content
 
 
 async def test_a_stroke_too_many_is_told_to_come_again(
