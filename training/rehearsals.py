@@ -60,7 +60,7 @@ def rehearse(
     worlds = _play_all(told, file.seeds, at_once, listener)
     with durable():
         rehearsal = Rehearsal.objects.create(
-            task=task, file=file.model_dump(mode="json"), report=_report(worlds)
+            task=task, file=file.model_dump(mode="json"), report=report_of(worlds)
         )
         record_event(actor=None, verb="rehearsed", subject=rehearsal, scope=task.slug)
     return rehearsal
@@ -208,7 +208,8 @@ def _lend_files(model: Mapping[str, Any], folder: Path) -> None:
 
 
 # --- report ---------------------------------------------------------------------------------------
-def _report(worlds: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+def report_of(worlds: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """What is kept of these: each round and the sum of all, over the seeds."""
     rounds = max(map(len, worlds))
     played = [[world[at] for world in worlds if len(world) > at] for at in range(rounds)]
     totals = [
