@@ -1,7 +1,8 @@
 """Rehearsals: a task's rounds played by scripted people before anybody is paid.
 
-Each seed is played by a process of its own in a folder that is thrown away (training.rehearsing):
-nothing simulated can stand on a board, in a release or in a training. What is kept is one document.
+Each seed is played by a process of its own (training.rehearsal_world) in a folder that is thrown
+away: nothing simulated can stand on a board, in a release or in a training. What is kept is one
+document.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from annotate.queries import open_target
 from core.errors import Refused
 from core.strict_yaml import NotYaml
 from core.transactions import durable
+from ml.artifacts import ArtifactError
 from ml.learners import BadSource
 from scoring.plots import Plot
 from training.models import Rehearsal
@@ -117,7 +119,7 @@ def _check_source(task: Task, file: RehearsalFile, model: ModelVersion) -> None:
     assert task.config is not None
     try:
         base = stock_of(file, model)
-    except BadSource as error:
+    except (BadSource, ArtifactError, OSError) as error:
         raise Refused("bad_source", str(error)) from error
     labels = {item.label for item in [*base.train, *base.held_out]}
     if unknown := sorted(labels - set(task.config.file.label_values)):
@@ -163,7 +165,7 @@ def _play(told: dict[str, Any], tell: Listener) -> list[dict[str, Any]]:
         with (
             (folder / "errors").open("w+") as errors,
             subprocess.Popen(
-                [sys.executable, "-m", "training.rehearsing"],
+                [sys.executable, "-m", "training.rehearsal_world"],
                 cwd=settings.BASE_DIR,
                 env={**environment, "DADC_DATA": name, "DADC_LOG_LEVEL": "ERROR"},
                 stdin=subprocess.PIPE,

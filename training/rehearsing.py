@@ -1,8 +1,4 @@
-"""A rehearsal's scripted crowd at work in a world of its own: `python -m training.rehearsing`.
-
-Started by training.rehearsals for each seed, in an empty folder, with a database that is thrown
-away after it: nothing here can reach a real task. It reads what to do from its input, and says on
-its output how far it is, a JSON object a line, the turns last.
+"""A rehearsal's scripted crowd at work, in a world of its own (training.rehearsal_world).
 
 Everything goes through the services that people's acts go through; only time is made up. A day ends
 when everybody has done what they do in a day, and in its night what waits is a day older. Who is
@@ -11,26 +7,39 @@ asked about what is decided by lot, as always: equal seeds give equal crowds, no
 
 from __future__ import annotations
 
-import json
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from django.conf import settings
+from django.db.models import F
 
+from accounts.models import User
+from accounts.services import create_user
+from annotate.config import parse_task_file
+from annotate.inference import live_model
+from annotate.models import Example, ModelVersion, Task
+from annotate.queries import Participant, Target, open_target
+from annotate.rounds import load_task, open_next_round, register_model
+from annotate.submissions import submit
+from core.errors import Refused
+from core.transactions import durable
+from ml.backends import open_model, source_of
+from ml.learners import Base, Item, learner_named, name_in, read_base
+from training.evaluation import answers_of
+from training.queries import waiting_foolings
 from training.rehearsal_file import People, RehearsalFile
-
-if TYPE_CHECKING:
-    from accounts.models import User
-    from annotate.models import Example, ModelVersion, Task
-    from annotate.queries import Target
-    from ml.learners import Base, Item
-    from validate.models import Lease
+from training.retraining import carry_out
+from training.services import begin_here
+from validate.acts.lease import give_up, next_item
+from validate.acts.vote import vote_and_go_on
+from validate.models import Lease, QueueItem, Reliability, Vote
+from validate.nightly import look_over
 
 Listener = Callable[[float, str], None]
 RETRAINING = 0.25  # of a turn, on the bar
@@ -56,6 +65,32 @@ class Turn:
     failed: list[str] = field(default_factory=list)
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
+
+
+def make_task(told: dict[str, Any]) -> tuple[Task, ModelVersion]:
+    """The rehearsed task and its model, under an open round."""
+    task, _ = load_task(file=parse_task_file(told["task"]))
+    with durable():
+        model = register_model(task=task, **told["model"])
+        open_next_round(task=task, models=[model], reason="A rehearsal.")
+    return task, model
+
+
+def stock_of(file: RehearsalFile, model: ModelVersion) -> Base:
+    """The real inputs that people begin from, and those of the exam; ml.learners.BadSource."""
+    name = name_in(model.config)
+    assert name is not None
+    learner = learner_named(name)
+    if file.source is None:
+        return read_base(learner, model.config["base"], Path(settings.ARTIFACT_DIR))
+    base = learner.load_base(file.source)
+    return replace(
+        base,
+        **{
+            part: [replace(item, label=file.labels.get(item.label, item.label)) for item in items]
+            for part, items in (("train", base.train), ("held_out", base.held_out))
+        },
+    )
 
 
 class Person(NamedTuple):
@@ -91,8 +126,6 @@ class Crowd:
 
     # --- people -----------------------------------------------------------------------------------
     def _people(self, role: str, who: People, seed: int) -> list[Person]:
-        from accounts.models import User
-        from accounts.services import create_user
 
         people = []
         spammers, colluders = round(who.people * who.spammers), round(who.people * who.colluders)
@@ -112,9 +145,6 @@ class Crowd:
 
     # --- a round ----------------------------------------------------------------------------------
     def _turn(self, number: int) -> Turn:
-        from annotate.queries import open_target
-        from training.queries import waiting_foolings
-        from validate.models import Reliability, Vote
 
         target = open_target(self.task.pk)
         assert target is not None
@@ -158,8 +188,6 @@ class Crowd:
     # --- annotators -------------------------------------------------------------------------------
     def _send_all(self, turn: Turn, target: Target) -> None:
         """Everybody's day, until enough for the round is verified or under way."""
-        from training.queries import waiting_foolings
-        from validate.models import QueueItem
 
         there = waiting_foolings(self.task.pk).count()
         there += QueueItem.objects.filter(task=self.task, priority=0, withdrawn=False).count()
@@ -172,9 +200,6 @@ class Crowd:
             refused = 0 if sent else refused + 1
 
     def _send(self, person: Person, turn: Turn, target: Target) -> Example | None:
-        from annotate.queries import Participant
-        from annotate.submissions import submit
-        from core.errors import Refused
 
         item, label, in_league = next(self.stock), None, False
         features = item.prepared.features
@@ -210,7 +235,6 @@ class Crowd:
 
     def _altered(self, item: Item, turn: Turn, target: Target) -> Any:
         """An input on which the model is wrong, as far as one is found."""
-        from annotate.inference import live_model
 
         assert self.kind.altered is not None
         model = live_model(target.models[0], self.kind)
@@ -233,9 +257,6 @@ class Crowd:
     # --- validators -------------------------------------------------------------------------------
     def _vote_on_all(self) -> None:
         """Everybody's day in any order, until nothing waits for any of them."""
-        from core.errors import Refused
-        from validate.acts.lease import give_up, next_item
-        from validate.acts.vote import vote_and_go_on
 
         held: dict[int, Lease] = {}
         left = dict.fromkeys(range(len(self.validators)), self.file.validators.a_day)
@@ -268,10 +289,6 @@ class Crowd:
 
     def _pass_night(self) -> None:
         """What the worker does at night, and what waits is a day older."""
-        from django.db.models import F
-
-        from validate.models import QueueItem
-        from validate.nightly import look_over
 
         QueueItem.objects.filter(task=self.task).update(
             open_from=F("open_from") - timedelta(days=1)
@@ -280,9 +297,6 @@ class Crowd:
 
     # --- the model --------------------------------------------------------------------------------
     def _retrain(self, turn: Turn, number: int) -> None:
-        from core.errors import Refused
-        from training.retraining import carry_out
-        from training.services import begin_here
 
         begun = number + 1 - RETRAINING
 
@@ -300,8 +314,6 @@ class Crowd:
 
     def _examined(self, items: Sequence[Item]) -> dict[str, list[Item]]:
         """The exam as it is and as annotators would alter it, read as a submission is."""
-        from core.errors import Refused
-        from ml.learners import Item
 
         assert self.kind.altered is not None
         chosen = [items[int(place)] for place in self.rng.permutation(len(items))[: self.file.exam]]
@@ -317,10 +329,6 @@ class Crowd:
         return exam
 
     def _accuracies(self, model: ModelVersion) -> dict[str, float]:
-        from django.conf import settings
-
-        from ml.backends import open_model, source_of
-        from training.evaluation import answers_of
 
         if model.name not in self._right:
             backend = open_model(model.backend, source_of(vars(model), Path(settings.ARTIFACT_DIR)))
@@ -336,75 +344,3 @@ class Crowd:
                 for name, items in self._exam.items()
             }
         return self._right[model.name]
-
-
-# --- a world --------------------------------------------------------------------------------------
-def make_task(told: dict[str, Any]) -> tuple[Task, ModelVersion]:
-    """The rehearsed task and its model, under an open round."""
-    from annotate.config import parse_task_file
-    from annotate.rounds import load_task, open_next_round, register_model
-    from core.transactions import durable
-
-    task, _ = load_task(file=parse_task_file(told["task"]))
-    with durable():
-        model = register_model(task=task, **told["model"])
-        open_next_round(task=task, models=[model], reason="A rehearsal.")
-    return task, model
-
-
-def stock_of(file: RehearsalFile, model: ModelVersion) -> Base:
-    """The real inputs that people begin from, and those of the exam; ml.learners.BadSource."""
-    from dataclasses import replace
-
-    from django.conf import settings
-
-    from ml.learners import learner_named, name_in, read_base
-
-    name = name_in(model.config)
-    assert name is not None
-    learner = learner_named(name)
-    if file.source is None:
-        return read_base(learner, model.config["base"], Path(settings.ARTIFACT_DIR))
-    base = learner.load_base(file.source)
-    return replace(
-        base,
-        **{
-            part: [replace(item, label=file.labels.get(item.label, item.label)) for item in items]
-            for part, items in (("train", base.train), ("held_out", base.held_out))
-        },
-    )
-
-
-def _open_world() -> None:
-    """An empty database with every table; refuses one that somebody's data are in."""
-    import django
-    from django.apps import apps
-    from django.conf import settings
-    from django.core.management import call_command
-    from django.db import connection
-
-    django.setup()
-    if connection.vendor != "sqlite" or connection.introspection.table_names():
-        raise SystemExit("A rehearsal needs an empty database of its own.")
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA synchronous=OFF")  # it is thrown away
-    # Straight from the models: migrating takes ten seconds.
-    settings.MIGRATION_MODULES = {app.label: None for app in apps.get_app_configs()}
-    call_command("migrate", run_syncdb=True, verbosity=0, interactive=False)
-
-
-def main() -> None:
-    told = json.loads(sys.stdin.read())
-    _open_world()
-    file = RehearsalFile.model_validate(told["file"])
-
-    def tell(fraction: float, words: str) -> None:
-        print(json.dumps({"at": round(fraction, 4), "words": words}), flush=True)
-
-    task, model = make_task(told)
-    crowd = Crowd(task, file, stock_of(file, model), seed=told["seed"], tell=tell)
-    print(json.dumps({"turns": [asdict(turn) for turn in crowd.play()]}), flush=True)
-
-
-if __name__ == "__main__":
-    main()
