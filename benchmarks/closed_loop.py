@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import connect
 
-from benchmarks.warps import warp
 from kinds.image.pixels import png_of
+from kinds.image.warps import warp
 from ml.backends import Source, open_model
 from ml.learners.digits.data import Images, load_idx, load_sklearn, split_clean
 

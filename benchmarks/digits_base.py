@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.warps import warp
 from kinds import Prepared
 from kinds.image.pixels import InputError, normalise
+from kinds.image.warps import warp
 from ml.backends.torch import TorchBackend
 from ml.learners.digits import DIGITS
 from ml.learners.digits.data import Images, load_idx, load_sklearn, split_clean

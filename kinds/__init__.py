@@ -13,11 +13,14 @@ from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kinds.answers import Answers
 from kinds.likeness import Likeness
 from kinds.words import Words
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 FOLDER: Final = Path(__file__).parent
 
@@ -89,6 +92,10 @@ class Kind:
     """When two inputs are one content."""
     distance: Callable[[Prepared, Prepared], float] | None = None
     """How far two inputs are apart for a model, where "looks like" means something."""
+    altered: Callable[[Any, Generator], Any] | None = None
+    """A real input's features as somebody might alter it whose answer stays: for rehearsals."""
+    raw: Callable[[Any], object] = lambda features: features
+    """Features as an input travels."""
     guesses: Callable[[Any], list[Any]] | None = None
     """Answers to an input (its features) for a model that knows nothing, where they are free."""
     page_of: str = ""

@@ -166,6 +166,26 @@ class Evaluation(models.Model):
         return f"{self.model_id} on {self.data}"
 
 
+class Rehearsal(models.Model):
+    """What scripted people made of a task in a database of their own: a document, simulated."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="rehearsals")
+    file = models.JSONField(help_text="Who took part, and what was paid.")
+    report = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["task", "-id"], name="rehearsal_task_newest")]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(report__simulated=True), name="a_rehearsal_is_simulated"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"rehearsal {self.pk} of {self.task_id}"
+
+
 class WorkerPulse(models.Model):
     """When a background worker was last there; the one row that the worker writes."""
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training import board_views, views
+from training import board_views, rehearsal_views, views
 
 urlpatterns = [
     path("tasks/<slug:slug>/compare/", board_views.comparison_page, name="comparison"),
@@ -16,4 +16,15 @@ urlpatterns = [
     path("tasks/<slug:slug>/training/live/", views.live_part, name="training_live"),
     path("tasks/<slug:slug>/training/start/", views.start, name="training_start"),
     path("tasks/<slug:slug>/training/serve/<int:number>/", views.serve, name="training_serve"),
+    path("tasks/<slug:slug>/training/rehearsals/", rehearsal_views.newest, name="rehearsals"),
+    path(
+        "tasks/<slug:slug>/training/rehearsals/<int:number>/",
+        rehearsal_views.rehearsal_page,
+        name="rehearsal",
+    ),
+    path(
+        "tasks/<slug:slug>/training/rehearsals/<int:number>/<slug:name>.<slug:form>",
+        rehearsal_views.rehearsal_plot,
+        name="rehearsal-plot",
+    ),
 ]

@@ -15,7 +15,7 @@ from core.errors import Refused
 from kinds import Kind, Prepared
 from kinds.answers import ONE_OF_THE_LABELS
 from kinds.image.likeness import Shapes, shape
-from kinds.image.pixels import SIDE, InputError, is_heavy, read
+from kinds.image.pixels import SIDE, Gray, InputError, is_heavy, png_of, read
 from kinds.words import Words
 
 
@@ -49,6 +49,16 @@ def picture(stored: Any) -> str | None:
 def distance(one: Prepared, other: Prepared) -> float:
     """L2 of the framed images, pixels 0 to 1."""
     return float(np.linalg.norm(one.features - other.features))
+
+
+def altered(features: Gray, rng: np.random.Generator) -> Gray:
+    from kinds.image.warps import warp  # torch, which only rehearsals need
+
+    return warp(features[None], rng)[0]
+
+
+def raw(features: Gray) -> dict[str, str]:
+    return {"png": base64.b64encode(png_of(features)).decode()}
 
 
 def _pixels(ink: Callable[[int, int], bool]) -> dict[str, list[int]]:
@@ -86,5 +96,7 @@ KIND = Kind(
     picture=picture,
     likeness=Shapes(),
     distance=distance,
+    altered=altered,
+    raw=raw,
     folder=Path(__file__).parent,
 )

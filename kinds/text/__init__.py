@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kinds import Kind
 from kinds.answers import ONE_OF_THE_LABELS
+from kinds.text.edits import altered
 from kinds.texts import WORDING, only, parser
 from kinds.words import Words
 
@@ -27,5 +28,6 @@ KIND = Kind(
     seen=only("text"),
     contexts=True,
     likeness=WORDING,
+    altered=altered,
     folder=Path(__file__).parent,
 )

@@ -5,6 +5,8 @@ A task for each test, so that none meets what another has decided.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import django
 
 ITEMS = {"inbox-keys": 4, "inbox-bulk": 3, "inbox-looks": 4}
@@ -14,8 +16,12 @@ def main() -> None:
     from accounts.models import User
     from annotate.context_files import Row
     from annotate.contexts import load_contexts
-    from annotate.models import Example
+    from annotate.models import Example, Task
     from tests import cast
+    from training.models import Rehearsal
+    from training.rehearsal_file import RehearsalFile
+    from training.rehearsals import report_of
+    from training.rehearsing import Turn
     from validate.models import Review
 
     anna, bert, olive, vera, wim = (
@@ -47,6 +53,17 @@ def main() -> None:
     pairs.owners.add(olive)
     rows = [Row(number, {"text": f"It rained for {number} days."}) for number in (2, 3)]
     load_contexts(task=pairs, rows=rows, source="weather")
+    worlds = [
+        [asdict(Turn("digits-1", 4, 190 + seed, 0, 400, 70, 160, 60, 1, 26.5, 0, end, failed,
+                     {"clean": 0.9, "altered": 0.8}, {"clean": 0.92, "altered": 0.85 + seed / 50}))
+         for end, failed in (("promoted", []), ("refused", ["nearby", "negative flips"]))]
+        for seed in range(2)
+    ]  # fmt: skip
+    Rehearsal.objects.create(
+        task=Task.objects.get(slug="inbox-looks"),
+        file=RehearsalFile().model_dump(mode="json"),
+        report=report_of(worlds),
+    )
     looks = Example.objects.filter(task__slug="inbox-looks", status="verified").first()
     if looks is not None:
         reason = "Weighing who mixes up which labels, it is 4 with 93%; the verdict has 6%."

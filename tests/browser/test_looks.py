@@ -59,6 +59,8 @@ ON_A_PHONE = {
         "/tasks/inbox-looks/inbox/",
         "/tasks/inbox-looks/agreement/",
         "/tasks/inbox-looks/training/",
+        "/tasks/inbox-looks/training/rehearsals/",
+        "/tasks/inbox-keys/training/rehearsals/",
         "/tasks/inbox-looks/models/",
         "/tasks/inbox-looks/models/1/",
         "/tasks/inbox-looks/releases/",

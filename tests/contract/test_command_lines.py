@@ -21,7 +21,7 @@ from tests.pins import Pins, shape
 Manage = Callable[..., Done]
 
 # Pinned where there is what they need: a model to train, another database, a terminal to stop at.
-ELSEWHERE = {"bootstrap", "restore", "retrain", "worker"}
+ELSEWHERE = {"bootstrap", "rehearse", "restore", "retrain", "worker"}
 
 
 @pytest.fixture
@@ -118,6 +118,9 @@ REFUSED = [
     "freeze chess",
     "evaluate chess",
     "retrain digits",
+    "rehearse chess bad.yaml",
+    "rehearse digits none",
+    "rehearse digits bad.yaml",
     "release chess --out released-2",
     "release digits --out released-2 --version 1",
     "verify none",

@@ -40,6 +40,7 @@ CALLED = (
     "simulate digits --seed NAME --items 2 --repetitions 1",
     "recompute --task NAME",
     "retrain NAME",
+    "rehearse digits FILE",
     "freeze NAME",
     "audit_votes NAME",
     "restore FILE",
@@ -66,6 +67,7 @@ CALLED = (
     "replay FILE --times NAME",
 )
 GOOD = {
+    "rehearse": "rounds: 1\nfoolings: 5\npay: {vote: 0.05}\n",
     "load_task": "slug: nli\nname: NLI\ninput: text\nlabels: [e, n]\n",
     "register_model": "name: guesser\nbackend: 'null'\n",
     "import_log": '{"kind": "vote", "example": "e", "validator": "v", "label": "1"}\n',

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.warps import warp
 from kinds import Prepared
+from kinds.image.warps import warp
 from ml import artifacts, learners
 from ml.artifacts import ArtifactError, LoadedArtifact
 from ml.backends import open_model, source_of

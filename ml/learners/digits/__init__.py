@@ -33,7 +33,8 @@ SPLIT_SEED: Final = 0  # what is held out decides promotions: it must never be t
 class FineTuning(Settings):
     """How the net learns from drawings that fooled it."""
 
-    mix: Literal["half", "union"] = "half"
+    # foolings_only forgets: a control, for rehearsals to show that the gates stop it.
+    mix: Literal["half", "union", "foolings_only"] = "half"
     epochs: int = Field(default=5, ge=1, le=200)
     epoch_images: int = Field(
         default=4_300, ge=1, le=10**6, description="Clean drawings an epoch, redrawn each time."

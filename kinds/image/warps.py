@@ -1,4 +1,4 @@
-"""The warps that fool a digits model, as annotators would: what benchmarks and tests submit."""
+"""The warps that fool a digits model, as annotators would: what rehearsals and tests submit."""
 
 from collections.abc import Sequence
 from typing import Final

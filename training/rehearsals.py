@@ -1,0 +1,280 @@
+"""Rehearsals: a task's rounds played by scripted people before anybody is paid.
+
+Each seed is played by a process of its own (training.rehearsal_world) in a folder that is thrown
+away: nothing simulated can stand on a board, in a release or in a training. What is kept is one
+document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from django.conf import settings
+
+from accounts.services import record_event
+from annotate.config import parse_task_file
+from annotate.models import ModelVersion, Task
+from annotate.queries import open_target
+from core.errors import Refused
+from core.strict_yaml import NotYaml
+from core.transactions import durable
+from ml.artifacts import ArtifactError
+from ml.learners import BadSource
+from scoring.plots import Plot
+from training.models import Rehearsal
+from training.queries import is_trainable, trainable_model
+from training.rehearsal_file import RehearsalFile
+from training.rehearsing import stock_of
+
+Listener = Callable[[float, str], None]
+
+# What the server is told by its environment concerns real people and their data.
+_OURS: Final = ("DADC_", "DATABASE_URL", "REDIS_URL")
+COUNTED: Final = (
+    "days", "submissions", "refused", "looks", "fooled", "votes", "verified", "wrong", "cost",
+    "quarantined",
+)  # fmt: skip
+
+ENDS: Final = ("promoted", "passed", "refused", "failed", "nothing to learn")
+
+
+def rehearse(
+    *, task: Task, file: RehearsalFile, at_once: int = 1, listener: Listener | None = None
+) -> Rehearsal:
+    """Play a rehearsal and keep its report; Refused says why it cannot be.
+
+    A folder in the file is taken as it stands there: make it absolute. `listener` hears
+    (fraction, sentence).
+    """
+    told = _told(task, file)
+    worlds = _play_all(told, file.seeds, at_once, listener)
+    with durable():
+        rehearsal = Rehearsal.objects.create(
+            task=task, file=file.model_dump(mode="json"), report=report_of(worlds)
+        )
+        record_event(actor=None, verb="rehearsed", subject=rehearsal, scope=task.slug)
+    return rehearsal
+
+
+def _told(task: Task, file: RehearsalFile) -> dict[str, Any]:
+    """All that a world is made from."""
+    assert task.config is not None
+    if task.kind.altered is None or not is_trainable(task):
+        raise Refused(
+            "no_script", f"Nobody here is scripted for {task.kind.words.things}, or learns them."
+        )
+    model = trainable_model(open_target(task.pk))
+    if model is None:
+        raise Refused(
+            "no_base_data",
+            f"{task.slug} has no open round with a model that was trained here.",
+            status=409,
+        )
+    _check_source(task, file, model)
+    people = file.annotators
+    a_day = min(people.a_day, task.config.file.daily or people.a_day)
+    file = file.model_copy(update={"annotators": people.model_copy(update={"a_day": a_day})})
+    named = ("name", "backend", "artifact", "sha256", "config")
+    return {
+        "task": _task_of(task, file),
+        "model": {name: getattr(model, name) for name in named},
+        "file": file.model_dump(mode="json"),
+    }
+
+
+def _task_of(task: Task, file: RehearsalFile) -> dict[str, Any]:
+    """The task's file as it is rehearsed: nothing waits for owners, gold or midnight."""
+    assert task.config is not None
+    told = task.config.file.model_dump(mode="json")
+    for section, changes in file.task.items():
+        if not isinstance(told.get(section), dict):
+            raise Refused("bad_file", f"task: a task file has no section {section}.")
+        if "policy" in changes:  # another one has other parameters
+            told[section].pop("parameters", None)
+        told[section] |= changes
+    told["daily"] = None
+    told["retraining"] |= {"trigger": None, "promote": "automatic"}
+    told["validation"] |= {"qualification": {"items": 0}}
+    try:
+        parse_task_file(told)
+    except NotYaml as error:
+        raise Refused("bad_file", f"task: {error}") from error
+    return told
+
+
+def _check_source(task: Task, file: RehearsalFile, model: ModelVersion) -> None:
+    """Find out here, and not in a world, whether there is something to begin from."""
+    assert task.config is not None
+    try:
+        base = stock_of(file, model)
+    except (BadSource, ArtifactError, OSError) as error:
+        raise Refused("bad_source", str(error)) from error
+    labels = {item.label for item in [*base.train, *base.held_out]}
+    if unknown := sorted(labels - set(task.config.file.label_values)):
+        raise Refused(
+            "bad_source",
+            f"The source has labels that {task.slug} has not: {', '.join(unknown[:10])}. "
+            "Name them in `labels`.",
+        )
+    if not base.train or not base.held_out:
+        raise Refused("bad_source", "The source has nothing to send, or nothing to test with.")
+
+
+# --- worlds ---------------------------------------------------------------------------------------
+def _play_all(
+    told: dict[str, Any], seeds: int, at_once: int, listener: Listener | None
+) -> list[list[dict[str, Any]]]:
+    done = [0.0] * seeds
+
+    def hear(seed: int, fraction: float, words: str) -> None:
+        done[seed] = fraction
+        if listener is not None:
+            listener(fmean(done), f"seed {seed + 1} of {seeds}, {words}")
+
+    with ThreadPoolExecutor(at_once) as pool:
+        playing = [
+            pool.submit(_play, {**told, "seed": seed}, partial(hear, seed)) for seed in range(seeds)
+        ]
+        try:
+            return [one.result() for one in playing]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _play(told: dict[str, Any], tell: Listener) -> list[dict[str, Any]]:
+    """One seed from its empty folder to its turns."""
+    with TemporaryDirectory(prefix="dadc-rehearsal-") as name:
+        folder = Path(name)
+        _lend_files(told["model"], folder / "artifacts")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
+        # Two threads that wait for each other on a busy machine take six times what one takes.
+        environment["OMP_NUM_THREADS"] = "1"
+        with (
+            (folder / "errors").open("w+") as errors,
+            subprocess.Popen(
+                [sys.executable, "-m", "training.rehearsal_world"],
+                cwd=settings.BASE_DIR,
+                env={**environment, "DADC_DATA": name, "DADC_LOG_LEVEL": "ERROR"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            ) as process,
+        ):
+            try:
+                turns = _listen(process, told, tell)
+            except BaseException:
+                process.kill()
+                raise
+            if process.wait() or turns is None:
+                errors.seek(0)
+                last = errors.read().strip().splitlines()[-1:] or ["it said nothing"]
+                raise Refused("stopped", f"A rehearsal was stopped by an error: {last[0]}")
+    return turns
+
+
+def _listen(
+    process: subprocess.Popen[str], told: dict[str, Any], tell: Listener
+) -> list[dict[str, Any]] | None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    json.dump(told, process.stdin)
+    process.stdin.close()
+    for line in process.stdout:
+        said = json.loads(line)
+        if "turns" in said:
+            turns: list[dict[str, Any]] = said["turns"]
+            return turns
+        tell(said["at"], said["words"])
+    return None
+
+
+def _lend_files(model: Mapping[str, Any], folder: Path) -> None:
+    """Copies of the model's file and of its clean data."""
+    folder.mkdir()
+    for name in (model["artifact"], model["config"]["base"]["file"]):
+        shutil.copy(Path(settings.ARTIFACT_DIR) / name, folder / name)
+
+
+# --- report ---------------------------------------------------------------------------------------
+def report_of(worlds: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """What is kept of these: each round and the sum of all, over the seeds."""
+    rounds = max(map(len, worlds))
+    played = [[world[at] for world in worlds if len(world) > at] for at in range(rounds)]
+    totals = [
+        {name: sum(turn[name] for turn in world) for name in ("cost", "votes", "days", "verified")}
+        for world in worlds
+    ]
+    return {
+        "simulated": True,
+        "seeds": len(worlds),
+        "rounds": [_round(turns) for turns in played],
+        "total": {name: spread([total[name] for total in totals]) for name in totals[0]},
+        "worlds": worlds,
+    }
+
+
+def _round(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One round over all seeds."""
+    tested = [turn for turn in turns if turn["after"]]
+    figures: dict[str, Any] = {name: spread([turn[name] for turn in turns]) for name in COUNTED}
+    figures["fooling_rate"] = spread(
+        [turn["fooled"] / turn["submissions"] for turn in turns if turn["submissions"]]
+    )
+    for name in ("clean", "altered"):
+        figures[name] = spread([turn["before"][name] for turn in turns])
+        figures[f"{name}_gain"] = spread(
+            [turn["after"][name] - turn["before"][name] for turn in tested]
+        )
+    ended = [turn["status"] for turn in turns]
+    return {
+        **figures,
+        "ends": {status: ended.count(status) for status in ENDS},
+        "failed": sorted({name for turn in turns for name in turn["failed"]}),
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """The mean over seeds and its 95 % interval by Student's t; no interval of a single seed."""
+    from scipy.special import stdtrit
+
+    if not values:
+        return {"mean": None, "low": None, "high": None}
+    mean, low, high = fmean(values), None, None
+    if (n := len(values)) > 1:
+        reach = float(stdtrit(n - 1, 0.975)) * stdev(values) / sqrt(n)
+        low, high = round(mean - reach, 6), round(mean + reach, 6)
+    return {"mean": round(mean, 6), "low": low, "high": high}
+
+
+def plot_of(rehearsal: Rehearsal) -> Plot:
+    """How often people fooled, and what the models that they met got right, round by round."""
+    rows = []
+    for series, name in (
+        ("fooling rate", "fooling_rate"),
+        ("right on altered", "altered"),
+        ("right on clean", "clean"),
+    ):
+        for number, told in enumerate(rehearsal.report["rounds"], start=1):
+            value = told[name]
+            if value["mean"] is not None:
+                low, high = (value[end] for end in ("low", "high"))
+                known = (value["mean"], *((low, high) if low is not None else 2 * (value["mean"],)))
+                rows.append((series, f"round {number}", *(100 * share for share in known)))
+    return Plot(
+        "rounds", "Rehearsed rounds", "lines",
+        ("series", "round", "%", "low", "high"), tuple(rows), y="%",
+    )  # fmt: skip
