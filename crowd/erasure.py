@@ -23,7 +23,11 @@ def _may_earn(visits: list[Visit]) -> bool:
     failed = Payment.objects.filter(visit__in=visits, state=Payment.State.FAILED)
     made = Example.objects.filter(session__visit__in=visits, fooled=True, retracted_at=None)
     waits = made.filter(status=Example.Status.OPEN, session__visit__state=Visit.State.CONFIRMED)
-    return failed.exists() or waits.exists() or any(queries.owed([one]) for one in visits)
+    return (
+        failed.exists()
+        or waits.exists()
+        or any(queries.owed([one]) for one in visits if one.settled_at is not None)
+    )
 
 
 def forget(*, visit: Visit, gives_up: bool = False) -> None:

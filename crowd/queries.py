@@ -177,7 +177,7 @@ def made_on(visits: Sequence[Visit]) -> dict[UUID, Made]:
     if not visits:
         return made
     file, task_id = visits[0].campaign.file, visits[0].campaign.task_id
-    of_session = {visit.session_id: visit for visit in visits}
+    of_session: dict[UUID | None, Visit] = {visit.session_id: visit for visit in visits}
     examples = Example.objects.filter(session__in=of_session, retracted_at=None).order_by("id")
     for example in examples.defer("input", "probabilities"):
         visit = of_session[example.session_id]
@@ -251,7 +251,7 @@ def is_correct(vote: Vote) -> bool:
 
 
 def owed(visits: Sequence[Visit]) -> list[tuple[Visit, list[Due]]]:
-    """All that these visits of one campaign earned by now and that no payment holds yet; not saved.
+    """All that settled visits of one campaign earned by now and that no payment holds; not saved.
 
     Three queries for any number of visits.
     """
@@ -264,7 +264,7 @@ def owed(visits: Sequence[Visit]) -> list[tuple[Visit, list[Due]]]:
         pay, there = visit.campaign.file.pay, paid[visit.pk]
         if visit.state == Visit.State.CONFIRMED:
             once, bonuses = Due.For.BASE, _bonuses(visit, *made[visit.pk], there)
-        elif visit.state == Visit.State.SCREENED_OUT and visit.settled_at is not None:
+        elif visit.state == Visit.State.SCREENED_OUT:
             once, bonuses = Due.For.SCREEN_OUT, []
         else:
             continue
@@ -356,7 +356,10 @@ def payable(campaign: Campaign) -> list[Visit]:
     found = visits().filter(
         campaign=campaign, state__in=states, worker__forgotten_at=None, settled_at__isnull=False
     )
-    return list(found.order_by("started_at", "pk"))
+    payable = list(found.order_by("started_at", "pk"))
+    for visit in payable:
+        visit.campaign = campaign  # whose file is read once
+    return payable
 
 
 def visit_rows(campaign: Campaign) -> QuerySet[Visit]:

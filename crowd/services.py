@@ -124,8 +124,9 @@ def begin(
                     user=worker.user, kind=WorkSession.Kind.LINK
                 )
                 visit.save(force_insert=True)
-                # Now that a row refers to it nobody changes its file: is it what was agreed to?
-                if Campaign.objects.get(pk=campaign.pk).data != campaign.data:
+                # Now that a row refers to it nobody changes it: is it what was agreed to?
+                now = Campaign.objects.get(pk=campaign.pk)
+                if (now.data, now.state) != (campaign.data, campaign.state):
                     raise _changed()
                 _keep_apart(visit)
                 record(campaign, worker.user, "began_visit", subject=visit, consent=consent)

@@ -82,6 +82,9 @@ def test_a_campaign_file_s_plan() -> None:
     )
     plan = file.plan()
     assert (plan.at_most, plan.hourly, plan.minutes) == (800, 1200, 20)
+    # What is expected does not shorten the minutes that are asked for.
+    hasty = CampaignFile.model_validate({**file.model_dump(), "expected": {"minutes": 5}})
+    assert hasty.plan() == plan
     wide = CampaignFile.model_validate(
         {**file.model_dump(), "visit": {"examples": 4}, "pay": {"base": "1", "per_verified": "0.5"}}
     )
