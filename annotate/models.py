@@ -260,7 +260,7 @@ class ModelVersion(models.Model):
         help_text="Since then it can be no target; the rest is never changed.",
     )
 
-    objects = ModelQuerySet.as_manager()
+    objects: ClassVar[ModelQuerySet] = ModelQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints: ClassVar = [

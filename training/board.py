@@ -82,7 +82,7 @@ def compare(
 
     `data` names the set that performance is measured on: clean data where there is some.
     """
-    seen = task.models.visible_to(viewer).exclude(backend="")
+    seen = ModelVersion.objects.visible_to(viewer).filter(task=task).exclude(backend="")
     models = list(seen.order_by("-number").prefetch_related("rounds"))
     found: dict[tuple[str, int], Evaluation] = {}
     newest: dict[str, str] = {}
@@ -103,7 +103,9 @@ def compare(
             number=model.number,
             name=model.name,
             cells=cells,
-            stress=tuple(_stressed(one) for name in suites if (one := found.get((name, model.pk)))),
+            stress=tuple(
+                _stressed(done) for name in suites if (done := found.get((name, model.pk)))
+            ),
             per_second=beside and beside["per_second"],
             memory_gb=beside and beside["memory_gb"],
             dynascore=None,

@@ -84,7 +84,10 @@ def evaluate_models(
     if not sets:
         raise Refused("no_data", f"{task.slug} has no clean data and no verified fooling yet.")
     clean = sets[:1] if sets[0].round is None else sets
-    asked = [*sets, *stress_sets(task, [item for one in clean for item in one.items])]
+    asked: list[FrozenSet | StressSet] = [
+        *sets,
+        *stress_sets(task, [item for one in clean for item in one.items]),
+    ]
     outcome, run = Evaluated(models=len(models), sets=len(asked)), uuid.uuid4()
     tell = listener or (lambda *_: None)
     steps = len(models) * len(asked)

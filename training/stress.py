@@ -65,7 +65,7 @@ class StressSet:
         before = answers_of(model, self.items)
         after = iter(answers_of(model, [copy for some in self.copies for _, copy in some]))
         by_change: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-        by_item = []
+        kept_of = []
         for answer, copies in zip(before, self.copies, strict=True):
             same = 0
             for name, _ in copies:
@@ -77,14 +77,14 @@ class StressSet:
                 by_change[name][0] += kept
                 by_change[name][1] += 1
                 same += kept
-            by_item.append((same, len(copies)))
-        kept_all, all_ = (sum(column) for column in zip(*by_item, strict=True))
-        low, high = clustered(*zip(*by_item, strict=True))
+            kept_of.append(same)
+        all_of = [len(copies) for copies in self.copies]
+        low, high = clustered(kept_of, all_of)
         figures = {
             "about": self.suite.about, "low": low, "high": high, "by_change": dict(by_change),
             **self.suite.recorded,
         }  # fmt: skip
-        return {"items": all_, "right": kept_all, "figures": figures}
+        return {"items": sum(all_of), "right": sum(kept_of), "figures": figures}
 
 
 def stress_sets(task: Task, items: Sequence[Item]) -> list[StressSet]:

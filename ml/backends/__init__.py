@@ -230,7 +230,7 @@ def fault_of(answer: Answer, labels: frozenset[str]) -> str:
     # Each is rounded to six digits.
     if not several and abs(total - 1) > SUM_TOLERANCE + 1e-6 * len(labels):
         return "The model's probabilities do not sum to 1: export it with a softmax."
-    if not several and shares[said] < high:
+    if isinstance(said, str) and shares[said] < high:
         return f"The model answered {said!r}, which is not what it holds likeliest."
     return ""
 

@@ -70,7 +70,8 @@ def _translate(ink: Grey, rng: Generator) -> Grey:
 def _motion_blur(ink: Grey, rng: Generator) -> Grey:
     steps = np.linspace(-2, 2, 5)
     slope = rng.uniform(-1, 1)
-    return np.mean([_moved(ink, np.eye(2), (slope * s, s)) for s in steps], axis=0)
+    found: Grey = np.mean([_moved(ink, np.eye(2), (slope * s, s)) for s in steps], axis=0)
+    return found
 
 
 def _glass_blur(ink: Grey, rng: Generator) -> Grey:
@@ -78,7 +79,8 @@ def _glass_blur(ink: Grey, rng: Generator) -> Grey:
     y, x = np.indices(ink.shape)
     dy, dx = rng.integers(-1, 2, (2, *ink.shape))
     height, width = ink.shape
-    return ink[(y + dy).clip(0, height - 1), (x + dx).clip(0, width - 1)]
+    found: Grey = ink[(y + dy).clip(0, height - 1), (x + dx).clip(0, width - 1)]
+    return found
 
 
 def _impulse_noise(ink: Grey, rng: Generator) -> Grey:

@@ -174,7 +174,13 @@ def test_a_web_process_loads_what_pictures_need_before_somebody_waits_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     warm = threading.Event()
-    monkeypatch.setattr(plots, "warm_up", lambda real=plots.warm_up: (real(), warm.set()))
+    real = plots.warm_up
+
+    def warmed() -> None:
+        real()
+        warm.set()
+
+    monkeypatch.setattr(plots, "warm_up", warmed)
     monkeypatch.setattr(process, "WARM_AFTER", 0)
     monkeypatch.setattr(process.UvicornWorker, "load_wsgi", lambda self: None)
     monkeypatch.setattr(process.gc, "freeze", lambda: None)

@@ -189,7 +189,7 @@ def test_an_outage_is_no_wrong_answer(
 def test_speed_and_memory_are_measured_in_a_process_of_their_own() -> None:
     source = Source(None, "0" * 64, {"labels": ["a", "b"]})
     found = measure("null", source, "text", [{"text": "one"}, {"text": "two"}])
-    assert found["per_second"] > 100
-    assert 0 <= found["memory_gb"] < 1
+    assert (found["per_second"] or 0) > 100
+    assert 0 <= (found["memory_gb"] or 0) < 1
     with pytest.raises(NotMeasured, match="labels"):
         measure("null", Source(None, "0" * 64, {}), "text", [{"text": "one"}])

@@ -106,7 +106,7 @@ def _sent_again(claim: Claim) -> list[Ruling]:
 
 
 def _copies(first: Example) -> list[Any]:
-    whole = first.whole_input
+    whole: Any = first.whole_input
     if not first.task.kind.text_fields:
         return [whole]
     own = first.task.kind.text_fields[-1]
