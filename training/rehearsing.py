@@ -84,13 +84,11 @@ def stock_of(file: RehearsalFile, model: ModelVersion) -> Base:
     if file.source is None:
         return read_base(learner, model.config["base"], Path(settings.ARTIFACT_DIR))
     base = learner.load_base(file.source)
-    return replace(
-        base,
-        **{
-            part: [replace(item, label=file.labels.get(item.label, item.label)) for item in items]
-            for part, items in (("train", base.train), ("held_out", base.held_out))
-        },
+    train, held_out = (
+        [replace(item, label=file.labels.get(item.label, item.label)) for item in items]
+        for items in (base.train, base.held_out)
     )
+    return Base(train, held_out, base.source)
 
 
 class Person(NamedTuple):

@@ -54,7 +54,8 @@ def distance(one: Prepared, other: Prepared) -> float:
 def altered(features: Gray, rng: np.random.Generator) -> Gray:
     from kinds.image.warps import warp  # torch, which only rehearsals need
 
-    return warp(features[None], rng)[0]
+    warped: Gray = warp(features[None], rng)[0]
+    return warped
 
 
 def raw(features: Gray) -> dict[str, str]:

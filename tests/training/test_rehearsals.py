@@ -131,10 +131,11 @@ def test_what_cannot_be_rehearsed_is_a_sentence(sentiment: Task, folder: Path) -
 def test_a_league_gets_wrong_labels_through(sentiment: Task, folder: Path) -> None:
     base = learner_named("texts").load_base(str(folder / "texts"))
     moods = {"0": "negative", "1": "positive"}
-    base = Base(
-        *([Item(i.prepared, moods[i.label]) for i in part] for part in (base.train, base.held_out)),
-        "texts",
+    train, held_out = (
+        [Item(one.prepared, moods[one.label]) for one in part]
+        for part in (base.train, base.held_out)
     )
+    base = Base(train, held_out, "texts")
     league = {"people": 4, "errors": 0, "colluders": 1}
     file = RehearsalFile(rounds=1, foolings=4, days=2, annotators=league, validators=league)
 
