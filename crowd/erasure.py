@@ -13,7 +13,7 @@ from core.errors import Conflict
 from core.transactions import durable
 from crowd import queries
 from crowd.models import Campaign, Payment, Visit
-from crowd.services import leave
+from crowd.services import leave, name_once_forgotten
 
 
 def _may_earn(visits: list[Visit]) -> bool:
@@ -33,6 +33,7 @@ def _may_earn(visits: list[Visit]) -> bool:
 def forget(*, visit: Visit, gives_up: bool = False) -> None:
     """Take a person's platform names away, and their pseudonym, so that nothing leads to them.
 
+    A keyed hash stays: who is kept out, or watched, would come back as somebody new.
     Their examples stay under a new pseudonym where the consent of that visit's campaign says so,
     else they are taken back and used for nothing. Conflict while money is on its way to them, which
     goes by the name that would be forgotten, or is still to come, unless they give that up: who was
@@ -61,7 +62,8 @@ def forget(*, visit: Visit, gives_up: bool = False) -> None:
         list(locked.order_by("pk"))
         _require_nothing_under_way(visits)
         User.objects.filter(pk=worker.user_id).update(pseudonym=new_pseudonym())
-        worker.name, worker.forgotten_at = "", timezone.now()
+        worker.name = name_once_forgotten(worker.realm, worker.name)
+        worker.forgotten_at = timezone.now()
         worker.save(update_fields=["name", "forgotten_at"])
         Visit.objects.filter(worker=worker).update(
             assignment="", place="", token="", signals={}, reason=""

@@ -59,11 +59,14 @@ class Slot(models.Model):
         return f"{self.campaign_id} #{self.number}"
 
 
+FORGOTTEN: Final = "forgotten "  # no platform's name has a space
+
+
 class Worker(models.Model):
     """A name that a platform has for a person. The same name on the same platform is one person."""
 
     realm = models.CharField(max_length=300, help_text="Where the name is one person's alone.")
-    name = models.CharField(max_length=200, help_text="Empty once the person was forgotten.")
+    name = models.CharField(max_length=200, help_text="A keyed hash once it was forgotten.")
     user = models.OneToOneField(User, on_delete=models.PROTECT, related_name="worker")
     forgotten_at = models.DateTimeField(null=True, blank=True)
 
@@ -75,7 +78,7 @@ class Worker(models.Model):
                 name="worker_is_one_person",
             ),
             models.CheckConstraint(
-                condition=Q(forgotten_at__isnull=True) | Q(name=""),
+                condition=Q(forgotten_at__isnull=True) | Q(name__startswith=FORGOTTEN),
                 name="who_was_forgotten_has_no_name",
             ),
         ]

@@ -28,6 +28,7 @@ from validate.models import Vote
 
 SHELL = "crowd/shell.html"
 FOLLOWED = timedelta(days=30)
+VOTES_AFTER = timedelta(days=7)
 
 
 # --- whose token --------------------------------------------------------------------------------
@@ -250,6 +251,17 @@ def is_correct(vote: Vote) -> bool:
     return False
 
 
+def _votes_count(visit: Visit) -> bool:
+    """Whether what was right among a visit's votes is owed by now, all of it together.
+
+    Of a known answer it is known at once, of all others when others have voted: money that came as
+    soon as it is known would tell which was which.
+    """
+    if visit.campaign.state == Campaign.State.ENDED:
+        return True
+    return visit.finished_at is not None and visit.finished_at <= timezone.now() - VOTES_AFTER
+
+
 def owed(visits: Sequence[Visit]) -> list[tuple[Visit, list[Due]]]:
     """All that settled visits of one campaign earned by now and that no payment holds; not saved.
 
@@ -263,7 +275,9 @@ def owed(visits: Sequence[Visit]) -> list[tuple[Visit, list[Due]]]:
     for visit in visits:
         pay, there = visit.campaign.file.pay, paid[visit.pk]
         if visit.state == Visit.State.CONFIRMED:
-            once, bonuses = Due.For.BASE, _bonuses(visit, *made[visit.pk], there)
+            examples, votes = made[visit.pk]
+            counted = votes if _votes_count(visit) else []
+            once, bonuses = Due.For.BASE, _bonuses(visit, examples, counted, there)
         elif visit.state == Visit.State.SCREENED_OUT:
             once, bonuses = Due.For.SCREEN_OUT, []
         else:

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.models import Role, User, WorkSession
 from annotate.models import Example
@@ -26,7 +27,7 @@ from core.errors import Conflict, Refused
 from core.transactions import durable
 from crowd import queries
 from crowd.campaigns import record
-from crowd.models import Campaign, Slot, Visit, Worker
+from crowd.models import FORGOTTEN, Campaign, Slot, Visit, Worker
 from crowd.platforms import Arrival
 from validate.acts.lease import give_up
 from validate.models import Apart
@@ -103,7 +104,7 @@ def begin(
     require_entry(campaign, arrival)
     if consent != campaign.file.consent.version:
         raise _changed()
-    worker = worker_of(arrival)
+    worker = worker_of(campaign, arrival)
     if not worker.user.may_sign_in or is_barred(worker.user, campaign.task):
         raise Refused("banned", "You are kept out of this: return it, please.", status=403)
     visit = Visit(
@@ -179,12 +180,20 @@ def _take(campaign: Campaign, number: int | None) -> Slot:
     return slot
 
 
-def worker_of(arrival: Arrival) -> Worker:
+def worker_of(campaign: Campaign, arrival: Arrival) -> Worker:
     """The person behind a platform's name, who is made at their first visit, with no account that
-    anybody could sign in to."""
+    anybody could sign in to; Refused when they had themselves forgotten."""
     known = Worker.objects.select_related("user").filter(realm=arrival.realm, name=arrival.worker)
     if (worker := known.first()) is not None:
         return worker
+    once = name_once_forgotten(arrival.realm, arrival.worker)
+    if Worker.objects.filter(realm=arrival.realm, name=once).exists():
+        raise Refused(
+            "forgotten",
+            "You asked to be forgotten here, and that is for good: return it, please.",
+            status=403,
+        )
+    require_room(campaign, arrival)  # names that somebody makes up leave no account
     try:
         with durable():
             user = User(role=Role.ANNOTATOR)
@@ -194,6 +203,14 @@ def worker_of(arrival: Arrival) -> Worker:
             return Worker.objects.create(realm=arrival.realm, name=arrival.worker, user=user)
     except IntegrityError:
         return known.get()
+
+
+def name_once_forgotten(realm: str, name: str) -> str:
+    """What is kept of a name, so that nobody comes back as somebody new; leads to nobody without
+    the server's secret."""
+    return (
+        FORGOTTEN + salted_hmac("crowd.worker", f"{realm}\0{name}", algorithm="sha256").hexdigest()
+    )
 
 
 def _supersede(campaign: Campaign, arrival: Arrival) -> list[Visit]:

@@ -19,7 +19,7 @@ from accounts.models import User
 from annotate import inference, judged
 from annotate.models import Barred, Example, Task
 from core.errors import Refused
-from crowd import by_file, campaigns, ledger, passes, services
+from crowd import by_file, campaigns, ledger, passes, queries, services
 from crowd.models import Campaign, Visit, Worker
 from crowd.platforms import Arrival
 from dadc_server.web.sockets import websocket
@@ -30,6 +30,7 @@ from scoring.recount import check
 from tests import cast, races
 from tests.crowd import world
 from tests.crowd.world import call, come, submit, token_in, words
+from validate.models import Vote
 from validate.queries import are_apart
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -279,6 +280,23 @@ def test_validators_by_link(task: Task, annotator: User) -> None:
     came.act("finish", token)
     done = Visit.objects.get(slot__number=1)
     assert done.state == "confirmed", "a panel's people are known"
+    # It was a known answer, and right: money that came now, as for no other, would tell so.
+    Vote.objects.update(purpose=Vote.Purpose.GOLD, credit=1)
+
+    def owed() -> list[int]:
+        return sorted(one.payment.amount for one in ledger.plan(campaign, write=False))
+
+    assert owed() == [100]
+    ended = Campaign.objects.filter(pk=campaign.pk)
+    ended.update(state="ended")
+    campaign.refresh_from_db()
+    assert owed() == [5, 100]
+    ended.update(state="open")
+    campaign.refresh_from_db()
+    week = timezone.now() - queries.VOTES_AFTER
+    Visit.objects.filter(pk=done.pk).update(started_at=week - timedelta(hours=1), finished_at=week)
+    Vote.objects.update(created_at=week)
+    assert owed() == [5, 100]
 
 
 @pytest.mark.parametrize("by", ["owner", "admin"])
