@@ -163,10 +163,14 @@ def batch_of(
 
 def _column(kind: Kind, lines: Sequence[Mapping[str, Json]], field: pa.Field) -> pa.Array:
     """A column by the lines' name for it; what a line does not have is null."""
-    cells = [line.get(field.name) for line in lines]
+    name = field.name
+    cells = [line.get(name) for line in lines]
     if field.type == MOMENT:
         return pa.array(cells, pa.string()).cast(MOMENT)
-    if field.name in ANSWERS:
+    if name in ANSWERS:
+        if kind.answers.few:
+            with suppress(pa.ArrowTypeError):  # as nearly all are: texts
+                return pa.array(cells, field.type)
         cells = [answer_cell(kind, cell) for cell in cells]
     return pa.array(cells, field.type)
 

@@ -49,9 +49,8 @@ class PersonalData(Refused):
 
 def look(kind: Kind, line: Mapping[str, Any], votes: Sequence[Mapping[str, Any]]) -> list[Found]:
     """What looks like personal data in an example's texts, each once, in order."""
-    found = dict.fromkeys(
-        one for text in _texts(kind, line, votes) if _MAYBE.search(text) for one in _in_text(text)
-    )
+    texts = "\n".join(_texts(kind, line, votes))  # a number does not go on in another line
+    found = dict.fromkeys(_in_text(texts) if _MAYBE.search(texts) else ())
     if any(vote.get("flag") == FLAG for vote in votes):
         found[Found("flagged by a validator", "")] = None
     return list(found)
@@ -68,17 +67,21 @@ def in_words(found: Mapping[Any, Sequence[Found]]) -> str:
     return ", ".join(f"{what}: {n:,}" for what, n in kinds.most_common())
 
 
-_SAID: Final = ("context", "label", "prediction", "final_label", "voted_label", "explanation")
+_ANSWERS: Final = ("label", "prediction", "final_label", "voted_label")
 
 
 def _texts(
     kind: Kind, line: Mapping[str, Any], votes: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Every text that goes out, whoever wrote it: answers of validators and models among them."""
+    """Every text that goes out, whoever wrote it: free answers of validators and models, too."""
+    yield line["explanation"]
     if kind.picture(line["input"]) is None:
         yield from _within(line["input"])
-    for name in _SAID:
-        yield from _within(line.get(name))
+    yield from _within(line.get("context"))
+    if kind.answers.few or kind.answers.several:
+        return  # they are of the task's own list
+    for name in _ANSWERS:
+        yield from _within(line[name])
     for vote in votes:
         yield from _within(vote.get("label"))
 

@@ -36,6 +36,7 @@ from validate.models import AuthorShare, Gold, QueueItem, Reliability, Vote
 from validate.policies import Outcome
 
 CHUNK: Final = 1_000
+MICROSECONDS: Final = len("2026-01-01 12:00:00.000001")
 LEAVE_OUT: Final = PersonalFind.Decision.LEAVE_OUT
 
 
@@ -268,6 +269,8 @@ def _json(text: str | None) -> Any:
 
 def _text(moment: str) -> str:
     """A moment as Python writes it, from the database's own text, which is in UTC."""
+    if len(moment) == MICROSECONDS and moment[-3] != "+":  # as SQLite has nearly all
+        return f"{moment[:10]}T{moment[11:]}+00:00"
     whole, _, fraction = moment.removesuffix("+00").partition(".")
     parts = f".{fraction:0<6}" if fraction else ""
     return f"{whole[:10]}T{whole[11:]}{parts}+00:00"

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from annotate.models import Task
 from core.errors import Refused
+from core.strict_json import as_it_stands
 from core.transactions import one_view
 from releases import ledger
 from releases.changes import Prints, changes_between, state_of
@@ -150,7 +151,7 @@ class _VotesInOrder:
     def add(self, chunk: Iterable[Item]) -> None:
         for item in chunk:
             for key, line in zip(item.cast, item.votes, strict=True):
-                text = as_lines([line])
+                text = f"{as_it_stands(line)}\n".encode()
                 self._file.write(text)
                 self._keys.append(key)
                 self._ends.append(self._ends[-1] + len(text))

@@ -680,7 +680,8 @@ TOLD = {
     # Of comparisons and releases.
     "no_data", "no_model",
     "bad_version", "being_released", "nothing_to_release", "old_version", "personal_data",
-    "there_already", "unknown_decision", "version_taken",
+    "nothing_there", "other_columns", "overtaken", "published", "there_already",
+    "unknown_decision", "unknown_set", "version_taken",
     # On the pages of a link and of its campaign: tests/crowd.
     "bad_campaign_file", "bad_link", "bad_places", "bad_state", "bad_status", "consent", "ended",
     "at_work", "fewer_places", "full", "link_too_old", "money_to_come", "money_under_way",
