@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -414,13 +413,12 @@ def test_a_heartbeat_goes_on_beside_the_training(
     silence(run)
     beaten = threading.Event()
 
-    def report(*given: Any) -> None:
-        services.report(*given)
+    def beat() -> None:
+        services.report(run, claim)
         beaten.set()
 
     monkeypatch.setattr("training.heartbeat.INTERVAL", 0.01)
-    monkeypatch.setattr("training.heartbeat.report", report)
-    with heartbeat(partial(services.report, run, claim), str(run)):
+    with heartbeat(beat, str(run)):
         assert beaten.wait(20)
     run.refresh_from_db()
     assert run.heartbeat_at is not None
