@@ -20,7 +20,7 @@ from annotate import contexts, judged, services, submissions
 from annotate.body import answer_body, example_body
 from annotate.inference import live_model, read_apart
 from annotate.models import Example, Round, Task
-from annotate.queries import open_target
+from annotate.queries import open_target, require_company
 from annotate.rest import (
     asked,
     checked,
@@ -162,6 +162,7 @@ class Predictions(APIView):
             raise Refused("no_open_round", "No round of this task is open right now.", status=409)
         if user is None:
             submissions.require_sandbox(target.config.file)
+        require_company(target, user)
         kind = target.config.file.kind
         given = submissions.given_context(target, body.get("context"))
         raw = submissions.about(kind, body["input"], given)

@@ -128,6 +128,9 @@ class TaskFile(Section):
     awards: tuple[Literal["streak", "verified"], ...] = Field(
         default=("streak", "verified"), description="What people are told that they reached."
     )
+    control: Annotated[float, Field(ge=0, le=0.9)] = Field(
+        default=0.0, description="Share of the annotators who see no model's answer beforehand."
+    )
     comparator: dict[str, Any]
     public: bool = True
     sandbox: bool = True

@@ -30,7 +30,14 @@ from annotate.inference import (
     read_apart,
 )
 from annotate.models import Context, Example, Task
-from annotate.queries import Participant, Target, participant_key, progress_of, visible_task
+from annotate.queries import (
+    Participant,
+    Target,
+    participant_key,
+    progress_of,
+    require_company,
+    visible_task,
+)
 from core import metrics
 from core.addresses import address_of
 from core.bridge import in_database_thread
@@ -157,6 +164,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 raise Refused("no_open_round", "No round of this task is open right now.")
             if self.user is None:
                 submissions.require_sandbox(target.config.file)
+            require_company(target, self.user)
             if wait := self._to_predict.wait():
                 raise TooBusy(int(wait * 1000) + 1, target.config.file.kind)
             kind = target.config.file.kind

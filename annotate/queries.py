@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from accounts.models import User, WorkSession
 from annotate import statements
 from annotate.models import Barred, Example, ModelVersion, Round, Task, TaskConfig, Viewer
+from core.errors import Refused
 
 
 def participant_key(user: User | None, guest: str | None) -> str:
@@ -60,6 +61,10 @@ class Target:
     round: Round
     models: tuple[ModelVersion, ...]
 
+    def is_alone(self, user: User) -> bool:
+        """Whether this person works without the model's answers (no query)."""
+        return works_alone(self.config.file.control, self.task.pk, user.pk)
+
     def model_for(self, key: str) -> ModelVersion:
         """The target model chosen among the round's for a context (or, without one, a person).
 
@@ -67,6 +72,25 @@ class Target:
         """
         chance = hashlib.sha256(f"{self.round.pk}:{key}".encode()).digest()
         return self.models[int.from_bytes(chance[:6]) % len(self.models)]
+
+
+def works_alone(control: float, task_id: int, person_id: int) -> bool:
+    """Whether this person sees no model's answer before they submit, where this share does not.
+
+    A lot that falls once: it stays as it is, and a greater share takes more people in.
+    """
+    lot = hashlib.sha256(f"control:{task_id}:{person_id}".encode()).digest()
+    return int.from_bytes(lot[:6]) < control * 2**48
+
+
+def require_company(target: Target, user: User | None) -> None:
+    """Refuse the model's answer to those who work without; guests, who count nowhere, may ask."""
+    if user is not None and target.is_alone(user):
+        raise Refused(
+            "works_alone",
+            "You work without the model here: submit, and it answers.",
+            status=403,
+        )
 
 
 def is_barred(person: User, of: Task | Example) -> bool:

@@ -70,6 +70,7 @@ def workbench(request: HttpRequest, slug: str) -> HttpResponse:
     if not kind.has_page:
         return render(request, "annotate/no_page.html", context)
     participant = _participant(request)
+    alone = bool(target and participant.user and target.is_alone(participant.user))
     has_contexts = kind.contexts and task.contexts.filter(offered=True).exists()
     prefix = get_script_prefix()
     none = file.none_of_them
@@ -94,6 +95,7 @@ def workbench(request: HttpRequest, slug: str) -> HttpResponse:
                 "slug": task.slug,
                 "person": participant.key,
                 "sandbox": participant.sandbox,
+                "alone": alone,
                 "labels": [label.model_dump() for label in file.keyed_labels],
                 "none": none,
                 "warning": task.content_warning,

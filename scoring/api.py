@@ -150,6 +150,12 @@ class RoundReportSerializer(serializers.Serializer[Any]):
     by_label = SplitSerializer(many=True)
     by_source = SplitSerializer(many=True)
     by_tag = SplitSerializer(many=True)
+    by_arm = SplitSerializer(
+        many=True, help_text="Who sees the model's answers and who works without, where some do."
+    )
+    arms = DifferenceSerializer(
+        allow_null=True, help_text="The verified rate of the former, less that of the latter."
+    )
     cost = CostSerializer()
     compared = ComparedSerializer(many=True)
     mistakes = serializers.SerializerMethodField(

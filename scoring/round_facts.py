@@ -17,6 +17,7 @@ from django.core.cache import cache
 from django.db.models import Count, Q, QuerySet, Sum, Value
 
 from annotate.models import Example, Round
+from annotate.queries import works_alone
 from scoring.queries import digest
 from validate.models import Vote
 
@@ -35,6 +36,8 @@ class Group(NamedTuple):
     source: str
     tags: tuple[str, ...]
     author: int
+    alone: bool
+    """Whether they worked without the model's answers."""
     submitted: int
     fooled: int
     verified: int
@@ -77,7 +80,7 @@ def facts_of(round_: Round, tallies: object, *, few: bool) -> RoundFacts:
 
     `few`: answers are some labels, so that what has one of them is a group.
     """
-    key = f"round-facts-{round_.pk}-{digest(tallies)}"
+    key = f"round-facts-2-{round_.pk}-{digest(tallies)}"
     kept: RoundFacts | None = cache.get(key)
     if kept is None:
         kept = _read(round_, few=few)
@@ -101,7 +104,7 @@ def _read(round_: Round, *, few: bool) -> RoundFacts:
     for right, said, items in pairs if few else ():
         mistakes[json.dumps(right), json.dumps(said)] += items
     return RoundFacts(
-        groups=_groups(counted, "label" if few else Value("")),
+        groups=_groups(counted, "label" if few else Value(""), round_.task_id),
         tries=_usual(tries),
         seconds=_usual(seconds),
         seconds_in_all=sums["spent"] or 0.0,
@@ -116,16 +119,27 @@ def _read(round_: Round, *, few: bool) -> RoundFacts:
     )
 
 
-def _groups(counted: QuerySet[Example], label: Any) -> tuple[Group, ...]:
-    rows = counted.values_list(label, "context__source", "context__tags", "author").annotate(
+def _groups(counted: QuerySet[Example], label: Any, task_id: int) -> tuple[Group, ...]:
+    """The share of those who work alone is of the task's file as it was then; of a log's people
+    nobody knows."""
+    who = ("author", "author__imported", "config__data__control")
+    by = (label, "context__source", "context__tags", *who)
+    rows = counted.values_list(*by).annotate(
         submitted=Count("id"),
         claims=Count("id", filter=Q(fooled=True)),
         verified=Count("id", filter=VERIFIED),
         pending=Count("id", filter=_LIVE & Q(fooled=True, status=Example.Status.OPEN)),
     )
     return tuple(
-        Group(json.dumps(label), source or "", tuple(map(str, tags or ())), *numbers)
-        for label, source, tags, *numbers in rows
+        Group(
+            json.dumps(label),
+            source or "",
+            tuple(map(str, tags or ())),
+            author,
+            not imported and works_alone(control or 0, task_id, author),
+            *numbers,
+        )
+        for label, source, tags, author, imported, control, *numbers in rows
     )
 
 

@@ -36,6 +36,7 @@ from scoring.statistics import (
 )
 
 COMPARED: Final = 5  # earlier rounds, the newest ones
+ADVERSARIAL, ALONE = "against the model", "without its answers"
 SHOWN: Final = 30  # sources or tags, those of most submissions
 
 
@@ -91,6 +92,10 @@ class RoundReport:
     by_label: tuple[Split, ...]
     by_source: tuple[Split, ...]
     by_tag: tuple[Split, ...]
+    by_arm: tuple[Split, ...]
+    """Who sees the model's answers and who works alone, where some do."""
+    arms: Difference | None
+    """The verified rate of the former, less that of the latter."""
     cost: Cost
     funnel: tuple[tuple[str, int], ...]
     mistakes: tuple[ConfusionRow, ...]
@@ -129,6 +134,7 @@ def _made(
     row, here = wanted[0], facts[wanted[0].number]
     counts = row.counts
     decided = counts.fooled - counts.pending - counts.withdrawn
+    by_arm = _by_arm(here.groups)
     return RoundReport(
         row=row,
         decided=decided,
@@ -137,6 +143,8 @@ def _made(
         by_label=_by_label(here.groups, file),
         by_source=_splits(here.groups, lambda group: [group.source] if group.source else []),
         by_tag=_splits(here.groups, lambda group: group.tags),
+        by_arm=by_arm,
+        arms=_difference(*(split.vmer for split in by_arm)) if len(by_arm) > 1 else None,
         cost=_cost(row, here),
         funnel=(
             ("live answers seen", here.probes),
@@ -158,6 +166,18 @@ def _by_label(groups: Sequence[Group], file: TaskFile) -> tuple[Split, ...]:
     found = _splits(groups, lambda group: [names[group.label]] if group.label in names else [])
     order = list(names.values())
     return tuple(sorted(found, key=lambda split: order.index(split.name)))
+
+
+def _by_arm(groups: Sequence[Group]) -> tuple[Split, ...]:
+    """Both ways of collecting, the adversarial first; nothing where nobody works alone."""
+    if not any(group.alone for group in groups):
+        return ()
+    parts = _splits(groups, lambda group: [ALONE if group.alone else ADVERSARIAL])
+    return tuple(sorted(parts, key=lambda split: split.name))
+
+
+def _difference(now: Rate, before: Rate) -> Difference:
+    return newcombe(now.value or 0.0, now.interval, before.value or 0.0, before.interval)
 
 
 def _splits(
@@ -225,9 +245,7 @@ def _compare(
         if (name := stratum_of(group))
     ]
     within = mantel_haenszel(parts) if strata else None
-    raw = newcombe(
-        row.vmer.value or 0.0, row.vmer.interval, other.vmer.value or 0.0, other.vmer.interval
-    )
+    raw = _difference(row.vmer, other.vmer)
     pending = [share for one in (row, other) if (share := one.counts.pending_share) is not None]
     words = conclusion(raw, within, strata, max(pending, default=None))
     return Compared(other.number, other.vmer, raw, within, strata, words)

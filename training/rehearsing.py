@@ -209,7 +209,7 @@ class Crowd:
         try:
             if label is None:
                 label = item.label
-                features = self._altered(item, turn, target)
+                features = self._altered(item, turn, target, alone=target.is_alone(person.user))
                 if self.rng.random() < self.file.annotators.errors:
                     label = self._another(label)
             example = submit(
@@ -231,15 +231,17 @@ class Crowd:
             self.league.add(example.pk)
         return example
 
-    def _altered(self, item: Item, turn: Turn, target: Target) -> Any:
+    def _altered(self, item: Item, turn: Turn, target: Target, *, alone: bool) -> Any:
         """An input on which the model is wrong, as far as one is found."""
 
         assert self.kind.altered is not None
         model = live_model(target.models[0], self.kind)
         features = item.prepared.features
         for _ in range(self.file.annotators.tries):
-            turn.looks += 1
             features = self.kind.altered(item.prepared.features, self.rng)
+            if alone:
+                break
+            turn.looks += 1
             said = model.predict_one(self.kind.parse(self.kind.raw(features)))
             if said.label != item.label:
                 break

@@ -21,6 +21,7 @@ const PATIENCE_MS = 3_000;
  * @property {string} slug
  * @property {string} person names who is here, in this browser's storage
  * @property {boolean} sandbox
+ * @property {boolean} alone whether the model answers only what was submitted
  * @property {string} warning
  * @property {import("./labels.js").Label[]} labels
  * @property {import("./labels.js").Label | null} none stands for no label, where one may choose several
@@ -87,7 +88,7 @@ editor.addEventListener("change", () => {
   if (editor.isEmpty) {
     channel.forget();
     reading.clear();
-  } else {
+  } else if (!page.alone) {
     reading.expect();
     channel.predict(asked());
   }
@@ -120,7 +121,7 @@ channel.addEventListener("unreadable", (event) => {
 channel.addEventListener("again", predictAnew);
 
 function predictAnew() {
-  if (!editor.isEmpty && !verdict.isOpen) channel.predict(asked());
+  if (!page.alone && !editor.isEmpty && !verdict.isOpen) channel.predict(asked());
 }
 
 function asked() {
