@@ -29,6 +29,7 @@ from annotate.rest import (
     signed_in,
     task_or_404,
 )
+from annotate.standing import require_sandbox
 from core.addresses import address_of
 from core.errors import Refused
 from kinds import all_kinds
@@ -161,7 +162,7 @@ class Predictions(APIView):
         if target is None:
             raise Refused("no_open_round", "No round of this task is open right now.", status=409)
         if user is None:
-            submissions.require_sandbox(target.config.file)
+            require_sandbox(target.config.file)
         kind = target.config.file.kind
         given = submissions.given_context(target, body.get("context"))
         raw = submissions.about(kind, body["input"], given)

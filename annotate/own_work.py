@@ -85,6 +85,7 @@ class WorkItem:
     kind: Kind
     picture: str | None
     texts: list[tuple[str, str]]
+    counts: str
     said: str
     read: str
     share: str
@@ -134,6 +135,7 @@ def work_item(example: Example) -> WorkItem:
         kind=kind,
         picture=kind.picture(example.input),
         texts=kind.texts(example.input),
+        counts=kind.counts(example.input),
         said=in_words(example.label),
         read=in_words(example.prediction),
         share=_percent((example.shares or {}).get(str(example.prediction))),

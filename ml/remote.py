@@ -146,7 +146,8 @@ class Remote:
 
 def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     rest, read = b"", 0
-    for piece in answer.stream(2**14):
+    # As they come, also where the answer ends with its connection: `stream` waits for 16 KiB then.
+    while piece := answer.read1(2**14):
         read += len(piece)
         if read > MOST_BYTES:
             raise Failed("The model's server goes on and on.")
