@@ -74,6 +74,11 @@ class TaskSerializer(serializers.Serializer[Task]):
     name = serializers.CharField()
     input = serializers.CharField(source="input_kind", help_text=f"One of {_KINDS}.")
     labels = LabelSerializer(many=True, source="config.file.labels")
+    claim = serializers.CharField(
+        source="config.file.claim",
+        allow_null=True,
+        help_text="What the model of a chat stands for.",
+    )
     instructions = InstructionsSerializer(source="config.file.instructions")
     language = serializers.CharField(help_text="Of what is shown, as a BCP 47 tag, or empty.")
     content_warning = serializers.CharField(help_text="A sentence, or empty.")

@@ -78,9 +78,9 @@ class ChatDetail(APIView):
     permission_classes = [AllowAny]
 
     @extend_schema(summary="A chat of yours", tags=["chats"], responses=ChatSerializer)
-    def get(self, request: Request, uid: UUID) -> Response:
-        chat = chats.own_chat(participant_of(request), uid)
-        return Response(ChatSerializer(_body(chat)).data)
+    def get(self, request: Request, chat: UUID) -> Response:
+        own = chats.own_chat(participant_of(request), chat)
+        return Response(ChatSerializer(_body(own)).data)
 
 
 class TurnRequest(serializers.Serializer[Any]):
@@ -115,12 +115,12 @@ class Turns(APIView):
         request=TurnRequest,
         responses=TurnSerializer,
     )
-    def post(self, request: Request, uid: UUID) -> Response:
+    def post(self, request: Request, chat: UUID) -> Response:
         participant = participant_of(request)
         pass_door("sandbox-turn" if participant.sandbox else "turn", request, participant.key)
         body = checked(TurnRequest, request)
         begun = chats.begin_turn(
-            participant=participant, uid=uid, content=body["content"], number=body.get("turn")
+            participant=participant, uid=chat, content=body["content"], number=body.get("turn")
         )
         turn = chats.ask(begun) if isinstance(begun, chats.Asked) else begun
         return Response(chats.answer_body(turn))

@@ -138,6 +138,11 @@ class Remote:
                 answer.close()  # half of an answer is in it
                 answer = None
             raise Down(f"The model's server does not answer ({type(error).__name__}).") from error
+        except BaseException:
+            if answer is not None:
+                answer.close()  # what is left of it may have no end
+                answer = None
+            raise
         finally:
             if answer is not None:
                 answer.drain_conn()

@@ -1,4 +1,4 @@
-"""Chatting and judging a chat in a real Chromium, by keys, with a model that says back what it hears."""
+"""Chatting and judging chats in a real Chromium, by keys, with a model that says back all."""
 
 from __future__ import annotations
 
