@@ -31,6 +31,7 @@ from kinds.wording import fold
 from ml.backends import Heard, Turn
 
 GRACE: Final = 2.0  # seconds between the end of somebody's patience and that of their claim
+KEPT: Final = timedelta(days=30)  # that a chat is not submitted
 PER_TOKEN: Final = 4  # characters, for models whose servers tell no tokens
 
 
@@ -301,6 +302,16 @@ def _give_up(asked: Asked) -> None:
         ChatTurn.objects.filter(pk=asked.turn.pk, claim=asked.claim).update(
             claim=None, claimed_until=None
         )
+
+
+# --- what nobody submits --------------------------------------------------------------------------
+def forget_abandoned() -> int:
+    """Delete chats that were not submitted in a month; returns how many."""
+    with durable():
+        _, by_model = Chat.objects.filter(
+            example=None, created_at__lt=timezone.now() - KEPT
+        ).delete()
+    return by_model.get("annotate.Chat", 0)
 
 
 # --- submitting -----------------------------------------------------------------------------------

@@ -533,6 +533,11 @@ class Chat(models.Model):
                 name="chat_is_one_persons",
             ),
         ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["created_at"], condition=Q(example=None), name="chat_not_submitted"
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.uid)

@@ -78,8 +78,9 @@ class Echo:
 
     def turn(self, messages: Sequence[Mapping[str, str]], *, heard: Heard | None = None) -> Turn:
         said = f"You said: {messages[-1]['content']}"[:MAX_TEXT]
-        for piece in re.findall(r"\S+\s*", said) if heard else ():
-            heard(piece)
+        if heard is not None:
+            for piece in re.findall(r"\S+\s*", said):
+                heard(piece)
         return Turn(said, "stop", sum(len(one["content"].split()) for one in messages))
 
 

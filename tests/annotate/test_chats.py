@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -15,6 +16,7 @@ from accounts.models import User
 from annotate import chats, submissions
 from annotate.inference import LiveModel
 from annotate.models import Barred, Chat, ChatTurn, Example, Task
+from annotate.own_work import own_data
 from annotate.queries import Participant
 from core.doors import OFF
 from core.errors import Refused
@@ -270,3 +272,16 @@ def test_a_turn_that_came_to_nothing_is_asked_again_or_said_otherwise_or_left(
     example = submissions.submit(**sent).example
     assert len(example.input["turns"]) == 4
     assert ChatTurn.objects.count() == 2
+
+
+def test_what_nobody_submits_is_ones_own_for_a_month(talks: Task, annotator: User) -> None:
+    kept, old = cast.chatted(talks, annotator, "Yesterday"), cast.chatted(talks, annotator, "Once")
+
+    async def download() -> str:
+        return "".join([line async for line in own_data(annotator)])
+
+    assert '"said": "Once"' in async_to_sync(download)()
+    Chat.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=31))
+    assert chats.forget_abandoned() == 1
+    assert list(Chat.objects.all()) == [kept]
+    assert ChatTurn.objects.get().content == "Yesterday"
