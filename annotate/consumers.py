@@ -254,6 +254,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
 
     async def _answered_first(self, frame: protocol.Submit, target: Target) -> None:
         """Wait here for a model that is asked elsewhere: in a database thread others would, too."""
+        if self._kind.talks:
+            return  # it is asked nothing
         model = target.model_for(str(frame.context or self._person_key))
         engine = already_open(model)
         if engine is None or not engine.remote:

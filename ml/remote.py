@@ -52,7 +52,7 @@ class RemoteOptions(Options):
 
     url: str = Field(max_length=500, description="Where its server is, http or https.")
     key: SecretStr | None = Field(default=None, description="A bearer token; kept sealed.")
-    lanes: int = Field(default=4, ge=1, le=64, description="Questions under way at once.")
+    lanes: int = Field(default=4, ge=1, le=256, description="Questions under way at once.")
     seconds: float = Field(default=4, gt=0, le=120, description="That an answer may take.")
 
     @field_validator("url")

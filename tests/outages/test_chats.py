@@ -80,16 +80,20 @@ async def test_a_turn_is_streamed_and_asked_again_where_the_server_died_in_its_m
             await there.send(type="say", chat=uid, turn=2, content="drop dead, good one")
             frames = await heard(there)
         assert frames[-1]["content"] == "Positive."
+        said = await sync_to_async(client.post)(
+            f"/api/v1/chats/{uid}/turns/", {"content": "And how many now?"}, format="json"
+        )
+        assert said.json()["content"] == "6 messages", "the system's, and what was said before"
         asked_before = (await asyncio.to_thread(server.asked))["asked"]
         await there.send(type="say", chat=uid, turn=2, content="drop dead, good one")
         assert await heard(there) == [frames[-1]], "answered once"
         assert (await asyncio.to_thread(server.asked))["asked"] == asked_before
+        server.kill()
+        ended = {"client_id": uid, "input": {"chat": uid}, "label": "harmful"}
+        await there.send(type="submit", **ended)
+        assert (await there.receive("accepted"))["fooled"], "its model is asked nothing"
+        await asyncio.to_thread(server.start)
 
-    said = await sync_to_async(client.post)(
-        f"/api/v1/chats/{uid}/turns/", {"content": "And how many now?"}, format="json"
-    )
-    assert said.json()["content"] == "6 messages", "the system's, and what was said before"
-    await sync_to_async(submit)(client, uid)
     turns = (await Example.objects.aget()).input["turns"]
     assert [turn["content"] for turn in turns] == [
         "how many?", "2 messages", "drop dead, good one", "Positive.", "And how many now?",
@@ -98,11 +102,6 @@ async def test_a_turn_is_streamed_and_asked_again_where_the_server_died_in_its_m
     assert turns[1] == {
         "role": "assistant", "content": "2 messages", "tokens": 7, "finish_reason": "stop"
     }  # fmt: skip
-
-
-def submit(client: APIClient, uid: str) -> None:
-    sent = {"client_id": uid, "input": {"chat": uid}, "label": "harmful"}
-    assert client.post("/api/v1/tasks/chats/examples/", sent, format="json").status_code == 201
 
 
 def test_what_cannot_talk_is_not_registered(owner: User, server: Server, tmp_path: Path) -> None:
