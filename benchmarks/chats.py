@@ -98,17 +98,14 @@ def main() -> None:
     own[-1] += f"asyncio.run(speak({port},{asked.pieces}))"
     hosts = {"DADC_MODEL_HOSTS": f"127.0.0.1:{port}"}
     settings = {**NO_LIMITS, **hosts}
+    model = MODEL.format(port=port, how=f"lanes: {asked.streams}, seconds: 120")
     with (
         program("model", own, port=port),
         ours(settings=settings, annotators=asked.streams) as world,
     ):
         for command, name, text in (
             ("load_task", "task.yaml", TASK),
-            (
-                "register_model",
-                "model.yaml",
-                MODEL.format(port=port, how=f"lanes: {asked.streams}, seconds: 120"),
-            ),
+            ("register_model", "model.yaml", model),
         ):
             path = world.data / name
             path.write_text(text)
