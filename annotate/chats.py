@@ -63,10 +63,11 @@ def own_chat(participant: Participant, uid: object) -> Chat:
     return found
 
 
-def _uuid(raw: object) -> uuid.UUID | None:
+def _uuid(raw: object) -> uuid.UUID:
+    """The id that somebody means; one that nothing has where it is none."""
     with suppress(ValueError):
         return uuid.UUID(str(raw))
-    return None
+    return uuid.UUID(int=0)
 
 
 def _own(participant: Participant) -> QuerySet[Chat]:
