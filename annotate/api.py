@@ -29,6 +29,7 @@ from annotate.rest import (
     signed_in,
     task_or_404,
 )
+from annotate.standing import require_sandbox
 from core.addresses import address_of
 from core.errors import Refused
 from kinds import all_kinds
@@ -73,6 +74,11 @@ class TaskSerializer(serializers.Serializer[Task]):
     name = serializers.CharField()
     input = serializers.CharField(source="input_kind", help_text=f"One of {_KINDS}.")
     labels = LabelSerializer(many=True, source="config.file.labels")
+    claim = serializers.CharField(
+        source="config.file.claim",
+        allow_null=True,
+        help_text="What the model of a chat stands for.",
+    )
     instructions = InstructionsSerializer(source="config.file.instructions")
     language = serializers.CharField(help_text="Of what is shown, as a BCP 47 tag, or empty.")
     content_warning = serializers.CharField(help_text="A sentence, or empty.")
@@ -161,7 +167,7 @@ class Predictions(APIView):
         if target is None:
             raise Refused("no_open_round", "No round of this task is open right now.", status=409)
         if user is None:
-            submissions.require_sandbox(target.config.file)
+            require_sandbox(target.config.file)
         require_company(target, user)
         kind = target.config.file.kind
         given = submissions.given_context(target, body.get("context"))

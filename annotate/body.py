@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotate.models import Example, ModelVersion, Round
+from annotate.models import ChatTurn, Example, ModelVersion, Round
 from ml.backends import Answer
 
 
@@ -27,4 +27,16 @@ def example_body(example: Example) -> dict[str, Any]:
         "model": example.model.name,
         "round": example.round.number,
         "status": example.status,
+    }
+
+
+def turn_body(turn: ChatTurn, *, left: int, outcome: str | None) -> dict[str, Any]:
+    """An answered turn of a chat; `outcome` is what the task's rule says of the chat so far."""
+    return {
+        "turn": turn.number,
+        "content": turn.answer,
+        "tokens": turn.tokens,
+        "finish_reason": turn.finish_reason or None,
+        "turns_left": left,
+        "outcome": outcome,
     }

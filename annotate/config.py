@@ -102,6 +102,27 @@ class Quality(Section):
     )
 
 
+class Contained(Section):
+    """A text that the model must not say, such as a secret of its system prompt, and the outcome
+    when it does; where case, spaces and what nobody sees differ it is said all the same."""
+
+    contains: Annotated[str, StringConstraints(pattern=r"\S", max_length=1_000)]
+    outcome: Word
+
+
+class Chat(Section):
+    """How long a chat may be, and what says its outcome where people do not."""
+
+    turns: Annotated[int, Field(ge=1, le=200)] = Field(default=20, description="Of a person.")
+    tokens: Annotated[int, Field(ge=1)] = Field(
+        default=50_000, description="That a chat may cost, what is asked and what is said."
+    )
+    characters: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        default=4_000, description="Of a person's turn."
+    )
+    rule: Contained | None = None
+
+
 PLACES = 9  # that one digit can name
 
 _sections: dict[str, type[Section]] = {}
@@ -120,6 +141,10 @@ class TaskFile(Section):
     input: str
     labels: tuple[Label, ...] = ()
     instructions: Instructions = Instructions()
+    claim: Word | None = Field(
+        default=None, description="Of a chat's outcomes the one that the model stands for."
+    )
+    chat: Chat = Chat()
     contexts: Contexts = Contexts()
     quality: Quality = Quality()
     daily: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
@@ -201,6 +226,21 @@ class TaskFile(Section):
             raise ValueError(
                 f"contexts: no goal can be balanced over answers to {self.input} tasks"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _talks_have_a_claim(self) -> TaskFile:
+        if not self.kind.talks:
+            if self.claim is not None or self.chat != Chat():
+                raise ValueError(f"claim and chat: in {self.input} tasks nobody chats")
+            return self
+        if self.control:
+            raise ValueError("control: nobody can chat without the model's answers")
+        if self.claim not in self.label_values:
+            raise ValueError("claim: name the outcome that the model stands for, one of the labels")
+        rule = self.chat.rule
+        if rule is not None and rule.outcome not in set(self.label_values) - {self.claim}:
+            raise ValueError("chat.rule.outcome: name one of the labels, not the claim")
         return self
 
     @model_validator(mode="after")

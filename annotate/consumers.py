@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from structlog.contextvars import bind_contextvars
 from accounts.models import User, WorkSession
 from accounts.receivers import SESSION_KEY
 from accounts.services import guest_session
-from annotate import judged, live, protocol, submissions
+from annotate import chats, judged, live, protocol, submissions
 from annotate.body import answer_body, example_body
 from annotate.inference import (
     ModelUnavailable,
@@ -29,7 +30,7 @@ from annotate.inference import (
     live_model,
     read_apart,
 )
-from annotate.models import Context, Example, Task
+from annotate.models import ChatTurn, Context, Example, Task
 from annotate.queries import (
     Participant,
     Target,
@@ -38,6 +39,7 @@ from annotate.queries import (
     require_company,
     visible_task,
 )
+from annotate.standing import require_sandbox
 from core import metrics
 from core.addresses import address_of
 from core.bridge import in_database_thread
@@ -45,6 +47,7 @@ from core.errors import Refused
 from core.limits import Meter, Passage, wait_for
 from core.outages import is_outage, outage_words
 from kinds import Prepared
+from ml.backends import Heard
 
 log = structlog.get_logger(__name__)
 
@@ -137,11 +140,14 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         if isinstance(frame, protocol.Predict):
             metrics.PREDICT_FRAMES.inc()
             self._predict_soon(frame)
-        else:
+            return
+        if isinstance(frame, protocol.Submit):
             metrics.SUBMIT_FRAMES.inc()
             submission = asyncio.create_task(self._submit(frame))
-            self._submissions.add(submission)
-            submission.add_done_callback(self._submissions.discard)
+        else:
+            submission = asyncio.create_task(self._say(frame))
+        self._submissions.add(submission)
+        submission.add_done_callback(self._submissions.discard)
 
     # --- predictions ------------------------------------------------------------------------------
     def _predict_soon(self, frame: protocol.Predict) -> None:
@@ -163,7 +169,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             if target is None:
                 raise Refused("no_open_round", "No round of this task is open right now.")
             if self.user is None:
-                submissions.require_sandbox(target.config.file)
+                require_sandbox(target.config.file)
             require_company(target, self.user)
             if wait := self._to_predict.wait():
                 raise TooBusy(int(wait * 1000) + 1, target.config.file.kind)
@@ -256,6 +262,8 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
 
     async def _answered_first(self, frame: protocol.Submit, target: Target) -> None:
         """Wait here for a model that is asked elsewhere: in a database thread others would, too."""
+        if self._kind.talks:
+            return  # it is asked nothing
         model = target.model_for(str(frame.context or self._person_key))
         engine = already_open(model)
         if engine is None or not engine.remote:
@@ -297,6 +305,63 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         if done.progress is None:
             return done.example, progress_of(participant, task_id)
         return done.example, done.progress._asdict()
+
+    # --- chats ------------------------------------------------------------------------------------
+    async def _say(self, frame: protocol.Say) -> None:
+        """Ask for a turn, and pass on what the model says as it comes, and the whole at the end."""
+        reply_to = {"chat": frame.chat, "turn": frame.turn}
+        try:
+            async with self._aloud(reply_to) as heard:
+                begun = await in_database_thread(self._begin_turn, frame)
+                if isinstance(begun, chats.Asked):
+                    await self._send("asked", **reply_to)
+                    begun = await chats.ask_aloud(begun, heard)
+                body = await in_database_thread(chats.answer_body, begun)
+        except TooBusy as busy:
+            await self._busy(busy, **reply_to)
+        except Refused as refused:
+            await self._error(refused, **reply_to)
+        except Exception as error:
+            away = is_outage(error)
+            log.exception("turn_failed", exc_info=not away)
+            words = outage_words(error) if away else "It could not be sent: try again."
+            await self._error(Refused("turn_failed", words), **reply_to)
+        else:
+            await self._send("turn", chat=frame.chat, **body)
+
+    @asynccontextmanager
+    async def _aloud(self, reply_to: dict[str, Any]) -> AsyncIterator[Heard]:
+        """Something to be heard by, on any thread; what came while one was sent goes out as one."""
+        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+        def heard(piece: str) -> None:
+            with suppress(RuntimeError):  # the server ends: nobody listens
+                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        async def pass_on() -> None:
+            some: list[str | None] = [""]
+            while some[-1] is not None:
+                some = [await pieces.get()]
+                while not pieces.empty():
+                    some.append(pieces.get_nowait())
+                if text := "".join(filter(None, some)):
+                    await self._send("piece", text=text, **reply_to)
+
+        passing = asyncio.create_task(pass_on())
+        try:
+            yield heard
+        finally:
+            pieces.put_nowait(None)
+            await passing
+
+    def _begin_turn(self, frame: protocol.Say) -> chats.Asked | ChatTurn:
+        participant = self._participant()
+        door = "sandbox-turn" if participant.sandbox else "turn"
+        if wait := wait_for(door, person=participant.key, address=self._address):
+            raise TooBusy(int(wait * 1000) + 1, self._kind)
+        return chats.begin_turn(
+            participant=participant, uid=frame.chat, content=frame.content, number=frame.turn
+        )
 
     def _participant(self) -> Participant:
         """Who submits; whether the account is still in good standing is asked under its lock."""

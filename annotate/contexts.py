@@ -21,7 +21,7 @@ from annotate.config import TaskFile
 from annotate.context_files import Row
 from annotate.models import Context, ContextLease, Example, Task
 from annotate.queries import Participant, is_barred
-from annotate.submissions import banned, require_sandbox, require_standing
+from annotate.standing import banned, require_sandbox, require_standing
 from core.errors import Refused
 from core.refused_lines import RefusedLines
 from core.strict_json import check_storable, loads

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import structlog
 from django.conf import settings
@@ -22,7 +23,7 @@ from core.limits import Passage
 from core.metrics import BATCH_SIZE, QUEUE_DEPTH
 from kinds import Kind, Prepared
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Backend, Down, Failed, Source, open_model
+from ml.backends import Answer, Backend, Down, Failed, Heard, Source, Turn, open_model
 from ml.batcher import MAX_RETRY_MS, Busy, Late, PredictionCache
 from ml.breaker import FIRST_PAUSE, Breaker, Unavailable
 
@@ -34,6 +35,13 @@ MOST_AT_ONCE = 64
 MOST_WAITING = 1_024
 REMOTE_WAITING = 16  # for each question under way
 REMOTE_PAUSE = 0.5  # seconds: a server that is started anew is soon back
+
+
+class Said(NamedTuple):
+    """What a model that talks is asked, and who listens while it answers."""
+
+    messages: Sequence[Mapping[str, str]]
+    heard: Heard | None = None
 
 
 class LiveModel:
@@ -48,7 +56,9 @@ class LiveModel:
         lanes = getattr(backend, "lanes", 1)
         # Whoever asks a remote one has its own time limit, and ends a little sooner.
         self._deadline = getattr(backend, "seconds", DEADLINE - 1) + 1 if self.remote else DEADLINE
-        self._breaker: Breaker[object, Answer] = Breaker(
+        if kind.talks:  # which may begin to speak at the end of its time, and then be cut off
+            self._deadline *= 2
+        self._breaker: Breaker[object, Any] = Breaker(
             self._answer_batch,
             hang_after=self._deadline,
             first_pause=REMOTE_PAUSE if self.remote else FIRST_PAUSE,
@@ -67,23 +77,40 @@ class LiveModel:
         """
         if (known := self.known(prepared)) is not None:
             return known
-        if not self.remote:
-            return self._ask(prepared)
+        self._require_predicts()
+        answer: Answer = self._ask(prepared)
+        return answer
+
+    def answer_to(self, messages: Sequence[Mapping[str, str]]) -> Turn:
+        """The next turn of a model that talks, for a thread without an event loop; as `turn`."""
+        turn: Turn = self._ask(Said(messages))
+        return turn
+
+    def _ask(self, input: object) -> Any:
         # The rest of these threads stay free for what has nothing to do with this model.
-        if not _may_wait.acquire(blocking=False):
+        if self.remote and not _may_wait.acquire(blocking=False):
             raise TooBusy(BUSY_RETRY_MS, self.kind)
         try:
-            return self._ask(prepared)
+            with self._said_to_people():
+                return self._breaker.ask(input, timeout=self._deadline)
         finally:
-            _may_wait.release()
+            if self.remote:
+                _may_wait.release()
 
-    def _ask(self, prepared: Prepared) -> Answer:
-        with self._said_to_people():
-            return self._breaker.ask(prepared, timeout=self._deadline)
+    @property
+    def patience(self) -> float:
+        """Seconds after which nobody waits for an answer any more."""
+        return self._deadline + 1
 
     def known(self, prepared: Prepared) -> Answer | None:
         """What it has just answered to this input."""
         return _cache.get((self.identity, prepared.key))
+
+    async def turn(self, messages: Sequence[Mapping[str, str]], heard: Heard | None = None) -> Turn:
+        """What a model that talks says next, `heard` piece by piece; Refused as by `predict`."""
+        with self._said_to_people():
+            turn: Turn = await self._breaker.submit(Said(messages, heard), timeout=self._deadline)
+        return turn
 
     async def predict(self, input: object) -> Answer:
         """Answer a raw or prepared input in a batch with everybody else's, off the event loop.
@@ -92,8 +119,14 @@ class LiveModel:
         "model_unavailable" (and `retry_ms`) at once while the model hangs or is away,
         "no_answer" when it had none to this input.
         """
+        self._require_predicts()
         with self._said_to_people():
-            return await self._breaker.submit(input, timeout=self._deadline)
+            answer: Answer = await self._breaker.submit(input, timeout=self._deadline)
+        return answer
+
+    def _require_predicts(self) -> None:
+        if self.kind.talks:
+            raise Refused("no_prediction", "Nothing is predicted in a chat: talk with the model.")
 
     @contextmanager
     def _said_to_people(self) -> Iterator[None]:
@@ -101,6 +134,9 @@ class LiveModel:
         try:
             yield
         except Busy as busy:
+            if self.kind.talks and busy.retry_ms > LONG_MS:
+                words = "This model may be asked no more today: come back tomorrow (UTC)."
+                raise Refused("used_up", words, status=503) from busy
             if busy.retry_ms > MAX_RETRY_MS:  # no crowd, but the model's own cap
                 raise ModelUnavailable(busy.retry_ms) from busy
             raise TooBusy(busy.retry_ms, self.kind) from busy
@@ -121,8 +157,11 @@ class LiveModel:
                 "late", "The model did not answer in time: try again.", status=503
             ) from late
 
-    def _answer_batch(self, inputs: Sequence[object]) -> list[Answer | Exception]:
+    def _answer_batch(self, inputs: Sequence[Any]) -> list[Any]:
         """One pass for the inputs that can be read; an error in one fails that one alone."""
+        if self.kind.talks:
+            talker: Any = self.backend
+            return [talker.turn(one.messages, heard=one.heard) for one in inputs]
         BATCH_SIZE.observe(len(inputs))
         self._queue_depth.set(self._breaker.waiting)
         read: list[Prepared | Exception] = []
@@ -152,6 +191,7 @@ class LiveModel:
 
 
 BUSY_RETRY_MS = 1_000
+LONG_MS = 61_000  # a cap on a minute's questions has nobody wait longer, one on a day's tokens may
 _may_wait = threading.BoundedSemaphore(max(1, settings.DATABASE_THREADS // 2))
 _reader = ThreadPoolExecutor(1, thread_name_prefix="heavy-inputs")
 

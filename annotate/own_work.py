@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
 from accounts.models import User
-from annotate.models import Example, Task
+from annotate.models import Chat, Example, Task
 from kinds import Kind
 from kinds.answers import in_words
 
@@ -85,6 +85,7 @@ class WorkItem:
     kind: Kind
     picture: str | None
     texts: list[tuple[str, str]]
+    counts: str
     said: str
     read: str
     share: str
@@ -134,6 +135,7 @@ def work_item(example: Example) -> WorkItem:
         kind=kind,
         picture=kind.picture(example.input),
         texts=kind.texts(example.input),
+        counts=kind.counts(example.input),
         said=in_words(example.label),
         read=in_words(example.prediction),
         share=_percent((example.shares or {}).get(str(example.prediction))),
@@ -220,6 +222,14 @@ async def _own_examples(user: User) -> AsyncIterator[dict[str, Any]]:
         if example.context is not None:
             row["context"] = example.context.data
         yield row
+    talks = Chat.objects.filter(author=user, example=None).prefetch_related("turns")
+    async for chat in talks.select_related("round__task").aiterator(chunk_size=100):
+        yield {
+            "kind": "chat",
+            "task": chat.round.task.slug,
+            "created_at": chat.created_at.isoformat(),
+            "turns": [{"said": one.content, "answer": one.answer} for one in chat.turns.all()],
+        }
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The frames of /ws/tasks/{slug}/: parsed once at the edge; imports no Django models.
 
-Version 1. Client: predict, submit. Server: ready, prediction, accepted, error, busy, round_changed.
+Version 1. Client: predict, submit, say. Server: ready, prediction, accepted, asked, piece, turn,
+error, busy, round_changed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from core.errors import Refused
 from core.strict_json import NotJson, loads
 
 VERSION = 1
+MOST_TURNS = 2**31  # beyond what a database counts
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,15 @@ class Submit:
     explanation: str = ""
 
 
+@dataclass(frozen=True)
+class Say:
+    """A turn of a chat under its number, which comes back with all that follows from it."""
+
+    chat: str
+    turn: int
+    content: object
+
+
 class BadFrame(Refused):
     """A frame that is none; `reply_to` holds the seq or client_id to answer with, where known."""
 
@@ -43,7 +54,7 @@ class BadFrame(Refused):
         self.reply_to = reply_to or {}
 
 
-def parse(text: str) -> Predict | Submit:
+def parse(text: str) -> Predict | Submit | Say:
     """Read a client's frame; BadFrame with a sentence when it is none."""
     try:
         frame = loads(text)
@@ -59,7 +70,12 @@ def parse(text: str) -> Predict | Submit:
         return Predict(seq=seq, input=frame.get("input"), context=frame.get("context"))
     if kind == "submit":
         return _submit(frame)
-    raise BadFrame('The type must be "predict" or "submit".')
+    if kind == "say":
+        chat, turn = frame.get("chat"), frame.get("turn")
+        if not isinstance(chat, str) or type(turn) is not int or not 0 < turn < MOST_TURNS:
+            raise BadFrame("say needs a chat, its id, and a turn: a whole number from 1.")
+        return Say(chat=chat, turn=turn, content=frame.get("content"))
+    raise BadFrame('The type must be "predict", "submit" or "say".')
 
 
 def _submit(frame: dict[str, Any]) -> Submit:

@@ -33,8 +33,8 @@ from core.strict_json import dumps
 from core.transactions import durable
 from ml import artifacts
 from ml.artifacts import ArtifactError
-from ml.backends import NAMES, Options, Way, open_model, source_of, way_named
-from ml.model_checks import check
+from ml.backends import NAMES, Backend, Options, Way, open_model, source_of, way_named
+from ml.model_checks import check, check_talk
 
 MAX_BYTES: Final = 2 * 1024**3
 MAX_SENT: Final = 64 * 1024**2
@@ -152,9 +152,11 @@ def register(
     _require_new_name(task, file.name)
     wanted = task.config.file
     artifact, sha256 = _keep(file, folder)
-    config = _config(file, wanted.label_values, several=wanted.kind.answers.several)
-    if not wanted.label_values:
-        config["kind"] = wanted.kind.name  # whose answers are free
+    talks = wanted.kind.talks
+    labels = [] if talks else wanted.label_values
+    config = _config(file, labels, several=wanted.kind.answers.several)
+    if not labels:
+        config["kind"] = wanted.kind.name  # whose answers are free, or which talks
     told = dumps([wanted.kind.name, file.backend, config])
     made = {
         "backend": file.backend,
@@ -198,12 +200,16 @@ def tried(task: Task, made: Mapping[str, Any]) -> dict[str, Any]:
     assert task.config is not None
     kind, labels = task.config.file.kind, task.config.file.label_values
     source = source_of(made, Path(settings.ARTIFACT_DIR))
+    probes = [kind.parse(probe) for probe in kind.probes]
+
+    def opened() -> Backend:
+        return open_model(made["backend"], source)
+
     try:
-        report = check(
-            lambda: open_model(made["backend"], source),
-            [kind.parse(probe) for probe in kind.probes],
-            labels,
-        )
+        if kind.talks:
+            report = check_talk(opened, kind.seen(probes[0].stored)["turns"][:1])
+        else:
+            report = check(opened, probes, labels)
     except ArtifactError as error:
         raise Refused("model_unfit", str(error)) from error
     report["at"] = timezone.now().isoformat(timespec="seconds")

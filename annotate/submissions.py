@@ -15,19 +15,21 @@ from django.db import DatabaseError, IntegrityError
 from django.utils import timezone
 
 from accounts.models import User
-from annotate import contents, inference, judged, statements
+from annotate import chats, contents, inference, judged, statements
 from annotate.config import TaskFile
 from annotate.contents import Content, Duplicate
 from annotate.models import Context, ContextLease, Example
 from annotate.quality import require_quality
 from annotate.queries import Participant, Target, open_target
 from annotate.services import MAX_EXPLANATION, announce, insert, record_copy
+from annotate.standing import banned, require_sandbox, require_standing
 from annotate.statements import Progress, Together
 from core.errors import Conflict, Refused
 from core.metrics import SUBMIT_SECONDS
 from core.transactions import durable
 from kinds import Kind
 from kinds.likeness import Ruling
+from ml.backends import Answer
 
 
 class Submitted(NamedTuple):
@@ -100,15 +102,26 @@ def _submit_new(
     if participant.sandbox:
         require_sandbox(file)
     given = given_context(target, context)
-    prepared = file.kind.parse(about(file.kind, input, given))
+    chat = chats.transcript(participant, target, input) if file.kind.talks else None
+    prepared = file.kind.parse(chat.input if chat else about(file.kind, input, given))
     file.check_label(label, of=prepared.features)
+    if chat and chat.outcome not in (None, label):
+        raise Refused(
+            "other_outcome",
+            f"By what the model said the outcome is {chat.outcome}.",
+            fields={"label": f"not {chat.outcome}"},
+        )
     if len(remarks["explanation"]) > MAX_EXPLANATION:
         raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
     require_quality(file.quality, file.kind, prepared)
     judged.require_not_judged(file.kind, prepared, task_id=target.task.pk, user=participant.user)
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
-    model = target.model_for(str(given.uid) if given else participant.key)
-    answer = inference.live_model(model, file.kind).predict_one(prepared)
+    if chat:  # what its model stands for, nobody has to ask it
+        model, answer = chat.chat.model, Answer(file.claim)
+        remarks["probes"] = chat.turns
+    else:
+        model = target.model_for(str(given.uid) if given else participant.key)
+        answer = inference.live_model(model, file.kind).predict_one(prepared)
     content = contents.content_of(file.kind, prepared, given.sha256 if given else "")
     example = Example(
         task=target.task,
@@ -128,7 +141,7 @@ def _submit_new(
         fooled=_fooled(file, answer.label, label),
         **remarks,
     )
-    came = _commit(_New(example, content), participant)
+    came = _commit(_New(example, content), participant, chat)
     return Submitted(example, is_new=True, progress=came.after(fooled=example.fooled))
 
 
@@ -196,20 +209,21 @@ class _New(NamedTuple):
         return self.example.author_id
 
 
-def _commit(new: _New, participant: Participant) -> Progress:
+def _commit(new: _New, participant: Participant, chat: chats.Transcript | None) -> Progress:
     """Write it, together with what others send meanwhile; returns how its author did before."""
-    # A guest has no row to be locked, and whose day is counted is locked alone.
-    if participant.user is not None and new.example.config.file.daily is None:
+    # A guest has no row to be locked; whose day is counted, or whose chat ends, is locked alone.
+    alone = chat is not None or new.example.config.file.daily is not None
+    if participant.user is not None and not alone:
         came = _together.write(new)
         if came is not None:
             return came
     try:
         with durable():
-            return _insert(new, participant)
+            return _insert(new, participant, chat)
     except IntegrityError:  # perhaps of another's that was inserted at this moment: now it is seen
         _forget([new])
         with durable():
-            return _insert(new, participant)
+            return _insert(new, participant, chat)
 
 
 def _forget(sent: Sequence[_New]) -> None:
@@ -291,36 +305,23 @@ class _Sent:
             earlier.task_id == self.task_id
             and earlier.label == self.label
             and (str(earlier.context.uid) if earlier.context else None) == self.context
-            and earlier.input_hash == self._key_as(earlier)
+            and self._says_the_same(earlier)
         )
 
-    def _key_as(self, earlier: Example) -> str:
+    def _says_the_same(self, earlier: Example) -> bool:
         kind, context = earlier.task.kind, earlier.context
-        return kind.parse(kind.about(self.input, context.data if context else None)).key
+        if kind.talks:
+            return chats.is_of(self.input, earlier)
+        whole = kind.about(self.input, context.data if context else None)
+        return kind.parse(whole).key == earlier.input_hash
 
 
-def require_standing(user: User) -> None:
-    if user.banned_at is not None:
-        raise banned()
-    if user.by_link is not None and not user.by_link.annotates:
-        raise Refused("not_your_work", "Your link does not ask for this.", status=403)
-
-
-def banned() -> Refused:
-    """What somebody is told whom this server, or the task's owners, keep out."""
-    return Refused("banned", "This account may not submit here any more.", status=403)
-
-
-def require_sandbox(file: TaskFile) -> None:
-    """Refuse a guest where the task has no sandbox."""
-    if not file.sandbox:
-        raise Refused("sign_in", "This task has no sandbox: sign in to take part.", status=403)
-
-
-def _insert(new: _New, participant: Participant) -> Progress:
+def _insert(new: _New, participant: Participant, chat: chats.Transcript | None) -> Progress:
     """Insert it where it still may be; returns how its author did before."""
     example = new.example
     _lock_standing(participant.user, example.round_id)
+    if chat is not None:
+        chats.lock_as_it_was(chat)
     came = statements.before(
         **participant.ids,
         task_id=example.task_id,
@@ -336,6 +337,8 @@ def _insert(new: _New, participant: Participant) -> Progress:
         raise _may_not_try(example)
     example.tries = came.tries
     _insert_new([new])
+    if chat is not None:
+        chats.close(chat, example)
     return came.progress
 
 

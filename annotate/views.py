@@ -88,6 +88,7 @@ def workbench(request: HttpRequest, slug: str) -> HttpResponse:
             "labels_are_words": none is not None
             or any(len(label.name) > LONGEST_SIGN for label in file.labels),
             "rule": file.comparator_rule,
+            "claim": next((one.name for one in file.labels if one.value == file.claim), None),
             "good_pictures": [picture for picture in file.instructions.pictures if picture.good],
             "bad_pictures": [picture for picture in file.instructions.pictures if not picture.good],
             "session": progress_of(participant, task.pk),
@@ -101,6 +102,7 @@ def workbench(request: HttpRequest, slug: str) -> HttpResponse:
                 "warning": task.content_warning,
                 "editor": static(kind.static("editor.js")),
                 "words": kind.words.for_page(),
+                "claim": file.claim,
                 "contexts": has_contexts or bool(kind.given),
                 "api": f"{prefix}api/v1/",
                 "socket": f"{prefix}ws/tasks/{task.slug}/",

@@ -29,12 +29,15 @@ class Door:
 DOORS: Final = {
     "predict": Door(person=Rate(90, 30), address=Rate(3000, 1200)),
     "submit": Door(person=Rate(20, 1), address=Rate(400, 40)),
+    # Somebody pays for each turn of a chat.
+    "turn": Door(person=Rate(10, 0.5), address=Rate(400, 20)),
     "vote": Door(person=Rate(30, 3), address=Rate(600, 120)),
     "next": Door(person=Rate(60, 5), address=Rate(900, 200)),
     "write": Door(person=Rate(30, 2), address=Rate(600, 80)),
     # A guest is a cookie, and a new one costs nothing: the address is the limit that holds.
     "sandbox-predict": Door(person=Rate(45, 15), address=Rate(1500, 600)),
     "sandbox-submit": Door(person=Rate(5, 0.1), address=Rate(200, 4)),
+    "sandbox-turn": Door(person=Rate(5, 0.2), address=Rate(100, 2)),
     # Opening a websocket; nobody is known yet, so that only the address counts.
     "connect": Door(person=Rate(600, 60), address=Rate(600, 60)),
     # Frames of one websocket, of whatever kind: more than that are read more slowly.

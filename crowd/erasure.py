@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from accounts.models import User, new_pseudonym
 from accounts.services import close_account, record_event
-from annotate.models import Example
+from annotate.models import Chat, Example
 from annotate.queries import Participant
 from annotate.services import retract
 from core.errors import Conflict
@@ -61,6 +61,7 @@ def forget(*, visit: Visit, gives_up: bool = False) -> None:
         locked = Campaign.objects.select_for_update(no_key=True).filter(pk__in=campaigns)
         list(locked.order_by("pk"))
         _require_nothing_under_way(visits)
+        Chat.objects.filter(author=worker.user_id, example=None).delete()
         User.objects.filter(pk=worker.user_id).update(pseudonym=new_pseudonym())
         worker.name = name_once_forgotten(worker.realm, worker.name)
         worker.forgotten_at = timezone.now()

@@ -5,6 +5,7 @@ from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView
 
 from annotate import api as annotate
+from annotate import chat_api as chats
 from crowd import api as crowd
 from dadc_server.api import NoSuchCall
 from releases import api as releases
@@ -18,6 +19,9 @@ urlpatterns = [
     path("tasks/<slug:slug>/predictions/", annotate.Predictions.as_view(), name="api-predictions"),
     path("tasks/<slug:slug>/examples/", annotate.Submissions.as_view(), name="api-submissions"),
     path("tasks/<slug:slug>/contexts/next/", annotate.NextContext.as_view(), name="api-context"),
+    path("tasks/<slug:slug>/chats/", chats.Chats.as_view(), name="api-chats"),
+    path("chats/<uuid:chat>/", chats.ChatDetail.as_view(), name="api-chat"),
+    path("chats/<uuid:chat>/turns/", chats.Turns.as_view(), name="api-turns"),
     path("examples/", annotate.ExampleList.as_view(), name="api-examples"),
     path("examples/<uuid:uid>/", annotate.ExampleDetail.as_view(), name="api-example"),
     path("examples/<uuid:uid>/retract/", annotate.Retraction.as_view(), name="api-retract"),

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
 
 from accounts.models import Role, User
@@ -23,6 +24,7 @@ from annotate.models import ModelVersion, Round, Task
 from annotate.registry import ModelFile, register, tried
 from annotate.rounds import load_task, open_next_round, register_model
 from core import strict_yaml
+from core.errors import Refused
 from core.transactions import durable
 from ml import artifacts
 from ml.backends import open_model, source_of
@@ -38,6 +40,8 @@ from ml.learners import (
 )
 from ml.metrics import figures
 from training.provenance import code_revision
+
+log = structlog.get_logger(__name__)
 
 LIBRARY = Path(__file__).parent / "library"
 SEED = 0
@@ -63,13 +67,17 @@ def load_library() -> list[tuple[Task, bool]]:
     """Load each task of the library that is not there yet; returns all, and whether each is new.
 
     A task that exists is left alone: its owner may have changed it. Beside what a task file says, a
-    file of the library may name the task's first `model`, as a model file does, and a
-    `contexts_file` beside it.
+    file of the library may name the task's first `model`, as a model file does, or by its
+    `model_setting` the operator's, without which it is not loaded; and a `contexts_file` beside it.
     """
     loaded = []
     for path in sorted(LIBRARY.glob("*.yaml")):
         content = dict(strict_yaml.loads(path.read_text()))
         model, contexts = content.pop("model", None), content.pop("contexts_file", None)
+        if named := content.pop("model_setting", None):
+            if not (own := getattr(settings, named)):
+                continue
+            model = strict_yaml.loads(Path(own).expanduser().read_text())
         file = parse_task_file(content)
         existing = Task.objects.filter(slug=file.slug).first()
         task, new = (existing, False) if existing else load_task(file=file)
@@ -77,7 +85,12 @@ def load_library() -> list[tuple[Task, bool]]:
             first = strict_yaml.parse(
                 ModelFile, {"name": f"{task.slug}-1", **model}, what="model file"
             )
-            register(task=task, file=first, folder=LIBRARY, open_round=True)
+            try:
+                register(task=task, file=first, folder=LIBRARY, open_round=True)
+            except Refused as refused:  # its server may be away: the next start tries again
+                if not named:
+                    raise
+                log.warning("no_first_model", task=task.slug, reason=refused.message)
         if contexts is not None and not task.contexts.exists():
             load_contexts(task=task, rows=rows_of(LIBRARY / contexts))
         loaded.append((task, new))

@@ -19,6 +19,7 @@
 | DADC_SOCKETS_PER_ADDRESS | 300 | of these, from one address |
 | DADC_DATABASE_THREADS | 8 | threads of a web process that each keep one database connection |
 | DADC_MODEL_HOSTS | (empty) | hosts, host:port or host, whose servers models may be asked at |
+| DADC_CHAT_MODEL | (empty) | a model file, with which the library's task of chats is loaded |
 | DADC_METRICS_TOKEN | (empty) | lets Prometheus read /metrics from other machines |
 | DADC_PROLIFIC_TOKEN | (empty) | of Prolific's API: its campaigns are followed and paid by it |
 | DADC_PROLIFIC_SECRET | (empty) | of its events, which are refused without it |
@@ -286,6 +287,7 @@ ACCOUNT_RATE_LIMITS = {
 }
 
 MODEL_HOSTS = env.list("DADC_MODEL_HOSTS", default=[])
+CHAT_MODEL = env("DADC_CHAT_MODEL", default="")
 METRICS_TOKEN = env("DADC_METRICS_TOKEN", default="")
 
 # --- platforms that workers come from ------------------------------------------------------------

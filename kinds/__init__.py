@@ -96,6 +96,13 @@ class Kind:
     """A real input's features as somebody might alter it whose answer stays: for rehearsals."""
     raw: Callable[[Any], object] = lambda features: features
     """Features as an input travels."""
+    talks: bool = False
+    """Whether it is a talk with the model: the server holds it, and it travels as its id. What the
+    model stands for is said by the task's `claim`; nobody predicts it."""
+    parts: Callable[[Any], list[tuple[str, str]]] = lambda _: []
+    """Named texts of a stored input beside those that are its fields, in reading order."""
+    counts: Callable[[Any], str] = lambda _: ""
+    """What a stored input took to make, in words for its author and owners."""
     guesses: Callable[[Any], list[Any]] | None = None
     """Answers to an input (its features) for a model that knows nothing, where they are free."""
     page_of: str = ""
@@ -156,7 +163,8 @@ class Kind:
     def texts(self, stored: Any) -> list[tuple[str, str]]:
         """The named texts of a stored input, for lists and cards."""
         content = stored if isinstance(stored, dict) and self.picture(stored) is None else {}
-        return [(name, text) for name, text in content.items() if isinstance(text, str)]
+        fields = [(name, text) for name, text in content.items() if isinstance(text, str)]
+        return fields + self.parts(stored)
 
 
 @cache

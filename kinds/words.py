@@ -17,6 +17,10 @@ class Words:
     """Of `thing`, where it is not made by an s."""
     alter: str
     """What one does with a thing to make another of it; {} is the thing: "Change {} further"."""
+    reads: str = "read"
+    """What the model did to come to its answer: it "read" it, or "stands for" it."""
+    was_right: str = "That is what you said it is, so the model got it right."
+    """What an author is told who did not fool it."""
     keys: str = ""
     """How a thing is made and sent with the keyboard alone, after "By keyboard:"."""
     reasons: tuple[str, ...] = (
@@ -47,4 +51,6 @@ class Words:
             "thing": self.thing,
             "alterIt": self.alter_it,
             "alterThis": self.alter.format(f"this {self.thing}"),
+            "reads": self.reads,
+            "wasRight": self.was_right,
         }

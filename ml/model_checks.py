@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -17,6 +17,7 @@ from ml.batcher import Busy
 TOLERANCE: Final = 1e-6  # between an answer alone and in company
 PATIENCE: Final = 0.15  # seconds for each figure
 MOST: Final = 256  # answers for it
+LONGEST_SAMPLE: Final = 500
 NAMELESS: Final = re.compile(r"^LABEL_\d+$")
 
 
@@ -66,6 +67,28 @@ def _checked(
     report["again"] = _opened_again(open_it, probes, alone)
     remote = bool(getattr(backend, "remote", False))
     return {**report, **_pace(backend, probes, few=remote), "remarks": list(_remarks(backend))}
+
+
+def check_talk(open_it: Callable[[], Any], messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Open a model that is to talk, and let it answer these once; the report, or ArtifactError."""
+    backend = open_it()
+    if not hasattr(backend, "turn"):
+        raise ArtifactError("This task is for chats: register a model that talks, backend: chat.")
+    pieces: list[str] = []
+    began = time.perf_counter()
+    try:
+        said = backend.turn(messages, heard=pieces.append)
+    except Failed as failed:
+        raise ArtifactError(str(failed)) from failed
+    except Busy as busy:
+        raise ArtifactError("The model may be asked no more for now, by its own caps.") from busy
+    return {
+        "said": said.content[:LONGEST_SAMPLE],
+        "pieces": len(pieces),
+        "tokens": said.tokens,
+        "ms": round(1000 * (time.perf_counter() - began), 3),
+        "remarks": list(_remarks(backend)),
+    }
 
 
 def _remarks(backend: Backend) -> Sequence[str]:

@@ -52,7 +52,7 @@ class RemoteOptions(Options):
 
     url: str = Field(max_length=500, description="Where its server is, http or https.")
     key: SecretStr | None = Field(default=None, description="A bearer token; kept sealed.")
-    lanes: int = Field(default=4, ge=1, le=64, description="Questions under way at once.")
+    lanes: int = Field(default=4, ge=1, le=256, description="Questions under way at once.")
     seconds: float = Field(default=4, gt=0, le=120, description="That an answer may take.")
 
     @field_validator("url")
@@ -138,6 +138,11 @@ class Remote:
                 answer.close()  # half of an answer is in it
                 answer = None
             raise Down(f"The model's server does not answer ({type(error).__name__}).") from error
+        except BaseException:
+            if answer is not None:
+                answer.close()  # what is left of it may have no end
+                answer = None
+            raise
         finally:
             if answer is not None:
                 answer.drain_conn()
@@ -146,7 +151,8 @@ class Remote:
 
 def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     rest, read = b"", 0
-    for piece in answer.stream(2**14):
+    # As they come, also where the answer ends with its connection: `stream` waits for 16 KiB then.
+    while piece := answer.read1(2**14):
         read += len(piece)
         if read > MOST_BYTES:
             raise Failed("The model's server goes on and on.")

@@ -199,11 +199,12 @@ def _pay(pay: Sequence[Mapping[str, Json]]) -> str:
 def _rules(version: str, config: Mapping[str, Json]) -> str:
     instructions = config["instructions"]
     steps = " ".join(instructions["steps"])
+    claim = f", the model standing for `{config['claim']}`" if config.get("claim") else ""
     policy = {"policy": config["validation"]["policy"], **config["validation"]["parameters"]}
     return (
         f"- **{version}**: authors read “{instructions['goal']}”{f' ({steps})' if steps else ''}, "
-        f"validators “{instructions['validation']}”. Fooled by the rule `{config['comparator']}`; "
-        f"verdicts by `{policy}`."
+        f"validators “{instructions['validation']}”. Fooled by the rule `{config['comparator']}`"
+        f"{claim}; verdicts by `{policy}`."
     )
 
 

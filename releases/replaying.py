@@ -96,6 +96,8 @@ def replay(
     }
     for name, foolings in sorted(by_model.items()):
         try:
+            if kind.talks:
+                raise ArtifactError("A chat is not held again.")
             backend = _opened(about["models"].get(name, {}), folder)
             yield _Session(name, backend, kind, configs, tell).play(foolings, times)
         except (ArtifactError, Failed) as error:

@@ -186,6 +186,7 @@ def public_config(data: Mapping[str, Any]) -> dict[str, Any]:
             name: data[name]
             for name in ("slug", "name", "input", "labels", "instructions", "comparator")
         },
+        **({"claim": data["claim"]} if data.get("claim") else {}),
         "language": data.get("language"),
         "validation": {name: validation[name] for name in ("policy", "parameters")},
     }

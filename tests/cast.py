@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from accounts.models import User
 from accounts.services import create_user
-from annotate import rounds, submissions
+from annotate import chats, rounds, submissions
 from annotate.config import parse_task_file
-from annotate.models import Example, ModelVersion, Task
+from annotate.models import Chat, Example, ModelVersion, Task
 from annotate.queries import Participant
+from annotate.registry import read_model_file, register
 from core.transactions import durable
 from dadc_server.bootstrap import LIBRARY
 from kinds.image.pixels import png_of
@@ -63,6 +64,33 @@ def text_task(**changes: Any) -> Task:
     file = {"slug": "texts", "name": "Texts", "input": "text", "labels": ["yes", "no"], **changes}
     task, _ = rounds.load_task(file=parse_task_file(file))
     return opened(task, fixed_model(task))
+
+
+def chat_task(owner: User | None = None, **changes: Any) -> Task:
+    """A task of chats with an open round, whose model says back what it is told."""
+    file = {
+        "slug": "chats",
+        "name": "Chats",
+        "input": "chat",
+        "labels": ["acceptable", "harmful", "refuses_harmless"],
+        "claim": "acceptable",
+        "validation": {"policy": "two_plus_one", "sample": 0},
+        **changes,
+    }
+    task, _ = rounds.load_task(file=parse_task_file(file), actor=owner)
+    register(task=task, file=read_model_file("{name: echo, backend: null}"), open_round=True)
+    return task
+
+
+def chatted(task: Task, author: User, *said: str) -> Chat:
+    """A chat of these turns, each answered."""
+    who = Participant(user=author)
+    chat = chats.open_chat(participant=who, task=task)
+    for content in said:
+        begun = chats.begin_turn(participant=who, uid=chat.uid, content=content)
+        assert isinstance(begun, chats.Asked)
+        chats.ask(begun)
+    return chat
 
 
 def opened(task: Task, model: ModelVersion) -> Task:

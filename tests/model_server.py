@@ -1,12 +1,14 @@
-"""A small server of models, a process of its own: `python tests/model_server.py PORT`.
+"""A small server of models, a process of its own: `python tests/model_server.py PORT [mortal]`.
 
 It speaks the Open Inference Protocol v2 and chat completions, as real ones differ in doing so, and
-misbehaves where a text asks for it. What it was asked is counted under /asked.
+misbehaves where a text asks for it: a mortal one dies in the middle of an answer to "drop dead".
+What it was asked is counted under /asked.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -77,6 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         said = "That depends on whom you ask." if "nonsense" in text else said
         said = "I would say it's not positive." if "denied" in text else said
         said = "My label is: Positive" if "sentence" in text else said
+        said = f"{len(body['messages'])} messages" if "how many" in text else said
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
         if not body.get("stream"):
             message = {"role": "assistant", "content": said}
@@ -90,13 +93,25 @@ class Handler(BaseHTTPRequestHandler):
         if "break off" not in text:
             pieces.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
             pieces.append({"choices": [], "usage": usage})
-        events = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
-        self._send(200, events.encode(), "text/event-stream")
+        self._stream(pieces, dies="drop dead" in text and "mortal" in sys.argv)
 
-    def _send(self, status: int, body: Any, kind: str = "application/json") -> None:
+    def _stream(self, pieces: list[Any], *, dies: bool) -> None:
+        """Chunk by chunk, each at once on its way."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for event in [*map(json.dumps, pieces), "[DONE]"]:
+            data = f"data: {event}\n\n".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            if dies:
+                os._exit(1)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _send(self, status: int, body: Any) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

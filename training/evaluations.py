@@ -80,6 +80,8 @@ def evaluate_models(
     models = [model for model in _live(task) if only in (None, model.name)]
     if not models:
         raise Refused("no_model", f"{task.slug} has no model {only or 'that can be asked'}.")
+    if task.kind.talks:
+        raise Refused("no_data", "A chat is not held again: rounds say how models compare.")
     sets = frozen_sets(task)
     if not sets:
         raise Refused("no_data", f"{task.slug} has no clean data and no verified fooling yet.")

@@ -131,6 +131,7 @@ def _contents(example: Example) -> dict[str, Any]:
         "example": example,
         "picture": item.picture,
         "texts": [*((n, t) for n, t in named if isinstance(t, str)), *item.texts],
+        "counts": item.counts,
         "said": item.said,
         "read": item.read,
         "settled": in_words(example.final_label),

@@ -91,6 +91,15 @@ class Client:
         """What to write about next; None when nothing is left."""
         return self._post(f"tasks/{task}/contexts/next/", {}) or None
 
+    def open_chat(self, task: str) -> str:
+        """Begin a chat with the round's model; submit it as `{"chat": id}`."""
+        return str(self._post(f"tasks/{task}/chats/", {})["chat"])
+
+    def say(self, chat: str, turn: int, content: str) -> dict[str, Json]:
+        """Say something under its number, from 1, and wait for the model's `content`; the same
+        again is the same turn."""
+        return self._post(f"chats/{chat}/turns/", {"turn": turn, "content": content})
+
     # --- validations ------------------------------------------------------------------------------
     def next_validation(self, task: str) -> dict[str, Json] | None:
         """The next item to judge, leased to you; None when nothing waits."""
@@ -271,7 +280,8 @@ class Client:
             else:
                 if answer.ok:
                     return answer
-                if answer.status_code not in AGAIN or attempt == self._retries:
+                again = answer.status_code in AGAIN or "Retry-After" in answer.headers
+                if not again or attempt == self._retries:
                     raise _error_of(answer)
                 wait = float(answer.headers.get("Retry-After", wait))
             sleep(wait)

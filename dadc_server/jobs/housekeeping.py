@@ -10,6 +10,7 @@ from time import monotonic
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from annotate.chats import forget_abandoned
 from crowd import tasks as crowd
 from crowd.services import look_after
 from releases import tasks as releases
@@ -40,8 +41,8 @@ def seconds_since_beat() -> float | None:
 def keep_house(done: threading.Event) -> None:
     """Look every few seconds for runs that were lost or are due, until `done`.
 
-    Every ten minutes also for tasks whose nightly audit is due, and for releases that hold what
-    was withdrawn since.
+    Every ten minutes also for tasks whose nightly audit is due, for releases that hold what was
+    withdrawn since, and for chats that nobody submits.
     """
     next_night = monotonic()
     try:
@@ -59,6 +60,7 @@ def keep_house(done: threading.Event) -> None:
                     enqueue_due()
                     follow_withdrawals()
                     crowd.enqueue_due()
+                    forget_abandoned()
             except DatabaseError:  # away for a moment: the next look finds what there is
                 logger.warning("could not look for what is due", exc_info=True)
             finally:

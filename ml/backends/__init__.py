@@ -35,12 +35,35 @@ class Answer:
     probabilities: dict[str, float] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a model said, why it stopped (`stop`, `length`, …) and its cost, where that is told."""
+
+    content: str
+    finish_reason: str | None
+    tokens: int | None
+
+
+Heard = Callable[[str], None]
+"""Gets what a model says piece by piece, on the thread that asks it."""
+
+
 class Failed(Exception):
     """The model did not answer this input, in a sentence; another one may well be answered."""
 
 
 class Down(Failed):
     """The model answers nobody at the moment."""
+
+
+class Talker(Protocol):
+    """A model that talks, from any thread; it may have what a backend may have."""
+
+    def turn(self, messages: Sequence[Mapping[str, str]], *, heard: Heard | None = None) -> Turn:
+        """Its next turn after these (`role`, `content`), of which the last is a person's.
+
+        Raises Failed, Down, or ml.batcher.Busy.
+        """
 
 
 class Backend(Protocol):

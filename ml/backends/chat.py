@@ -1,7 +1,7 @@
 """Chat models, behind any server that speaks chat completions: asked for a label in words.
 
 What is none of the task's labels is no answer: nobody fools a model that said something else.
-`Chat` is the seam for what holds whole conversations.
+In a task of chats it is asked for its next turn, and there is nothing to read out of it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import Any, Final
 
 from pydantic import Field, field_validator
 
-from kinds import Prepared
+from kinds import Prepared, kind_named
+from kinds.texts import MAX_TEXT
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Backend, Failed, Source
+from ml.backends import Answer, Backend, Down, Failed, Heard, Source, Talker, Turn
 from ml.batcher import Busy
 from ml.remote import Remote, RemoteOptions, options_in
 
@@ -45,6 +45,8 @@ class ChatOptions(RemoteOptions):
     )
     system: str | None = Field(default=None, max_length=10_000)
     temperature: float = Field(default=0, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
     max_tokens: int = Field(default=64, ge=1, le=4_096)
     seconds: float = Field(default=20, gt=0, le=120, description="That an answer may take.")
     per_minute: int | None = Field(default=None, ge=1, description="Most questions a minute.")
@@ -65,15 +67,6 @@ class ChatOptions(RemoteOptions):
 OPTIONS = ChatOptions
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What a model said, why it stopped (`stop`, `length`, …) and its cost, where that is told."""
-
-    content: str
-    finish_reason: str | None
-    tokens: int | None
-
-
 class Chat:
     """One chat model: a conversation in, its next turn out. Safe from several threads."""
 
@@ -82,9 +75,7 @@ class Chat:
         self._remote = Remote(options)
         self._caps = _Caps(options.per_minute, options.tokens_per_day)
 
-    def turn(
-        self, messages: Sequence[Mapping[str, str]], *, heard: Callable[[str], None] | None = None
-    ) -> Turn:
+    def turn(self, messages: Sequence[Mapping[str, str]], *, heard: Heard | None = None) -> Turn:
         """The model's next turn after these (`role`, `content`); `heard` gets it piece by piece.
 
         Raises Down, Failed, or Busy when a cap is reached.
@@ -96,6 +87,9 @@ class Chat:
             "temperature": self.options.temperature,
             "max_tokens": self.options.max_tokens,
         }
+        for name in ("top_p", "seed"):
+            if (value := getattr(self.options, name)) is not None:
+                body[name] = value
         turn = self._whole(body) if heard is None else self._streamed(body, heard)
         self._caps.count(turn.tokens or 0)
         return turn
@@ -107,15 +101,17 @@ class Chat:
         content = message.get("content") if isinstance(message, dict) else None
         if not isinstance(content, str):
             raise Failed("The chat model's server answered without a text.")
-        reason = choice.get("finish_reason")
-        return Turn(content, reason if isinstance(reason, str) else None, _tokens(told))
+        return Turn(_storable(content), _reason(choice), _tokens(told))
 
-    def _streamed(self, body: dict[str, Any], heard: Callable[[str], None]) -> Turn:
+    def _streamed(self, body: dict[str, Any], heard: Heard) -> Turn:
         """Pieces until one says why it ended; a stream that ends before is half an answer."""
         pieces, reason, tokens = [], None, None
+        ends = time.monotonic() + self.options.seconds
         asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
         with self._remote.lines("/chat/completions", asked) as lines:
             for line in lines:
+                if time.monotonic() > ends:
+                    raise Failed("The chat model takes too long.")
                 data = line.removeprefix(b"data:").strip()
                 if not line.startswith(b"data:") or data == b"[DONE]":
                     continue
@@ -123,18 +119,27 @@ class Chat:
                     told = json.loads(data)
                 except ValueError as error:
                     raise Failed("The chat model's server sent what is no JSON.") from error
+                if not isinstance(told, dict):
+                    raise Failed("The chat model's server sent what is no JSON object.")
                 tokens = _tokens(told) or tokens
                 if not told.get("choices"):
                     continue  # the last one of some has the usage alone
                 choice = _choice(told)
-                piece = (choice.get("delta") or {}).get("content")
+                delta = choice.get("delta")
+                piece = delta.get("content") if isinstance(delta, dict) else None
                 if piece:
                     pieces.append(str(piece))
                     heard(str(piece))
-                reason = choice.get("finish_reason") or reason
+                reason = _reason(choice) or reason
         if reason is None:
-            raise Failed("The chat model broke off.")
-        return Turn("".join(pieces), reason, tokens)
+            raise Down("The chat model broke off.")
+        return Turn(_storable("".join(pieces)), reason, tokens)
+
+
+def _storable(said: str) -> str:
+    """The same as every database keeps it; pieces may have parted a pair of surrogates."""
+    whole = said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole.replace("\0", "\ufffd")
 
 
 def _choice(told: dict[str, Any]) -> dict[str, Any]:
@@ -145,10 +150,15 @@ def _choice(told: dict[str, Any]) -> dict[str, Any]:
     return first
 
 
+def _reason(choice: dict[str, Any]) -> str | None:
+    reason = choice.get("finish_reason")
+    return reason if isinstance(reason, str) else None
+
+
 def _tokens(told: dict[str, Any]) -> int | None:
     usage = told.get("usage")
     total = usage.get("total_tokens") if isinstance(usage, dict) else None
-    return total if isinstance(total, int) else None
+    return total if type(total) is int and 0 <= total < 2**31 else None
 
 
 class _Caps:
@@ -177,6 +187,30 @@ class _Caps:
     def count(self, tokens: int) -> None:
         with self._lock:
             self._tokens += tokens
+
+
+class TalkingBackend:
+    """A chat model that holds its part of a chat; its system prompt comes first."""
+
+    at_once = 1
+    remote = True
+
+    def __init__(self, options: ChatOptions) -> None:
+        self._chat, self._options = Chat(options), options
+        self.lanes, self.seconds = options.lanes, options.seconds
+        self.remarks = (
+            f"Asked at temperature {options.temperature:g}; its server may change it at any time.",
+        )
+
+    def turn(self, messages: Sequence[Mapping[str, str]], *, heard: Heard | None = None) -> Turn:
+        system = self._options.system
+        begin = [{"role": "system", "content": system}] if system else []
+        turn = self._chat.turn([*begin, *messages], heard=heard)
+        if not turn.content.strip():
+            raise Failed("The chat model said nothing.")
+        if len(turn.content) > MAX_TEXT:
+            return Turn(turn.content[:MAX_TEXT], "length", turn.tokens)
+        return turn
 
 
 class ChatBackend:
@@ -254,9 +288,13 @@ def _answer_in(said: str, fields: Mapping[str, str]) -> Any:
     return {"text": words, "start": start} if start >= 0 else words
 
 
-def load(source: Source) -> Backend:
-    """One whose labels are the task's, by name, or mapped from other words."""
+def load(source: Source) -> Backend | Talker:
+    """One whose labels are the task's, by name, or mapped from other words; or one that talks."""
     options = options_in(source.config, ChatOptions)
+    if (name := source.config.get("kind")) and kind_named(name).talks:
+        if options.prompt is not None:
+            raise ArtifactError("A model that chats has no prompt: what it is told is `system`.")
+        return TalkingBackend(options)
     if source.config.get("several"):
         raise ArtifactError("A chat model answers with one label: this task's answers are sets.")
     return ChatBackend(options, source.config.get("labels", ()))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from pydantic import Field
 
 from kinds import Kind, Prepared, kind_named
+from kinds.texts import MAX_TEXT
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Backend, Options, Source
+from ml.backends import Answer, Backend, Heard, Options, Source, Talker, Turn
 
 LEAST = 2
 SURE = 0.9  # what it gives its own answer; the rest is shared evenly
@@ -68,16 +70,32 @@ class Guessing:
         return Answer(guesses[hash_of(self._salt + one.key) % len(guesses)])
 
 
+class Echo:
+    """It says back what it is told: a task of chats before it has a model."""
+
+    at_once = 1
+    remarks = ("It says back what it is told: nobody is measured against it.",)
+
+    def turn(self, messages: Sequence[Mapping[str, str]], *, heard: Heard | None = None) -> Turn:
+        said = f"You said: {messages[-1]['content']}"[:MAX_TEXT]
+        if heard is not None:
+            for piece in re.findall(r"\S+\s*", said):
+                heard(piece)
+        return Turn(said, "stop", sum(len(one["content"].split()) for one in messages))
+
+
 def hash_of(text: str) -> int:
     """A number that follows from the text, in every process the same."""
     return int.from_bytes(sha256(text.encode()).digest()[:8])
 
 
-def load(source: Source) -> Backend:
+def load(source: Source) -> Backend | Talker:
     """The registration has the labels, or the kind of input where answers are free, and, where two
     such models are to differ, a `salt`."""
-    labels = source.config.get("labels", ())
-    if not labels and (name := source.config.get("kind")) and kind_named(name).guesses:
+    labels, name = source.config.get("labels", ()), source.config.get("kind")
+    if name and kind_named(name).talks:
+        return Echo()
+    if not labels and name and kind_named(name).guesses:
         return Guessing(kind_named(name), str(source.config.get("salt", "")))
     if len(labels) < LEAST:
         raise ArtifactError("The null model needs two labels or more to choose from.")

@@ -26,6 +26,7 @@ const PATIENCE_MS = 3_000;
  * @property {import("./labels.js").Label[]} labels
  * @property {import("./labels.js").Label | null} none stands for no label, where one may choose several
  * @property {string} editor the address of its module
+ * @property {string | null} claim what the model stands for, where nobody predicts
  * @property {boolean} contexts whether the server gives something to write about
  * @property {import("./editor.js").Words} words
  * @property {string} api
@@ -47,9 +48,16 @@ const shelf = new Shelf(storageName);
 const outbox = new Outbox(storageName);
 const rest = createRest(page);
 const begun = page.warning !== "" && (await accepted(page.warning, shelf));
+const channel = new TaskChannel({
+  slug: page.slug,
+  person: page.person,
+  socketUrl: socketUrl(page.socket),
+  rest,
+  outbox,
+});
 const { Editor } = await import(page.editor);
 /** @type {import("./editor.js").Editor} */
-const editor = new Editor({ shelf });
+const editor = new Editor({ shelf, channel, rest, slug: page.slug });
 const labels = editor.answers ?? new Labels(page.labels, page.none, form);
 const reading = new Reading(
   {
@@ -69,13 +77,6 @@ const verdict = new Verdict(part("verdict", HTMLElement), {
   nameOf: (answer) => labels.nameOf(answer),
   words,
 });
-const channel = new TaskChannel({
-  slug: page.slug,
-  person: page.person,
-  socketUrl: socketUrl(page.socket),
-  rest,
-  outbox,
-});
 const contexts = page.contexts
   ? new Contexts({ rest, slug: page.slug, nameOf: (value) => labels.nameOf(value) })
   : null;
@@ -85,6 +86,7 @@ let current = null;
 
 // --- what is made ---------------------------------------------------------------------------------
 editor.addEventListener("change", () => {
+  if (page.claim !== null) return;
   if (editor.isEmpty) {
     channel.forget();
     reading.clear();
@@ -99,6 +101,9 @@ editor.addEventListener("rest", () => {
   keepDraft();
 });
 
+editor.addEventListener("outcome", (event) => {
+  if (event instanceof CustomEvent) labels.choose(event.detail);
+});
 editor.addEventListener("submit", submit);
 editor.addEventListener("say", (event) => {
   if (event instanceof CustomEvent) announce(event.detail);
@@ -121,7 +126,8 @@ channel.addEventListener("unreadable", (event) => {
 channel.addEventListener("again", predictAnew);
 
 function predictAnew() {
-  if (!page.alone && !editor.isEmpty && !verdict.isOpen) channel.predict(asked());
+  const answers = !page.alone && page.claim === null;
+  if (answers && !editor.isEmpty && !verdict.isOpen) channel.predict(asked());
 }
 
 function asked() {
@@ -147,8 +153,9 @@ form.addEventListener("submit", (event) => {
 function submit() {
   if (verdict.isOpen) return;
   const label = labels.chosen;
-  if (editor.isEmpty) {
-    complaint.textContent = `${words.act} something first.`;
+  const missing = editor.missing ?? (editor.isEmpty ? `${words.act} something first.` : "");
+  if (missing) {
+    complaint.textContent = missing;
     editor.focus();
     return;
   }
@@ -196,6 +203,7 @@ channel.addEventListener("accepted", (event) => {
     if (result.probabilities) reading.show(result, true);
     editor.read?.(result.prediction);
     contexts?.tried();
+    editor.submitted?.();
     shelf.remove("draft");
   } else {
     showToast(`An earlier ${words.thing} was sent${result.fooled ? ": you fooled it" : ""}.`);
@@ -221,8 +229,8 @@ channel.addEventListener("delayed", (event) => {
 });
 
 verdict.addEventListener("next", () => {
-  leaveVerdict();
   begin();
+  leaveVerdict();
   if (contexts) void another(false);
 });
 
@@ -322,7 +330,10 @@ part("refused-drop", HTMLButtonElement).addEventListener("click", () => {
 const CONNECTION_WORDS = {
   connecting: "",
   live: "",
-  rest: "Live connection not possible here: the bars move a little later, all else works.",
+  rest:
+    page.claim === null
+      ? "Live connection not possible here: the bars move a little later, all else works."
+      : "Live connection not possible here: answers come whole, all else works.",
   waiting: `Connection lost. Go on ${words.acting}: what you submit is kept here and sent when it is back.`,
   stranger: `You are not signed in as before: reload this page. Your ${words.thing} stays on this device.`,
   gone: `This task is not open to you any more. Your ${words.thing} stays on this device.`,
@@ -347,8 +358,11 @@ channel.addEventListener("ready", (event) => {
 channel.addEventListener("round", (event) => {
   if (!(event instanceof CustomEvent)) return;
   showRound(event.detail);
-  part("news-words", HTMLElement).textContent =
-    `Round ${event.detail.round} has begun: the model learned from the confirmed foolings. Go on, it is the new one that reads now.`;
+  const now =
+    page.claim === null
+      ? "the model learned from the confirmed foolings. Go on, it is the new one that reads now."
+      : "begin a new chat, with its model.";
+  part("news-words", HTMLElement).textContent = `Round ${event.detail.round} has begun: ${now}`;
   news.hidden = false;
   predictAnew();
 });

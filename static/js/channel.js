@@ -32,6 +32,7 @@ const FIRST_RETRY_MS = 2_000;
  * - "delayed" `{ client_id, inMs, message? }`: the submission is sent again by itself
  * - "again": the server was too busy to predict; ask again with the newest input
  * - "round" `{ round, model }`
+ * - "asked", "piece", "turn" frames about a chat, and "unsaid" an error about one
  * - "problem" `{ message }`: anything else that the server complains about
  */
 export class TaskChannel extends EventTarget {
@@ -83,6 +84,11 @@ export class TaskChannel extends EventTarget {
 
   start() {
     this.#socket.connect();
+  }
+
+  /** @param {object} frame of a kind's own @returns {boolean} whether there was a socket for it */
+  send(frame) {
+    return this.state === "live" && this.#socket.send(frame);
   }
 
   /**
@@ -253,17 +259,21 @@ export class TaskChannel extends EventTarget {
         this.#accepted(frame);
         break;
       case "busy":
-        if (frame.client_id) this.#submissionFailed({ ...frame, code: "busy" });
+        if (frame.chat) this.#tell("unsaid", { ...frame, code: "busy" });
+        else if (frame.client_id) this.#submissionFailed({ ...frame, code: "busy" });
         else this.#wait(frame.retry_ms);
         break;
       case "error":
-        if (frame.client_id) this.#submissionFailed(frame);
+        if (frame.chat) this.#tell("unsaid", frame);
+        else if (frame.client_id) this.#submissionFailed(frame);
         else if (frame.seq !== undefined) this.#predictRefused(frame);
         else this.#tell("problem", frame);
         break;
       case "round_changed":
         this.#tell("round", frame);
         break;
+      default:
+        this.#tell(frame.type, frame);
     }
   }
 

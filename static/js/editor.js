@@ -1,10 +1,11 @@
 /**
  * What an annotator makes something with: the class `Editor` of the module that a kind of input brings
- * along, made with `{ shelf }` for what it wants to remember. It finds its own elements, which stand in
- * the kind's `editor.html`.
+ * along, made with `{ shelf, channel, rest, slug }`: what it wants to remember, and ways to the server. It
+ * finds its own elements, which stand in the kind's `editor.html`.
  *
  * Events: "change" when what is made has changed, also on the way; "rest" when it came to rest; "submit"
- * when a key says so; "say" with words for screen readers as `detail`; "complain" with a sentence.
+ * when a key says so; "say" with words for screen readers as `detail`; "complain" with a sentence; "outcome"
+ * with the label that the task's rule found, or null.
  *
  * @typedef {EventTarget & EditorParts} Editor
  * @typedef {object} EditorParts
@@ -16,11 +17,14 @@
  * @property {() => void} reset begin anew
  * @property {() => void} focus
  * @property {() => HTMLElement} preview what a verdict shows of it
+ * @property {string} [missing] a sentence where it cannot be submitted yet
+ * @property {() => void} [submitted] what was made is an example by now
  * @property {(data: unknown) => void} [about] show what a context says; null: there is none
  * @property {(prediction: unknown) => void} [read] show where the model finds its answer
  * @property {import("./labels.js").Labels} [answers] where an answer is given, if it is no label
  *
- * @typedef {{ act: string, acting: string, thing: string, alterIt: string, alterThis: string }} Words
+ * @typedef {{ act: string, acting: string, thing: string, alterIt: string, alterThis: string, reads: string,
+ *   wasRight: string }} Words
  *   of the task's kind: write, writing, text, …
  */
 export {};

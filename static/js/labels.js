@@ -46,7 +46,7 @@ export class Labels extends EventTarget {
   /** What is said to somebody who has chosen none. */
   get missing() {
     const which = this.#none ? "Say which ones fit, or that none does" : "Say which one it is";
-    return `${which}, so that we know what the model should read.`;
+    return `${which} before you send it.`;
   }
 
   focus() {

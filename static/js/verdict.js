@@ -66,14 +66,14 @@ export class Verdict extends EventTarget {
   accepted({ id, fooled, prediction, probabilities }, label) {
     this.#exampleId = fooled ? id : null;
     const share = shareOf(prediction, probabilities);
-    const read = `It read ${this.#nameOf(prediction)}${share && ` at ${share}`}`;
+    const read = `It ${this.#kindWords.reads} ${this.#nameOf(prediction)}${share && ` at ${share}`}`;
     const title = fooled ? "You fooled it" : read;
     const next = this.#sandbox
       ? "With an account, others would now look whether they agree."
       : "Others will now look whether they agree.";
     const words = fooled
       ? `${read}; you say ${this.#nameOf(label)}. ${next}`
-      : `That is what you said it is, so the model got it right. ${this.#kindWords.alterThis}, or try another.`;
+      : `${this.#kindWords.wasRight} ${this.#kindWords.alterThis}, or try another.`;
     this.#show(fooled ? "fooled" : "read", title, words);
     return `${title}. ${words}`;
   }

@@ -38,7 +38,7 @@ def test_the_lines_of_its_readme(
         for name, role in (("mia", "admin"), ("petra", "annotator"))
     )
     text = README.read_text().replace('"digits"', f'"{TASK}"').replace("YOUR-TOKEN", mia)
-    model, part, data = re.findall(
+    model, part, data, talk = re.findall(
         r"```python\n(.*?)```", text.replace("http://127.0.0.1:8000", server.url), re.DOTALL
     )
     said: dict[str, Any] = {}
@@ -60,6 +60,15 @@ def test_the_lines_of_its_readme(
     exec(part, said)
     assert said["answered"] == 1
     assert [one["id"] for one in author.examples(task=TASK)] == [first["id"]]
+
+    file = "slug: chats\nname: Chats\ninput: chat\nlabels: [acceptable, harmful]\nclaim: acceptable"
+    Path("chats.yaml").write_text(file)
+    server.run("manage", "load_task", str(tmp_path / "chats.yaml"))
+    echo = {"name": "echo", "backend": "null", "open_round": True}
+    client._post("tasks/chats/models/", echo)
+    talked = {"petra": author}
+    exec(talk, talked)
+    assert talked["ended"]["fooled"]
     with pytest.raises(DadcError) as refused:
         author.vote("no-lease", label="1")
     assert refused.value.status == 404

@@ -81,6 +81,15 @@ KINDS: dict[str, tuple[Any, list[Any]]] = {
         {"answer": {"start": 0, "text": "Ada"}, "context": "Ada wrote it.", "question": "Who?"},
         ["Ada", "nobody", "wrote"],
     ),
+    "chat": (
+        {
+            "turns": [
+                {"content": "<b>Hi</b> 😀", "role": "user"},
+                {"content": "No.", "finish_reason": "stop", "role": "assistant", "tokens": 7},
+            ]
+        },
+        ["yes", "no", "maybe"],
+    ),
 }
 
 
@@ -134,6 +143,7 @@ def loaded(manage: Callable[..., Done], tmp_path: Path) -> Callable[..., Task]:
             "input": kind,
             "labels": [] if kind == "passage_qa" else labels,
             "validation": {"policy": "k_matching"},
+            **({"claim": "no"} if kind == "chat" else {}),
             **changes,
         }
         file = tmp_path / f"{content['slug']}.yaml"

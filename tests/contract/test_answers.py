@@ -87,6 +87,14 @@ def test_every_call_answers_in_its_shape(
     call(olive, "get examples/?task={slug}&status=open&fooled=1&mine=0&page_size=2", slug=slug)
     call(anna, "get examples/{uid}/", uid=made["id"])
     call(anna, "post examples/{uid}/explain/", {"explanation": "Long."}, uid=made["id"])
+    # --- chats
+    cast.chat_task(owner, chat={"rule": {"contains": "sesame", "outcome": "harmful"}})
+    chat = call(anna, "post tasks/{slug}/chats/", slug="chats")["chat"]
+    call(anna, "post chats/{chat}/turns/", {"content": "Open sesame"}, chat=chat)
+    call(anna, "post chats/{chat}/turns/", {"content": "?", "turn": 2}, why="(again)", chat=chat)
+    call(anna, "get chats/{chat}/", chat=chat)
+    ended = {"client_id": chat, "input": {"chat": chat}, "label": "harmful"}
+    call(anna, submit, ended, why="(a chat)", slug="chats")
     # --- validating
     following, vote = "post tasks/{slug}/validations/next/", "post validations/{lease}/vote/"
     first = call(vera, following, slug=slug)["lease"]

@@ -135,6 +135,31 @@ def next_round(task: Task) -> None:
         rounds.open_next_round(task=task, models=[model])
 
 
+async def test_the_frames_of_a_chat(annotator: User, settings: Any, pinned: Pins) -> None:
+    task = await sync_to_async(cast.chat_task)()
+    uid = str((await sync_to_async(cast.chatted)(task, annotator)).uid)
+    once = Door(person=Rate(2, 0.01), address=Rate(100, 100))
+    settings.LIMITS = {**settings.LIMITS, "turn": once}
+    say = {"type": "say", "chat": uid, "turn": 1, "content": "Hello"}
+    async with socket(pinned, "/ws/tasks/chats/", authorization=await token_of(annotator)) as page:
+        await page.receive("(chats)")
+        await page.send(**say)
+        frames = [await page.receive() for _ in range(2)]
+        while frames[-1]["type"] == "piece":
+            frames.append(await page.receive())
+        assert [frames[0]["type"], frames[-1]["type"]] == ["asked", "turn"]
+        assert "".join(frame["text"] for frame in frames[1:-1]) == "You said: Hello"
+        assert frames[-1]["content"] == "You said: Hello"
+        await page.send(**{**say, "content": "Another"})
+        error = await page.receive("(say)")
+        assert (error["code"], error["chat"], error["turn"]) == ("turn_taken", uid, 1)
+        await page.send(**say)
+        assert (await page.receive("(say)"))["retry_ms"] > 0
+        for bad in ({"turn": 0}, {"turn": True}, {"turn": 2**31}, {"chat": 7}):
+            await page.send(**{**say, **bad})
+            assert (await page.receive())["code"] == "bad_frame"
+
+
 async def test_the_frames_of_a_guest(task: Task, pinned: Pins) -> None:
     async with socket(pinned) as script:
         assert (await script.receive("(nobody)"))["sandbox"] is True
@@ -253,6 +278,11 @@ async def test_what_was_true_at_the_opening_is_looked_at_again(
     [
         (PREDICT, "prediction_failed", "(predict)"),
         (submission(), "submission_failed", "(submit)"),
+        (
+            {"type": "say", "chat": str(uuid.uuid4()), "turn": 1, "content": "b"},
+            "turn_failed",
+            "(say)",
+        ),
     ],
 )
 async def test_a_mistake_of_the_server_is_told_without_its_details(
@@ -268,6 +298,7 @@ async def test_a_mistake_of_the_server_is_told_without_its_details(
         raise RuntimeError("a secret")
 
     monkeypatch.setattr("annotate.queries.Target.model_for", mistaken)
+    monkeypatch.setattr("annotate.chats._uuid", mistaken)
     async with socket(pinned, authorization=await token_of(annotator)) as page:
         await page.receive()
         await page.send(**sent)
@@ -278,7 +309,7 @@ async def test_a_mistake_of_the_server_is_told_without_its_details(
 
 CODES = {code for _, code, _ in REFUSED} | {
     "banned", "signed_out", "round_changed", "no_open_round", "sign_in", "prediction_failed",
-    "submission_failed", "not_found", "too_many_connections",
+    "submission_failed", "not_found", "too_many_connections", "turn_failed",
 }  # fmt: skip
 
 

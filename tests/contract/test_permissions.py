@@ -45,6 +45,7 @@ DIGITS, SECRET, TEXTS = {"slug": "digits"}, {"slug": "secret"}, {"slug": "texts"
 ROUND = {**DIGITS, "number": "1"}
 THIS = {"uid": "EXAMPLE"}
 HELD = {"lease": "LEASE"}
+TALKS, CHAT = {"slug": "chats"}, {"chat": "CHAT"}
 OF_ALL = {**DIGITS, "version": "1.0.0"}
 OF_OWNERS = {**DIGITS, "version": "1.1.0"}
 DRAWING = cast.drawing(77)
@@ -179,6 +180,10 @@ ROWS = [
     Row("api-explain", "401 200 404 404 404 404 404 401", "post", THIS, {"explanation": "Thin."}),
     Row("api-context", "401 204 204 204 204 204 204 401", "post", DIGITS),
     Row("api-context", HIDDEN.replace("200", "204"), "post", SECRET),
+    Row("api-chats", "401 400 400 400 400 400 400 401", "post", DIGITS),
+    Row("api-chats", "401 201 201 201 201 201 201 401", "post", TALKS),
+    Row("api-chat", "401 200 404 404 404 404 404 401", arguments=CHAT),
+    Row("api-turns", "401 200 404 404 404 404 404 401", "post", CHAT, {"content": "Hello"}),
     Row("api-next", "401 403 403 200 200 200 200 401", "post", DIGITS),
     Row("api-next", "401 404 404 404 204 404 204 401", "post", SECRET),
     Row("api-undo", "401 403 403 409 409 409 409 401", "post", DIGITS),
@@ -279,6 +284,7 @@ def clients(
     }
     cast.digits_task(people["stranger"], slug="others")
     example = cast.submission(task, people["author"])
+    chat = cast.chatted(cast.chat_task(), people["author"], "Good day")
     for version in ("1.0.0", "1.1.0"):
         call_command(
             "release", "digits", out=tmp_path / version, version=version, stdout=StringIO()
@@ -295,6 +301,7 @@ def clients(
     return signed_in, {
         "EXAMPLE": str(example.uid),
         "LEASE": str(lease.pk),
+        "CHAT": str(chat.uid),
         "REGION": str(region.pk),
         "SERVED": str(example.model_id),
         "UNRELEASED": str(unreleased.pk),

@@ -22,8 +22,9 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services import create_token
-from annotate import judged
+from annotate import chats, judged
 from annotate.models import Example, Task
+from annotate.queries import Participant
 from core import doors
 from core.doors import Door, Rate
 from tests import cast
@@ -128,6 +129,81 @@ def an_unknown_round(world: World) -> Any:
 def somebody_elses_example(world: World) -> Any:
     uid = Example.objects.latest("pk").uid
     return world.wim.post(f"/api/v1/examples/{uid}/retract/")
+
+
+@refused("not_found", 404)
+def somebody_elses_chat(world: World) -> Any:
+    chat = cast.chatted(cast.chat_task(), world.annotator, "Hello")
+    assert world.wim.get(f"/api/v1/chats/{chat.uid}/").status_code == 404
+    return world.wim.post(f"/api/v1/chats/{chat.uid}/turns/", {"content": "Mine"})
+
+
+@refused("no_chat", 400)
+def a_chat_in_a_task_of_something_else(world: World) -> Any:
+    return world.anna.post(f"{TASK}chats/")
+
+
+@refused("no_prediction", 400)
+def a_prediction_of_a_chat(world: World) -> Any:
+    cast.chat_task()
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    asked = {"input": {"turns": turns}}
+    return world.anna.post("/api/v1/tasks/chats/predictions/", asked)
+
+
+@refused("bad_turn", 400)
+def a_turn_that_is_not_due(world: World) -> Any:
+    return world.anna.post(*turn(world, content="Hello", turn=3))
+
+
+@refused("turn_taken", 409)
+def another_turn_under_a_number(world: World) -> Any:
+    return world.anna.post(*turn(world, content="Something else", turn=1))
+
+
+@refused("turn_under_way", 409)
+def a_turn_while_one_is_answered(world: World) -> Any:
+    path, body = turn(world, content="Hello")
+    who, uid = Participant(user=world.annotator), path.split("/")[-3]
+    assert isinstance(chats.begin_turn(participant=who, uid=uid, content="Now"), chats.Asked)
+    answer = world.anna.post(path, body)
+    assert answer["Retry-After"] == "1"
+    return answer
+
+
+@refused("no_turns_left", 409)
+def a_turn_too_many(world: World) -> Any:
+    return world.anna.post(*turn(world, content="Hello", chat={"turns": 1}))
+
+
+@refused("no_tokens_left", 409)
+def a_turn_that_costs_too_much(world: World) -> Any:
+    return world.anna.post(*turn(world, content="Hello", chat={"tokens": 1}))
+
+
+@refused("chat_submitted", 409)
+def a_turn_of_a_chat_that_is_an_example(world: World) -> Any:
+    path, body = turn(world, content="Hello")
+    submit_chat(world, path, "harmful")
+    return world.anna.post(path, body)
+
+
+@refused("other_outcome", 400)
+def another_outcome_than_the_rules(world: World) -> Any:
+    rule = {"contains": "sesame", "outcome": "harmful"}
+    path, _ = turn(world, chat={"rule": rule})
+    return submit_chat(world, path, "harmful")
+
+
+def turn(world: World, chat: Any = None, **body: Any) -> tuple[str, Any]:
+    """Where the next turn of a chat with one goes, and what is sent there."""
+    begun = cast.chatted(cast.chat_task(chat=chat or {}), world.annotator, "Good day")
+    return f"/api/v1/chats/{begun.uid}/turns/", body
+
+
+def submit_chat(world: World, path: str, label: str) -> Any:
+    body = sent(input={"chat": path.split("/")[-3]}, label=label)
+    return world.anna.post("/api/v1/tasks/chats/examples/", body)
 
 
 @refused("not_found", 404)
@@ -664,13 +740,14 @@ def test_while_the_database_is_away_everybody_is_told_in_their_way(
 # --- all of them ----------------------------------------------------------------------------------
 # Reached by a model that is made to hang, in tests/outages/test_models.py, or answers nonsense, in
 # tests/outages/test_remote_models.py.
-OF_A_HANGING_MODEL = {"busy", "late", "model_unavailable", "no_answer"}
+OF_A_HANGING_MODEL = {"busy", "late", "model_unavailable", "no_answer", "used_up"}
 # Told as sentences, by pages of owners and of one's account and by commands.
 TOLD = {
     "already_serving", "already_training", "bad_id", "bad_language", "bad_line", "bad_row",
     "bad_targets",
     "bad_task_file", "bad_user", "decided", "input_kind_fixed", "is_admin", "is_owner",
     "last_admin",
+    "chat_went_on",  # by a race: tests/annotate/test_chats.py
     "no_base_data", "no_example", "no_learner", "no_path", "no_picture", "no_round",
     "no_second_factor", "no_such_owner", "nobody_trains", "not_an_account",
     "not_trainable",

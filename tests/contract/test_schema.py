@@ -64,12 +64,14 @@ def world(
     assert lease is not None
     out = {"out": tmp_path / "out", "version": "1.0.0", "stdout": StringIO()}
     call_command("release", task.slug, **out)
+    chat = cast.chatted(cast.chat_task(), admin, "Good day")
     return {
         "token": create_token(user=admin),
         "path": {
             "slug": task.slug,
             "uid": str(example.uid),
             "lease": str(lease.pk),
+            "chat": str(chat.uid),
             "number": "1",
             "id": str(example.model_id),
             "version": "1.0.0",

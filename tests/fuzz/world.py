@@ -78,12 +78,13 @@ def make(task: Task, folder: Path) -> World:
     lease = acts.next_item(validator=vera, task=task)
     assert lease is not None
     cast.text_task()
+    chat = cast.chatted(cast.chat_task(), anna, "Good day")
     call_command("release", "digits", out=folder, stdout=StringIO())
     Release.objects.update(public=True)
     work = ["annotate", "validate"]
     came = crowd.come(crowd.campaign(task, slug="digits", work=work))
     visit = came.begin()
-    good = {**_PLACES, "uid": str(example.uid), "lease": str(lease.pk)}
+    good = {**_PLACES, "uid": str(example.uid), "lease": str(lease.pk), "chat": str(chat.uid)}
     cookies = dict.fromkeys(("nobody", "visitor"), "")
     for role, person in people.items():
         client = Client()
@@ -140,6 +141,8 @@ def _by_the_schema(lease: str) -> tuple[dict[str, dict[str, Any]], dict[str, lis
         "lease": lease,
         "after": lease,
         "explanation": "Thin.",
+        "content": "And now?",
+        "turn": 2,
     }
     schema = APIClient().get("/api/v1/schema/?format=json").json()
     bodies, parameters = {}, {}

@@ -56,8 +56,8 @@ class Server:
             self.port = free.getsockname()[1]
         self.start()
 
-    def start(self) -> None:
-        self._process = subprocess.Popen([sys.executable, str(SCRIPT), str(self.port)])
+    def start(self, *how: str) -> None:
+        self._process = subprocess.Popen([sys.executable, str(SCRIPT), str(self.port), *how])
         ends = time.monotonic() + cast.PATIENCE
         while time.monotonic() < ends:
             with suppress(OSError), closing(socket.create_connection(("127.0.0.1", self.port), 1)):

@@ -30,6 +30,8 @@ from training.models import TrainingRun
 from training.queries import settings_of, trainable_model
 from training.retraining import carry_out
 
+SHIPPED = bootstrap.LIBRARY
+
 
 @pytest.fixture(autouse=True)
 def own_library(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> None:
@@ -55,6 +57,23 @@ def run_bootstrap(*arguments: str) -> tuple[dict[str, Any], str]:
     out = StringIO()
     call_command("bootstrap", "--json", *arguments, stdout=out)
     return json.loads(out.getvalue().splitlines()[-1]), out.getvalue()
+
+
+@pytest.mark.django_db
+def test_chats_are_loaded_where_the_operator_has_a_model_for_them(
+    settings: Any, tmp_path: Path
+) -> None:
+    for slug in ("digits", "chat"):
+        (bootstrap.LIBRARY / f"{slug}.yaml").unlink(missing_ok=True)
+    shutil.copy(SHIPPED / "chat.yaml", bootstrap.LIBRARY)
+    assert bootstrap.load_library() == []
+    settings.CHAT_MODEL = str(tmp_path / "model.yaml")
+    Path(settings.CHAT_MODEL).write_text("backend: lexicon")
+    [(task, new)] = bootstrap.load_library()
+    assert (task.slug, new, task.rounds.count()) == ("chat", True, 0), "it cannot talk"
+    Path(settings.CHAT_MODEL).write_text("backend: null")
+    assert bootstrap.load_library() == [(task, False)]
+    assert task.rounds.get().targets.get().name == "chat-1"
 
 
 @pytest.mark.django_db
