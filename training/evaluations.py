@@ -93,7 +93,7 @@ def evaluate_models(
         outcome.kept += len(asked) - len(missing)
         tell(place * len(asked), steps, f"{model.name}: {len(missing)} sets")
         try:
-            backend = _open(model) if missing else None
+            backend = opened(model) if missing else None
             for one in missing:
                 assert backend is not None
                 if isinstance(one, StressSet) and getattr(backend, "remote", False):
@@ -134,7 +134,8 @@ def _live(task: Task) -> list[ModelVersion]:
     return list(task.models.exclude(backend="").filter(retired_at=None).order_by("number"))
 
 
-def _open(model: ModelVersion) -> Backend:
+def opened(model: ModelVersion) -> Backend:
+    """A registered model, ready to answer; ArtifactError says why not."""
     made = {"artifact": model.artifact, "sha256": model.sha256, "config": model.config}
     return open_model(model.backend, source_of(made, Path(settings.ARTIFACT_DIR)))
 
@@ -224,7 +225,7 @@ def _figures(task: Task, model: Backend, data: FrozenSet) -> dict[str, Any]:
     found = answers_of(model, data.items)
     truth = [item.label for item in data.items]
     right = sum(
-        answer is not None and _is_right(file.comparator_rule, answer.label, label)
+        answer is not None and is_right(file.comparator_rule, answer.label, label)
         for answer, label in zip(found, truth, strict=True)
     )
     answers = [answer or Answer(None) for answer in found]
@@ -235,7 +236,7 @@ def _figures(task: Task, model: Backend, data: FrozenSet) -> dict[str, Any]:
     return {"items": len(truth), "right": right, "figures": figures}
 
 
-def _is_right(rule: Any, said: Any, label: Any) -> bool:
+def is_right(rule: Any, said: Any, label: Any) -> bool:
     """By the task's own rule of what fools, so that a board and a round mean the same."""
     if isinstance(rule, AskAnnotator):
         return same_answer(said, label)

@@ -1,4 +1,4 @@
-"""Frozen data, training runs and who is held out; one active run per task."""
+"""Frozen data, training runs, who is held out, regions of errors; one active run per task."""
 
 from __future__ import annotations
 
@@ -184,6 +184,109 @@ class Rehearsal(models.Model):
 
     def __str__(self) -> str:
         return f"rehearsal {self.pk} of {self.task_id}"
+
+
+class Discovery(models.Model):
+    """One look for regions among the verified foolings of one model; a later one takes its place.
+
+    Its regions are as the seed and the examples of that time made them. What of them has been
+    withdrawn since, or judged otherwise, is left out wherever they are read.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "waiting for a worker"
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "stopped by an error"
+
+    ACTIVE = (Status.QUEUED, Status.RUNNING)
+
+    uid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="discoveries")
+    model = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="discoveries")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    requested_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    seed = models.PositiveIntegerField(default=0)
+    space = models.CharField(max_length=100, blank=True, help_text="What lies near what in it.")
+    stability = models.FloatField(
+        null=True, help_text="Adjusted Rand index with the regions of the next seed."
+    )
+    progress = models.FloatField(default=0, help_text="0 to 1.")
+    stage = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["task"],
+                condition=Q(status__in=["queued", "running"]),
+                name="one_active_discovery_per_task",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["task", "-id"], name="discovery_task_newest")]
+
+    def __str__(self) -> str:
+        return f"regions of {self.model_id}"
+
+
+class Region(models.Model):
+    """Foolings of one label and one answer that lie together: a bug, which an owner may name."""
+
+    discovery = models.ForeignKey(Discovery, on_delete=models.CASCADE, related_name="regions")
+    number = models.PositiveIntegerField(help_text="The largest is 1.")
+    label = models.JSONField()
+    answer = models.JSONField()
+    name = models.CharField(max_length=80, blank=True)
+    shared = models.JSONField(default=dict, help_text="Of texts: the words they share, lengths.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["discovery", "number"], name="region_number_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"region {self.number} of {self.discovery_id}"
+
+
+class RegionExample(models.Model):
+    """An example of a region, or one near to one of another author's; it may be both."""
+
+    region = models.ForeignKey(Region, on_delete=models.CASCADE, related_name="examples")
+    example = models.ForeignKey(Example, on_delete=models.PROTECT, related_name="+")
+    member = models.BooleanField()
+    near = models.BooleanField()
+    place = models.PositiveIntegerField(help_text="The most typical first, then the nearest.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["region", "example"], name="example_once_per_region"),
+            models.CheckConstraint(
+                condition=Q(member=True) | Q(near=True), name="in_a_region_or_near_it"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.example_id} in {self.region_id}"
+
+
+class LaterAnswer(models.Model):
+    """Whether a later model errs on a fooling of an earlier one; asked once."""
+
+    example = models.ForeignKey(Example, on_delete=models.PROTECT, related_name="+")
+    model = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="+")
+    erred = models.BooleanField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["example", "model"], name="asked_once_about_a_fooling"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_id} on {self.example_id}"
 
 
 class WorkerPulse(models.Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Event
 from annotate.models import Example, ModelVersion, Task
@@ -30,6 +30,15 @@ def verified_foolings(task_id: int) -> QuerySet[Example]:
     """
     return Example.objects.usable().filter(
         task_id=task_id, fooled=True, status=Example.Status.VERIFIED, copy_of=None
+    )
+
+
+def known_to(model: ModelVersion) -> QuerySet[Example]:
+    """What was sent to a model and is known to fool it or not: verified foolings, and what nobody
+    disputes that fooled it not. A claim that waits, or was not upheld, is neither."""
+    undisputed = Q(fooled=False, status__in=[Example.Status.OPEN, Example.Status.VERIFIED])
+    return Example.objects.usable().filter(
+        Q(fooled=True, status=Example.Status.VERIFIED) | undisputed, model=model, copy_of=None
     )
 
 
@@ -88,6 +97,20 @@ def sample_of_learned(run: TrainingRun) -> list[SnapshotItem]:
         .select_related("example__task", "example__config", "example__context")
         .order_by("example__prediction", "pk")
     )
+
+
+def taught_to(model: ModelVersion | None) -> set[int]:
+    """The keys of all that it, or an ancestor, learned from; two queries a generation."""
+    found: set[int] = set()
+    while model is not None:
+        left_out = set(model.provenance.get("data", {}).get("left_out", ()))
+        items = SnapshotItem.objects.filter(
+            snapshot__runs__candidate=model, split=Split.TRAIN
+        ).select_related("example")
+        items = items.only("example__uid", "example__external_id")
+        found |= {one.example_id for one in items if one.example.public_id not in left_out}
+        model = model.parent
+    return found
 
 
 def learned_examples(model: ModelVersion | None) -> QuerySet[SnapshotItem]:

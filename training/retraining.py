@@ -16,7 +16,7 @@ from core.errors import Refused
 from ml import artifacts
 from ml.backends import Backend, open_model, source_of
 from ml.learners import Base, Learner, learner_named, name_in, read_base, save
-from training import services, snapshots
+from training import regions, services, snapshots
 from training.config import RetrainingSettings
 from training.evaluation import Comparison, ask_both, paired
 from training.gates import Breadth, GateSettings, judge
@@ -45,7 +45,9 @@ def carry_out(run: TrainingRun, claim: uuid.UUID, listener: Listener | None = No
     meanwhile is left to that one. `listener` hears (fraction, sentence) as the page does.
     """
     try:
-        return _retrain(run, _Progress(run, claim, listener))
+        ended = _retrain(run, _Progress(run, claim, listener))
+        regions.follow(ended.task)
+        return ended
     except Superseded:
         logger.warning("%s goes on in another process", run)
     except (Refused, artifacts.ArtifactError) as error:

@@ -14,13 +14,14 @@ from django.utils import timezone
 from django_tasks import TaskResultStatus, task
 from django_tasks_db.models import DBTaskResult
 
-from annotate.models import Task
+from accounts.models import User
+from annotate.models import ModelVersion, Task
 from core import request_ids
 from core.request_ids import carry_on
-from training import services
+from training import regions, services
 from training.evaluations import evaluate_models
 from training.heartbeat import heartbeat
-from training.models import TrainingRun
+from training.models import Discovery, TrainingRun
 from training.retraining import carry_out
 from training.signals import run_queued
 
@@ -108,6 +109,34 @@ def end_silent_evaluations() -> int:
     return running.filter(silent).update(status=TaskResultStatus.FAILED, finished_at=now)
 
 
+@task()
+def run_discovery(uid: str, request_id: str = "") -> str:
+    """Look for regions as somebody asked; how it ended. What has its end already is left alone."""
+    with carry_on(request_id):
+        discovery = Discovery.objects.select_related("task__config", "model").get(uid=UUID(uid))
+        ended = regions.carry_out(discovery).status
+        logger.info("%s: %s", discovery, ended)
+    return ended
+
+
+def ask_for_regions(*, actor: User, task: Task, model: ModelVersion) -> None:
+    """Give the worker a look for regions to do; Conflict while one of the task waits or runs.
+
+    Should the job be lost on the way, `resume_interrupted` finds it missing.
+    """
+    discovery = regions.begin(task=task, model=model, actor=actor)
+    run_discovery.enqueue(str(discovery.uid), request_id=request_ids.current())
+
+
+def _resume_discoveries() -> None:
+    since = timezone.now() - regions.SILENT_AFTER
+    silent = Discovery.objects.filter(status__in=Discovery.ACTIVE, heartbeat_at__lt=since)
+    for discovery in silent:
+        if not _waits(run_discovery.module_path, discovery.uid):
+            logger.warning("%s were not found yet: they are looked for again", discovery)
+            run_discovery.enqueue(str(discovery.uid))
+
+
 def resume_interrupted() -> list[TrainingRun]:
     """Give a new job to every run whose worker was killed, or whose job was lost with it."""
     resumed = services.requeue_silent_runs()
@@ -115,17 +144,17 @@ def resume_interrupted() -> list[TrainingRun]:
         status=TrainingRun.Status.QUEUED, created_at__lt=timezone.now() - JOB_MISSING_AFTER
     ).exclude(pk__in=[run.pk for run in resumed])
     for run in lost:
-        if not _jobs_of(run).exists():
+        if not _waits(run_training.module_path, run.uid):
             enqueue(run)
             resumed.append(run)
     for run in resumed:
         logger.warning("%s was interrupted and begins again", run)
+    _resume_discoveries()
     return resumed
 
 
-def _jobs_of(run: TrainingRun) -> Any:
+def _waits(path: str, uid: UUID) -> bool:
+    """Whether there is a job for it that nobody has taken yet."""
     return DBTaskResult.objects.filter(
-        status=TaskResultStatus.READY,
-        task_path=run_training.module_path,
-        args_kwargs__args__0=str(run.uid),
-    )
+        status=TaskResultStatus.READY, task_path=path, args_kwargs__args__0=str(uid)
+    ).exists()

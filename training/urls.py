@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training import board_views, rehearsal_views, views
+from training import board_views, region_views, rehearsal_views, views
 
 urlpatterns = [
     path("tasks/<slug:slug>/compare/", board_views.comparison_page, name="comparison"),
@@ -12,6 +12,9 @@ urlpatterns = [
         board_views.comparison_plot,
         name="comparison-plot",
     ),
+    path("tasks/<slug:slug>/regions/", region_views.regions_page, name="regions"),
+    path("tasks/<slug:slug>/regions/find/", region_views.find, name="regions_find"),
+    path("tasks/<slug:slug>/regions/<int:region>/name/", region_views.name, name="region_name"),
     path("tasks/<slug:slug>/training/", views.training_page, name="training"),
     path("tasks/<slug:slug>/training/live/", views.live_part, name="training_live"),
     path("tasks/<slug:slug>/training/start/", views.start, name="training_start"),

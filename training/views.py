@@ -11,13 +11,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.caller import person
-from annotate.models import ModelVersion, Task
+from annotate.models import Example, ModelVersion, Task
 from annotate.owners import owned_task_or_404
 from annotate.queries import Target, open_target
 from annotate.rounds import change_target
 from core.errors import Refused
+from kinds.answers import in_words
 from training import services
-from training.models import SnapshotItem, TrainingRun
+from training.models import TrainingRun
 from training.queries import (
     is_trainable,
     sample_of_learned,
@@ -99,7 +100,9 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         "task": task,
         "model": model,
         "run": run,
-        "sample": [_looked_at(item) for item in sample_of_learned(run)] if run else [],
+        "sample": [looked_at(item.example, item.label) for item in sample_of_learned(run)]
+        if run
+        else [],
         "target": target,
         "rolls_back": _rolls_back(model, target.models if target else ()),
         "reason": reason,
@@ -170,12 +173,15 @@ def _history(task: Task, target: Target | None) -> dict[str, Any]:
     }
 
 
-def _looked_at(item: SnapshotItem) -> dict[str, Any]:
-    kind = item.example.task.kind
+def looked_at(example: Example, label: Any = None) -> dict[str, Any]:
+    """An example with what it shows of itself, and the label that it was given."""
+    kind = example.task.kind
     return {
-        "item": item,
-        "picture": kind.picture(item.example.input),
-        "texts": kind.texts(item.example.whole_input),
+        "example": example,
+        "label": in_words(example.label if label is None else label),
+        "said": in_words(example.prediction),
+        "picture": kind.picture(example.input),
+        "texts": kind.texts(example.whole_input),
     }
 
 

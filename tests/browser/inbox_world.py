@@ -6,8 +6,12 @@ A task for each test, so that none meets what another has decided.
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import django
+
+if TYPE_CHECKING:
+    from annotate.models import Task
 
 ITEMS = {"inbox-keys": 4, "inbox-bulk": 3, "inbox-looks": 4}
 
@@ -67,7 +71,36 @@ def main() -> None:
     looks = Example.objects.filter(task__slug="inbox-looks", status="verified").first()
     if looks is not None:
         reason = "Weighing who mixes up which labels, it is 4 with 93%; the verdict has 6%."
+        region_of(looks.task)
         Review.objects.create(example=looks, task=looks.task, kind="audit", reason=reason)
+
+
+def region_of(task: Task) -> None:
+    """What a look for regions leaves, of fewer foolings than it takes."""
+    from django.utils import timezone
+
+    from tests import cast
+    from training.models import Discovery, LaterAnswer, Region, RegionExample
+    from training.queries import verified_foolings
+
+    first, *more = verified_foolings(task.pk)
+    look = Discovery.objects.create(
+        task=task,
+        model=first.model,
+        status=Discovery.Status.DONE,
+        space="the model’s last layer",
+        stability=0.9,
+        finished_at=timezone.now(),
+    )
+    region = Region.objects.create(
+        discovery=look, number=1, label=first.label, answer=first.prediction
+    )
+    for place, example in enumerate([first, *more]):
+        RegionExample.objects.create(
+            region=region, example=example, member=place < 3, near=place > 0, place=place
+        )
+    later = cast.fixed_net(task, seed=1)
+    LaterAnswer.objects.create(example=first, model=later, erred=False)
 
 
 if __name__ == "__main__":

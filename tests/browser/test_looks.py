@@ -61,6 +61,7 @@ ON_A_PHONE = {
         "/tasks/inbox-looks/training/",
         "/tasks/inbox-looks/training/rehearsals/",
         "/tasks/inbox-keys/training/rehearsals/",
+        "/tasks/inbox-looks/regions/",
         "/tasks/inbox-looks/models/",
         "/tasks/inbox-looks/models/1/",
         "/tasks/inbox-looks/releases/",

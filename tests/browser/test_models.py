@@ -14,7 +14,7 @@ HOME = "/tasks/inbox-looks/models/"
 def test_a_bad_model_is_refused_with_why_and_the_mended_one_can_serve(visit: Visits) -> None:
     page = visit("olive", **WIDE)
     page.goto(HOME)
-    expect(page.get_by_role("row")).to_have_count(2)
+    expect(page.get_by_role("row")).to_have_count(3)
     file = page.get_by_label("Model file")
     file.fill("name: second\nbackend: null\nlabels: ['0', '1']\n")
     page.get_by_role("button", name="Check and register").click()
@@ -33,4 +33,11 @@ def test_a_bad_model_is_refused_with_why_and_the_mended_one_can_serve(visit: Vis
     expect(page.get_by_role("heading", name="Promote second?")).to_be_visible()
     page.goto(f"{HOME}1/")
     expect(page.get_by_role("row", name="it said instead")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("link", name="Regions of its errors").click()
+    page.get_by_text("Give it a name").click()
+    page.get_by_label("Name", exact=True).fill("thin ones")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="thin ones")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="0 of 1")).to_be_visible()
     assert violations(page) == []

@@ -21,7 +21,7 @@ from tests.pins import Pins, shape
 Manage = Callable[..., Done]
 
 # Pinned where there is what they need: a model to train, another database, a terminal to stop at.
-ELSEWHERE = {"bootstrap", "rehearse", "restore", "retrain", "worker"}
+ELSEWHERE = {"bootstrap", "discover", "rehearse", "restore", "retrain", "worker"}
 
 
 @pytest.fixture
@@ -117,6 +117,10 @@ REFUSED = [
     "simulate digits --spammers 7",
     "freeze chess",
     "evaluate chess",
+    "discover digits",
+    "discover digits --model nobody",
+    "discover digits --seed -1",
+    "discover chess",
     "retrain digits",
     "rehearse chess bad.yaml",
     "rehearse digits none",

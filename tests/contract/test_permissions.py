@@ -23,6 +23,7 @@ from core import doors
 from releases.models import Release
 from tests import acts, cast
 from tests.crowd import world
+from training.models import Discovery, Region
 
 # Somebody not signed in; the author of the example; another annotator; the validator who holds the
 # lease; the owner of both tasks; the owner of another task; an admin; somebody banned since they
@@ -101,6 +102,16 @@ ROWS = [
     Row("rehearsals", HIDDEN, arguments=DIGITS),
     Row("rehearsal", MISSING, arguments={**DIGITS, "number": "1"}),
     Row("rehearsal-plot", MISSING, arguments={**ROUND, "name": "rounds", "form": "svg"}),
+    Row("regions", HIDDEN, arguments=DIGITS),
+    Row("regions_find", "404 404 404 404 302 404 302 404", "post", DIGITS),
+    Row(
+        "region_name",
+        "404 404 404 404 302 404 302 404",
+        "post",
+        {**DIGITS, "region": "REGION"},
+        {"name": "open fours"},
+    ),
+    Row("region_name", MISSING, "post", {**SECRET, "region": "REGION"}, {"name": "another's"}),
     Row("contexts", HIDDEN, arguments=TEXTS),
     Row("contexts", MISSING, arguments=DIGITS),
     Row("contexts-offer", "404 404 404 404 302 404 302 404", "post", TEXTS),
@@ -275,6 +286,8 @@ def clients(
     Release.objects.filter(version="1.0.0").update(public=True)
     lease = acts.next_item(validator=people["validator"], task=task)
     assert lease is not None
+    look = Discovery.objects.create(task=task, model=example.model, status=Discovery.Status.DONE)
+    region = Region.objects.create(discovery=look, number=1, label="4", answer="9")
     signed_in = {role: Client() for role in ROLES}
     for role, person in people.items():
         signed_in[role].force_login(person)
@@ -282,6 +295,7 @@ def clients(
     return signed_in, {
         "EXAMPLE": str(example.uid),
         "LEASE": str(lease.pk),
+        "REGION": str(region.pk),
         "SERVED": str(example.model_id),
         "UNRELEASED": str(unreleased.pk),
     }

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from kinds import Prepared
@@ -137,6 +138,27 @@ class Digits:
         from ml.learners.digits.net import SHAPE, Probabilities, read_weights
 
         return Probabilities(read_weights(artifact)), SHAPE
+
+    def vectors(self, artifact: LoadedArtifact, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
+        """(n, 50): where the net has each input."""
+        import torch
+
+        from ml.backends.torch import one_torch_thread
+        from ml.learners.digits.net import SHAPE, read_weights
+        from ml.passes import in_passes
+
+        net = read_weights(artifact)
+
+        def one_pass(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+            with torch.inference_mode():
+                found: NDArray[np.float32] = net.last_layer(
+                    torch.from_numpy(batch)[:, None]
+                ).numpy()
+            return found
+
+        with one_torch_thread():
+            features = [one.features for one in inputs]
+            return in_passes(one_pass, features, shape=SHAPE, classes=net.fc2.in_features)
 
 
 def _items(images: Images) -> list[Item]:

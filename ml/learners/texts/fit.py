@@ -25,22 +25,14 @@ def fitted(
     (the bias among them), by L-BFGS from 0: a convex problem, so that no seed matters.
     """
     texts = [item.prepared.features["text"] for item in items]
-    rows = [features_of(text) for text in texts]
-    x = csr_matrix(
-        (
-            np.concatenate([values for _, values in rows]).astype(np.float64),
-            np.concatenate([places for places, _ in rows]),
-            np.concatenate([[0], np.cumsum([len(places) for places, _ in rows])]),
-        ),
-        shape=(len(rows), FEATURES + 1),
-    )
+    x = rows_of(texts)
     used = np.unique(x.indices)  # all others stay 0
     x = x[:, used]
     transposed = x.T.tocsr()
     offset = np.stack([offset_of(model.lexicon, model.labels, text) for text in texts])
     place = {label: at for at, label in enumerate(model.labels)}
-    truth = np.zeros((len(rows), len(model.labels)))
-    truth[np.arange(len(rows)), [place[item.label] for item in items]] = 1
+    truth = np.zeros((len(texts), len(model.labels)))
+    truth[np.arange(len(texts)), [place[item.label] for item in items]] = 1
     shape = (len(used), len(model.labels))
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -68,3 +60,16 @@ def fitted(
     weights = np.zeros((FEATURES + 1, len(model.labels)), np.float32)
     weights[used] = found.x.reshape(shape)
     return TextModel(model.labels, model.lexicon, weights)
+
+
+def rows_of(texts: Sequence[str]) -> csr_matrix:
+    """The features of each text as a sparse row of FEATURES + 1 numbers."""
+    rows = [features_of(text) for text in texts]
+    return csr_matrix(
+        (
+            np.concatenate([values for _, values in rows]).astype(np.float64),
+            np.concatenate([places for places, _ in rows]),
+            np.concatenate([[0], np.cumsum([len(places) for places, _ in rows])]),
+        ),
+        shape=(len(rows), FEATURES + 1),
+    )
