@@ -192,6 +192,7 @@ class _Caps:
 class TalkingBackend:
     """A chat model that holds its part of a chat; its system prompt comes first."""
 
+    labels: tuple[str, ...] = ()
     at_once = 1
     remote = True
 

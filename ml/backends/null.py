@@ -73,6 +73,7 @@ class Guessing:
 class Echo:
     """It says back what it is told: a task of chats before it has a model."""
 
+    labels = ()
     at_once = 1
     remarks = ("It says back what it is told: nobody is measured against it.",)
 
