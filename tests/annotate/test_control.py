@@ -11,6 +11,7 @@ from accounts.models import User
 from accounts.services import create_user
 from annotate.models import Task
 from annotate.queries import open_target, works_alone
+from core.strict_yaml import NotYaml
 from scoring.round_report import round_report
 from tests import cast
 from tests.annotate.test_consumer import page
@@ -35,6 +36,12 @@ def test_the_lot_stays_and_a_greater_share_takes_more_in() -> None:
     assert 300 < len(few) < 500
     assert few != {who for who in range(4000) if works_alone(0.1, 2, who)}, "each task has its own"
     assert not any(works_alone(0, 1, who) for who in range(4000))
+
+
+@pytest.mark.django_db
+def test_nobody_chats_alone(owner: User) -> None:
+    with pytest.raises(NotYaml, match="nobody can chat without the model's answers"):
+        cast.chat_task(owner, control=0.1)
 
 
 @pytest.mark.django_db

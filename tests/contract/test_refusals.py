@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from accounts.models import User
 from accounts.services import create_token
 from annotate import chats, judged
 from annotate.models import Example, Task
-from annotate.queries import Participant
+from annotate.queries import Participant, open_target
 from core import doors
 from core.doors import Door, Rate
 from tests import cast
@@ -136,6 +137,16 @@ def somebody_elses_chat(world: World) -> Any:
     chat = cast.chatted(cast.chat_task(), world.annotator, "Hello")
     assert world.wim.get(f"/api/v1/chats/{chat.uid}/").status_code == 404
     return world.wim.post(f"/api/v1/chats/{chat.uid}/turns/", {"content": "Mine"})
+
+
+@refused("works_alone", 403)
+def a_prediction_for_somebody_of_the_control_arm(world: World) -> Any:
+    target = open_target(cast.digits_task(slug="apart", control=0.9).pk)
+    assert target is not None
+    people = (cast.person(f"person-{number}") for number in count())
+    caller = APIClient()
+    caller.force_authenticate(next(filter(target.is_alone, people)))
+    return caller.post("/api/v1/tasks/apart/predictions/", {"input": cast.drawing(1)})
 
 
 @refused("no_chat", 400)
@@ -754,15 +765,17 @@ TOLD = {
     "nothing_chosen", "nothing_verified", "other_content", "other_vote", "real_person",
     "reason_missing", "retired", "taken_back", "too_many", "too_many_tokens", "unknown_act",
     "unknown_answer", "unknown_flag", "unknown_prediction", "unknown_role", "yourself",
-    # Of comparisons and releases.
-    "no_data", "no_model",
+    # Of comparisons, regions, rehearsals and releases.
+    "already_looking", "bad_source", "free_answers", "no_data", "no_model", "no_script", "stopped",
+    "too_few",
     "bad_version", "being_released", "nothing_to_release", "old_version", "personal_data",
     "nothing_there", "other_columns", "overtaken", "published", "there_already",
     "unknown_decision", "unknown_set", "version_taken",
     # On the pages of a link and of its campaign: tests/crowd.
     "bad_campaign_file", "bad_link", "bad_places", "bad_state", "bad_status", "consent", "ended",
     "at_work", "fewer_places", "full", "link_too_old", "money_to_come", "money_under_way",
-    "no_file", "no_payment", "no_such_step", "no_task", "no_visit", "not_done", "not_finished",
+    "forgotten", "no_csv", "no_file", "no_payment", "no_such_step", "no_task", "no_visit",
+    "not_done", "not_finished",
     "not_invited", "not_proven", "not_signed", "not_your_work", "opened_elsewhere", "other_task",
     "over_budget", "paused", "placeholder_left", "platform_away", "refused_lines", "several",
     "slot_taken", "slug_taken", "terms_fixed", "took_part", "under_the_floor", "visit_over",
