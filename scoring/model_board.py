@@ -122,9 +122,12 @@ class _Row:
 
 
 def cost_of(model: ModelVersion, record: Record) -> dict[str, float] | None:
-    """About what people's questions cost, by the tokens that an answer took in its check."""
+    """About what people's questions cost, by the tokens that an answer took in its check.
+
+    None where nobody tells, and for whole conversations, of which each turn takes more.
+    """
     each = (model.provenance.get("check") or {}).get("tokens")
-    if each is None:
+    if each is None or model.task.kind.talks:
         return None
     tokens, price = record.answers * each, model.config.get("price")
     return {"tokens": tokens} | ({"money": tokens * price / 1e6} if price is not None else {})

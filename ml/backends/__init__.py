@@ -154,8 +154,14 @@ def source_of(made: Mapping[str, Any], folder: Path) -> Source:
 
 
 def open_model(backend: str, source: Source) -> Sound:
-    """The model of a version, its file checked, warmed up; ArtifactError says why not."""
-    loaded: Backend = _module(backend).load(source)
+    """The model of a version, its file checked, warmed up; ArtifactError says why not.
+
+    One that talks instead of answering comes as it is: people judge what it says.
+    """
+    loaded: Any = _module(backend).load(source)
+    if not hasattr(loaded, "answer"):
+        talker: Sound = loaded
+        return talker
     names = source.config.get("names")
     named = Renamed(loaded, names) if names else loaded
     return Sound(Several(named) if source.config.get("several") else named)
