@@ -61,7 +61,7 @@ class Command(SummaryCommand):
         files = [] if dry_run else by_api.send(chosen)
         amount = sum(one.payment.amount for one in planned)
         summary |= {
-            "planned": len(planned),
+            "payments": len(planned),
             "amount": amount,
             "currency": chosen.file.pay.currency,
             "files": [str(file) for file in files],
