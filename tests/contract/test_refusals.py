@@ -685,11 +685,11 @@ TOLD = {
     # On the pages of a link and of its campaign: tests/crowd.
     "bad_campaign_file", "bad_link", "bad_places", "bad_state", "bad_status", "consent", "ended",
     "at_work", "fewer_places", "full", "link_too_old", "money_to_come", "money_under_way",
-    "no_csv", "no_file", "no_payment", "no_such_step", "no_task", "no_visit", "not_done", "not_finished",
+    "no_file", "no_payment", "no_such_step", "no_task", "no_visit", "not_done", "not_finished",
     "not_invited", "not_proven", "not_signed", "not_your_work", "opened_elsewhere", "other_task",
     "over_budget", "paused", "placeholder_left", "platform_away", "refused_lines", "several",
     "slot_taken", "slug_taken", "terms_fixed", "took_part", "under_the_floor", "visit_over",
-    "wrong_platform",
+    "no_csv", "wrong_platform",
 }  # fmt: skip
 _SAYS_NO = re.compile(
     r'(?:Refused|Conflict|InputError|super\(\).__init__)\(\s*"([a-z_]+)"|"code": "([a-z_]+)"'
