@@ -21,9 +21,12 @@ from annotate.queries import Participant
 from annotate.services import retract
 from core.errors import Refused
 from releases import ledger, services, tasks
-from releases.models import AuthorPlace, Release
+from releases.models import AuthorPlace, Keys, Release
+from releases.people import SPLITS, Pseudonyms, split_of
+from releases.places import give_places
 from releases.verifying import verify
 from tests import cast
+from training.models import AuthorSplit, Snapshot, TrainingRun
 from validate.acts.adjudicate import decide
 from validate.acts.gold import mark_gold, retire_gold
 
@@ -159,8 +162,10 @@ def test_nothing_in_a_release_tells_what_tests_validators(
     tested, waiting = cast.submission(task, tester, 1), cast.submission(task, annotator, 2)
     settled = cast.submission(task, annotator, 3)
     decide(actor=owner, task=task, uid=settled.uid, act="verify", reason="Clear.", waiting=False)
-    AuthorPlace.objects.create(task=task, author=tester, split="train")
-    AuthorPlace.objects.create(task=task, author=annotator, split="train")
+    names = Pseudonyms(bytes(Keys.objects.get_or_create(pk=1)[0].pseudonyms), task.slug)
+    for author in (tester, annotator):
+        other = next(one for one in SPLITS if one != split_of(names.of(author.pseudonym)))
+        AuthorPlace.objects.create(task=task, author=author, split=other)
     mark_gold(actor=owner, example_id=tested.pk, answer=tested.label)
     release = services.request(actor=owner, task=task, options={"waiting": True})
     tasks.make_release.call(str(release.uid))
@@ -169,7 +174,7 @@ def test_nothing_in_a_release_tells_what_tests_validators(
     assert [line["id"] for line in _lines(home)] == [str(settled.uid)]
     about = verify(home).about
     assert about["left_out"]["still asked of validators"] == 2, "and not which of them tests"
-    assert set(about["splits"]["fixed"]) <= {row["author"] for row in about["figures"]["board"]}
+    assert list(about["splits"]["fixed"]) == [row["author"] for row in about["figures"]["board"]]
 
     with pytest.raises(Refused, match=r"published in 1\.0\.0"):
         mark_gold(actor=owner, example_id=settled.pk, answer=settled.label)
@@ -178,6 +183,29 @@ def test_nothing_in_a_release_tells_what_tests_validators(
     tasks.make_release.call(str(release.uid))
     there = {line["id"] for line in _lines(home.with_name("1.1.0"))}
     assert there == {str(one.uid) for one in (tested, waiting, settled)}
+
+
+def test_training_places_whom_a_kept_candidate_met_and_nobody_else(
+    task: Task, annotator: User
+) -> None:
+    evaluated, taught = cast.person("eva"), cast.person("tao")
+    first, second = (cast.submission(task, one) for one in (evaluated, taught))
+    run = TrainingRun.objects.create(
+        task=task, round=first.round, parent=first.model, candidate=second.model
+    )
+    for example, candidate in ((first, None), (second, run)):
+        frozen = Snapshot.objects.create(task=task, round=example.round, sha256="")
+        frozen.items.create(example=example, label="1", split="held_out")
+        AuthorSplit.objects.create(task=task, author=example.author, split="held_out")
+        if candidate is not None:
+            TrainingRun.objects.filter(pk=run.pk).update(snapshot=frozen)
+    names = Pseudonyms(b"key", task.slug)
+
+    give_places(task, names)
+
+    places = dict(AuthorPlace.objects.values_list("author", "split"))
+    assert places[taught.pk] == "test"
+    assert places[evaluated.pk] == split_of(names.of(evaluated.pseudonym))
 
 
 def test_everybody_downloads_what_an_owner_opened(

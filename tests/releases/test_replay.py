@@ -12,9 +12,11 @@ from django.test import Client
 
 from accounts.models import User
 from annotate.models import Task
+from kinds import kind_named
 from ml.backends import Answer
 from ml.backends.null import NullBackend
 from releases.models import PersonalFind
+from releases.personal import look
 from tests import cast
 from tests.contract.conftest import Done
 
@@ -66,6 +68,14 @@ def test_a_model_that_samples_is_asked_several_times(
 
     assert (one["varies"], one["asked"], one["fooled"], one["every_time"]) == (True, 4, 2, 0)
     assert one["low"] < 0.5 < one["high"]
+
+
+def test_free_answers_of_voters_are_looked_through() -> None:
+    line = {"input": {"context": "Ada wrote.", "question": "Who?"}, "explanation": ""}
+    answers = dict.fromkeys(("label", "prediction", "final_label", "voted_label"), "Ada")
+    vote = {"label": {"text": "Ask bob@example.com.", "start": None}}
+    found = look(kind_named("passage_qa"), line | answers, [vote])
+    assert [one.text for one in found] == ["bob@example.com"]
 
 
 @pytest.mark.parametrize("decision", PersonalFind.Decision.values)
