@@ -102,8 +102,7 @@ def board_of(discovery: Discovery) -> Board:
     board = []
     for region in discovery.regions.order_by("number"):
         mine = links[region.pk]
-        # An example whose verdict was turned round since is no fooling any more.
-        members = [pk for pk, is_in, _, fooled in mine if is_in and fooled]
+        members = [pk for pk, is_in, *_ in mine if is_in]
         others = [pk for pk, is_in, *_ in mine if not is_in]
         near = [fooled for _, _, is_near, fooled in mine if is_near]
         if members:
