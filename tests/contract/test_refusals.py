@@ -779,7 +779,7 @@ TOLD = {
     "not_invited", "not_proven", "not_signed", "not_your_work", "opened_elsewhere", "other_task",
     "over_budget", "paused", "placeholder_left", "platform_away", "refused_lines", "several",
     "slot_taken", "slug_taken", "terms_fixed", "took_part", "under_the_floor", "visit_over",
-    "no_csv", "wrong_platform",
+    "wrong_platform",
 }  # fmt: skip
 _SAYS_NO = re.compile(
     r'(?:Refused|Conflict|InputError|super\(\).__init__)\(\s*"([a-z_]+)"|"code": "([a-z_]+)"'
