@@ -259,12 +259,13 @@ def _replayed(replay: Sequence[Mapping[str, Json]]) -> str:
         + (
             f"fooled {rate({**one, 'count': one['fooled'], 'of': one['asked']})}, each asked "
             f"{people(one['times'], 'time')}: "
-            + ("its answers vary." if one["varies"] else "it does not sample.")
+            + f"{'its answers vary' if one['varies'] else 'it does not sample'}. {one['why_not']}"
             if one["times"]
             else one["why_not"]
         )
         for one in replay
     ]
+    rows = [row.rstrip() for row in rows]
     said = "\n\nAsked so when this was made (`replay.jsonl` has each example, with the date):\n\n"
     return said + "\n".join(rows) if rows else ""
 

@@ -7,10 +7,11 @@ and what it does then is a share with its interval.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,24 +85,29 @@ def replay(
     """Each model that was in the loop, by what release.json says of it; `tell` gets a line an
     example: how often it was fooled."""
     kind = kind_named(about["kind"])
-    by_model: dict[str, list[Line]] = defaultdict(list)
-    with (folder / LOG).open("rb") as lines:
-        for text in lines:
-            line = json.loads(text) if text.startswith(EXAMPLE) else {}
-            if line.get("fooled"):
-                by_model[line["model"]].append(line)
     configs = {
         int(version): TaskFile.model_validate(config)
         for version, config in about["configs"].items()
     }
-    for name, foolings in sorted(by_model.items()):
+    for name, number in sorted(Counter(line["model"] for line in _foolings(folder)).items()):
         try:
             if kind.talks:
                 raise ArtifactError("A chat is not held again.")
             backend = _opened(about["models"].get(name, {}), folder)
-            yield _Session(name, backend, kind, configs, tell).play(foolings, times)
-        except (ArtifactError, Failed) as error:
-            yield Replayed(model=name, foolings=len(foolings), why_not=str(error))
+        except ArtifactError as error:
+            yield Replayed(model=name, foolings=number, why_not=str(error))
+            continue
+        mine = (line for line in _foolings(folder) if line["model"] == name)
+        yield _Session(name, backend, kind, configs, tell).play(mine, times)
+
+
+def _foolings(folder: Path) -> Iterator[Line]:
+    """Read anew for each model: a million lines fit on a disk and not in memory."""
+    with (folder / LOG).open("rb") as lines:
+        for text in lines:
+            line = json.loads(text) if text.startswith(EXAMPLE) else {}
+            if line.get("fooled"):
+                yield line
 
 
 def _opened(model: Line, folder: Path) -> Backend:
@@ -127,27 +133,35 @@ class _Session:
         self._name, self._backend, self._kind = name, backend, kind
         self._configs, self._tell = configs, tell
 
-    def play(self, foolings: Sequence[Line], times: int) -> Replayed:
-        read = [(line, one) for line in foolings if (one := self._read(line)) is not None]
-        varies = self._varies([prepared for _, prepared in read[:FIRST_LOOK]])
-        times = times if varies else 1
-        fooled = always = 0
-        for start in range(0, len(read), BATCH):
-            some = read[start : start + BATCH]
-            answers = [self._answers([one for _, one in some]) for _ in range(times)]
-            for place, (line, _) in enumerate(some):
-                again = sum(self._is_fooled(line, said[place]) for said in answers)
-                fooled, always = fooled + again, always + (again == times)
-                said = {"id": line["id"], "model": self._name, "fooled": again, "times": times}
-                self._tell(said | _bounds(again, times))
+    def play(self, foolings: Iterator[Line], times: int) -> Replayed:
+        """Ask about each; where the model fails on the way, what it said until then counts."""
+        asked = fooled = always = unread = 0
+        varies, why_not = False, ""
+        try:
+            while some := list(islice(foolings, BATCH)):
+                read = [(line, one) for line in some if (one := self._read(line)) is not None]
+                unread += len(some) - len(read)
+                inputs = [prepared for _, prepared in read]
+                if not asked and inputs:
+                    varies = self._varies(inputs[:FIRST_LOOK])
+                    times = times if varies else 1
+                answers = [self._answers(inputs) for _ in range(times)]
+                for place, (line, _) in enumerate(read):
+                    again = sum(self._is_fooled(line, said[place]) for said in answers)
+                    fooled, always = fooled + again, always + (again == times)
+                    told = {"id": line["id"], "model": self._name, "fooled": again, "times": times}
+                    self._tell(told | _bounds(again, times))
+                asked += len(read)
+        except Failed as error:
+            why_not = str(error)
         return Replayed(
             model=self._name,
-            foolings=len(read),
-            times=times,
+            foolings=asked,
+            times=times if asked else 0,
             fooled=fooled,
             always=always,
             varies=varies,
-            why_not=_unread(len(foolings) - len(read)),
+            why_not=why_not or _unread(unread),
         )
 
     def _read(self, line: Line) -> Prepared | None:

@@ -13,7 +13,7 @@ from django.test import Client
 from accounts.models import User
 from annotate.models import Task
 from kinds import kind_named
-from ml.backends import Answer
+from ml.backends import Answer, Failed
 from ml.backends.null import NullBackend
 from releases.models import PersonalFind
 from releases.personal import look
@@ -68,6 +68,31 @@ def test_a_model_that_samples_is_asked_several_times(
 
     assert (one["varies"], one["asked"], one["fooled"], one["every_time"]) == (True, 4, 2, 0)
     assert one["low"] < 0.5 < one["high"]
+
+
+def test_a_model_that_fails_on_the_way_holds_no_release_up(
+    manage: Manage, task: Task, annotator: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (1, 2):
+        cast.submission(task, annotator, seed)
+    label = task.examples.first().label  # type: ignore[union-attr]
+    other = next(digit for digit in cast.DIGITS if digit != label)
+    calls: list[int] = []
+
+    def answer(_: object, inputs: list[Any]) -> list[Answer]:
+        calls.append(len(inputs))
+        if len(calls) == 4:  # twice to see whether it varies, once about the first
+            raise Failed("It is away.")
+        return [Answer(other) for _ in inputs]
+
+    monkeypatch.setattr(NullBackend, "answer", answer)
+    monkeypatch.setattr("releases.replaying.BATCH", 1)
+
+    assert manage("release", "digits", "--out", tmp_path / "out").status == 0
+
+    (one,) = json.loads((tmp_path / "out" / "release.json").read_text())["replay"]
+    assert (one["asked"], one["why_not"]) == (1, "It is away.")
+    assert manage("verify", tmp_path / "out").status == 0
 
 
 def test_free_answers_of_voters_are_looked_through() -> None:
