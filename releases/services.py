@@ -21,7 +21,7 @@ import numpy as np
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import Max, Q
-from django.dispatch import Signal, receiver
+from django.dispatch import Signal
 from django.utils import timezone
 
 from accounts.models import User
@@ -29,8 +29,9 @@ from accounts.services import record_event
 from annotate.models import Example, Task
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from releases.changes import how_many_of, packed, state_of, unpacked
+from releases.changes import packed, state_of, unpacked
 from releases.folders import LEDGER, all_sums
+from releases.known_answers import spend_known_answers
 from releases.ledger import is_signed
 from releases.models import Contents, Keys, PersonalFind, Release
 from releases.orders import ABOUT, LOG, Made, Order, Progress, bytes_of, shortened
@@ -39,12 +40,8 @@ from releases.queries import (
     corrected_version,
     newest,
     next_version,
-    versions_with,
     withdrawn_since,
 )
-from validate.acts.gold import marking_gold, withdraw_gold
-from validate.hearing import hear
-from validate.models import Gold
 
 STALE_AFTER: Final = timedelta(seconds=30)
 AGAIN_AFTER: Final = timedelta(hours=1)
@@ -259,7 +256,7 @@ def _publish(release: Release, made: Made, folder: Path) -> None:
     release.stage = "It is there."
     release.save()
     Contents.objects.create(release=release, prints=packed(made.prints), chain=made.ledger["chain"])
-    _spend_known_answers(release, made)
+    spend_known_answers(release, made.prints)
     record_event(
         actor=release.requested_by,
         verb="released",
@@ -267,25 +264,6 @@ def _publish(release: Release, made: Made, folder: Path) -> None:
         scope=release.task.slug,
         data={"version": release.version, "examples": made.about["figures"]["examples"]},
     )
-
-
-def _spend_known_answers(release: Release, made: Made) -> None:
-    """What somebody made a known answer while this version was made tests nobody any more."""
-    active = Gold.objects.filter(task=release.task, retired_at=None).order_by("pk")
-    for pk in active.values_list("pk", flat=True):
-        if how_many_of(made.prints, np.array([pk], np.uint64)):
-            reason = f"It was published in {release.version}."
-            withdraw_gold(hear(pk).example, actor=None, reason=reason)
-
-
-@receiver(marking_gold)
-def refuse_what_was_published(example: Example, **_: Any) -> None:
-    """Whoever has a release knows its answers, and would be told by it what tests them."""
-    if versions := versions_with(example):
-        raise Conflict(
-            "published",
-            f"It was published in {versions[0]}, which tells its answer: choose one that was not.",
-        )
 
 
 def requeue(release: Release, mine: uuid.UUID | None) -> bool:
