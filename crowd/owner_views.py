@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from crowd.tasks import pay_campaign
 
 LONGEST_FILE: Final = 200_000
 PAGE: Final = 100
+REFUSED_SHOWN: Final = 20
 _STATES: Final = {"pause": "paused", "resume": "open", "end": "ended"}
 
 
@@ -124,8 +126,8 @@ def _act(request: HttpRequest, chosen: Campaign) -> str:
             raise Refused("no_file", "Choose the platform's file of results (CSV).")
         done = by_file.read_results(chosen, upload.read().decode("utf-8-sig", "replace"), actor)
         if done.refused:
-            raise Refused("refused_lines", "; ".join(done.refused[:10]))
-        return f"{done.confirmed} visits confirmed, {done.payments} payments moved."
+            raise Refused("refused_lines", f"{_moved(done)} {_refused(done.refused)}")
+        return _moved(done)
     if act in ("confirm", "reject"):
         services.settle(
             visit=_visit(request, chosen),
@@ -135,6 +137,16 @@ def _act(request: HttpRequest, chosen: Campaign) -> str:
         )
         return f"The visit is {'confirmed: it counts' if act == 'confirm' else 'rejected'}."
     raise Refused("unknown_act", "That cannot be done here.")
+
+
+def _moved(done: by_file.Results) -> str:
+    return f"{done.confirmed} visits confirmed, {done.payments} payments moved."
+
+
+def _refused(lines: Sequence[str]) -> str:
+    more = len(lines) - REFUSED_SHOWN
+    rest = [f"And {more} more, which manage.py pay --results tells."] if more > 0 else []
+    return " ".join(["Refused:", *lines[:REFUSED_SHOWN], *rest])
 
 
 def _visit(request: HttpRequest, chosen: Campaign) -> Visit:

@@ -7,7 +7,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import pytest
@@ -56,7 +55,7 @@ def make():
     for batcher in made:
         batcher.close()
     for batcher in made:
-        until(partial(getattr, batcher, "is_idle"))
+        ended(batcher)
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -65,6 +64,11 @@ def until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+def ended(batcher: Batcher) -> None:
+    """Wait until nothing waits and nothing runs."""
+    until(lambda: batcher.is_idle)
 
 
 async def held(batcher: Batcher, run: Doubler, items: Sequence[int]) -> list[asyncio.Task]:
