@@ -26,8 +26,14 @@ def _may_earn(visits: list[Visit]) -> bool:
     return (
         failed.exists()
         or waits.exists()
+        or any(_waits_for_its_votes(one) for one in visits)
         or any(queries.owed([one]) for one in visits if one.settled_at is not None)
     )
+
+
+def _waits_for_its_votes(visit: Visit) -> bool:
+    pays = visit.campaign.file.pay.units("per_validation")
+    return bool(pays) and visit.state == Visit.State.CONFIRMED and not queries.votes_count(visit)
 
 
 def forget(*, visit: Visit, gives_up: bool = False) -> None:

@@ -251,7 +251,7 @@ def is_correct(vote: Vote) -> bool:
     return False
 
 
-def _votes_count(visit: Visit) -> bool:
+def votes_count(visit: Visit) -> bool:
     """Whether what was right among a visit's votes is owed by now, all of it together.
 
     Of a known answer it is known at once, of all others when others have voted: money that came as
@@ -276,7 +276,7 @@ def owed(visits: Sequence[Visit]) -> list[tuple[Visit, list[Due]]]:
         pay, there = visit.campaign.file.pay, paid[visit.pk]
         if visit.state == Visit.State.CONFIRMED:
             examples, votes = made[visit.pk]
-            counted = votes if _votes_count(visit) else []
+            counted = votes if votes_count(visit) else []
             once, bonuses = Due.For.BASE, _bonuses(visit, examples, counted, there)
         elif visit.state == Visit.State.SCREENED_OUT:
             once, bonuses = Due.For.SCREEN_OUT, []

@@ -287,6 +287,7 @@ def test_validators_by_link(task: Task, annotator: User) -> None:
         return sorted(one.payment.amount for one in ledger.plan(campaign, write=False))
 
     assert owed() == [100]
+    assert "would be lost" in words(came.act("forget"))
     ended = Campaign.objects.filter(pk=campaign.pk)
     ended.update(state="ended")
     campaign.refresh_from_db()
