@@ -92,14 +92,9 @@ class Remote:
         else:
             self._pool = urllib3.HTTPConnectionPool(address, port, **how)
 
-    def get(self, path: str) -> int:
-        """The status of a page, whatever it says; Down when there is none."""
-        with self._asked("GET", path, None) as answer:
-            return int(answer.status)
-
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON object that is answered; Down or Failed with a sentence."""
-        with self._asked("POST", path, body) as answer:
+        with self._asked(path, body) as answer:
             data = answer.read(MOST_BYTES + 1)
             _require_well(answer.status, data)
         try:
@@ -113,21 +108,19 @@ class Remote:
     @contextmanager
     def lines(self, path: str, body: Mapping[str, Any]) -> Iterator[Iterator[bytes]]:
         """The lines of an answer as they come."""
-        with self._asked("POST", path, body) as answer:
+        with self._asked(path, body) as answer:
             if answer.status >= 300:
                 _require_well(answer.status, answer.read(MOST_BYTES))
             yield _lines(answer)
 
     @contextmanager
-    def _asked(
-        self, method: str, path: str, body: Mapping[str, Any] | None
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    def _asked(self, path: str, body: Mapping[str, Any]) -> Iterator[urllib3.BaseHTTPResponse]:
         answer = None
         try:
             answer = self._pool.urlopen(
-                method,
+                "POST",
                 self._path + path,
-                body=None if body is None else json.dumps(body).encode(),
+                body=json.dumps(body).encode(),
                 headers=self._headers,
                 preload_content=False,
                 redirect=False,

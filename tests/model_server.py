@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/asked":
             self._send(200, {"asked": Handler.asked, "host": self.headers["Host"]})
         else:
-            self._send(200 if self.path.endswith("/ready") else 404, b"")
+            self._send(404, b"")
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -59,10 +59,6 @@ class OpenInferenceBackend:
             "It runs on a server of somebody's: this one cannot tell if it is changed.",
         )
 
-    def is_ready(self) -> bool:
-        """Whether its server has it; an empty 200 and one with JSON both say so."""
-        return self._remote.get(f"{self._path}/ready") == 200
-
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         return [self._ask(one.features) for one in inputs]
 

@@ -258,7 +258,8 @@ def test_a_name_is_looked_up_once(server: Server, monkeypatch: pytest.MonkeyPatc
         "getaddrinfo",
         lambda host, *rest, **how: real(host, *rest, **how) if host == "127.0.0.1" else rebound(),
     )
-    assert remote.get("/v2/models/mood/ready") == 200
+    asked = {"id": "1", "inputs": [{"data": ["good"]}]}
+    assert remote.post("/v2/models/mood/infer", asked)["outputs"]
 
 
 def test_a_conversation_comes_piece_by_piece_and_half_of_one_is_none(server: Server) -> None:
