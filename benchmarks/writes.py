@@ -22,7 +22,8 @@ from benchmarks.servers import World, ours
 
 CLIENTS = 32
 VOTES_A_SECOND = 400  # at most: so many items wait for every second of votes
-WARM_UP = 6.0  # seconds that go unmeasured: statements are prepared after some hundred runs
+# Seconds that go unmeasured: statements are prepared after some hundred runs, and plots warm up.
+WARM_UP = 6.0
 HEAD = ("server", "what", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU ms each", "beside answers")
 
 
@@ -58,17 +59,18 @@ def submit(asked: argparse.Namespace) -> dict[str, Any]:
     for kind in asked.databases:
         with ours(kind, workers=_workers(kind, asked), annotators=CLIENTS, task=QUIET) as world:
             cookies = world.sessions["annotator"]
-            for _ in range(asked.rounds):
+            for seconds in (WARM_UP, *[asked.seconds] * asked.rounds):
                 found[kind].append(
                     measure(
                         world.server,
                         "submit",
                         cookies=cookies,
                         sockets=CLIENTS,
-                        seconds=asked.seconds,
-                        drawings=int(asked.seconds * 1000) + 500,
+                        seconds=seconds,
+                        drawings=int(seconds * 1000) + 500,
                     )
                 )
+            del found[kind][0]
             _same_counters(world)
     show_table(
         f"Submissions, {CLIENTS} people",
