@@ -1,8 +1,9 @@
-"""How fast a release is made and proven: `python -m benchmarks.releases [--examples 100000]`.
+"""How fast a release is made and proven: `python -m benchmarks.releases --examples 100000`.
 
 Fills a fresh SQLite with examples, three votes on each and their events, then measures
 `manage.py release` and `manage.py verify` in processes of their own: seconds, rows a second (an
-example is a row, and so is a vote), and the most memory that the process held.
+example is a row, and so is a vote), and the most memory that the process held. `--peer`: the same
+number of tasks with three annotations each, exported by Label Studio's own command in the same run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from benchmarks import peers
 
 PROJECT = Path(__file__).resolve().parents[1]
 STEP = 2_000
@@ -111,14 +114,10 @@ def fill(examples: int) -> None:
         )
 
 
-def measured(*command: str, data: Path) -> tuple[float, float, float]:
+def measured(*command: str, **env: str) -> tuple[float, float, float]:
     """Seconds, CPU seconds, and MiB at the most."""
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, str(PROJECT / "manage.py"), *command],
-        env={**os.environ, "DADC_DATA": str(data)},
-        cwd=PROJECT,
-    )
+    process = subprocess.Popen(command, env=os.environ | env, cwd=PROJECT)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{command} failed.")
@@ -126,36 +125,72 @@ def measured(*command: str, data: Path) -> tuple[float, float, float]:
     return time.perf_counter() - began, cpu, usage.ru_maxrss / 1024
 
 
+def tell(name: str, rows: int, figures: tuple[float, float, float]) -> None:
+    wall, cpu, mib = figures
+    print(
+        f"{name}: {rows:,} rows in {wall:.1f} s ({cpu:.1f} s of CPU), "
+        f"{rows / wall:,.0f} rows a second ({rows / cpu:,.0f} a CPU second), "
+        f"{mib:.0f} MiB at the most",
+        flush=True,
+    )
+
+
+def peer(examples: int, scratch: Path) -> None:
+    """Label Studio on SQLite, as its own command exports a project."""
+    python = peers.environment("label-studio", "label-studio", "gunicorn")
+    env = {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(scratch),
+        "LATEST_VERSION_CHECK": "false",
+        "COLLECT_ANALYTICS": "false",
+        "DJANGO_DB": "sqlite",
+    }
+    made = subprocess.run(
+        [str(python), "-P", str(PROJECT / "benchmarks" / "label_studio_rows.py"), str(examples)],
+        env=os.environ | env,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    project, out = made.stdout.split()[-1], scratch / "export.json"
+    name = f"Label Studio {peers.version(python, 'label-studio')} export"
+    command = [str(python.with_name("label-studio")), "export", project, "JSON"]
+    figures = measured(*command, "--export-path", str(out), **env)
+    if not out.exists():
+        raise SystemExit("Label Studio wrote nothing.")
+    tell(name, 4 * examples, figures)
+    print(f"{out.stat().st_size / 2**20:.0f} MiB written")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.releases", description=__doc__)
     parser.add_argument("--examples", type=int, default=100_000)
+    parser.add_argument("--peer", action="store_true", help="Label Studio's export beside it")
     parser.add_argument("--fill", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.fill:
         fill(asked.examples)
         return
-    with tempfile.TemporaryDirectory(prefix="dadc-releases-") as scratch:
-        data, folder = Path(scratch) / "data", Path(scratch) / "out"
+    with tempfile.TemporaryDirectory(prefix="dadc-releases-") as name:
+        scratch = Path(name)
+        folder = scratch / "out"
         env = {
-            **os.environ,
-            "DADC_DATA": str(data),
+            "DADC_DATA": str(scratch / "data"),
             "DJANGO_SETTINGS_MODULE": "dadc_server.settings",
         }
         again = [sys.executable, "-m", "benchmarks.releases", "--fill"]
         subprocess.run(
-            [*again, "--examples", str(asked.examples)], env=env, cwd=PROJECT, check=True
+            [*again, "--examples", str(asked.examples)],
+            env=os.environ | env,
+            cwd=PROJECT,
+            check=True,
         )
-        rows = 4 * asked.examples
+        manage = (sys.executable, str(PROJECT / "manage.py"))
         for command in (["release", "large", "--out", str(folder)], ["verify", str(folder)]):
-            wall, cpu, mib = measured(*command, data=data)
-            print(
-                f"{command[0]}: {rows:,} rows in {wall:.1f} s ({cpu:.1f} s of CPU), "
-                f"{rows / wall:,.0f} rows a second ({rows / cpu:,.0f} a CPU second), "
-                f"{mib:.0f} MiB at the most",
-                flush=True,
-            )
+            tell(command[0], 4 * asked.examples, measured(*manage, *command, **env))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
-        print(f"{size:.0f} MiB written")
+        print(f"{size:.0f} MiB written", flush=True)
+        if asked.peer:
+            peer(asked.examples, scratch)
 
 
 if __name__ == "__main__":
