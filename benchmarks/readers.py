@@ -16,7 +16,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,39 +46,42 @@ def plain(value):
         return base64.b64encode(value).decode()
     return value
 def tell(where, row):
-    print(json.dumps([where, plain(row)], sort_keys=True))
+    print(json.dumps([folder, where, plain(row)], sort_keys=True))
+"""
+# Each defines `read(folder)`; one process reads several releases, for it is slow to start.
+READ_ALL = """
+for folder in sys.argv[1:]:
+    read(folder)
 """
 SCRIPTS = {
     "datasets": """
 import os, tempfile
 from datasets import Image, load_dataset
-folder, config = sys.argv[1], (sys.argv[2:] or [None])[0]
-data = load_dataset(folder, config, cache_dir=tempfile.mkdtemp(dir=os.environ["TMPDIR"]))
-for split, rows in data.items():
-    for name, feature in rows.features.items():
-        if isinstance(feature, Image):
-            rows = rows.cast_column(name, Image(decode=False))
-    for row in rows:
-        tell(split, row)
+def read(folder):
+    data = load_dataset(folder, cache_dir=tempfile.mkdtemp(dir=os.environ["TMPDIR"]))
+    for split, rows in data.items():
+        for name, feature in rows.features.items():
+            if isinstance(feature, Image):
+                rows = rows.cast_column(name, Image(decode=False))
+        for row in rows:
+            tell(split, row)
 """,
     "duckdb": """
 import duckdb, glob, os
 db = duckdb.connect()
 db.execute("SET TimeZone = 'UTC'")
 db.execute("SET enable_progress_bar = false")  # it would stand among the rows
-for path in sorted(glob.glob(sys.argv[1] + "/data/*.parquet")):
-    found = db.execute("SELECT * FROM read_parquet(?)", [path])
-    names = [column[0] for column in found.description]
-    while some := found.fetchmany(1000):
-        for row in some:
-            tell(os.path.basename(path), dict(zip(names, row)))
+def read(folder):
+    for path in sorted(glob.glob(folder + "/data/*.parquet")):
+        found = db.execute("SELECT * FROM read_parquet(?)", [path])
+        names = [column[0] for column in found.description]
+        while some := found.fetchmany(1000):
+            for row in some:
+                tell(os.path.basename(path), dict(zip(names, row)))
 """,
     "mlcroissant": """
 import io, os
 import mlcroissant, pandas
-data = mlcroissant.Dataset(jsonld=sys.argv[1] + "/croissant.json")
-issues = data.metadata.ctx.issues
-assert not issues.errors and not issues.warnings, issues.report()
 def text(value):
     if isinstance(value, bytes):
         return value.decode()
@@ -97,11 +100,15 @@ def text(value):
     if type(value).__module__.startswith("PIL"):
         value = list(value.convert("L").get_flattened_data())
     return value
-for records in data.metadata.record_sets:
-    if os.path.exists(f"{sys.argv[1]}/data/{records.name}.parquet"):
-        for row in data.records(records.name):
-            row = {name.rpartition("/")[2]: text(value) for name, value in row.items()}
-            tell(records.name + ".parquet", row)
+def read(folder):
+    data = mlcroissant.Dataset(jsonld=folder + "/croissant.json")
+    issues = data.metadata.ctx.issues
+    assert not issues.errors and not issues.warnings, issues.report()
+    for records in data.metadata.record_sets:
+        if os.path.exists(f"{folder}/data/{records.name}.parquet"):
+            for row in data.records(records.name):
+                row = {name.rpartition("/")[2]: text(value) for name, value in row.items()}
+                tell(records.name + ".parquet", row)
 """,
 }
 
@@ -120,12 +127,15 @@ def environment(name: str, home: Path) -> Path:
     return python
 
 
-def read_by(name: str, home: Path, folder: Path, *arguments: str) -> list[Any]:
-    """Every row that the reader reads, as [where, row]."""
+def read_by(name: str, home: Path, folders: Sequence[Path]) -> dict[str, list[Any]]:
+    """Every row that the reader reads of each release, as [where, row]."""
     with tempfile.TemporaryDirectory() as scratch:
         offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": scratch, "TMPDIR": scratch, "PATH": "/usr/bin"}
         done = subprocess.run(
-            [str(environment(name, home)), "-c", PLAIN + SCRIPTS[name], str(folder), *arguments],
+            [
+                *(str(environment(name, home)), "-c", PLAIN + SCRIPTS[name] + READ_ALL),
+                *map(str, folders),
+            ],
             env=offline,
             capture_output=True,
             text=True,
@@ -133,7 +143,11 @@ def read_by(name: str, home: Path, folder: Path, *arguments: str) -> list[Any]:
         )
     if done.returncode:
         raise CannotRead(done.stderr[-2000:])
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    found: dict[str, list[Any]] = {str(folder): [] for folder in folders}
+    for line in done.stdout.splitlines():
+        folder, where, row = json.loads(line)
+        found[folder].append([where, row])
+    return found
 
 
 def rows_of(folder: Path) -> Iterator[tuple[str, Any]]:
@@ -152,12 +166,17 @@ def by_split(rows: list[tuple[str, Any]]) -> list[Any]:
     return sorted(named, key=lambda one: order.index(one[0]))
 
 
-def differences(name: str, home: Path, folder: Path, *arguments: str) -> list[str]:
-    """What this reader reads otherwise, the first three of it; none: it is equal."""
+def differences(name: str, home: Path, folders: Sequence[Path]) -> dict[str, list[str]]:
+    """What this reader reads otherwise, the first three of each release; none: it is equal."""
+    read = read_by(name, home, folders)
+    found = {folder.name: _differences(name, folder, read[str(folder)]) for folder in folders}
+    return {folder: some for folder, some in found.items() if some}
+
+
+def _differences(name: str, folder: Path, found: list[Any]) -> list[str]:
     expected: list[Any] = list(map(list, rows_of(folder)))
     if name == "datasets":
         expected = by_split(list(rows_of(folder)))
-    found = read_by(name, home, folder, *arguments)
     if name == "mlcroissant":
         expected = [[where, as_croissant(row)] for where, row in expected]
         found = [[where, as_croissant(row)] for where, row in found]
@@ -215,19 +234,20 @@ def main() -> None:
     asked = parser.parse_args()
     wrong = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for folder in asked.folders:
-            if asked.round is not None:
-                folder = one_round(folder, asked.round, Path(scratch))
-            for name in [asked.only] if asked.only else PACKAGES:
-                began = time.perf_counter()
-                try:
-                    found = differences(name, asked.into, folder)
-                except CannotRead as error:
-                    found = [str(error)]
-                took = time.perf_counter() - began
-                verdict = "equal" if not found else "OTHER\n" + "\n".join(found)
-                print(f"{folder.name:30} {name:12} {took:6.1f} s  {verdict}", flush=True)
-                wrong += bool(found)
+        folders = asked.folders
+        if asked.round is not None:
+            folders = [one_round(folder, asked.round, Path(scratch)) for folder in folders]
+        for name in [asked.only] if asked.only else PACKAGES:
+            began = time.perf_counter()
+            try:
+                found = differences(name, asked.into, folders)
+            except CannotRead as error:
+                found = {"all": [str(error)]}
+            took = time.perf_counter() - began
+            lines = [f"{folder}: {line}" for folder, some in found.items() for line in some]
+            verdict = "all equal" if not found else "OTHER\n" + "\n".join(lines)
+            print(f"{name:12} {took:6.1f} s  {len(folders)} releases: {verdict}", flush=True)
+            wrong += bool(found)
     raise SystemExit(bool(wrong))
 
 
