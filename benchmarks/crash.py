@@ -56,9 +56,12 @@ def crash(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def survive(
-    kind: str, victims: Sequence[str], *, drawings: int = 10_000, **spec: Any
+    kind: str, victims: Sequence[str], *, drawings: int = 10_000, pause: float = 0, **spec: Any
 ) -> dict[str, Any]:
-    """Kill one after the other under load; what was found, or Broken when anything is wrong."""
+    """Kill one after the other under load; what was found, or Broken when anything is wrong.
+
+    `pause`: seconds that people wait between two acts.
+    """
     trains = "jobs" in victims
     world_spec = {
         "annotators": ANNOTATORS,
@@ -74,7 +77,7 @@ def survive(
         "jobs": JobKiller(),
     }
     with ours(kind, workers=workers, **world_spec) as world:
-        with _people(world, drawings, pause=2.0 if trains else 0.0) as told:
+        with _people(world, drawings, pause=2.0 if trains else pause) as told:
             for number, victim in enumerate(victims):
                 killers[victim](world)
                 _say(f"{kind}, {victim}: {number + 1} of {len(victims)}")

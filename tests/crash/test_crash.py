@@ -23,6 +23,7 @@ def test_what_was_acknowledged_survives(tmp_path: Path, monkeypatch: pytest.Monk
         "sqlite",
         ["web", "server"],
         drawings=1500,
+        pause=0.1,
         annotators=4,
         validators=2,
         waiting=100,
