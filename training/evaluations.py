@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from django.conf import settings
 
 from annotate.models import ModelVersion, Task
@@ -28,11 +29,12 @@ from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, open_model, source_of
 from ml.learners import Item, learner_named, name_in, read_base
 from ml.measure import NotMeasured, measure
+from training.attacked import AttackSet
 from training.evaluation import answers_of
 from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import settings_of, verified_foolings
 from training.snapshots import digest_of, freeze
-from training.stress import StressSet, stress_sets
+from training.stress import StressSet, some_of, stress_sets
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +52,9 @@ class FrozenSet:
     items: Sequence[Item]
     round: int | None = None
 
-    def figures(self, task: Task, model: Backend) -> dict[str, Any]:
+    def figures(self, task: Task, model: ModelVersion, backend: Backend) -> dict[str, Any]:
         """What a model is on it; what it cannot answer it has wrong."""
-        return _figures(task, model, self)
+        return _figures(task, backend, self)
 
 
 @dataclass(slots=True)
@@ -86,10 +88,10 @@ def evaluate_models(
     if not sets:
         raise Refused("no_data", f"{task.slug} has no clean data and no verified fooling yet.")
     clean = sets[:1] if sets[0].round is None else sets
-    asked: list[FrozenSet | StressSet] = [
-        *sets,
-        *stress_sets(task, [item for one in clean for item in one.items]),
-    ]
+    some = some_of([item for one in clean for item in one.items])
+    asked: list[FrozenSet | StressSet | AttackSet] = [*sets, *stress_sets(task, some)]
+    if isinstance(some[0].prepared.features, np.ndarray):
+        asked.append(AttackSet(some))
     outcome, run = Evaluated(models=len(models), sets=len(asked)), uuid.uuid4()
     tell = listener or (lambda *_: None)
     steps = len(models) * len(asked)
@@ -101,10 +103,10 @@ def evaluate_models(
             backend = opened(model) if missing else None
             for one in missing:
                 assert backend is not None
-                if isinstance(one, StressSet) and getattr(backend, "remote", False):
-                    continue  # somebody may pay for each of a thousand answers
-                _store(task, model, one.name, one.sha256, run, **one.figures(task, backend))
-                outcome.asked += 1
+                figures = one.figures(task, model, backend)
+                if figures is not None:
+                    _store(task, model, one.name, one.sha256, run, **figures)
+                    outcome.asked += 1
         except Exception as error:
             logger.warning("%s could not be evaluated", model, exc_info=True)
             outcome.failed[model.name] = str(error)
@@ -116,7 +118,8 @@ def evaluate_models(
 def wanted(task: Task) -> tuple[int, int]:
     """How many evaluations there are, and how many there would be; reads no data, four queries.
 
-    As of the newest frozen sets: what was verified since makes others.
+    As of the newest frozen sets: what was verified since makes others. Without stress, which not
+    every model can be put under.
     """
     sets = set(_newest(task))
     models = [model.pk for model in _live(task)]
@@ -128,6 +131,7 @@ def wanted(task: Task) -> tuple[int, int]:
 
 def _newest(task: Task) -> Iterator[tuple[str, str]]:
     rows = Evaluation.objects.filter(task=task).exclude(data=Evaluation.SPEED).order_by("-id")
+    rows = rows.exclude(data__startswith=Evaluation.STRESS)
     seen = set()
     for data, sha256 in rows.values_list("data", "data_sha256"):
         if data not in seen:

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from annotate.models import Task
+from annotate.models import ModelVersion, Task
 from kinds.answers import same_answer
-from ml.backends import Backend
+from ml.backends import Answer, Backend
 from ml.learners import Item
 from ml.stress import SEED, Suite, content_of, suites_for
 from scoring.statistics import clustered
@@ -57,40 +57,52 @@ class StressSet:
         told = json.dumps([self.suite.recorded, own], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
-    def figures(self, task: Task, model: Backend) -> dict[str, Any]:
-        """How often a model answers a copy as it answers the item, in all and by change.
-
-        Copies of one item are alike, as examples of one author are, and the interval knows that.
-        """
-        before = answers_of(model, self.items)
-        after = iter(answers_of(model, [copy for some in self.copies for _, copy in some]))
-        by_change: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-        kept_of = []
-        for answer, copies in zip(before, self.copies, strict=True):
-            same = 0
-            for name, _ in copies:
-                other = next(after)
-                kept = (
-                    answer is not None and other is not None
-                    and same_answer(other.label, answer.label)
-                )  # fmt: skip
-                by_change[name][0] += kept
-                by_change[name][1] += 1
-                same += kept
-            kept_of.append(same)
-        all_of = [len(copies) for copies in self.copies]
-        low, high = clustered(kept_of, all_of)
-        figures = {
-            "about": self.suite.about, "low": low, "high": high, "by_change": dict(by_change),
-            **self.suite.recorded,
-        }  # fmt: skip
-        return {"items": sum(all_of), "right": sum(kept_of), "figures": figures}
+    def figures(self, task: Task, model: ModelVersion, backend: Backend) -> dict[str, Any] | None:
+        """How often a model answers a copy as it answers the item, in all and by change."""
+        if getattr(backend, "remote", False):
+            return None  # somebody may pay for each of a thousand answers
+        before = answers_of(backend, self.items)
+        after = iter(answers_of(backend, [copy for some in self.copies for _, copy in some]))
+        pairs = [[(name, next(after)) for name, _ in copies] for copies in self.copies]
+        recorded = self.suite.recorded
+        return as_before(before, pairs, about=self.suite.about, **recorded)
 
 
-def stress_sets(task: Task, items: Sequence[Item]) -> list[StressSet]:
-    """One for each suite that can change such inputs, of some of these, the same ones each time."""
+def as_before(
+    before: Sequence[Answer | None],
+    after: Sequence[Sequence[tuple[str, Answer | None]]],
+    **recorded: Any,
+) -> dict[str, Any]:
+    """How many answers to the copies of each item, by what was changed, are those to the item.
+
+    Copies of one item are alike, as examples of one author are, and the interval knows that.
+    """
+    by_change: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    kept_of = []
+    for answer, copies in zip(before, after, strict=True):
+        same = 0
+        for name, other in copies:
+            kept = (
+                answer is not None and other is not None and same_answer(other.label, answer.label)
+            )
+            by_change[name][0] += kept
+            by_change[name][1] += 1
+            same += kept
+        kept_of.append(same)
+    all_of = [len(copies) for copies in after]
+    low, high = clustered(kept_of, all_of)
+    figures = {"low": low, "high": high, "by_change": dict(by_change), **recorded}
+    return {"items": sum(all_of), "right": sum(kept_of), "figures": figures}
+
+
+def some_of(items: Sequence[Item]) -> list[Item]:
+    """Those that are asked about changed, the same ones each time."""
     chosen = np.random.default_rng(SEED).permutation(len(items))[:STRESSED]
-    some = [items[place] for place in chosen.tolist()]
+    return [items[place] for place in chosen.tolist()]
+
+
+def stress_sets(task: Task, some: Sequence[Item]) -> list[StressSet]:
+    """One for each suite that can change such inputs."""
     field = task.kind.text_fields[-1] if task.kind.text_fields else ""
     own = _own(some[0].prepared.features, field)
     return [StressSet(suite, some, field) for suite in suites_for(own)]

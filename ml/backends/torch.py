@@ -52,12 +52,18 @@ def load(source: Source) -> Backend:
 
 
 def of_artifact(artifact: LoadedArtifact) -> Backend:
-    """What the learner of a checked file makes of it: its `torch_module`, if it trains such."""
+    """What the learner of a checked file makes of it."""
+    module, shape = module_of(artifact)
+    return warmed_up(TorchBackend(module, artifact.labels, shape))
+
+
+def module_of(artifact: LoadedArtifact) -> tuple[nn.Module, tuple[int, ...]]:
+    """The `torch_module` of a checked file's learner, if it trains such, and an input's shape."""
     read = getattr(learner_named(artifact.learner), "torch_module", None)
     if read is None:
         raise ArtifactError(f"What the learner {artifact.learner!r} makes is no torch net.")
-    module, shape = read(artifact)
-    return warmed_up(TorchBackend(module, artifact.labels, shape))
+    found: tuple[nn.Module, tuple[int, ...]] = read(artifact)
+    return found
 
 
 @contextmanager

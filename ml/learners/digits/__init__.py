@@ -49,6 +49,14 @@ class FineTuning(Settings):
     batch_size: int = Field(default=64, ge=2, le=4096)
     learning_rate: float = Field(default=0.01, gt=0, le=1)
     momentum: float = Field(default=0.5, ge=0, lt=1)
+    attacked: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="Share of each batch that the net's own slopes change (ml/attacks.py).",
+    )
+    attack_reach: float = Field(default=0.1, gt=0, le=1, description="The most, of 1, in a pixel.")
+    attack_steps: int = Field(default=1, ge=1, le=100, description="One is FGSM, more are PGD.")
 
 
 class Digits:

@@ -51,12 +51,16 @@ class Probabilities(nn.Module):
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.net = copy.deepcopy(net).cpu().eval()
+        self.net = copy.deepcopy(net).cpu().eval().requires_grad_(requires_grad=False)
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
+        return torch.softmax(self.scores(images), dim=1)
+
+    def scores(self, images: Tensor) -> Tensor:
+        """What the net itself says, (n, K): a small probability still has a slope there."""
         scores: Tensor = self.net(images.unsqueeze(1))
-        return torch.softmax(scores, dim=1)
+        return scores
 
 
 def read_weights(artifact: LoadedArtifact) -> DigitNet:

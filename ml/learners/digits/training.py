@@ -3,16 +3,17 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kinds.image.pixels import InputError, normalise
+from ml.attacks import fgsm, pgd
 from ml.learners import Progress
 from ml.learners.digits.augmentation import Augmentation, augment
 from ml.learners.digits.data import Images
@@ -89,6 +90,9 @@ def fine_tune(
     mix: Mix = "half",
     blend: float = 0.5,
     epoch_images: int = 4_300,
+    attacked: float = 0,
+    attack_reach: float = 0.1,
+    attack_steps: int = 1,
     how: Augmentation | None = None,
     progress: Progress | None = None,
 ) -> Made:
@@ -98,7 +102,8 @@ def fine_tune(
     at their natural ratio; `foolings_only` is the negative control that forgets. An epoch takes
     `epoch_images` fresh augmentations of clean images. The result lies the share `blend` of the
     way from the old weights to the tuned ones (Wortsman et al., "Robust fine-tuning of zero-shot
-    models", 2022), which keeps most of the gain and forgets much less than all the way, 1.
+    models", 2022), which keeps most of the gain and forgets much less than all the way, 1. The
+    share `attacked` of each batch is learned as an attack on the net of that moment leaves it.
     Reproducible and cancelled as `train_base`.
     """
     if len(verified) == 0:
@@ -110,6 +115,9 @@ def fine_tune(
         optimizer = torch.optim.SGD(tuned.parameters(), lr=learning_rate, momentum=momentum)
         for epoch in range(epochs):
             batches = _mixed(clean, verified, batch_size, mix, epoch_images, rng, how)
+            if attacked:
+                attack = Attack(attack_reach, attack_steps, torch.Generator().manual_seed(seed))
+                batches = _attacked(tuned, batches, attacked, attack)
             loss = _epoch(tuned, optimizer, batches)
             _report(progress, epoch, epochs, loss)
         with torch.no_grad():
@@ -131,6 +139,9 @@ def fine_tune(
         "momentum": momentum,
         "mix": mix,
         "blend": blend,
+        "attacked": attacked,
+        "attack_reach": attack_reach,
+        "attack_steps": attack_steps,
         "augmentation": asdict(how),
         "torch": torch.__version__,
     }
@@ -208,6 +219,37 @@ def _mixed(
         yield from _shuffled(x, np.concatenate([clean_y, verified.y[rows]]), batch_size, rng)
     else:
         raise ValueError(f"There is no mix {mix!r}: half, union or foolings_only.")
+
+
+@dataclass(frozen=True)
+class Attack:
+    reach: float
+    steps: int
+    lots: torch.Generator
+
+    def on(self, net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """What it makes of images, (n, 28, 28), for the net as it would serve."""
+        net.eval()
+
+        def scores(images: Tensor) -> Tensor:
+            found: Tensor = net(images[:, None])
+            return found
+
+        if self.steps == 1:
+            return fgsm(scores, x, y, reach=self.reach)
+        step = 2.5 * self.reach / self.steps  # Madry's: far enough to go all the way and back
+        return pgd(scores, x, y, reach=self.reach, step=step, steps=self.steps, lots=self.lots)
+
+
+def _attacked(net: nn.Module, batches: Batches, share: float, attack: Attack) -> Batches:
+    """The batches, of each of which every so many images are attacked as their turn comes."""
+    for x, y in batches:
+        here = np.linspace(0, len(y) - 1, round(share * len(y)), dtype=np.int64)
+        if len(here):
+            x = x.copy()
+            x[here] = attack.on(net, torch.from_numpy(x[here]), torch.from_numpy(y[here])).numpy()
+            net.train()
+        yield x, y
 
 
 def _rows(available: int, wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
