@@ -130,7 +130,8 @@ def follow_visit(visit: Visit, remote: Remote) -> None:
 def _follow(visit: Visit, said: str) -> None:
     if visit.state == Visit.State.SCREENED_OUT:
         # Not what the platform itself has paid, in part or in full.
-        if said in ("done", "returned"):
+        kept_out = queries.is_kept_out(visit.worker, visit.campaign.task)
+        if said in ("done", "returned") and not kept_out:
             services.settle(visit=visit, confirmed=True, actor=None)
     elif said in ("returned", "timed_out"):
         services.leave(visit=visit, state=said)

@@ -12,16 +12,28 @@ from statistics import median
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, F, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    Func,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+)
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import LinkPass, User
-from annotate.models import Example, Task
+from annotate.models import Barred, Example, Task
+from annotate.queries import is_barred
 from core.errors import Conflict
 from crowd import money
 from crowd.campaign_file import ANNOTATE, VALIDATE, CostPlan
-from crowd.models import Campaign, Due, Payment, Slot, Visit
+from crowd.models import Campaign, Due, Payment, Slot, Visit, Worker
 from kinds.answers import same_answer
 from validate.acts.lease import has_work
 from validate.models import Vote
@@ -101,6 +113,11 @@ def user_of(visit: Visit) -> User:
     return user
 
 
+def is_kept_out(worker: Worker, task: Task) -> bool:
+    """Whether a ban, or their account's end, keeps somebody from a task (one query)."""
+    return not worker.user.may_sign_in or is_barred(worker.user, task)
+
+
 # --- how far it is --------------------------------------------------------------------------------
 class Done(NamedTuple):
     """What was done of a visit and what it may earn, in smallest units."""
@@ -156,7 +173,12 @@ def _of(number: int, thing: str) -> str:
 
 
 def is_whole(visit: Visit) -> bool:
-    """Whether all that was asked was done, and not nothing at all (two queries)."""
+    """Whether all that was asked was done, and not nothing at all (two queries).
+
+    Of somebody who is kept out an owner has to say so: a ban pays nothing and takes nothing.
+    """
+    if is_kept_out(visit.worker, visit.campaign.task):
+        return False
     file = visit.campaign.file
     examples, votes = made_on([visit])[visit.pk]
     counts = {ANNOTATE: len(examples), VALIDATE: len(votes)}
@@ -391,6 +413,9 @@ def visit_rows(campaign: Campaign) -> QuerySet[Visit]:
                 distinct=True,
             ),
             minutes=F("seconds") / 60,
+            barred=Exists(
+                Barred.objects.filter(task=campaign.task_id, person=OuterRef("worker__user"))
+            ),
         )
         .order_by("-started_at", "pk")
     )

@@ -20,7 +20,6 @@ from django.utils.crypto import salted_hmac
 
 from accounts.models import Role, User, WorkSession
 from annotate.models import Example
-from annotate.queries import is_barred
 from annotate.services import confirm as confirm_example
 from annotate.services import lock_example
 from core.errors import Conflict, Refused
@@ -105,7 +104,7 @@ def begin(
     if consent != campaign.file.consent.version:
         raise _changed()
     worker = worker_of(campaign, arrival)
-    if not worker.user.may_sign_in or is_barred(worker.user, campaign.task):
+    if queries.is_kept_out(worker, campaign.task):
         raise Refused("banned", "You are kept out of this: return it, please.", status=403)
     visit = Visit(
         campaign=campaign,
@@ -243,7 +242,8 @@ def check(*, visit: Visit, answers: Mapping[str, str]) -> bool:
         screened_out = not right and visit.attempts >= ATTEMPTS
         if screened_out:
             _end(visit, Visit.State.SCREENED_OUT)
-    if screened_out and visit.campaign.platform.confirms_itself:
+    by_itself = visit.campaign.platform.confirms_itself
+    if screened_out and by_itself and not queries.is_kept_out(visit.worker, visit.campaign.task):
         settle(visit=visit, confirmed=True, actor=None)
     return right
 
@@ -266,9 +266,11 @@ def notice(*, visit: Visit, signals: Mapping[str, int]) -> None:
 def finish(*, visit: Visit) -> Visit:
     """End a visit whose work is done; where it is known who it is it counts at once.
 
-    One that ends without all that was asked, since nothing was left, waits for an owner's word.
+    One that ends without all that was asked, since nothing was left or they are kept out, waits for
+    an owner's word.
     """
-    if visit.state == Visit.State.OPEN and not queries.progress(visit).may_finish:
+    may_end = visit.state != Visit.State.OPEN or queries.progress(visit).may_finish
+    if not may_end and not queries.is_kept_out(visit.worker, visit.campaign.task):
         raise Refused("not_done", "There is something left: finish it, or return it.", status=409)
     with durable():
         locked = Visit.objects.select_for_update(no_key=True, of=("self",)).get(pk=visit.pk)

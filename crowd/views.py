@@ -46,6 +46,10 @@ OVER: Final = {
     Visit.State.TIMED_OUT: "The time for this ran out. What you made is kept: ask who sent you.",
     Visit.State.REJECTED: "This was not accepted.",
 }
+KEPT_OUT: Final = (
+    "You are kept out of this. What you made is kept, and those who asked for it decide whether it "
+    "is paid."
+)
 LONGEST_NAME: Final = 200
 PAGE_404: Final = "There is no such campaign: open the link that you were given."
 
@@ -171,10 +175,13 @@ def _over(request: HttpRequest, visit: Visit) -> HttpResponse:
         back = campaign.platform.way_back(
             campaign.file, request.GET.dict(), visit.code, screened_out=screened_out
         )
+    sentence = OVER[Visit.State(visit.state)]
+    if visit.state == Visit.State.FINISHED and queries.is_kept_out(visit.worker, campaign.task):
+        sentence = KEPT_OUT
     context = {
         "campaign": campaign,
         "visit": visit,
-        "sentence": OVER[Visit.State(visit.state)],
+        "sentence": sentence,
         "paid": campaign.file.money(campaign.file.pay.units("screen_out"))
         if screened_out and campaign.file.pay.units("screen_out")
         else "",
@@ -251,7 +258,12 @@ _WITH_TOKEN: Final[dict[str, Callable[..., HttpResponse]]] = {
 
 
 def _work(request: HttpRequest, visit: Visit, token: str, complaint: str = "") -> HttpResponse:
-    """The check, or the same page as everybody's with a strip above it."""
+    """The check, or the same page as everybody's with a strip above it.
+
+    Who is kept out meanwhile has finished: others decide what that is worth.
+    """
+    if visit.state == Visit.State.OPEN and queries.is_kept_out(visit.worker, visit.campaign.task):
+        visit = services.finish(visit=visit)
     if visit.state != Visit.State.OPEN:
         return _over(request, visit)
     file = visit.campaign.file
@@ -259,8 +271,6 @@ def _work(request: HttpRequest, visit: Visit, token: str, complaint: str = "") -
         context = {"visit": visit, "file": file, "token": token, "last": visit.attempts > 0}
         return render(request, "crowd/check.html", context)
     user, done = queries.user_of(visit), queries.progress(visit)
-    if not user.may_sign_in:
-        raise Refused("banned", "You are kept out of this server.", status=403)
     request.user = user
     api = f"{get_script_prefix()}api/v1/visits/this/"
     request.visit = {  # type: ignore[attr-defined]

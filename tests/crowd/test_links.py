@@ -319,6 +319,26 @@ def test_who_is_kept_out_takes_no_place(task: Task, owner: User, by: str) -> Non
     come(campaign, "W2").begin()
 
 
+@pytest.mark.parametrize("done", [0, 1])
+def test_what_somebody_made_who_is_kept_out_since_is_the_owners_to_pay(
+    task: Task, owner: User, done: int
+) -> None:
+    """A ban is no rejection: the visit ends, whole or not, and its money waits for a person."""
+    campaign = world.campaign(task, platform="panel", places=1, visit={"examples": 1})
+    came = come(campaign, slot=1)
+    token = came.begin()
+    for seed in range(done):
+        submit(token, task, seed)
+    Barred.objects.create(task=task, person=Worker.objects.get().user)
+    end = came.act("finish", token) if done else came.act("open")
+    visit = Visit.objects.get()
+    assert "those who asked for it decide whether it is paid" in words(end)
+    assert visit.code in words(end)
+    assert (visit.state, visit.settled_at, ledger.plan(campaign)) == ("finished", None, [])
+    services.settle(visit=queries.visits().get(), confirmed=True, actor=owner)
+    assert [one.payment.amount for one in ledger.plan(campaign)] == [100]
+
+
 def test_the_model_does_not_tell_a_visit_about_what_it_judges(task: Task, annotator: User) -> None:
     """Whoever validates by a link and makes examples, too, has a page to ask the model from."""
     judged.forget()
@@ -335,6 +355,9 @@ def test_the_model_does_not_tell_a_visit_about_what_it_judges(task: Task, annota
     judged.forget()  # as after a second
     assert call(token, "tasks/digits/predictions/", asked).status_code == 409
     assert call(other, "tasks/digits/predictions/", asked).status_code == 200
+    come(both).act("leave", token)
+    alone = come(world.campaign(task, slug="alone", work="annotate")).begin()
+    assert call(alone, "tasks/digits/predictions/", asked).status_code == 409
 
 
 async def test_a_ticket_opens_one_socket(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
