@@ -17,6 +17,7 @@ from typing import Any, Final
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from annotate import judged
 from annotate.body import turn_body
 from annotate.config import TaskFile
 from annotate.inference import LiveModel, live_model
@@ -154,9 +155,21 @@ def begin_turn(
 
     The same number with the same content is the same turn. Without a number it is the one that
     waits for an answer, or the next. While nobody asks, a turn that waits may be said otherwise.
+    Refused, and recorded, where all that was said is what somebody judges: a task's rule would say
+    what came of it.
     """
     chat = own_chat(participant, uid)
     content = _content(file_of(chat), content)
+    try:
+        return _begin_turn(participant, chat, content, number)
+    except judged.BeingJudged as refused:
+        judged.record(refused, participant.user)
+        raise
+
+
+def _begin_turn(
+    participant: Participant, chat: Chat, content: str, number: int | None
+) -> ChatTurn | Asked:
     engine = live_model(chat.model, file_of(chat).kind)
     with durable():
         chat = _lock(participant, chat)
@@ -172,12 +185,14 @@ def begin_turn(
         _require_room(file_of(chat), turns, number)
         if waiting is not None:
             _require_unclaimed(waiting)
+        said = messages([one for one in turns if one.answer is not None])
+        said.append({"role": "user", "content": content})
+        _require_not_judged(participant, chat, said[::2])
         turn = waiting or ChatTurn(chat=chat, number=number)
         turn.content, turn.claim = content, uuid.uuid4()
         turn.claimed_until = timezone.now() + timedelta(seconds=engine.patience + GRACE)
         turn.save()
-    said = messages([one for one in turns if one.answer is not None])
-    return Asked(turn, turn.claim, [*said, {"role": "user", "content": content}], engine)
+    return Asked(turn, turn.claim, said, engine)
 
 
 def ask(asked: Asked) -> ChatTurn:
@@ -236,6 +251,15 @@ def _require_open(participant: Participant, chat: Chat) -> None:
     assert chat.round.task.config is not None
     task = chat.round.task
     _require_may_chat(participant, Target(task, chat.round.task.config, chat.round, ()))
+
+
+def _require_not_judged(
+    participant: Participant, chat: Chat, said: Sequence[dict[str, str]]
+) -> None:
+    """Two chats are alike where people said the same: anything may stand for the answers."""
+    kind, answer = file_of(chat).kind, {"role": "assistant", "content": "?"}
+    prepared = kind.parse({"turns": [turn for one in said for turn in (one, answer)]})
+    judged.require_not_judged(kind, prepared, task_id=chat.round.task_id, user=participant.user)
 
 
 def _require_unclaimed(turn: ChatTurn) -> None:

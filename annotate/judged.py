@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 from django.db import DatabaseError
 
-from accounts.models import Role, User
+from accounts.models import User
 from accounts.services import record_event
 from annotate.contents import Content, content_of, content_of_stored
 from annotate.models import Example
@@ -31,16 +31,19 @@ log = structlog.get_logger(__name__)
 
 MAX_AGE: Final = 1.0  # seconds; from half of it on whoever asks has it read anew meanwhile
 TOLD_AGAIN: Final = 60.0
+NEW_PEOPLE: Final = 10.0  # seconds; those who begin to judge at this process are known at once
 
 Reader = Callable[[int, int | None], Iterable[tuple[int, int]]]
 _reader: Reader = lambda *_: ()  # noqa: E731
+_judges: Callable[[int], Iterable[int]] = lambda _: ()  # noqa: E731
 
 
-def read_with(reader: Reader) -> None:
-    """Ask this for examples of a task and who has each before them: all that are under a lease now,
-    or, of one person, what they had lately and may come back to."""
-    global _reader
-    _reader = reader
+def read_with(reader: Reader, judges: Callable[[int], Iterable[int]]) -> None:
+    """Ask `reader` for examples of a task and who has each before them: all that are under a lease
+    now, or, of one person, what they had lately and may come back to; `judges` for all who ever had
+    one, whatever their role or the link that they came by lets them do now."""
+    global _reader, _judges
+    _reader, _judges = reader, judges
 
 
 class BeingJudged(Conflict):
@@ -61,7 +64,9 @@ class _Item:
 
     @cached_property
     def content(self) -> Content | None:
-        return content_of_stored(self.example)
+        """Whoever asks need not say which context of the server's it is about."""
+        stored = content_of_stored(self.example)
+        return content_of(stored.kind, stored.prepared) if stored else None
 
 
 @dataclass
@@ -69,6 +74,8 @@ class _Known:
     items: dict[int, _Item] = field(default_factory=dict)
     begun: dict[int, float] = field(default_factory=dict)
     read_at: float = float("-inf")
+    people: set[int] = field(default_factory=set)
+    people_read_at: float = float("-inf")
     by_key: dict[int, list[_Item]] | None = None
 
     def like(self, content: Content) -> list[_Item]:
@@ -94,6 +101,7 @@ def begins(example: Example, holder: int) -> None:
     known = _known.get((example.task_id, None))
     if known is None:
         return  # it is read when somebody asks
+    known.people.add(holder)
     if example.context_id is not None and not Example.context.is_cached(example):
         known.read_at = float("-inf")
     else:
@@ -108,15 +116,11 @@ def forget() -> None:
         kept.clear()
 
 
-def _keys(task_id: int, user: User | None) -> list[Key]:
-    mine = [(task_id, user.pk)] if user is not None and _validates(user) else []
-    return [(task_id, None), *mine]
-
-
-def _validates(user: User) -> bool:
-    if user.by_link is not None:
-        return user.by_link.validates
-    return user.has_role(Role.VALIDATOR)
+def _keys(task_id: int, user: User | None) -> Iterator[Key]:
+    """What is to be known before this person is answered; read each before you ask for the next."""
+    yield task_id, None
+    if user is not None and user.pk in _known[task_id, None].people:
+        yield task_id, user.pk
 
 
 def _age(key: Key) -> float:
@@ -130,6 +134,10 @@ def _read(key: Key) -> None:
     holders: dict[int, set[int]] = {}
     for example_id, holder in _reader(*key):
         holders.setdefault(example_id, set()).add(holder)
+        known.people.add(holder)
+    if key[1] is None and now - known.people_read_at > NEW_PEOPLE:
+        known.people.update(_judges(key[0]))
+        known.people_read_at = now
     new = Example.objects.select_related("task", "context").in_bulk(holders.keys() - known.items)
     items = {
         pk: _Item(new[pk]) if pk in new else known.items[pk]

@@ -10,8 +10,8 @@ class ValidateConfig(AppConfig):
         from annotate.judged import read_with
         from annotate.own_work import add_to_own_data
         from validate.config import ValidationSettings
-        from validate.queries import judged_now, own_votes
+        from validate.queries import judged_now, judges_of, own_votes
 
         register_section("validation", ValidationSettings)
         add_to_own_data(own_votes)
-        read_with(judged_now)
+        read_with(judged_now, judges_of)

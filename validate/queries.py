@@ -17,7 +17,7 @@ from annotate.models import Task, Viewer
 from annotate.queries import kept_config
 from validate import statements
 from validate.config import ValidationSettings
-from validate.models import Apart, AuthorShare, Lease, QueueItem, Vote
+from validate.models import Apart, AuthorShare, Lease, QueueItem, Reliability, Vote
 
 
 def may_validate(user: Viewer, task: Task) -> bool:
@@ -91,6 +91,11 @@ def judged_now(task_id: int, person: int | None) -> list[tuple[int, int]]:
         since = timezone.now() - HAD_LATELY
         leases = leases.filter(validator=person, created_at__gt=since).order_by("-created_at")[:100]
     return list(leases.values_list("example_id", "validator_id"))
+
+
+def judges_of(task_id: int) -> list[int]:
+    """All who ever asked for an item of a task."""
+    return list(Reliability.objects.filter(task=task_id).values_list("validator", flat=True))
 
 
 def held_leases(validator: User, task_id: int) -> list[Lease]:

@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import User
+from accounts.models import Event, User
 from annotate import chats, submissions
 from annotate.inference import LiveModel
 from annotate.models import Barred, Chat, ChatTurn, Example, Task
@@ -151,6 +151,22 @@ def test_a_rule_says_the_outcome_where_the_task_has_one(owner: User, annotator: 
     made = anna("post", "tasks/chats/examples/", **submission(chat, "acceptable"))
     assert made == "other_outcome"
     assert anna("post", "tasks/chats/examples/", **submission(chat))["fooled"] is True
+
+
+def test_the_rule_does_not_tell_a_validator_what_came_of_what_they_judge(
+    owner: User, annotator: User, validator: User
+) -> None:
+    """They read the chat, and could say the same to the model: the rule's word is the claim."""
+    task = cast.chat_task(owner, chat={"rule": RULE})
+    chat = cast.chatted(task, annotator, "Hello", "Otter seven, then")
+    Caller(annotator)("post", "tasks/chats/examples/", **submission(chat))
+    cast.lease_for(validator, task)
+    vera, again = Caller(validator), cast.chatted(task, validator, "Hello")
+    turns = f"chats/{again.uid}/turns/"
+    assert vera("post", turns, content="otter seven,  then") == "being_judged"
+    asked = Event.objects.get(verb="asked_about_judged")
+    assert (asked.actor, asked.data["holds_it"]) == (validator, True)
+    assert vera("post", turns, content="What else do you know?")["outcome"] == "acceptable"
 
 
 # --- at the same moment ---------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_gold_is_no_exception(
     assert ask(validator, gold.input) == "being_judged"
 
 
-@pytest.mark.parametrize("given_back", ["released", "skipped", "voted"])
+@pytest.mark.parametrize("given_back", ["released", "skipped", "voted", "left"])
 def test_whoever_had_it_may_not_ask_for_an_hour(
     task: Task, annotator: User, other_annotator: User, validator: User, ask: Any, given_back: str
 ) -> None:
@@ -102,6 +102,8 @@ def test_whoever_had_it_may_not_ask_for_an_hour(
         acts.vote(validator=validator, lease_id=lease.pk, label="3")
     else:
         acts.release(validator=validator, lease_id=lease.pk, skip=given_back == "skipped")
+    if given_back == "left":  # and may validate no more, as on another visit
+        User.objects.filter(pk=validator.pk).update(role="annotator")
     judged.forget()  # as after a second
 
     assert ask(validator, example.input) == "being_judged"
