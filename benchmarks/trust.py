@@ -9,18 +9,24 @@ import http.client
 import io
 import json
 import random
+import re
 import sqlite3
 import statistics
 import sys
 import time
+import urllib.parse
+import urllib.request
+import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import Process
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks.measure import measure, show_table, trouble
 from benchmarks.predict import CLASS, HEAD, QUIET, STROKES, _line
-from benchmarks.servers import ours
+from benchmarks.servers import PROJECT, World, ours
 
 HOSTILE = 20
 LARGEST = 1120  # pixels a side
@@ -32,70 +38,113 @@ UNDONE = 0.2
 
 # --- sockets that send the largest pictures -------------------------------------------------------
 def hostile(asked: argparse.Namespace) -> dict[str, Any]:
-    """A class that draws, alone and beside 20 sockets that send large empty pictures."""
+    """A class that draws, alone and beside 20 people who draw and submit large empty pictures."""
     orders = {"sockets": CLASS, "rate": STROKES, "drawings": int(asked.seconds * 400) + 1000}
-    rows: dict[str, list[Any]] = {"alone": [], "beside": []}
+    rows: dict[str, list[Any]] = {}
     settings = {"DADC_LIMITS": "", "DADC_PROXY": "1"}
-    with ours(annotators=CLASS, task=QUIET, settings=settings) as world:
-        say = {"cookies": world.sessions["annotator"], "seconds": asked.seconds, **orders}
-        for _ in range(asked.rounds):
-            rows["alone"].append(measure(world.server, "strokes", **say))
-            with _hostile_sockets(world.server.url):
-                rows["beside"].append(measure(world.server, "strokes", **say))
+    off = {"DJANGO_SETTINGS_MODULE": "benchmarks.undefended", "PYTHONPATH": str(PROJECT)}
+    for rules, changes in (("", {}), (", rules off", off)):
+        alone, beside = rows[f"alone{rules}"], rows[f"beside{rules}"] = [], []
+        with ours(annotators=CLASS + HOSTILE, task=QUIET, settings=settings | changes) as world:
+            people = world.sessions["annotator"]
+            say = {"cookies": people[:CLASS], "seconds": asked.seconds, **orders}
+            for _ in range(asked.rounds):
+                alone.append(measure(world.server, "strokes", **say))
+                with _hostile_sockets(world.server.url, people[CLASS:]) as answered:
+                    beside.append(measure(world.server, "strokes", **say))
+                beside[-1]["hostile"] = dict(answered)
     show_table(
         f"{CLASS} people, {STROKES} strokes a second each; then beside {HOSTILE} hostile sockets",
         ("", *HEAD),
         [(name, *_line(found, CLASS, "stroke")) for name, found in rows.items()],
     )
-    print(f"\nanything but answers: {trouble(rows['alone'])}; beside: {trouble(rows['beside'])}")
+    for name, found in rows.items():
+        hostile = (
+            f"; the hostile were told {found[-1]['hostile']}" if "hostile" in found[-1] else ""
+        )
+        print(f"\n{name}: anything but answers: {trouble(found)}{hostile}")
     return rows
 
 
 @contextmanager
-def _hostile_sockets(url: str) -> Iterator[None]:
-    process = Process(target=_be_hostile, args=(url,), daemon=True)
+def _hostile_sockets(url: str, cookies: list[str]) -> Iterator[dict[str, int]]:
+    """Yields what they were told how often, which is known when they have ended."""
+    told: dict[str, int] = {}
+    mine, theirs = Pipe()
+    process = Process(target=_be_hostile, args=(url, cookies, theirs), daemon=True)
     process.start()
     time.sleep(2)
     try:
-        yield
+        yield told
     finally:
+        mine.send("enough")
+        told |= mine.recv() if mine.poll(30) else {"nothing": 1}
         process.kill()
         process.join()
 
 
-def _be_hostile(url: str) -> None:
-    asyncio.run(_all_hostile(url))
+def _be_hostile(url: str, cookies: list[str], orders: Connection) -> None:
+    asyncio.run(_all_hostile(url, cookies, orders))
 
 
-async def _all_hostile(url: str) -> None:
-    await asyncio.gather(*(_one_hostile(url, number) for number in range(HOSTILE)))
+async def _all_hostile(url: str, cookies: list[str], orders: Connection) -> None:
+    told: Counter[str] = Counter()
+    at_work = asyncio.gather(
+        *(_one_hostile(url, number, cookie, told) for number, cookie in enumerate(cookies))
+    )
+    await asyncio.to_thread(orders.recv)
+    at_work.cancel()
+    orders.send(dict(told))
 
 
-async def _one_hostile(url: str, number: int) -> None:
-    """Each from an address of its own, as fast as it is let, and never the same picture twice."""
+async def _one_hostile(url: str, number: int, cookie: str, told: Counter[str]) -> None:
+    """Each from an address of its own, as fast as it is let, and never the same picture twice.
+
+    Predictions and submissions at once, the next of each as soon as the last is answered.
+    """
     import aiohttp
 
-    headers = {"X-Forwarded-For": f"198.51.100.{number}"}
+    headers = {"X-Forwarded-For": f"198.51.100.{number}", "Cookie": cookie}
     address = url.replace("http", "ws") + "/ws/tasks/digits/"
+    pictures = map(_large_picture, range(number * 1_000_000, sys.maxsize))
     async with (
-        aiohttp.ClientSession(headers=headers) as session,
+        aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session,
         session.ws_connect(address, origin=url) as socket,
     ):
         await socket.receive()
-        for seq in range(sys.maxsize):
-            picture = {"png": _large_picture(number * 1_000 + seq)}
-            await socket.send_json({"type": "predict", "seq": seq, "input": picture})
+
+        async def send(kind: str) -> None:
+            body = {"type": kind, "input": {"png": next(pictures)}}
+            if kind == "predict":
+                await socket.send_json({**body, "seq": 1})
+            else:
+                await socket.send_json({**body, "client_id": str(uuid.uuid4()), "label": "3"})
+
+        async def send_later(kind: str, seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            await send(kind)
+
+        waiting: set[asyncio.Task[None]] = set()
+        await send("predict")
+        await send("submit")
+        while True:
             said = await socket.receive_json()
-            if said["type"] == "busy":
-                await asyncio.sleep(said["retry_ms"] / 1000)
+            if "seq" not in said and "client_id" not in said:
+                continue
+            kind = "predict" if "seq" in said else "submit"
+            told[f"{kind}: {said.get('code', said['type'])}"] += 1
+            waiting.add(asyncio.create_task(send_later(kind, said.get("retry_ms", 0) / 1000)))
+            waiting = {one for one in waiting if not one.done()}
 
 
 def _large_picture(seed: int) -> str:
     from PIL import Image
 
-    picture = Image.new("RGBA", (LARGEST, LARGEST), (255, 255, 255, 255))
-    at = seed % (LARGEST - 40)
-    picture.paste((0, 0, 0, 255), (at, 500, at + 30, 620))
+    chance, picture = random.Random(seed), Image.new("RGBA", (LARGEST, LARGEST), "white")
+    for _ in range(5):
+        x, y = chance.randrange(LARGEST - 300), chance.randrange(LARGEST - 300)
+        size = chance.randrange(20, 300), chance.randrange(20, 300)
+        picture.paste((0, 0, 0, 255), (x, y, x + size[0], y + size[1]))
     stream = io.BytesIO()
     picture.save(stream, "PNG", compress_level=1)
     return base64.b64encode(stream.getvalue()).decode()
@@ -119,7 +168,8 @@ def gold(_: argparse.Namespace) -> dict[str, Any]:
             task={**QUIET, "validation": validation},
         ) as world:
             informed, other = world.sessions["validator"]
-            seen = _judge(world.server.url, informed, other, world.truth, ITEMS)
+            me = _Person(world.server.url, informed, visit=_visit_of("validator-0", world))
+            seen = _judge(me, _Person(world.server.url, other), world.truth, ITEMS)
             database = sqlite3.connect(world.data / "db.sqlite3")
             known = {
                 lease.replace("-", "")
@@ -144,15 +194,18 @@ def gold(_: argparse.Namespace) -> dict[str, Any]:
 
 
 class _Person:
-    """A validator's script with a connection of its own."""
+    """A validator's script with a connection of its own, on a visit, too, or on none."""
 
-    def __init__(self, url: str, cookies: str) -> None:
+    def __init__(self, url: str, cookies: str, visit: str = "") -> None:
+        self.visit = visit
         self._connection = http.client.HTTPConnection(url.removeprefix("http://"))
         token = cookies.rpartition("csrftoken=")[2]
         self._headers = {"Cookie": cookies, "X-CSRFToken": token, "Origin": url}
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any, float]:
         headers = {**self._headers, "Content-Type": "application/json"}
+        if path.startswith("/api/v1/visits/"):
+            headers = {**headers, "Authorization": f"Visit {self.visit}"}
         started = time.perf_counter()
         self._connection.request(method, path, json.dumps(body) if body else None, headers)
         answer = self._connection.getresponse()
@@ -162,11 +215,42 @@ class _Person:
         return answer.status, json.loads(content) if is_json and content else content, seconds
 
 
+def _visit_of(username: str, world: World) -> str:
+    """The token of a visit that somebody is on, by a link that pays for both kinds of work."""
+    file = {
+        "slug": "pilot",
+        "task": "digits",
+        "platform": "hit",
+        "places": 1,
+        "work": ["annotate", "validate"],
+        "visit": {"examples": ITEMS},
+        "pay": {"base": "1.00", "per_verified": "0.25", "per_validation": "0.05"},
+        "consent": "I agree.",
+    }
+    path = world.data / "pilot.yaml"
+    path.write_text(json.dumps(file))
+    loaded = world.manage("load_campaign", str(path))
+    assert loaded.returncode == 0, loaded.stderr
+    address = f"{world.server.url}/hit/pilot/?workerId=W1&assignmentId=A1"
+    with urllib.request.urlopen(address) as page:
+        (consent,) = re.findall(r'name="consent" value="([^"]+)"', page.read().decode())
+    begun = urllib.parse.urlencode({"act": "begin", "consent": consent}).encode()
+    with urllib.request.urlopen(address, begun) as page:
+        token = re.findall(r'"token": "([^"]+)"', page.read().decode())[0]
+    with sqlite3.connect(world.data / "db.sqlite3") as database:
+        database.execute(
+            "UPDATE crowd_worker SET user_id = (SELECT id FROM accounts_user WHERE username = ?)",
+            [username],
+        )
+    database.close()
+    return str(token)
+
+
 def _judge(
-    url: str, informed: str, other: str, truth: dict[str, str], items: int
+    me: _Person, they: _Person, truth: dict[str, str], items: int
 ) -> list[tuple[str, list[float]]]:
     """Each lease that the informed one answered, with all that could be seen around it."""
-    me, they, drawn = _Person(url, informed), _Person(url, other), random.Random(7)
+    drawn = random.Random(7)
     here = "/api/v1/tasks/digits/"
     seen = []
     item = they_hold = None
@@ -206,7 +290,8 @@ _WORDS = {"none": 0.0, "few": 1.0, "many": 2.0}
 
 
 def _looked(person: _Person, here: str) -> list[float]:
-    """All that can be read, as numbers: progress, the board, the rounds, the list of tasks."""
+    """All that can be read, as numbers: progress, the board, the rounds, the list of tasks, how far
+    one's visit is."""
     progress = person.call("GET", f"{here}validations/progress/")[1]
     board = person.call("GET", f"{here}leaderboard/")[1]["authors"]
     rounds = person.call("GET", f"{here}rounds/")[1]["rounds"]
@@ -216,7 +301,10 @@ def _looked(person: _Person, here: str) -> list[float]:
     amount = b"many wait" in listed
     score = progress["score"] or {"seen": 0, "right": 0}
     waiting = _WORDS.get(progress["waiting"], -1.0)
+    visit = person.call("POST", "/api/v1/visits/this/", {"paste": 0})[1]
+    left = int(re.sub(r"\D", "", visit["left"]) or 0)
     told = [waiting, progress["skipped"], score["seen"], score["right"], amount]
+    told += [left, len(visit["earned"]), visit["may_finish"]]
     return list(map(float, (*told, *settled)))
 
 

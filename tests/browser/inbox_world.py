@@ -22,10 +22,6 @@ def main() -> None:
     from annotate.contexts import load_contexts
     from annotate.models import Example, Task
     from tests import cast
-    from training.models import Rehearsal
-    from training.rehearsal_file import RehearsalFile
-    from training.rehearsals import report_of
-    from training.rehearsing import Turn
     from validate.models import Review
 
     anna, bert, olive, vera, wim = (
@@ -57,6 +53,21 @@ def main() -> None:
     pairs.owners.add(olive)
     rows = [Row(number, {"text": f"It rained for {number} days."}) for number in (2, 3)]
     load_contexts(task=pairs, rows=rows, source="weather")
+    rehearsed(Task.objects.get(slug="inbox-looks"))
+    looks = Example.objects.filter(task__slug="inbox-looks", status="verified").first()
+    if looks is not None:
+        reason = "Weighing who mixes up which labels, it is 4 with 93%; the verdict has 6%."
+        region_of(looks.task)
+        Review.objects.create(example=looks, task=looks.task, kind="audit", reason=reason)
+
+
+def rehearsed(task: Task) -> None:
+    """What a rehearsal of two rounds leaves."""
+    from training.models import Rehearsal
+    from training.rehearsal_file import RehearsalFile
+    from training.rehearsals import report_of
+    from training.rehearsing import Turn
+
     worlds = [
         [asdict(Turn("digits-1", 4, 190 + seed, 0, 400, 70, 160, 60, 1, 26.5, 0, end, failed,
                      {"clean": 0.9, "altered": 0.8}, {"clean": 0.92, "altered": 0.85 + seed / 50}))
@@ -64,15 +75,8 @@ def main() -> None:
         for seed in range(2)
     ]  # fmt: skip
     Rehearsal.objects.create(
-        task=Task.objects.get(slug="inbox-looks"),
-        file=RehearsalFile().model_dump(mode="json"),
-        report=report_of(worlds),
+        task=task, file=RehearsalFile().model_dump(mode="json"), report=report_of(worlds)
     )
-    looks = Example.objects.filter(task__slug="inbox-looks", status="verified").first()
-    if looks is not None:
-        reason = "Weighing who mixes up which labels, it is 4 with 93%; the verdict has 6%."
-        region_of(looks.task)
-        Review.objects.create(example=looks, task=looks.task, kind="audit", reason=reason)
 
 
 def region_of(task: Task) -> None:
@@ -99,7 +103,7 @@ def region_of(task: Task) -> None:
         RegionExample.objects.create(
             region=region, example=example, member=place < 3, near=place > 0, place=place
         )
-    later = cast.fixed_net(task, seed=1)
+    later = cast.fixed_model(task, seed=1)
     LaterAnswer.objects.create(example=first, model=later, erred=False)
 
 

@@ -53,6 +53,10 @@ CALLED = (
     "load_contexts nli FILE.csv",
     "load_contexts nli FILE.parquet",
     "load_contexts NAME FILE.jsonl",
+    "discover NAME",
+    "discover digits --model NAME",
+    "import_set NAME FILE",
+    "import_set gahd SET",
     "evaluate NAME",
     "evaluate digits --model NAME",
     "train_model NAME FILE",
@@ -79,6 +83,10 @@ GOOD = {
     ),
     "pay": "AssignmentId,WorkerId,AssignmentStatus\nA-W1,W1,Approved\n",
     "load_contexts": '{"text": "A man sleeps."}\n',
+    "import_set": (
+        "gahd_id,text,label,round,annotator_id,annotator_labels,model_prediction\n"
+        "7,Ein Satz.,1,r2,3,1/0/1,0.0\n"
+    ),
 }
 
 
@@ -99,7 +107,7 @@ def _argument(rng: Random) -> str:
 
 
 def _filled(rng: Random, word: str, places: dict[str, str]) -> str:
-    return re.sub("FILE|RELEASE|NAME", lambda it: places.get(it[0]) or _argument(rng), word)
+    return re.sub("FILE|RELEASE|NAME|SET", lambda it: places.get(it[0]) or _argument(rng), word)
 
 
 @TAKES_LONG
@@ -111,19 +119,22 @@ def test_no_command_ends_in_a_traceback(
     cast.text_task(slug="nli", input="text_pair")
     crowd.come(crowd.campaign(task)).begin()
     rng = Random(14)
-    file, release = tmp_path / "file", tmp_path / "1.0.0"
+    file, release, published = tmp_path / "file", tmp_path / "1.0.0", tmp_path / "set"
+    published.mkdir()
     call_command("release", "digits", out=release, stdout=io.StringIO())
     parts = sorted(path for path in release.rglob("*") if path.is_file())
     for number in range(CALLS // 10):
         name, *words = CALLED[number % len(CALLED)].split()
         for ending in ("", ".jsonl", ".csv", ".parquet"):
             file.with_name(f"file{ending}").write_bytes(_spoilt(rng, GOOD.get(name, "")))
+        theirs = _spoilt(rng, GOOD["import_set"])
+        (published / "gahd_disaggregated.csv").write_bytes(theirs)
         part = rng.choice(parts)
         whole = part.read_bytes()
         if "SPOILT" in words:
             part.write_bytes(_spoilt(rng, whole.decode("latin1")))
         words = [word.replace("SPOILT", "RELEASE") for word in words]
-        places = {"FILE": str(file), "RELEASE": str(release)}
+        places = {"FILE": str(file), "RELEASE": str(release), "SET": str(published)}
         given = [_filled(rng, word, places) for word in words]
         said, status = io.StringIO(), 0
         with redirect_stdout(said), redirect_stderr(said):

@@ -23,7 +23,7 @@ from tests.fuzz.test_calls import CALLS, TAKES_LONG
 
 pytestmark = [TAKES_LONG, pytest.mark.django_db(transaction=True)]
 
-OURS = {"prediction_failed", "submission_failed"}  # what a mistake of ours is told as
+OURS = {"prediction_failed", "submission_failed", "turn_failed"}  # how mistakes of ours are told
 PREDICT = {"type": "predict", "seq": 1, "input": cast.drawing(5)}
 SUBMIT = {
     "type": "submit",
@@ -92,14 +92,18 @@ async def test_no_frame_makes_the_server_fail(task: Task, annotator: User) -> No
     await socket.send_input({"type": "websocket.connect"})
     assert (await answer_of(socket))["type"] == "websocket.accept"
     assert json.loads((await answer_of(socket))["text"])["type"] == "ready"
+    chat = await sync_to_async(lambda: cast.chatted(cast.chat_task(), annotator))()
+    say = {"type": "say", "chat": str(chat.uid), "turn": 1, "content": "And now?"}
     for _ in range(CALLS // 5):
-        body = hostile.json_of(rng, hostile.changed(rng, rng.choice((PREDICT, SUBMIT))))
+        body = hostile.json_of(rng, hostile.changed(rng, rng.choice((PREDICT, SUBMIT, say))))
         frame: dict[str, Any] = {"type": "websocket.receive", "bytes": body}
         if rng.random() < 0.95:  # a text frame that is no UTF-8 does not come this far
             frame = {"type": "websocket.receive", "text": body.decode("utf-8", "replace")}
         await socket.send_input(frame)
-        said = json.loads((await answer_of(socket))["text"])
-        assert said["type"] in {"prediction", "accepted", "error"}, (frame, said)
+        said = {"type": "asked"}
+        while said["type"] in {"asked", "piece"}:
+            said = json.loads((await answer_of(socket))["text"])
+        assert said["type"] in {"prediction", "accepted", "turn", "error"}, (frame, said)
         assert said.get("code") not in OURS, (frame, said)
         assert said["type"] != "error" or said["message"].endswith((".", ":", "…")), said
     await socket.send_input({"type": "websocket.disconnect", "code": 1000})

@@ -22,7 +22,9 @@ from accounts.services import create_token
 from annotate.models import Task
 from releases.models import Release
 from tests import acts, cast
+from tests.browser.inbox_world import region_of, rehearsed
 from tests.crowd import world as crowd
+from training.models import Region, Rehearsal
 
 CSRF: Final = "c" * 32
 ROLES: Final = ("nobody", "annotator", "validator", "owner", "admin", "visitor")
@@ -72,6 +74,11 @@ def make(task: Task, folder: Path) -> World:
         "owner": User.objects.get(username="olive"),
         "admin": cast.person("ada", "admin"),
     }
+    cast.submission(task, anna, 0)
+    for person in (vera, people["admin"]):
+        cast.answer(person, task)
+    region_of(task)
+    rehearsed(task)
     example = cast.submission(task, anna, 1)
     for seed, person in enumerate(people.values(), start=2):
         cast.submission(task, person, seed)
@@ -84,7 +91,13 @@ def make(task: Task, folder: Path) -> World:
     work = ["annotate", "validate"]
     came = crowd.come(crowd.campaign(task, slug="digits", work=work))
     visit = came.begin()
-    good = {**_PLACES, "uid": str(example.uid), "lease": str(lease.pk), "chat": str(chat.uid)}
+    good = {
+        **_PLACES,
+        "region": str(Region.objects.get().pk),
+        "uid": str(example.uid),
+        "lease": str(lease.pk),
+        "chat": str(chat.uid),
+    }
     cookies = dict.fromkeys(("nobody", "visitor"), "")
     for role, person in people.items():
         client = Client()
@@ -102,6 +115,8 @@ def make(task: Task, folder: Path) -> World:
         for pattern in sorted(set(_patterns(get_resolver().url_patterns)))
     ]
     for address in addresses:
+        if "rehearsals/" in address.pattern and "number" in address.good:
+            address.good["number"] = str(Rehearsal.objects.get().pk)
         if address.pattern == "/hit/%(slug)s/":
             address.link = came.address.partition("?")[2]
             address.acts = ["begin", "open", "check", "finish", "leave", "look_again", "data"]

@@ -13,12 +13,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import unified_diff
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
 from asgiref.sync import async_to_sync
 from django.core.cache import cache
+from django.core.management import call_command
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
@@ -30,6 +33,7 @@ from annotate.models import Example, Task
 from core import doors
 from core.limits import forget_limits
 from crowd.models import Worker
+from releases.models import Release
 from tests import acts, cast
 from tests.contract.test_permissions import ROWS, SECRET, Row
 from tests.crowd import world as crowd
@@ -54,9 +58,16 @@ VARIES = (
 
 
 @pytest.fixture
-def world(task: Task, owner: User, annotator: User, settings: Any) -> Task:
-    """Gold from a file, and more examples than are walked through; boards as they are served."""
+def world(
+    task: Task, owner: User, annotator: User, other_validator: User, third_validator: User,
+    settings: Any, tmp_path: Path,
+) -> Task:  # fmt: skip
+    """Gold from a file, more examples than are walked through, and a release that all may read, of
+    what is settled; boards as they are served."""
     settings.LIMITS = doors.OFF
+    cast.submission(task, annotator, 99)
+    for person in (other_validator, third_validator):
+        cast.answer(person, task)
     lines = [
         json.dumps({"input": cast.drawing(1_000 + seed), "answer": "3"}).encode()
         for seed in range(4)
@@ -64,6 +75,9 @@ def world(task: Task, owner: User, annotator: User, settings: Any) -> Task:
     gold.load_gold(actor=owner, task=task, lines=lines)
     for seed in range(6):
         cast.submission(task, annotator, seed)
+    call_command("release", task.slug, out=tmp_path / "1.0.0", stdout=StringIO())
+    Release.objects.update(public=True)
+    assert Release.objects.get().figures["examples"] == 1
     return task
 
 
