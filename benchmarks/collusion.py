@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 
 from training.gates import GateSettings
+from validate.order import HARDLY, NEW_UNTIL
 from validate.policies import Ballot, Bayes, Outcome, TwoPlusOne, confirmed_again, decide, posterior
 from validate.policies.lots import MORE, WINDOW, is_picked, key_of, place
 from validate.policies.ties import LATEST, Look, may_be_tied, ties
@@ -45,7 +46,6 @@ WARM_UP: Final = 3  # days before the first night, so that people are known
 COPIES: Final = 34
 BY_DAY: Final = 90
 NIGHTS: Final = 12
-NEW_UNTIL: Final = 60
 GOLD: Final = 0.08
 SKIPS: Final = 6.0
 SKIP_SHARE: Final = 0.2
@@ -132,6 +132,7 @@ class World:
         self.done: list[Item] = []
         self.looks: defaultdict[int, list[Look]] = defaultdict(list)  # by voter, and by -author
         self.shares: defaultdict[int, int] = defaultdict(int)  # votes by author
+        self.agreed: defaultdict[int, int] = defaultdict(int)  # of these for their label
         self.night = 0
         self.numbers = iter(range(1, 10**9))
 
@@ -242,12 +243,14 @@ class World:
 
     # --- a vote -----------------------------------------------------------------------------------
     def _vote(self, person: Person, item: Item, label: int) -> None:
-        new = self.shares[item.author] < NEW_UNTIL and not self._few
-        if self.rules.close and new and not item.votes:
+        votes, agreed = self.shares[item.author], self.agreed[item.author]
+        doubtful = votes < NEW_UNTIL or HARDLY * agreed < votes
+        if self.rules.close and doubtful and not self._few and not item.votes:
             item.close = True
         person.passes = max(0.0, person.passes - SKIP_SHARE)
         person.gone.add(item.number)
         self.shares[item.author] += 1
+        self.agreed[item.author] += label == item.said
         person.shares[item.author] += 1
         item.votes.append((person, label, person.alpha / (person.alpha + person.beta)))
         ballots = [Ballot(voter.number, said) for voter, said, _ in item.votes]

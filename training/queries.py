@@ -12,6 +12,7 @@ from annotate.queries import Target
 from ml.learners import learners_of, name_in
 from training.config import RetrainingSettings
 from training.models import SnapshotItem, Split, TrainingRun
+from validate.models import Review
 
 SAMPLE = 24
 
@@ -26,10 +27,18 @@ def settings_of(task: Task) -> RetrainingSettings:
 def verified_foolings(task_id: int) -> QuerySet[Example]:
     """What a task's models may learn from and be tested with: confirmed, and still to be used.
 
-    Each content once: of copies, which a log may hold, the first alone.
+    Each content once: of copies, which a log may hold, the first alone. None whose verdict rests on
+    a vote that lost its weight, until its owner has looked.
     """
+    doubted = Review.objects.filter(
+        example=OuterRef("pk"), kind=Review.Kind.QUARANTINE, closed_at=None
+    )
     return Example.objects.usable().filter(
-        task_id=task_id, fooled=True, status=Example.Status.VERIFIED, copy_of=None
+        ~Exists(doubted),
+        task_id=task_id,
+        fooled=True,
+        status=Example.Status.VERIFIED,
+        copy_of=None,
     )
 
 

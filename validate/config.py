@@ -62,7 +62,7 @@ class ValidationSettings(Section):
         default=1,
         ge=0,
         le=1,
-        description="Share of a new author's examples whose verdict takes a vote more.",
+        description="Share of new authors' examples, and of weak verdicts, that take a vote more.",
     )
 
     @model_validator(mode="before")

@@ -9,7 +9,15 @@ from annotate.models import Example
 from annotate.queries import is_barred
 from kinds.answers import in_order
 from validate.models import Vote
-from validate.policies import Ballot, Bayes, Decision, Outcome, confirmed_again, decide
+from validate.policies import (
+    Ballot,
+    Bayes,
+    Decision,
+    Outcome,
+    confirmed_again,
+    decide,
+    is_doubtful,
+)
 
 FLAGS_TO_HIDE = 2
 NO_URGENCY = 0.0
@@ -23,9 +31,9 @@ def ballot_of(vote: Vote) -> Ballot:
 def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
     """What these votes, of which those that lost their weight do not count, make of an example.
 
-    Each weighs what it did when cast. What somebody new sent may need a confirmation more. Two
-    accusing flags settle it under any policy: nobody else has to look at what two people found
-    offensive. So no more than two votes are ever certain to be of use.
+    Each weighs what it did when cast. What was marked for a `close` look needs a confirmation
+    more. Two accusing flags settle it under any policy: nobody else has to look at what two people
+    found offensive. So no more than two votes are ever certain to be of use.
     """
     counted = [vote for vote in votes if not vote.dropped]
     file = example.config.file
@@ -46,6 +54,20 @@ def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
     if flags >= FLAGS_TO_HIDE:
         return replace(decision, outcome=Outcome.FLAGGED, label=None, votes_wanted=0)
     return replace(decision, votes_wanted=min(decision.votes_wanted, FLAGS_TO_HIDE - flags))
+
+
+def takes_one_more(example: Example, votes: Sequence[Vote]) -> bool:
+    """Whether what these votes would verify is too weak for what is known about their voters."""
+    counted = [vote for vote in votes if not vote.dropped]
+    file = example.config.file
+    return file.kind.answers.few and is_doubtful(
+        decision_on(example, votes),
+        [ballot_of(vote) for vote in counted],
+        file.section("validation").rule,
+        author_label=in_order(example.label),
+        labels=file.label_values or None,
+        reliabilities=weights(counted),
+    )
 
 
 def weights(votes: Sequence[Vote]) -> dict[int, float]:

@@ -23,6 +23,8 @@ WAITING: Final = """
 
 CAP_FROM_VOTES: Final = 20
 NEW_UNTIL: Final = 60  # votes on an author's examples: some twenty of these
+IT_MAY_TAKE: Final = 5  # people: three, and two more
+HARDLY: Final = 3  # fewer than one vote of so many confirms an author
 
 # Who is at work, and how many of these are of standing. Where fewer than a third are, all count as
 # such: in a new crowd nobody is known, and the queue would stand still. People known from a log, or
@@ -85,18 +87,26 @@ FREE: Final = f"""
     ORDER BY c.priority, c.place, c.urgency DESC, c.example_id LIMIT 1 {{lock}}
 """  # noqa: S608 (nobody's text)
 
-# Whether the author is new and enough people of standing are at work to look more closely; whether
-# the task has gold; whether this person is tied to the author. What a vote is worth depends on all
-# of these, and here they cost no statement.
+# Whether enough people of standing are at work to look more closely at one whose author is new or
+# hardly confirmed (2), or else enough of all to do so at what rests on two people (1); whether the
+# task has gold; whether this person is tied to the author. What a vote is worth depends on all of
+# these, and here they cost no statement.
 ADD_TO_SHARE: Final = f"""
     INSERT INTO validate_authorshare AS s (task_id, author_id, validator_id, votes, agreed)
     VALUES (%(task)s, %(author)s, %(validator)s, %(votes)s, %(agreed)s)
     ON CONFLICT (task_id, validator_id, author_id)
     DO UPDATE SET votes = s.votes + %(votes)s, agreed = s.agreed + %(agreed)s
     RETURNING
-        CASE WHEN (SELECT COALESCE(SUM(a.votes), 0) FROM validate_authorshare a
-                WHERE a.task_id = %(task)s AND a.author_id = %(author)s) < {NEW_UNTIL}
-        THEN (SELECT known > {FEW_OF_STANDING} AND NOT {_FEW} FROM ({_CROWD}) crowd) END,
+        CASE WHEN (
+            SELECT COALESCE(SUM(a.votes), 0) < {NEW_UNTIL}
+                OR {HARDLY} * SUM(a.agreed) < SUM(a.votes)
+            FROM validate_authorshare a
+            WHERE a.task_id = %(task)s AND a.author_id = %(author)s)
+        THEN (
+            SELECT CASE WHEN crowd.known > {FEW_OF_STANDING} AND NOT {_FEW} THEN 2 ELSE 0 END
+            FROM ({_CROWD}) crowd)
+        WHEN %(rests_on_two)s = 1
+        THEN (SELECT CASE WHEN people > {IT_MAY_TAKE} THEN 1 ELSE 0 END FROM ({_CROWD}) crowd) END,
         EXISTS (SELECT 1 FROM validate_gold g
             WHERE g.task_id = %(task)s AND g.retired_at IS NULL),
         named_at

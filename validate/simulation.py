@@ -5,9 +5,10 @@ of spammers who guess; an author is right with probability `author_right`, else 
 what the model said. Items come in random order, votes come from people at random, and what is
 known about each of them is learnt as the server learns it: credits of settled items and gold.
 
-Everybody sends as many items as the others. A share of the people may be colluding, two by two:
-what they send is wrong, their partner confirms it, and they answer as well as others elsewhere. Who
-is found to be tied to an author is not asked about them any more.
+Everybody sends as many items as the others, and as on the server a closer look is taken at who is
+new or hardly confirmed, and at what rests on too little. A share of the people may be colluding,
+two by two: what they send is wrong, their partner confirms it, and they answer as well as others
+elsewhere. Who is found to be tied to an author is not asked about them any more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,18 @@ from math import inf
 import numpy as np
 from numpy.random import Generator
 
-from validate.policies import Ballot, Bayes, Outcome, Policy, decide, posterior
+from validate.order import FEW_OF_STANDING, HARDLY, IT_MAY_TAKE, NEW_UNTIL
+from validate.policies import (
+    Ballot,
+    Bayes,
+    Decision,
+    Outcome,
+    Policy,
+    confirmed_again,
+    decide,
+    is_doubtful,
+    posterior,
+)
 from validate.policies.ties import LATEST, Look, may_be_tied, ties
 from validate.policies.trust import (
     ABOVE_CHANCE,
@@ -27,6 +39,7 @@ from validate.policies.trust import (
     PRIOR_RIGHT,
     PRIOR_WRONG,
     fails_gold,
+    has_standing,
     is_untrustworthy,
 )
 
@@ -46,6 +59,7 @@ class Pool:
     gold_first: float = 0.10
     gold_first_items: int = 50
     gold_later: float = 0.05
+    close_look: float = 0.0
     colluding: float = 0.0
 
 
@@ -53,7 +67,8 @@ class Pool:
 class Result:
     """What came of one simulation; shares of spammers and honest people within their first items.
 
-    `precision`: of the verified, how many were right; `recall`: of those whose author was right,
+    `precision`: of the verified, how many were right, without those that wait for their owner,
+    since they rest on votes that lost their weight; `recall`: of those whose author was right,
     how many were verified. "In time" is within somebody's first 60 answers. `capable_caught`: of
     the honest people who are better than the line that the rule sets, how many it put into
     quarantine all the same.
@@ -83,6 +98,9 @@ class _Person:
     alpha: float = PRIOR_RIGHT
     beta: float = PRIOR_WRONG
     agreements: list[float] = field(default_factory=list)
+    agreed: float = 0.0
+    judged: int = 0  # votes on what they sent, and how many of these confirmed it
+    confirmed: int = 0
     answered: int = 0
     gold_right: int = 0
     gold_seen: int = 0
@@ -92,10 +110,15 @@ class _Person:
     def is_out(self) -> bool:
         return self.quarantined_after is not None
 
+    @property
+    def stands(self) -> bool:
+        return has_standing(self.gold_right, self.gold_seen, self.agreed, len(self.agreements))
+
     def learn(self, credit: float, agreement: float, labels: int) -> None:
         self.alpha += credit
         self.beta += 1 - credit
         self.agreements.append(agreement)
+        self.agreed += agreement
         if self.quarantined_after is None and (
             fails_gold(self.gold_right, self.gold_seen, labels=labels)
             or is_untrustworthy(self.agreements[-JUDGED_ANSWERS:], labels=labels)
@@ -108,6 +131,7 @@ class _Item:
     truth: int
     said: int
     author: int
+    close: bool = False
     ballots: list[Ballot] = field(default_factory=list)
     weights: dict[int, float] = field(default_factory=dict)
 
@@ -123,7 +147,10 @@ def simulate(policy: Policy, pool: Pool, *, seed: int) -> Result:
         outcome, used = _ask(item, policy, pool, people, rng)
         outcomes.append((item, outcome))
         votes += used
-    return _result(pool, people, outcomes, votes)
+    standing = [
+        (item, _as_it_stands(item, outcome, policy, pool, people)) for item, outcome in outcomes
+    ]
+    return _result(pool, people, standing, votes)
 
 
 def _people(pool: Pool, rng: Generator) -> list[_Person]:
@@ -141,8 +168,8 @@ def _people(pool: Pool, rng: Generator) -> list[_Person]:
 
 def _item(pool: Pool, people: Sequence[_Person], rng: Generator) -> _Item:
     """The author says 0, the model 1: who is right, if not another label is."""
-    author = int(rng.integers(len(people))) if pool.colluding else -1
-    honest = author < 0 or people[author].partner is None
+    author = int(rng.integers(len(people)))
+    honest = people[author].partner is None
     if rng.random() < pool.author_right and honest:
         return _Item(truth=0, said=0, author=author)
     if pool.labels == 2 or rng.random() < pool.model_else:
@@ -154,11 +181,19 @@ def _ask(
     item: _Item, policy: Policy, pool: Pool, people: Sequence[_Person], rng: Generator
 ) -> tuple[Outcome, int]:
     """Ask people about an item until the policy decides; returns the outcome and votes spent."""
-    labels = list(range(pool.labels))
-    spent = 0
+    labels, spent, author = list(range(pool.labels)), 0, people[item.author]
+    crowd = [person for person in people if not person.is_out]
+    known = sum(person.stands for person in crowd)
+    many = known > FEW_OF_STANDING and 3 * known >= len(crowd)
+    at_work = sum(person.answered > 0 for person in crowd)
+    new = author.judged < NEW_UNTIL
+    if many and (new or HARDLY * author.confirmed < author.judged):
+        item.close = bool(rng.random() < pool.close_look)
     for place in rng.permutation(len(people)):
         person = people[place]
-        if person.is_out or place == item.author or item.author in person.tied:
+        if person.is_out or person is author or item.author in person.tied:
+            continue
+        if new and many and pool.close_look and not person.stands:
             continue
         while _gold_turn(person, pool, rng):
             person.answered += 1
@@ -172,13 +207,55 @@ def _ask(
         spent += 1
         item.ballots.append(Ballot(int(place), _answer(person, item, pool.labels, rng)))
         item.weights[int(place)] = person.alpha / (person.alpha + person.beta)
-        decision = decide(
-            item.ballots, policy, author_label=item.said, labels=labels, reliabilities=item.weights
-        )
+        author.judged += 1
+        author.confirmed += item.ballots[-1].label == item.said
+        decision = _decision(item, item.ballots, policy, labels)
+        if (
+            at_work > IT_MAY_TAKE
+            and not item.close
+            and _is_doubtful(item, decision, policy, labels)
+        ):
+            item.close = bool(rng.random() < pool.close_look)
+            decision = _decision(item, item.ballots, policy, labels)
         if decision.outcome is not Outcome.PENDING:
             _learn(item, policy, pool, people)
             return decision.outcome, spent
     return Outcome.PENDING, spent
+
+
+def _decision(
+    item: _Item, ballots: Sequence[Ballot], policy: Policy, labels: list[int]
+) -> Decision:
+    decision = decide(
+        ballots, policy, author_label=item.said, labels=labels, reliabilities=item.weights
+    )
+    return confirmed_again(decision, ballots, author_label=item.said) if item.close else decision
+
+
+def _is_doubtful(item: _Item, decision: Decision, policy: Policy, labels: list[int]) -> bool:
+    return is_doubtful(
+        decision,
+        item.ballots,
+        policy,
+        author_label=item.said,
+        labels=labels,
+        reliabilities=item.weights,
+    )
+
+
+def _as_it_stands(
+    item: _Item, outcome: Outcome, policy: Policy, pool: Pool, people: Sequence[_Person]
+) -> Outcome:
+    """What was verified, unless votes that lost their weight made the difference: then it waits."""
+    voters = [people[int(str(ballot.validator))] for ballot in item.ballots]
+    left = [
+        ballot
+        for ballot, voter in zip(item.ballots, voters, strict=True)
+        if not voter.is_out and item.author not in voter.tied
+    ]
+    if outcome is not Outcome.VERIFIED or len(left) == len(voters):
+        return outcome
+    return _decision(item, left, policy, list(range(pool.labels))).outcome
 
 
 def _gold_turn(person: _Person, pool: Pool, rng: Generator) -> bool:

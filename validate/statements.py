@@ -182,22 +182,27 @@ def held(task_id: int, validator_id: int, *, now: datetime) -> tuple[list[Held],
 class Met(NamedTuple):
     """What a vote meets.
 
-    An author who is `new` where there are people of standing enough to look at them more closely;
-    whether the task has `gold`; whether the voter is `tied` to the author.
+    Where there are people enough for a closer look: an author of whom little is known, or little
+    good, who needs a `close` one, or a verdict that `may_be` too weak. Whether the task has
+    `gold`; whether the voter is `tied` to the author.
     """
 
-    new: bool
+    close: bool
+    may_be: bool
     gold: bool
     tied: bool
 
 
-def add_to_share(*, task_id: int, author_id: int, validator_id: int, agreed: bool) -> Met:
+def add_to_share(
+    *, task_id: int, author_id: int, validator_id: int, agreed: bool, rests_on_two: bool
+) -> Met:
     """Count a vote into its validator's share of an author's votes."""
     key = {"task": task_id, "author": author_id, "validator": validator_id}
     given = {"votes": 1, "agreed": int(agreed), "since": _since(timezone.now())}
-    ((new, gold, named_at),) = prepared.rows(ADD_TO_SHARE, {**key, **given})
+    given["rests_on_two"] = int(rests_on_two)
+    ((look, gold, named_at),) = prepared.rows(ADD_TO_SHARE, {**key, **given})
     # SQLite 3.40 returns 1 for `named_at IS NOT NULL` there, whatever it is.
-    return Met(bool(new), bool(gold), tied=named_at is not None)
+    return Met(look == 2, bool(look), bool(gold), tied=named_at is not None)
 
 
 def take_from_share(*, task_id: int, author_id: int, validator_id: int, agreed: bool) -> None:

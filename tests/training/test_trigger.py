@@ -23,7 +23,9 @@ from training.models import TrainingRun
 from training.queries import settings_of, waiting_foolings
 from training.retraining import carry_out
 from training.snapshots import freeze
+from validate.inbox import open_review
 from validate.logs import import_log
+from validate.models import Review
 
 
 def test_the_last_fooling_that_was_needed_queues_a_run_with_its_job(
@@ -62,7 +64,11 @@ def test_only_verified_foolings_that_may_be_used_count(owner: User, annotator: U
     retract(participant=Participant(user=annotator), uid=first.uid)
     hidden = verified_fooling(task, annotator, owner, 5)
     set_hidden(actor=owner, example_id=hidden.pk, hidden=True, reason="A scribble.")
-    verified_fooling(task, annotator, owner, 4)
+    doubted = verified_fooling(task, annotator, owner, 4)
+    assert waiting_foolings(task.pk).count() == 1
+    assert not TrainingRun.objects.exists()
+    open_review(doubted, Review.Kind.QUARANTINE, "A vote that mattered has lost its weight.")
+    verified_fooling(task, annotator, owner, 6)
     assert waiting_foolings(task.pk).count() == 1
     assert not TrainingRun.objects.exists()
 

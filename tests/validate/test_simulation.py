@@ -1,6 +1,7 @@
 """The simulation of policies: the recipe's people, what is learnt about them, and the command."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -25,10 +26,12 @@ def test_two_plus_one_costs_what_the_formula_says() -> None:
     assert found.votes_per_item == pytest.approx(2.29, abs=0.06)
 
 
-def test_weighed_votes_are_as_precise_as_five_for_two_thirds_of_the_cost() -> None:
+def test_weighed_votes_are_nearly_as_precise_as_five_for_two_thirds_of_the_cost() -> None:
+    """Of five votes a guesser's is often one: then all wait for their owner without it."""
     weighed, counted = (simulate(policy, NOISY, seed=0) for policy in (Bayes(), KOfN()))
     assert weighed.votes_per_item <= 0.65 * counted.votes_per_item
-    assert weighed.precision >= counted.precision - 0.01
+    assert weighed.precision >= counted.precision - 0.03
+    assert weighed.recall > counted.recall
 
 
 def test_who_guesses_is_found_out() -> None:
@@ -49,9 +52,21 @@ def test_the_command_prints_a_summary(task: Task) -> None:
 
 def test_colluding_pairs_change_no_verdict_worth_speaking_of() -> None:
     """A fifth of the people confirm a partner's wrong labels: three of a thousand votes more."""
-    honest = simulate(Bayes(), Pool(items=500, labels=10), seed=0)
-    found = simulate(Bayes(), Pool(items=500, labels=10, colluding=0.2), seed=0)
+    pool = Pool(items=500, labels=10, close_look=1)
+    honest = simulate(Bayes(), pool, seed=0)
+    found = simulate(Bayes(), replace(pool, colluding=0.2), seed=0)
     assert found.precision >= 0.95
     assert found.votes_per_item <= 1.15 * honest.votes_per_item
     assert found.honest_named <= 0.01
     assert honest.colluding_named is None
+
+
+def test_at_two_labels_it_takes_a_closer_look_to_be_as_precise() -> None:
+    """Anybody is right half of the time there: without that look the pairs have their way."""
+    league = Pool(items=500, colluding=0.2, close_look=1)
+    found = simulate(TwoPlusOne(), league, seed=0)
+    honest = simulate(TwoPlusOne(), replace(league, colluding=0), seed=0)
+    control = simulate(TwoPlusOne(), replace(league, close_look=0), seed=0)
+    assert control.precision < 0.9
+    assert found.precision >= 0.95
+    assert found.votes_per_item <= 1.15 * honest.votes_per_item

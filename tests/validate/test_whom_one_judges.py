@@ -192,13 +192,23 @@ def test_a_new_crowd_judges_new_authors(task: Task, annotator: User, validator: 
     assert acts.next_item(validator=validator, task=task)
 
 
-def test_two_friends_are_not_enough_for_somebody_new(task: Task, annotator: User) -> None:
+@pytest.mark.parametrize(
+    ("votes", "agreed", "enough"), [(0, 0, 3), (NEW_UNTIL, 19, 3), (NEW_UNTIL, 20, 2)]
+)
+def test_two_friends_are_not_enough_for_somebody_new_or_hardly_confirmed(
+    task: Task, annotator: User, votes: int, agreed: int, enough: int
+) -> None:
     known = crowd(task, 5, **KNOWN)
-    cast.submission(task, annotator)
-    for person in known[:2]:
-        assert cast.answer(person, task).status == Example.Status.OPEN
-    assert cast.answer(known[2], task).status == Example.Status.VERIFIED
-    assert check(task).agrees
+    example = cast.submission(task, annotator)
+    if votes:
+        AuthorShare.objects.create(
+            task=task, author=annotator, validator=known[4], votes=votes, agreed=agreed
+        )
+    for person in known[:enough]:
+        assert Example.objects.get(pk=example.pk).status == Example.Status.OPEN
+        cast.answer(person, task)
+    assert Example.objects.get(pk=example.pk).status == Example.Status.VERIFIED
+    assert votes or check(task).agrees
 
 
 def test_a_confirmation_more_is_one_of_two_further_answers() -> None:

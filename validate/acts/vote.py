@@ -20,6 +20,7 @@ from kinds.answers import as_the_other
 from validate import statements
 from validate.acts.adjudicate import MAX_REASON
 from validate.acts.lease import ask, not_yours, wait_for_item
+from validate.decisions import takes_one_more
 from validate.hearing import Hearing, hear_leased
 from validate.known_answers import credit_of, in_qualification
 from validate.models import Gold, Lease, Reliability, Vote
@@ -192,10 +193,13 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
         met = count_share(made, example)
         if made.lease_id is not None:  # a log stands for its own verdicts
             made.hasty = met.gold and is_hasty(made.seconds) and not proven(row)
-            made.close = met.new and not votes and _falls_on(example)
+            made.close = met.close and not votes and _falls_on(example)
         lost_weight = row.quarantined_at is not None or made.validator.banned_at is not None
         made.dropped = lost_weight or made.hasty or met.tied
         votes.append(made)
+        # Once: the confirmation that it takes then is enough.
+        if met.may_be and made.lease_id is not None and not any(vote.close for vote in votes):
+            made.close = takes_one_more(example, votes) and _falls_on(example)
     _insert(made, example)
     if item is None:
         return
@@ -213,7 +217,7 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
 
 
 def _falls_on(example: Example) -> bool:
-    """Toss whether the verdict on an example of somebody new takes a vote more."""
+    """Toss whether such an example's verdict takes a vote more."""
     return _chance.random() < settings_of(example.task).close_look
 
 

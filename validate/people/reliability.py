@@ -26,7 +26,7 @@ from validate import statements
 from validate.decisions import ballot_of, weights
 from validate.hearing import Hearing
 from validate.models import Reliability, Vote
-from validate.policies import Bayes, posterior
+from validate.policies import Bayes, posterior, rests_on_two
 from validate.policies.trust import (
     JUDGED_ANSWERS,
     fails_gold,
@@ -261,7 +261,9 @@ def recount_today(row: Reliability) -> bool:
 
 def count_share(made: Vote, example: Example) -> statements.Met:
     """Count a vote that decides into its validator's share of the author's votes."""
-    return statements.add_to_share(**_share(made, example))
+    file = example.config.file
+    by_two = rests_on_two(file.section("validation").rule, file.label_values)
+    return statements.add_to_share(**_share(made, example), rests_on_two=by_two)
 
 
 def uncount_share(made: Vote, example: Example) -> None:

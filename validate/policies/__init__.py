@@ -26,7 +26,14 @@ from validate.policies.rules import (
     TwoPlusOne,
     parse_policy,
 )
-from validate.policies.verdicts import confirmed_again, consensus, decide, posterior
+from validate.policies.verdicts import (
+    confirmed_again,
+    consensus,
+    decide,
+    is_doubtful,
+    posterior,
+    rests_on_two,
+)
 
 __all__ = [
     "DEFAULT_RELIABILITY",
@@ -44,6 +51,8 @@ __all__ = [
     "confirmed_again",
     "consensus",
     "decide",
+    "is_doubtful",
     "parse_policy",
     "posterior",
+    "rests_on_two",
 ]

@@ -57,6 +57,7 @@ class Command(SummaryCommand):
             gold_first=settings.gold_first,
             gold_first_items=settings.gold_first_items,
             gold_later=settings.gold_later,
+            close_look=settings.close_look,
         )
         summary: dict[str, dict[str, float | None]] = {}
         policies = {settings.policy: settings.rule, "three_of_five": KOfN(n=5, k=3)}
