@@ -140,11 +140,24 @@ class PredictionRequest(serializers.Serializer[Any]):
     )
 
 
+class TargetAnswerSerializer(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    prediction = serializers.JSONField()
+    probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    fooled = serializers.BooleanField(required=False, help_text="Of what was submitted.")
+
+
 class PredictionSerializer(serializers.Serializer[Any]):
     prediction = serializers.JSONField()
     probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True)
     model = serializers.CharField()
     round = serializers.IntegerField()
+    needed = serializers.IntegerField(
+        required=False, help_text="Where a round asks all of its models: so many must be fooled."
+    )
+    targets = TargetAnswerSerializer(
+        many=True, required=False, help_text="What each of them said, there."
+    )
 
 
 class Predictions(APIView):
@@ -179,9 +192,9 @@ class Predictions(APIView):
         except judged.BeingJudged as refused:
             judged.record(refused, user)
             raise
-        model = target.model_for(str(given.uid) if given else key)
-        answer = live_model(model, kind).predict_one(prepared)
-        return Response(answer_body(answer, model, target.round))
+        asked_ones = target.models_for(str(given.uid) if given else key)
+        said = [(one, live_model(one, kind).predict_one(prepared)) for one in asked_ones]
+        return Response(answer_body(said, target.round))
 
 
 # --- contexts -------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def open_chat(*, participant: Participant, task: Task) -> Chat:
     unused = _own(participant).filter(round=target.round, turns=None).first()
     return unused or Chat.objects.create(
         round=target.round,
-        model=target.model_for(participant.key),
+        model=target.models_for(participant.key)[0],
         author=participant.user,
         session=None if participant.user else participant.session,
     )

@@ -181,11 +181,15 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
                 input = read
             if await judged.catch_up(self.task.pk, self.user):
                 input = await asyncio.to_thread(self._may_be_asked, input)
-            model = target.model_for(str(given.uid) if given else self._person_key)
-            engine = already_open(model)
-            if engine is None:
-                engine = await asyncio.to_thread(live_model, model, kind)
-            answer = await engine.predict(input)
+            models = target.models_for(str(given.uid) if given else self._person_key)
+            engines = [
+                already_open(one) or await asyncio.to_thread(live_model, one, kind)
+                for one in models
+            ]
+            if len(engines) == 1:  # without a task of its own: everybody's frames come by here
+                answers = [await engines[0].predict(input)]
+            else:
+                answers = await asyncio.gather(*(engine.predict(input) for engine in engines))
         except TooBusy as busy:
             await self._busy(busy, seq=frame.seq)
         except Refused as refused:
@@ -200,7 +204,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             )
         else:
             self._probes += 1
-            body = answer_body(answer, model, target.round)
+            body = answer_body(list(zip(models, answers, strict=True)), target.round)
             seconds = time.perf_counter() - started
             metrics.PREDICT_SECONDS.observe(seconds)
             await self._send("prediction", seq=frame.seq, ms=round(seconds * 1000, 2), **body)
@@ -264,19 +268,20 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         """Wait here for a model that is asked elsewhere: in a database thread others would, too."""
         if self._kind.talks:
             return  # it is asked nothing
-        model = target.model_for(str(frame.context or self._person_key))
-        engine = already_open(model)
-        if engine is None or not engine.remote:
+        models = target.models_for(str(frame.context or self._person_key))
+        remote = [one for one in map(already_open, models) if one is not None and one.remote]
+        if not remote:
             return
         given = await self._context_of(frame, target)
         prepared = self._kind.parse(submissions.about(self._kind, frame.input, given))
-        if engine.known(prepared) is not None:
+        asked = [engine for engine in remote if engine.known(prepared) is None]
+        if not asked:
             return
         if wait := self._to_predict.wait():
             raise TooBusy(int(wait * 1000) + 1, self._kind)
         # What was sent before is answered without the model, also while that is away.
         with suppress(ModelUnavailable):
-            await engine.predict(prepared)
+            await asyncio.gather(*(engine.predict(prepared) for engine in asked))
 
     def _submit_now(
         self,
@@ -388,7 +393,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             task=task.slug,
             labels=task.config.file.label_values,
             round=self._round,
-            model=target.models[0].name if target else None,
+            model=target.against if target else None,
             person=self._person_key if self.user or self.guest else None,
             sandbox=self.user is None,
             session=await in_database_thread(self._progress, task.pk),

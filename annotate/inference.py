@@ -64,6 +64,8 @@ class LiveModel:
             first_pause=REMOTE_PAUSE if self.remote else FIRST_PAUSE,
             away=Down,
             lanes=lanes,
+            # What answers one by one takes long: another task's people do not wait for it.
+            behind=getattr(backend, "at_once", MOST_AT_ONCE) == 1,
             max_batch=getattr(backend, "at_once", MOST_AT_ONCE),
             max_queue=MOST_WAITING if not self.remote else REMOTE_WAITING * lanes,
             name=identity[:8],

@@ -125,7 +125,7 @@ async def _watch() -> None:
                     log.warning("round_not_read", task=slug, error=type(error).__name__)
                     continue
                 if target is not None:
-                    _tell((task_id, slug), target.round.number, target.models[0].name)
+                    _tell((task_id, slug), target.round.number, target.against)
             await asyncio.sleep(MAX_AGE)
     finally:
         listener.cancel()

@@ -295,6 +295,12 @@ class Round(models.Model):
     number = models.PositiveIntegerField()
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.DRAFT)
     targets = models.ManyToManyField(ModelVersion, related_name="rounds")
+    needed = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="Of its targets, all of which are asked, so many must be fooled; empty: one of "
+        "them is chosen by lot for each context, or person, and kept.",
+    )
     opened_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -468,6 +474,28 @@ class Example(models.Model):
     def public_id(self) -> str:
         """The id in logs: the one it was imported with, else its own."""
         return self.external_id or str(self.uid)
+
+
+class TargetAnswer(models.Model):
+    """What each target said of an example of a round of which several must be fooled.
+
+    The example itself has the model, prediction and probabilities of one whose own verdict is the
+    round's, so that they tell by the task's rule what the example tells.
+    """
+
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="answers")
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="answers")
+    prediction = models.JSONField()
+    probabilities = models.JSONField(null=True)
+    fooled = models.BooleanField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["example", "model"], name="one_answer_a_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_id} on {self.example_id}"
 
 
 class ContentKey(models.Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -65,13 +66,33 @@ class Target:
         """Whether this person works without the model's answers (no query)."""
         return works_alone(self.config.file.control, self.task.pk, user.pk)
 
-    def model_for(self, key: str) -> ModelVersion:
-        """The target model chosen among the round's for a context (or, without one, a person).
+    def models_for(self, key: str) -> tuple[ModelVersion, ...]:
+        """Those that are asked about a context (or, without one, by a person).
 
-        The same key meets the same model for the whole round.
+        One of the round's by lot, the same for the whole round; all, that one first, where so many
+        of them must be fooled.
         """
         chance = hashlib.sha256(f"{self.round.pk}:{key}".encode()).digest()
-        return self.models[int.from_bytes(chance[:6]) % len(self.models)]
+        first = int.from_bytes(chance[:6]) % len(self.models)
+        asked = None if self.round.needed else 1
+        return (*self.models[first:], *self.models[:first])[:asked]
+
+    @property
+    def against(self) -> str:
+        """Whom people meet, in words."""
+        return against([model.name for model in self.models], self.round.needed)
+
+
+def against(names: Sequence[str], needed: int | None) -> str:
+    """A round's targets by name, and, where there are several, how they are met."""
+    if len(names) < 2:
+        return "".join(names)
+    told = f"{', '.join(names[:-1])} and {names[-1]}"
+    if needed is None:
+        return f"one of {told}"
+    if needed == len(names):
+        return f"{told}, all of which must be fooled"
+    return f"{told}, of which {needed} must be fooled"
 
 
 def works_alone(control: float, task_id: int, person_id: int) -> bool:

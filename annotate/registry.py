@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeGuard
+from typing import Annotated, Any, Final, TypeGuard, TypeVar
 
 from django.conf import settings
 from django.utils import timezone
@@ -25,7 +25,7 @@ from pydantic import (
 from accounts.models import User
 from annotate.config import Section, Word
 from annotate.models import ModelVersion, Task
-from annotate.rounds import open_next_round, register_model
+from annotate.rounds import open_next_round, register_model, targets_with
 from annotate.seals import seal
 from core import strict_yaml
 from core.errors import Conflict, Refused
@@ -35,6 +35,8 @@ from ml import artifacts
 from ml.artifacts import ArtifactError
 from ml.backends import NAMES, Backend, Options, Way, open_model, source_of, way_named
 from ml.model_checks import check, check_talk
+
+Source = TypeVar("Source", Path, bytes)
 
 MAX_BYTES: Final = 2 * 1024**3
 MAX_SENT: Final = 64 * 1024**2
@@ -138,13 +140,16 @@ def register(
     file: ModelFile,
     folder: Path | None = None,
     open_round: bool = False,
+    beside: bool = False,
+    needed: int | None = None,
     actor: User | None = None,
 ) -> Registered:
     """Keep the model's file, check what it answers, register it and, if asked, open a round.
 
-    Paths are relative to `folder`; without one none is read: a caller from afar names no files of
-    this machine. Refused with what to do when the model may not judge this task; no version is
-    made then. The passes run before the transaction.
+    `beside` and `needed` are about the round, as for `change_target`. Paths are relative to
+    `folder`; without one none is read: a caller from afar names no files of this machine. Refused
+    with what to do when the model may not judge this task; no version is made then. The passes run
+    before the transaction.
     """
     assert task.config is not None
     if actor is not None and not task.is_owned_by(actor):
@@ -169,7 +174,15 @@ def register(
         },
         "parent": _parent(task, file),
     }
-    return take(task=task, made=made, name=file.name, open_round=open_round, actor=actor)
+    return take(
+        task=task,
+        made=made,
+        name=file.name,
+        open_round=open_round,
+        beside=beside,
+        needed=needed,
+        actor=actor,
+    )
 
 
 def take(
@@ -178,6 +191,8 @@ def take(
     made: Mapping[str, Any],
     name: str | None = None,
     open_round: bool = False,
+    beside: bool = False,
+    needed: int | None = None,
     actor: User | None = None,
 ) -> Registered:
     """Check a model whose file is among the artifacts, and register it with the report.
@@ -190,7 +205,13 @@ def take(
             _require_new_name(task, name)
         model = register_model(task=task, name=name, actor=actor, **made)
         if open_round:
-            open_next_round(task=task, models=[model], actor=actor, reason="Registered for it.")
+            open_next_round(
+                task=task,
+                models=targets_with(task, model, beside=beside),
+                needed=needed,
+                actor=actor,
+                reason="Registered for it.",
+            )
     report = {name: found for name, found in made["provenance"]["check"].items() if name != "at"}
     return Registered(model, report)
 
@@ -261,6 +282,8 @@ def _keep(file: ModelFile, folder: Path | None) -> tuple[str, str]:
             able = [name for name in NAMES if way_named(name).sent]
             raise Refused("bad_file", f"Only models for {' or '.join(able)} can be sent.")
         data = _decoded(file.content)
+        if file.way.received is not None:
+            data = _fit(file.way.received, data)
     elif folder is None:
         raise Refused("no_path", "Send the file as `content`: a path is not read from afar.")
     else:
@@ -280,11 +303,16 @@ def _packed(folder: Path, pack: Callable[[Path], bytes]) -> bytes:
     if sum(path.stat().st_size for path in folder.iterdir()) > MAX_BYTES:
         raise Refused("too_large", f"{folder.name} has more than {MAX_BYTES // 1024**3} GiB.")
     try:
-        return pack(folder)
-    except ArtifactError as error:
-        raise Refused("model_unfit", str(error)) from error
+        return _fit(pack, folder)
     except OSError as error:
         raise Refused("bad_file", f"{folder} cannot be read: {error.strerror}.") from error
+
+
+def _fit(pack: Callable[[Source], bytes], source: Source) -> bytes:
+    try:
+        return pack(source)
+    except ArtifactError as error:
+        raise Refused("model_unfit", str(error)) from error
 
 
 def _decoded(content: str) -> bytes:

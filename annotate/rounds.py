@@ -16,6 +16,7 @@ from accounts.services import record_event
 from annotate.config import TaskFile
 from annotate.live import tell_open_pages
 from annotate.models import ModelVersion, Round, Task, TaskConfig
+from annotate.queries import against
 from core.errors import Conflict, Refused
 from core.transactions import after_commit, durable
 
@@ -132,15 +133,18 @@ def open_next_round(
     *,
     task: Task,
     models: Sequence[ModelVersion],
+    needed: int | None = None,
     actor: User | None = None,
     reason: str = "",
 ) -> Round:
     """Close the open round and open the next with these targets, in the caller's transaction.
 
-    The round is locked FOR UPDATE, which waits for submissions that are being inserted into it.
+    With `needed` people meet all of them, and fool the round when they fool so many. The round is
+    locked FOR UPDATE, which waits for submissions that are being inserted into it.
     """
     if not models or any(model.task_id != task.pk for model in models):
         raise Refused("bad_targets", "A round needs target models of its own task.")
+    _require_several(task, models, needed)
     Task.objects.select_for_update(no_key=True).get(pk=task.pk)
     among = ModelVersion.objects.filter(pk__in=[model.pk for model in models])
     if gone := among.exclude(retired_at=None).values_list("name", flat=True):
@@ -151,7 +155,11 @@ def open_next_round(
         current.save(update_fields=["status", "closed_at"])
     latest = Round.objects.filter(task=task).aggregate(n=Max("number"))["n"] or 0
     opened = Round.objects.create(
-        task=task, number=latest + 1, status=Round.Status.OPEN, opened_at=timezone.now()
+        task=task,
+        number=latest + 1,
+        status=Round.Status.OPEN,
+        opened_at=timezone.now(),
+        needed=needed,
     )
     opened.targets.set(models)
     record_event(
@@ -159,18 +167,50 @@ def open_next_round(
         verb="opened",
         subject=opened,
         scope=task.slug,
-        data={"number": opened.number, "models": [m.name for m in models], "reason": reason},
+        data={
+            "number": opened.number,
+            "models": [m.name for m in models],
+            "reason": reason,
+            **({"needed": needed} if needed else {}),
+        },
     )
-    after_commit(partial(tell_open_pages, task.slug, opened.number, models[0].name))
+    words = against([m.name for m in sorted(models, key=lambda m: m.number)], needed)
+    after_commit(partial(tell_open_pages, task.slug, opened.number, words))
     return opened
 
 
+def _require_several(task: Task, models: Sequence[ModelVersion], needed: int | None) -> None:
+    if needed is None:
+        return
+    if task.kind.talks:
+        raise Refused("bad_targets", "Nobody chats with several models at once.")
+    if len(models) < 2 or not 1 <= needed <= len(models):
+        raise Refused(
+            "bad_targets",
+            f"{needed} of {len(models)} cannot be fooled: of two or more models that serve beside "
+            "each other, say how many must be.",
+        )
+
+
+def targets_with(task: Task, model: ModelVersion, *, beside: bool) -> list[ModelVersion]:
+    """The targets of a round with this model: alone, or beside those that serve; one query."""
+    serving = ModelVersion.objects.filter(rounds__task=task, rounds__status=Round.Status.OPEN)
+    return [model, *(serving.order_by("number") if beside else ())]
+
+
 def change_target(
-    *, actor: User, task: Task, model: ModelVersion, reason: str, beside: bool = False
+    *,
+    actor: User,
+    task: Task,
+    model: ModelVersion,
+    reason: str,
+    beside: bool = False,
+    needed: int | None = None,
 ) -> Round:
     """Promote a model by hand, or roll back to an older one: a new round begins with it.
 
-    With `beside` those that serve go on, too: each context, or person, meets one of them.
+    With `beside` those that serve go on, too: each context, or person, meets one of them, or all
+    of which so many (`needed`) must be fooled.
     """
     if not reason.strip():
         raise Refused("reason_missing", "Say why: changing the model needs a reason.")
@@ -179,13 +219,15 @@ def change_target(
     with durable():
         if not task.is_owned_by(actor):
             raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
-        serving = ModelVersion.objects.filter(
-            rounds__task=task, rounds__status=Round.Status.OPEN
-        ).order_by("number")
-        if model in serving:
+        if Round.objects.filter(status=Round.Status.OPEN, targets=model).exists():
             raise Conflict("already_serving", f"{model.name} already serves the open round.")
-        others = serving if beside else ()
-        return open_next_round(task=task, models=[model, *others], actor=actor, reason=reason)
+        return open_next_round(
+            task=task,
+            models=targets_with(task, model, beside=beside),
+            needed=needed,
+            actor=actor,
+            reason=reason,
+        )
 
 
 def retire_model(*, actor: User, task: Task, model: ModelVersion, reason: str) -> None:

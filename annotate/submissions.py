@@ -18,7 +18,7 @@ from accounts.models import User
 from annotate import chats, contents, inference, judged, statements
 from annotate.config import TaskFile
 from annotate.contents import Content, Duplicate
-from annotate.models import Context, ContextLease, Example
+from annotate.models import Context, ContextLease, Example, ModelVersion, TargetAnswer
 from annotate.quality import require_quality
 from annotate.queries import Participant, Target, open_target
 from annotate.services import MAX_EXPLANATION, announce, insert, record_copy
@@ -117,17 +117,20 @@ def _submit_new(
     judged.require_not_judged(file.kind, prepared, task_id=target.task.pk, user=participant.user)
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
     if chat:  # what its model stands for, nobody has to ask it
-        model, answer = chat.chat.model, Answer(file.claim)
+        told = [(chat.chat.model, Answer(file.claim))]
         remarks["probes"] = chat.turns
     else:
-        model = target.model_for(str(given.uid) if given else participant.key)
-        answer = inference.live_model(model, file.kind).predict_one(prepared)
+        asked = target.models_for(str(given.uid) if given else participant.key)
+        told = [(one, inference.live_model(one, file.kind).predict_one(prepared)) for one in asked]
+    said = [_Said(model, answer, _fooled(file, answer.label, label)) for model, answer in told]
+    fooled = sum(one.fooled for one in said) >= (target.round.needed or 1)
+    speaker = next(one for one in said if one.fooled == fooled)
     content = contents.content_of(file.kind, prepared, given.sha256 if given else "")
     example = Example(
         task=target.task,
         config=target.config,
         round=target.round,
-        model=model,
+        model=speaker.model,
         author=participant.user,
         session=participant.session,
         context=given,
@@ -136,12 +139,13 @@ def _submit_new(
         input=prepared.stored,
         input_hash=prepared.key,
         label=label,
-        prediction=answer.label,
-        probabilities=answer.probabilities,
-        fooled=_fooled(file, answer.label, label),
+        prediction=speaker.answer.label,
+        probabilities=speaker.answer.probabilities,
+        fooled=fooled,
         **remarks,
     )
-    came = _commit(_New(example, content), participant, chat)
+    new = _New(example, content, tuple(said) if target.round.needed else ())
+    came = _commit(new, participant, chat)
     return Submitted(example, is_new=True, progress=came.after(fooled=example.fooled))
 
 
@@ -197,11 +201,24 @@ def _fooled(file: TaskFile, prediction: Any, label: Any) -> bool:
         ) from error
 
 
+class _Said(NamedTuple):
+    """What one target answered, and whether that fools it."""
+
+    model: ModelVersion
+    answer: Answer
+    fooled: bool
+
+
 class _New(NamedTuple):
-    """An example to be inserted, and its content."""
+    """An example to be inserted, its content, and what each target said where that is kept."""
 
     example: Example
     content: Content
+    said: tuple[_Said, ...]
+
+    @property
+    def pair(self) -> tuple[Example, Content]:
+        return self.example, self.content
 
     @property
     def author(self) -> int:
@@ -247,8 +264,8 @@ def _insert_several(sent: Sequence[_New]) -> list[Progress | None]:
                 sent={one.author: one.example.client_id for one in sent if one.author in free},
             )
             new = [one for one in sent if one.author in free and not came[one.author].is_there]
-            copies = contents.copies(new)
-            apart = contents.apart(new)
+            pairs = [one.pair for one in new]
+            copies, apart = contents.copies(pairs), contents.apart(pairs)
             new = [one for place, one in enumerate(new) if place not in copies and apart[place]]
             new = [one for one in new if _count_try(one.example)]
             for one in new:
@@ -263,6 +280,19 @@ def _insert_several(sent: Sequence[_New]) -> list[Progress | None]:
 def _insert_new(new: Sequence[_New]) -> None:
     examples = [one.example for one in new]
     insert(examples)
+    answers = [
+        TargetAnswer(
+            example=one.example,
+            model=said.model,
+            prediction=said.answer.label,
+            probabilities=said.answer.probabilities,
+            fooled=said.fooled,
+        )
+        for one in new
+        for said in one.said
+    ]
+    if answers:
+        TargetAnswer.objects.bulk_create(answers)
     contents.keep((one.example, one.content, False) for one in new if not one.example.sandbox)
     announce(examples, actors=[example.author for example in examples], verb="submitted")
 
@@ -328,7 +358,7 @@ def _insert(new: _New, participant: Participant, chat: chats.Transcript | None) 
         round_id=example.round_id,
         client_id=example.client_id,
     )
-    if not example.sandbox and (copy := contents.copies([new]).get(0)):
+    if not example.sandbox and (copy := contents.copies([new.pair]).get(0)):
         if copy.ruling is Ruling.COPY:
             raise Duplicate(copy)
         example.copy_of_id = copy.of  # and its owner decides

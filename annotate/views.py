@@ -64,7 +64,7 @@ def workbench(request: HttpRequest, slug: str) -> HttpResponse:
         "task": task,
         "instructions": file.instructions,
         "round": target.round if target else None,
-        "model": target.models[0] if target else None,
+        "against": target.against if target else "",
     }
     kind = file.kind
     if not kind.has_page:
@@ -103,6 +103,7 @@ def workbench(request: HttpRequest, slug: str) -> HttpResponse:
                 "editor": static(kind.static("editor.js")),
                 "words": kind.words.for_page(),
                 "claim": file.claim,
+                "explains": kind.answers.few or kind.answers.several,
                 "contexts": has_contexts or bool(kind.given),
                 "api": f"{prefix}api/v1/",
                 "socket": f"{prefix}ws/tasks/{task.slug}/",

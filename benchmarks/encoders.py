@@ -29,14 +29,14 @@ COMMON = "This is a text like any other , and the words in it are common ."  # a
 WORDS = [f"word{number}" for number in range(2_000)]
 
 
-def checkpoint(folder: Path) -> Path:
+def checkpoint(folder: Path, *, vocab: int = 30_522, width: int = 384, layers: int = 6) -> Path:
     import torch
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     torch.manual_seed(0)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    common = COMMON.split()
+    common = dict.fromkeys([*COMMON.split(), "It", "was", "wonderful", "dreadful"])
     places = {word: place for place, word in enumerate([*special, *common, *WORDS])}
     made = Tokenizer(models.WordPiece(places, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -52,11 +52,11 @@ def checkpoint(folder: Path) -> Path:
         mask_token="[MASK]",
     ).save_pretrained(folder)
     shape = transformers.BertConfig(
-        vocab_size=30_522,
-        hidden_size=384,
-        num_hidden_layers=6,
-        num_attention_heads=12,
-        intermediate_size=1_536,
+        vocab_size=vocab,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 32,
+        intermediate_size=4 * width,
         initializer_range=0.05,
         id2label={0: "negative", 1: "positive"},
     )

@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from annotate import api as annotate
 from annotate import chat_api as chats
+from annotate.why_api import WhyIt
 from crowd import api as crowd
 from dadc_server.api import NoSuchCall
 from releases import api as releases
@@ -26,6 +27,7 @@ urlpatterns = [
     path("examples/<uuid:uid>/", annotate.ExampleDetail.as_view(), name="api-example"),
     path("examples/<uuid:uid>/retract/", annotate.Retraction.as_view(), name="api-retract"),
     path("examples/<uuid:uid>/explain/", annotate.Explanation.as_view(), name="api-explain"),
+    path("examples/<uuid:uid>/why/", WhyIt.as_view(), name="api-why"),
     path("tasks/<slug:slug>/validations/next/", validate.NextItem.as_view(), name="api-next"),
     path("tasks/<slug:slug>/validations/undo/", validate.Undo.as_view(), name="api-undo"),
     path(

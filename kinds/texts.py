@@ -50,6 +50,14 @@ def only(*fields: str) -> Callable[[Any], Any]:
     return seen
 
 
+def text_of(one: Prepared) -> str:
+    """The one text of an input; ValueError, in a word that a model's page can say, for others."""
+    text = one.features.get("text") if isinstance(one.features, dict) else None
+    if not isinstance(text, str):
+        raise ValueError("it reads texts")
+    return text
+
+
 def text_key(content: Any) -> str:
     """The sha256 of the canonical JSON."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

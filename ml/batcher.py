@@ -7,6 +7,8 @@ passes. No batch is ever held back for company.
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections import OrderedDict, defaultdict
@@ -22,6 +24,7 @@ K = TypeVar("K", bound=Hashable)
 _Asked: TypeAlias = "asyncio.Future[R] | Future[R]"
 # An idle worker thread ends, so that a forgotten batcher costs nothing; the next item starts one.
 IDLE_SECONDS: Final = 10.0
+LESS: Final = 5  # niceness: a quarter of a core where two threads want one
 # Bounds of what a refused caller is told to wait, in milliseconds.
 MIN_RETRY_MS: Final = 20
 MAX_RETRY_MS: Final = 5_000
@@ -48,10 +51,17 @@ class BatchFailed(RuntimeError):
     """The run broke its contract: a wrong number of outputs, or an exit instead of an error."""
 
 
+def yield_to_others() -> None:
+    """Let this thread wait where others want a core, too."""
+    if sys.platform == "linux":  # elsewhere it is the whole process that would
+        os.nice(LESS)
+
+
 class Batcher(Generic[T, R]):
     """Answers items in batches on a worker thread of its own, or on `lanes` of them.
 
-    More than one are for what waits for another machine. `run` gets 1 to `max_batch` items and
+    More than one are for what waits for another machine; `behind` others of this process is what
+    takes long. `run` gets 1 to `max_batch` items and
     returns as many outputs in the same order, an exception in the place of an item that failed. If
     it raises, the items are run again one by one, so that only the culprit fails. May be used from
     any number of event loops and threads.
@@ -64,6 +74,7 @@ class Batcher(Generic[T, R]):
         max_batch: int = 64,
         max_queue: int = 1024,
         lanes: int = 1,
+        behind: bool = False,
         name: str = "batcher",
     ) -> None:
         if max_batch < 1 or max_queue < 1 or lanes < 1:
@@ -72,6 +83,7 @@ class Batcher(Generic[T, R]):
         self.max_batch = max_batch
         self.max_queue = max_queue
         self.lanes = lanes
+        self._behind = behind
         self._run = run
         # Guards everything below; held for microseconds, never while `run` is at work.
         self._changed = threading.Condition(threading.Lock())
@@ -164,6 +176,8 @@ class Batcher(Generic[T, R]):
         return round(min(max(seconds * 1000, MIN_RETRY_MS), MAX_RETRY_MS))
 
     def _work(self) -> None:
+        if self._behind:
+            yield_to_others()
         while self._step():
             pass  # a step is a call of its own so that an idle thread holds on to no item
 

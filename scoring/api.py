@@ -77,6 +77,11 @@ class RoundSerializer(ScoresSerializer):
     number = serializers.IntegerField()
     status = serializers.ChoiceField(Round.Status.choices)
     models = serializers.ListField(child=serializers.CharField())
+    needed = serializers.IntegerField(
+        allow_null=True,
+        help_text="So many of its models, all of which are asked, must be fooled; null: each "
+        "context, or person, meets one of them.",
+    )
     opened_at = serializers.DateTimeField(allow_null=True)
     closed_at = serializers.DateTimeField(allow_null=True)
     authors = serializers.IntegerField()
@@ -153,6 +158,9 @@ class RoundReportSerializer(serializers.Serializer[Any]):
     by_arm = SplitSerializer(
         many=True, help_text="Who sees the model's answers and who works without, where some do."
     )
+    by_target = SplitSerializer(
+        many=True, help_text="What each model met, where the round has several."
+    )
     arms = DifferenceSerializer(
         allow_null=True, help_text="The verified rate of the former, less that of the latter."
     )
@@ -180,9 +188,7 @@ class ModelSerializer(serializers.Serializer[Any]):
     rounds = serializers.ListField(child=serializers.IntegerField())
     serving = serializers.BooleanField()
     metrics = serializers.DictField()
-    mer = RateSerializer(
-        allow_null=True, help_text="null where its rounds had other targets beside it."
-    )
+    mer = RateSerializer(help_text="Of what it met itself, where rounds had several models.")
 
 
 class ModelsSerializer(serializers.Serializer[Any]):
@@ -207,6 +213,12 @@ class ModelRequest(serializers.Serializer[Any]):
     )
     open_round = serializers.BooleanField(
         required=False, default=False, help_text="Open the next round against it."
+    )
+    beside = serializers.BooleanField(
+        required=False, default=False, help_text="Keep those that serve now beside it."
+    )
+    needed = serializers.IntegerField(
+        required=False, min_value=1, max_value=99, help_text="Ask all: so many must be fooled."
     )
 
 
@@ -321,13 +333,13 @@ class Models(APIView):
             raise NotAuthenticated
         pass_door("submit", request, f"user-{owner.pk}")
         body = checked(ModelRequest, request)
-        open_round = body.pop("open_round")
+        round_ = {name: body.pop(name, None) for name in ("open_round", "beside", "needed")}
         for_backend = {k: v for k, v in dict(request.data).items() if k not in _KNOWN}
         try:
             file = strict_yaml.parse(ModelFile, {**for_backend, **body}, what="model")
         except NotYaml as error:
             raise Refused("bad_model", str(error)) from error
-        done = register(task=task, file=file, actor=owner, open_round=open_round)
+        done = register(task=task, file=file, actor=owner, **round_)
         return Response(done.summary(), status=status.HTTP_201_CREATED)
 
 

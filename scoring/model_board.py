@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, Prefetch, Sum
+from django.db.models import Count, F, Prefetch, Sum
 from django.db.models.functions import Greatest
 
 from annotate.models import Example, ModelVersion, Round, Task, Viewer
 from kinds.answers import in_order, in_words
 from scoring.queries import Rate
-from scoring.round_facts import VERIFIED
 from scoring.statistics import wilson
+from scoring.targets import OF_ANSWER, answers_of_examples, answers_of_targets, fate
 
 SHOWN: Final = 12  # rows of a table; what is left out is counted together
 
@@ -79,23 +79,28 @@ _TOLD: Final = ("number", "name", "backend", "sha256", "created_at", "retired_at
 
 
 def record_of(model: ModelVersion) -> Record:
-    """Of everything submitted against a model; one query. Claims until they are verified.
+    """Of everything submitted against a model; two queries. Claims until they are verified.
 
     What is said in free words is no sort of examples: there would be as many as examples.
     """
     few = model.task.kind.answers.few or model.task.kind.answers.several
-    met = (
-        Example.objects.counted()
-        .filter(model=model)
-        .values("fooled", "context__source", *(("label", "prediction") if few else ()))
+    met = ((answers_of_examples(), ""), (answers_of_targets(), OF_ANSWER))
+    rows = [
+        _Row(dict(row))
+        for answers, example in met
+        for row in answers.filter(model=model)
+        .values(
+            "fooled",
+            *(["prediction"] if few else []),
+            source=F(f"{example}context__source"),
+            **({"it_is": F(f"{example}label")} if few else {}),
+        )
         .annotate(
             n=Count("pk"),
-            verified=Count("pk", filter=VERIFIED),
-            answers=Sum(Greatest("probes", 1)),
+            verified=Count("pk", filter=fate(Example.Status.VERIFIED, example)),
+            asked=Sum(Greatest(f"{example}probes", 1)),
         )
-        .order_by()
-    )
-    rows = [_Row(dict(row)) for row in met]
+    ]
     whole = _share("", rows)
     return Record(
         submitted=whole.mer.of,
@@ -112,11 +117,11 @@ class _Row:
 
     def __init__(self, row: dict[str, Any]) -> None:
         self.label, self.said = (
-            in_words(in_order(row[name])) if name in row else "" for name in ("label", "prediction")
+            in_words(in_order(row[name])) if name in row else "" for name in ("it_is", "prediction")
         )
-        self.source: str = row["context__source"] or ""
+        self.source: str = row["source"] or ""
         self.n: int = row["n"]
-        self.answers: int = row["answers"]
+        self.answers: int = row["asked"]
         self.fooled = self.n if row["fooled"] else 0
         self.verified: int = row["verified"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,9 +22,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate.models import Barred, Example, ModelVersion, Round, Task
+from annotate.queries import against
 from scoring.models import Tally
 from scoring.recount import counted
 from scoring.statistics import Interval, clustered, wilson
+from scoring.targets import Met, met_in
 
 PERIODS: Final = (30, 7)  # days that a board can be of: each costs a count of its examples
 RANKED_FROM: Final = 20  # submissions; below it a rank would be luck
@@ -104,15 +106,21 @@ class RoundRow:
     opened_at: datetime | None
     closed_at: datetime | None
     models: tuple[str, ...]
+    needed: int | None
     authors: int
     counts: Counts
     mer: Rate
     vmer: Rate
 
+    @property
+    def against(self) -> str:
+        """Whom people met, in words."""
+        return against(self.models, self.needed)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One model that served; `mer` is None where its rounds had other targets beside it."""
+    """One model that served; `mer` is of what it met itself."""
 
     id: int
     number: int
@@ -121,7 +129,7 @@ class ModelRow:
     rounds: tuple[int, ...]
     serving: bool
     metrics: Mapping[str, Any]
-    mer: Rate | None
+    mer: Rate
 
     @property
     def clean_accuracy(self) -> float | None:
@@ -329,6 +337,7 @@ def _round_row(round_: Round, authors: int, counts: Counts, mer: Rate, vmer: Rat
         opened_at=round_.opened_at,
         closed_at=round_.closed_at,
         models=tuple(sorted(model.name for model in round_.targets.all())),
+        needed=round_.needed,
         authors=authors,
         counts=counts,
         mer=mer,
@@ -347,7 +356,10 @@ def clustered_rate(counts: Sequence[int], submitted: Sequence[int]) -> Rate:
 
 
 def model_board(task: Task) -> tuple[ModelRow, ...]:
-    """Models that were the target of a round, newest first; three queries."""
+    """Models that were the target of a round, newest first.
+
+    Three queries, and two where rounds have several models.
+    """
     tallies = read_tallies(task)
     authors = authors_by_round(tallies)
     models = [
@@ -358,18 +370,22 @@ def model_board(task: Task) -> tuple[ModelRow, ...]:
         if model.rounds.all()
     ]
     targets = Counter(round_.pk for model in models for round_ in model.rounds.all())
-    return tuple(_model_row(model, authors, targets, tallies) for model in models)
+    shared = tuple(sorted(round_ for round_, number in targets.items() if number > 1))
+    met = tallies.once(("met", shared), lambda: met_in(shared))
+    return tuple(_model_row(model, authors, shared, met, tallies) for model in models)
 
 
 def _model_row(
     model: ModelVersion,
     authors: Mapping[int, dict[int, Counts]],
-    targets: Mapping[int, int],
+    shared: Collection[int],
+    met: Sequence[Met],
     tallies: Tallies,
 ) -> ModelRow:
     rounds = sorted(model.rounds.all(), key=lambda round_: round_.number)
-    alone = all(targets[round_.pk] == 1 for round_ in rounds)
     keys = tuple(round_.pk for round_ in rounds)
+    alone = [key for key in keys if key not in shared]
+    beside = [one for one in met if one.model == model.pk]
     return ModelRow(
         id=model.pk,
         number=model.number,
@@ -378,17 +394,22 @@ def _model_row(
         rounds=tuple(round_.number for round_ in rounds),
         serving=any(round_.status == Round.Status.OPEN for round_ in rounds),
         metrics=model.metrics,
-        mer=tallies.once(("mer", keys), lambda: _mer_of(keys, authors)) if alone else None,
+        mer=tallies.once(("mer", model.pk, keys, shared), lambda: _mer_of(alone, authors, beside)),
     )
 
 
-def _mer_of(rounds: Iterable[int], authors: Mapping[int, dict[int, Counts]]) -> Rate:
-    """The error rate over some rounds, each author counted as one."""
-    by_author: defaultdict[int, list[Counts]] = defaultdict(list)
-    for round_ in rounds:
-        for author, counts in authors.get(round_, {}).items():
-            by_author[author].append(counts)
-    return _rate_over_authors([Counts.total(parts) for parts in by_author.values()], "fooled")
+def _mer_of(
+    rounds: Iterable[int], authors: Mapping[int, dict[int, Counts]], beside: Iterable[Met]
+) -> Rate:
+    """The error rate over rounds of its own, and what it met in others, each author counted as
+    one."""
+    by_author: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
+    own = (pair for round_ in rounds for pair in authors.get(round_, {}).items())
+    for author, did in (*own, *((one.author, one) for one in beside)):
+        by_author[author][0] += did.fooled
+        by_author[author][1] += did.submitted
+    fooled, submitted = zip(*by_author.values(), strict=True) if by_author else ((), ())
+    return clustered_rate(fooled, submitted)
 
 
 def digest(*boards: object) -> str:

@@ -19,6 +19,7 @@ from django.db.models import Count, Q, QuerySet, Sum, Value
 from annotate.models import Example, Round
 from annotate.queries import works_alone
 from scoring.queries import digest
+from scoring.targets import Met, fate, met_in
 from validate.models import Vote
 
 KEPT_SECONDS: Final = 24 * 3600
@@ -26,7 +27,7 @@ BINS: Final = 10
 MOST_SURE: Final = 5_000  # examples whose probabilities are read: the newest ones
 
 _LIVE = Q(retracted_at=None, hidden_at=None)
-VERIFIED = _LIVE & Q(fooled=True, status=Example.Status.VERIFIED)
+VERIFIED = fate(Example.Status.VERIFIED)
 
 
 class Group(NamedTuple):
@@ -73,17 +74,20 @@ class RoundFacts:
     mistakes: dict[tuple[str, str], int]
     """Verified foolings by the right label and the model's, as JSON."""
     bins: tuple[Bin, ...]
+    met: tuple[Met, ...]
+    """What each model met, where the round has several."""
 
 
-def facts_of(round_: Round, tallies: object, *, few: bool) -> RoundFacts:
+def facts_of(round_: Round, tallies: object, *, few: bool, several: bool) -> RoundFacts:
     """The facts as long as the round's tallies are these.
 
-    `few`: answers are some labels, so that what has one of them is a group.
+    `few`: answers are some labels, so that what has one of them is a group. `several`: it has
+    models beside each other, which takes two queries more.
     """
-    key = f"round-facts-2-{round_.pk}-{digest(tallies)}"
+    key = f"round-facts-3-{round_.pk}-{digest(tallies)}"
     kept: RoundFacts | None = cache.get(key)
     if kept is None:
-        kept = _read(round_, few=few)
+        kept = _read(round_, few=few, several=several)
         cache.set(key, kept, KEPT_SECONDS)
     return kept
 
@@ -93,7 +97,7 @@ def verified_of(round_: Round) -> QuerySet[Example]:
     return Example.objects.counted().filter(VERIFIED, round=round_)
 
 
-def _read(round_: Round, *, few: bool) -> RoundFacts:
+def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
     counted = Example.objects.counted().filter(round=round_).order_by()
     verified = verified_of(round_).order_by()
     tries = list(verified.values_list("tries", flat=True))
@@ -116,6 +120,7 @@ def _read(round_: Round, *, few: bool) -> RoundFacts:
         .count(),
         mistakes=dict(mistakes),
         bins=_bins(counted),
+        met=met_in([round_.pk] if several else ()),
     )
 
 
@@ -128,7 +133,7 @@ def _groups(counted: QuerySet[Example], label: Any, task_id: int) -> tuple[Group
         submitted=Count("id"),
         claims=Count("id", filter=Q(fooled=True)),
         verified=Count("id", filter=VERIFIED),
-        pending=Count("id", filter=_LIVE & Q(fooled=True, status=Example.Status.OPEN)),
+        pending=Count("id", filter=fate(Example.Status.OPEN)),
     )
     return tuple(
         Group(

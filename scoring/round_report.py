@@ -34,6 +34,7 @@ from scoring.statistics import (
     newcombe,
     wilson,
 )
+from scoring.targets import Met
 
 COMPARED: Final = 5  # earlier rounds, the newest ones
 ADVERSARIAL, ALONE = "against the model", "without its answers"
@@ -92,6 +93,8 @@ class RoundReport:
     by_label: tuple[Split, ...]
     by_source: tuple[Split, ...]
     by_tag: tuple[Split, ...]
+    by_target: tuple[Split, ...]
+    """What each model met, where the round has several."""
     by_arm: tuple[Split, ...]
     """Who sees the model's answers and who works alone, where some do."""
     arms: Difference | None
@@ -125,9 +128,13 @@ def _made(
     assert task.config is not None
     file = task.config.file
     numbers = [row.number for row in wanted]
+    models = {row.number: row.models for row in wanted}
     facts = {
         round_.number: facts_of(
-            round_, sorted(authors.get(round_.pk, {}).items()), few=bool(few_labels(file))
+            round_,
+            sorted(authors.get(round_.pk, {}).items()),
+            few=bool(few_labels(file)),
+            several=len(models[round_.number]) > 1,
         )
         for round_ in Round.objects.filter(task=task, number__in=numbers)
     }
@@ -135,6 +142,7 @@ def _made(
     counts = row.counts
     decided = counts.fooled - counts.pending - counts.withdrawn
     by_arm = _by_arm(here.groups)
+    by_target = {one.name: [o for o in here.met if o.name == one.name] for one in here.met}
     return RoundReport(
         row=row,
         decided=decided,
@@ -143,6 +151,7 @@ def _made(
         by_label=_by_label(here.groups, file),
         by_source=_splits(here.groups, lambda group: [group.source] if group.source else []),
         by_tag=_splits(here.groups, lambda group: group.tags),
+        by_target=tuple(_split(name, by_target[name]) for name in sorted(by_target)),
         by_arm=by_arm,
         arms=_difference(*(split.vmer for split in by_arm)) if len(by_arm) > 1 else None,
         cost=_cost(row, here),
@@ -192,7 +201,7 @@ def _splits(
     return tuple(sorted(found, key=lambda split: (-split.submitted, split.name))[:SHOWN])
 
 
-def _split(name: str, groups: Sequence[Group]) -> Split:
+def _split(name: str, groups: Sequence[Group | Met]) -> Split:
     authors: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for group in groups:
         for place, number in enumerate(group[-4:]):

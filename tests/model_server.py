@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", "/v2/models/mood/infer")
             self.send_header("Content-Length", "0")
             self.end_headers()
-        elif self.path == "/v2/models/mood/infer":
+        elif self.path in ("/v2/models/mood/infer", "/v2/models/moods/infer"):
             self._infer(body)
         elif self.path == "/v1/chat/completions":
             self._chat(body)
@@ -63,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
                 "parameters": None,
                 "outputs": [
                     {"name": "shares", "datatype": "FP32", "shape": [1, 2], "data": data},
+                    {"name": "probs", "datatype": "FP32", "shape": [1, 2], "data": data},
                     {"name": "said", "datatype": "BYTES", "shape": [1, 1], "data": label},
                 ],
             },

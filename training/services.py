@@ -276,7 +276,12 @@ def _promote(run: TrainingRun, model: ModelVersion) -> Round:
     targets = [
         model if target.pk == run.parent_id else target for target in run.round.targets.all()
     ]
-    return open_next_round(task=run.task, models=targets, reason=f"{model.name} passed every gate.")
+    return open_next_round(
+        task=run.task,
+        models=targets,
+        needed=run.round.needed,
+        reason=f"{model.name} passed every gate.",
+    )
 
 
 def fail(run: TrainingRun, claim: uuid.UUID, *, reason: str) -> TrainingRun:

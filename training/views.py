@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -31,6 +31,7 @@ from training.statements import active_run
 NO_CONTENT = 204
 RUNS_SHOWN = 20
 MODELS_SHOWN = 50
+LONGEST_NUMBER = 4  # digits of how many
 
 
 @require_safe
@@ -87,7 +88,8 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
                 task=task,
                 model=model,
                 reason=reason,
-                beside="beside" in request.POST,
+                beside=request.POST.get("meets", "") in ("one", "all"),
+                needed=_needed(request.POST),
             )
         except Refused as refused:
             complaint = refused.message
@@ -96,6 +98,7 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
             return redirect("training", slug=slug)
     target = open_target(task.pk)
     run = TrainingRun.objects.filter(candidate=model).select_related("parent").first()
+    counts = range(1, (len(target.models) if target else 0) + 2)
     context = {
         "task": task,
         "model": model,
@@ -107,8 +110,19 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         "rolls_back": _rolls_back(model, target.models if target else ()),
         "reason": reason,
         "complaint": complaint,
+        "meets": request.POST.get("meets", ""),
+        "counts": counts,
+        "needed": _needed(request.POST) or max(counts),
     }
     return render(request, "training/serve.html", context, status=400 if complaint else 200)
+
+
+def _needed(sent: QueryDict) -> int | None:
+    """How many of all must be fooled; one that is no number is refused as too few."""
+    if sent.get("meets") != "all":
+        return None
+    given = sent.get("needed", "")
+    return int(given) if given.isdecimal() and len(given) < LONGEST_NUMBER else 0
 
 
 def _state(task: Task, target: Target | None) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import sleep
@@ -23,7 +25,10 @@ __all__ = ["Client", "DadcError", "Release"]
 
 Json = Any
 AGAIN = frozenset({429, 502, 503, 504})
-BACKENDS = {".onnx": "onnx", ".txt": "lexicon"}  # what a server takes from afar, by its name
+# What a server takes from afar, by its name.
+BACKENDS = {
+    ".onnx": "onnx", ".txt": "lexicon", ".json": "sklearn", ".folder": "transformers"
+}  # fmt: skip
 
 
 class DadcError(Exception):
@@ -139,21 +144,27 @@ class Client:
         name: str | None = None,
         labels: Json = None,
         open_round: bool = False,
+        beside: bool = False,
+        needed: int | None = None,
     ) -> str:
-        """Register a model's file; returns the id that `get_results` takes.
+        """Register a model's file, or a checkpoint's folder; returns the id that `get_results` takes.
 
-        The server tries it first. Its name follows from its bytes, so that sending it again changes
-        nothing; `labels` are the model's names in its order, where they are not the task's.
+        With `open_round` a round begins against it, `beside` the models that serve, of all of which
+        so many must be fooled if `needed` says so. The server tries it first. Its name follows from
+        its bytes, so that sending it again changes nothing; `labels` are the model's names in its
+        order, where they are not the task's.
         """
         file = Path(path)
-        content = file.read_bytes()
+        suffix, content = _sendable(file)
         own = f"{file.stem[:60]}-{hashlib.sha256(content).hexdigest()[:8]}"
         body = _without_none(
             name=name or own,
-            backend=backend or BACKENDS.get(file.suffix, "onnx"),
+            backend=backend or BACKENDS.get(suffix, "onnx"),
             content=base64.b64encode(content).decode(),
             labels=labels,
             open_round=open_round,
+            beside=beside,
+            needed=needed,
             card={"description": description} if description else None,
         )
         try:
@@ -306,3 +317,15 @@ def _sha256(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _sendable(path: Path) -> tuple[str, bytes]:
+    """A file with its suffix, or a folder's files as a zip: the same files are the same bytes."""
+    if not path.is_dir():
+        return path.suffix, path.read_bytes()
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as out:
+        for one in sorted(path.iterdir()):
+            if one.is_file():
+                out.writestr(zipfile.ZipInfo(one.name), one.read_bytes(), zipfile.ZIP_DEFLATED)
+    return ".folder", stream.getvalue()

@@ -8,7 +8,7 @@ Imports no Django.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from math import isfinite
 from pathlib import Path
@@ -72,7 +72,8 @@ class Backend(Protocol):
     It may have `at_once`, the most inputs of one call (64), `lanes`, how many calls may be under
     way (1), `remote`, when asking costs somebody something (then `seconds`, how long an answer may
     take, and `tokens`, how many the last one took), `blind`, when it may know nothing of the
-    probes, and `remarks`, sentences for its page.
+    probes, `remarks`, sentences for its page, and `why`, a method of an input and a label: what of
+    the one spoke for the other (ml.why).
     """
 
     @property
@@ -126,6 +127,8 @@ class Way:
     """`NAMES_LABELS`: whether its models know their labels by name."""
     pack: Callable[[Path], bytes] | None
     """`pack`: how a folder, where it takes one, becomes a file of the first of its suffixes."""
+    received: Callable[[bytes], bytes] | None
+    """`received`: the same of what was sent from afar, where that travels otherwise."""
 
 
 def way_named(backend: str) -> Way:
@@ -138,6 +141,7 @@ def way_named(backend: str) -> Way:
         file_optional=getattr(module, "FILE_OPTIONAL", False),
         names_labels=getattr(module, "NAMES_LABELS", False),
         pack=getattr(module, "pack", None),
+        received=getattr(module, "received", None),
     )
 
 
@@ -194,6 +198,19 @@ class Renamed(Wrapped):
             )
             for one in self._backend.answer(inputs)
         ]
+
+    @property
+    def why(self) -> Callable[[Prepared, str], Any]:
+        """As the backend's; AttributeError where that cannot tell."""
+        told = self._backend.why  # type: ignore[attr-defined]
+        own = {here: name for name, here in self._names.items()}
+
+        def why(one: Prepared, label: str) -> Any:
+            found = told(one, own.get(label, label))
+            other = self._names.get(found.rather_than, found.rather_than)
+            return replace(found, label=label, rather_than=other)
+
+        return why
 
 
 class Several(Wrapped):

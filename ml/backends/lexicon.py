@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinds import Prepared
+from kinds.texts import text_of
 from ml import artifacts
 from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, Source, answers_of
 from ml.learners.texts import NAME, model
 from ml.learners.texts.lexicon import MOST_WORDS, Lexicon, read_words
 from ml.learners.texts.model import TextModel
+from ml.why import Why, by_omission
 
 SUFFIXES = (".txt", artifacts.SUFFIX)
 SENT = ".txt"
@@ -39,15 +41,12 @@ class LexiconBackend:
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         if not inputs:
             return []
-        shares = [self._model.probabilities(_text(one)) for one in inputs]
+        shares = [self._model.probabilities(text_of(one)) for one in inputs]
         return answers_of(self.labels, np.stack(shares))
 
-
-def _text(one: Prepared) -> str:
-    text = one.features.get("text") if isinstance(one.features, dict) else None
-    if not isinstance(text, str):
-        raise ValueError("it reads texts")
-    return text
+    def why(self, one: Prepared, label: str) -> Why:
+        """Which of its words spoke for this label."""
+        return by_omission(self, one, label)
 
 
 def load(source: Source) -> Backend:

@@ -14,6 +14,7 @@ from ml import artifacts
 from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, Source, answers_of
 from ml.passes import in_passes, warmed_up
+from ml.why import Why, by_differences
 
 SUFFIXES, SENT = (".onnx", artifacts.SUFFIX), ".onnx"
 CHANNELS_FIRST = 3  # sides of a picture that has one for its channels, of which ours have one
@@ -48,6 +49,10 @@ class OnnxBackend:
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         return answers_of(self.labels, self.probabilities([one.features for one in inputs]))
+
+    def why(self, one: Prepared, label: str) -> Why:
+        """Where more, or less, would have spoken for this label."""
+        return by_differences(self, one.features, label)
 
     def probabilities(self, features: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(n, K) of n arrays of one shape; rows sum to 1."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from kinds import Prepared
 from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, Source
+from ml.why import Why, by_omission
 
 NAMES_LABELS = True
 LABELS: Final = ("entailment", "neutral", "contradiction")
@@ -58,6 +59,10 @@ class PairOverlap:
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         return [self._answer(one.features) for one in inputs]
+
+    def why(self, one: Prepared, label: str) -> Why:
+        """Which of its words spoke for this label."""
+        return by_omission(self, one, label)
 
     def _answer(self, pair: Any) -> Answer:
         if not isinstance(pair, dict) or "hypothesis" not in pair:

@@ -15,6 +15,7 @@ from ml.artifacts import ArtifactError, LoadedArtifact
 from ml.backends import Answer, Backend, Source, answers_of
 from ml.learners import learner_named
 from ml.passes import in_passes, warmed_up
+from ml.why import Why, by_differences
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +33,10 @@ class TorchBackend:
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         return answers_of(self.labels, self.probabilities([one.features for one in inputs]))
+
+    def why(self, one: Prepared, label: str) -> Why:
+        """Where more, or less, would have spoken for this label."""
+        return by_differences(self, one.features, label)
 
     def probabilities(self, features: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(n, K) of n arrays of one shape; rows sum to 1."""

@@ -1,52 +1,41 @@
 """Encoders in the form of Hugging Face's library: of texts, of pairs, of passages with a question.
 
-A folder with a configuration, a tokenizer and safetensors, or a hub's id at a revision. What the
-library does in silence is an error here: a head that the file lacks, a tokenizer without words,
-labels without names. Where it can, ONNX Runtime runs the graph: twice as fast on one thread. Texts
-are asked one by one: padded to a stranger's length they take three times as long.
+A folder with a configuration, a tokenizer and safetensors, or a hub's id at a revision. Texts are
+asked one by one: padded to a stranger's length they take three times as long. How they are opened
+is told in ml.encoders.
 """
 
 from __future__ import annotations
 
 import io
-import logging
-import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from kinds import Prepared
 from ml import artifacts
 from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, Options, Source, answers_of
-from ml.files import written_whole
+from ml.encoders import LONGEST, Array, Encoder, require_library, softmax
 from ml.remote import require_allowed
+from ml.why import Why, by_path, next_likeliest
 
 SUFFIXES: Final = (".folder",)
+SENT: Final = ".folder"
 FILE_OPTIONAL: Final = True
 NAMES_LABELS: Final = True
 PAIR: Final = ("context", "hypothesis")
 HUB: Final = "huggingface.co"
-LONGEST: Final = 512
 LONGEST_ANSWER: Final = 30  # tokens
-OVERLAP: Final = 64  # tokens that two windows of a passage share
-TOLERANCE: Final = 1e-4  # between a graph's probabilities and the net's
-GRAPH, SMALL_GRAPH = "graph.onnx", "graph-int8.onnx"
+MOST_RECEIVED: Final = 256 * 2**20
 READ: Final = {".json", ".txt", ".safetensors", ".model", ".jinja"}  # nothing in them is run
 PICKLES: Final = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
-
-logger = logging.getLogger(__name__)
-
-Array = NDArray[np.float32]
-Logits = Callable[[dict[str, NDArray[np.int64]]], list[Array]]
 
 
 class Transformers(Options):
@@ -69,35 +58,55 @@ OPTIONS = Transformers
 
 def pack(folder: Path) -> bytes:
     """A checkpoint's folder as one file: what is read of it, and nothing that could be run."""
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    if not any(path.suffix == ".safetensors" for path in files):
-        pickled = [path.name for path in files if path.suffix in PICKLES]
-        why = f" It has {pickled[0]}, which would be run, and is not." if pickled else ""
-        raise ArtifactError(
-            f"{folder.name} has no safetensors.{why} Save the model with `save_pretrained`."
-        )
-    members = {path.name: path.read_bytes() for path in files if path.suffix in READ}
-    return artifacts.zipped(members)
+    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    _require_inert(folder.name, files)
+    return artifacts.zipped(
+        {name: path.read_bytes() for name, path in files.items() if _read(name)}
+    )
+
+
+def received(data: bytes) -> bytes:
+    """The same of a zip of such a folder that was sent from afar."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            there = [Path(info.filename) for info in file.infolist() if not info.is_dir()]
+            homes = (one.parent for one in there if one.name == "config.json")
+            home = min(homes, key=lambda one: len(one.parts), default=Path())
+            files = {one.name: str(one) for one in there if one.parent == home}
+            _require_inert("The zip", files)
+            names = {name: whole for name, whole in files.items() if _read(name)}
+            if sum(file.getinfo(whole).file_size for whole in names.values()) > MOST_RECEIVED:
+                raise ArtifactError("The zip holds more than 256 MiB: register it by its folder.")
+            return artifacts.zipped({name: file.read(whole) for name, whole in names.items()})
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError("Send the checkpoint's folder as a zip.") from error
+
+
+def _read(name: str) -> bool:
+    return Path(name).suffix in READ
+
+
+def _require_inert(called: str, names: Collection[str]) -> None:
+    if any(name.endswith(".safetensors") for name in names):
+        return
+    pickled = [name for name in names if Path(name).suffix in PICKLES]
+    why = f" It has {pickled[0]}, which would be run, and is not." if pickled else ""
+    raise ArtifactError(f"{called} has no safetensors.{why} Save the model with `save_pretrained`.")
 
 
 def load(source: Source) -> Backend:
     """The folder of the registration, or the hub's at its revision, tried before it is believed."""
-    if find_spec("transformers") is None:
-        raise ArtifactError(
-            "This server has no transformers: start it with `bin/serve --with transformers`."
-        )
+    require_library()
     options = Transformers.model_validate(
         {name: source.config[name] for name in Transformers.model_fields if name in source.config}
     )
     folder = _folder_of(source, options)
-    # Warnings of the library stand on the page of the model that it is about, or nowhere.
-    from transformers import logging as library
-
-    library.set_verbosity_error()
-    tokenizer = _tokenizer(folder)
+    how: dict[str, Any] = {"max_tokens": options.max_tokens, "int8": options.int8}
     if source.config.get("kind"):
-        return PassageReader(folder, tokenizer, options)
-    return Classifier(folder, tokenizer, options, source.config)
+        return PassageReader(Encoder(folder, "ForQuestionAnswering", **how))
+    return Classifier(Encoder(folder, "ForSequenceClassification", **how), source.config)
 
 
 def _folder_of(source: Source, options: Transformers) -> Path:
@@ -125,60 +134,21 @@ def _folder_of(source: Source, options: Transformers) -> Path:
     return home
 
 
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
-    except Exception as error:
-        raise ArtifactError(f"The model's tokenizer cannot be read: {error}") from error
-    words = tokenizer.tokenize("This is a text like any other, and the words in it are common.")
-    unknown = sum(word == tokenizer.unk_token for word in words)
-    if not words or 2 * unknown > len(words) or not tokenizer.is_fast:
-        raise ArtifactError(
-            f"The model's tokenizer knows {len(tokenizer)} tokens and hardly a word: its files are "
-            "not in the folder. Save it there with `tokenizer.save_pretrained`."
-        )
-    return tokenizer
-
-
-class _Encoder:
-    """A checkpoint and its tokenizer: from texts to logits, one at a time, on one thread."""
+class Classifier:
+    """Texts and pairs to labels, by name."""
 
     at_once = 1
 
-    def __init__(self, folder: Path, tokenizer: Any, options: Transformers, kind: str) -> None:
-        self._tokenizer = tokenizer
-        net = _read_net(folder, kind)
-        self._config = net.config
-        room = getattr(net.config, "max_position_embeddings", LONGEST)
-        # RoBERTa's kin count positions from after the padding's.
-        room -= 2 * ("roberta" in net.config.model_type)
-        self.max_tokens = min(options.max_tokens, tokenizer.model_max_length, room)
-        sample = dict(tokenizer("One text.", "Another one, longer.", return_tensors="np"))
-        self.names = [
-            name for name in sample if name in ("input_ids", "attention_mask", "token_type_ids")
-        ]
-        self._logits = _runtime(net, folder, sample, self.names, int8=options.int8)
-
-    def logits(self, encoded: dict[str, Any]) -> list[Array]:
-        return self._logits({name: np.asarray(encoded[name], np.int64) for name in self.names})
-
-
-class Classifier(_Encoder):
-    """Texts and pairs to labels, by name."""
-
-    def __init__(self, folder: Path, tokenizer: Any, options: Transformers, config: Any) -> None:
-        super().__init__(folder, tokenizer, options, "SequenceClassification")
-        named = self._config.id2label
-        self.labels = tuple(str(named[place]) for place in range(len(named)))
+    def __init__(self, encoder: Encoder, config: Any) -> None:
+        self._encoder = encoder
+        self.labels = encoder.found.labels
         given = tuple(config.get("labels", ()))
         if given and set(given) != set(self.labels):
             raise ArtifactError(
                 f"The model's own labels are {', '.join(self.labels)}: under `labels:` name each "
                 "of them, with the task's label that it stands for."
             )
-        self._many = self._config.problem_type == "multi_label_classification"
+        self._many = encoder.found.problem == "multi_label_classification"
         if len(self.labels) < 2:
             raise ArtifactError(
                 "The model gives one number and no labels: it measures, and judges not."
@@ -190,44 +160,56 @@ class Classifier(_Encoder):
                 else "This task takes any number of labels, and the model gives one of them."
             )
         self.remarks = (
-            f"It reads {self.max_tokens:,} tokens; of a longer text the end is cut, of a pair the "
-            "end of the context.",
+            f"It reads {encoder.max_tokens:,} tokens; of a longer text the end is cut, of a pair "
+            "the end of the context.",
         )
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         return [self._answer(one.features) for one in inputs]
 
     def _answer(self, features: Any) -> Answer:
-        (logits,) = self.logits(self._encoded(features))
+        (logits,) = self._encoder(self._encoder.words.of(*_texts(features).values()))
         row = logits[0]
-        shares = 1 / (1 + np.exp(-row)) if self._many else _softmax(row)
+        shares = 1 / (1 + np.exp(-row)) if self._many else softmax(row)
         return answers_of(self.labels, shares[None].astype(np.float32))[0]
 
-    def _encoded(self, features: Any) -> dict[str, Any]:
-        cut: bool | str = True
-        if isinstance(features, dict) and all(name in features for name in PAIR):
-            # A tuple would be read as the premise alone, in silence.
-            (text, pair), cut = (features[name] for name in PAIR), "only_first"
-        elif isinstance(features, dict) and isinstance(features.get("text"), str):
-            text, pair = features["text"], None
-        else:
-            raise ValueError("it reads texts and pairs of texts")
-        how: dict[str, Any] = {"max_length": self.max_tokens, "return_tensors": "np"}
-        try:
-            return dict(self._tokenizer(text, pair, truncation=cut, **how))
-        except Exception:  # noqa: BLE001  (a hypothesis leaves no room for the context: both are cut)
-            return dict(self._tokenizer(text, pair, truncation=True, **how))
+    def why(self, one: Prepared, label: str) -> Why:
+        """Which of its words spoke for this label."""
+        texts = _texts(one.features)
+        read = self._encoder.words.of(*texts.values())
+        this, other = self.labels.index(label), ""
+        if not self._many:
+            other = next_likeliest(self._answer(one.features).probabilities or {}, label)
+        that = self.labels.index(other) if other else None
+
+        def odds(told: Any) -> Any:
+            logits = told["logits"]
+            return logits[:, this] if that is None else logits[:, this] - logits[:, that]
+
+        fields = list(texts)
+        return by_path(self._encoder, read, odds, fields=fields, label=label, rather_than=other)
 
 
-class PassageReader(_Encoder):
+def _texts(features: Any) -> dict[str, str]:
+    """The one text, or the two of a pair, by their fields."""
+    if isinstance(features, dict) and all(name in features for name in PAIR):
+        # A tuple would be read as the premise alone, in silence.
+        return {name: features[name] for name in PAIR}
+    if isinstance(features, dict) and isinstance(features.get("text"), str):
+        return {"text": features["text"]}
+    raise ValueError("it reads texts and pairs of texts")
+
+
+class PassageReader:
     """A question and a passage to the likeliest span of it; the library has no such pipeline."""
 
+    at_once = 1
     labels = ()
 
-    def __init__(self, folder: Path, tokenizer: Any, options: Transformers) -> None:
-        super().__init__(folder, tokenizer, options, "QuestionAnswering")
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
         self.remarks = (
-            f"It reads a passage in windows of {self.max_tokens:,} tokens.",
+            f"It reads a passage in windows of {encoder.max_tokens:,} tokens.",
             "It gives no probabilities.",
         )
 
@@ -238,27 +220,12 @@ class PassageReader(_Encoder):
         if not isinstance(content, dict) or "question" not in content:
             raise ValueError("it answers questions about passages")
         passage = content["context"]
-        half = self.max_tokens // 2  # a question takes no more, so that a passage has room
-        question = self._tokenizer.decode(
-            self._tokenizer(content["question"], truncation=True, max_length=half)["input_ids"],
-            skip_special_tokens=True,
-        )
-        windows = self._tokenizer(
-            question,
-            passage,
-            truncation="only_second",
-            max_length=self.max_tokens,
-            stride=min(OVERLAP, self.max_tokens // 8),
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-        )
         best, found = -np.inf, (0, 0)
-        for place in range(len(windows["input_ids"])):
-            encoded = {name: [windows[name][place]] for name in self.names}
-            starts, ends = (row[0] for row in self.logits(encoded)[:2])
-            inside = [at for at, of in enumerate(windows.sequence_ids(place)) if of == 1]
+        for window in self._encoder.words.windows(content["question"], passage):
+            starts, ends = (row[0] for row in self._encoder(window)[:2])
+            inside = [at for at, of in enumerate(window.sequence_ids) if of == 1]
             score, first, last = best_span(starts, ends, inside)
-            offsets = windows["offset_mapping"][place]
+            offsets = window.offsets
             if score > best and offsets[first][0] < offsets[last][1]:
                 best, found = score, (offsets[first][0], offsets[last][1])
         # Where nothing is likeliest, as of NaN, nothing is marked, which is no answer.
@@ -278,142 +245,3 @@ def best_span(starts: Array, ends: Array, inside: Sequence[int]) -> tuple[float,
     sums = np.where(allowed, sums, -np.inf)
     first, last = np.unravel_index(int(sums.argmax()), sums.shape)
     return float(sums[first, last]), low + int(first), low + int(last)
-
-
-def _read_net(folder: Path, kind: str) -> Any:
-    """The net, as float32 and in its mode for answering; what its file lacks is an error."""
-    import torch
-    import transformers
-
-    try:
-        net, told = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(
-            folder,
-            use_safetensors=True,
-            local_files_only=True,
-            dtype=torch.float32,
-            attn_implementation="eager",  # a graph can be made of it
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told of, below
-        )
-    except Exception as error:
-        raise ArtifactError(f"The model cannot be opened: {error}") from error
-    lacking = sorted({*told["missing_keys"], *(one[0] for one in told["mismatched_keys"])})
-    if lacking:
-        raise ArtifactError(
-            f"The model's file lacks {', '.join(lacking[:4])}: that part would be made up anew at "
-            "each start. Save the model after it was trained for this, with its head."
-        )
-    return net.eval()
-
-
-def _runtime(
-    net: Any, folder: Path, sample: dict[str, Any], names: Sequence[str], *, int8: bool
-) -> Logits:
-    """ONNX Runtime where its graph says what the net says, else torch; the graph is kept."""
-    plain = _torch_logits(net)
-    try:
-        graph = folder / GRAPH
-        if not graph.exists():
-            _export(net, graph, sample, names)
-        whole = _session(graph)
-        expected = plain({name: np.asarray(sample[name], np.int64) for name in names})
-        found = whole({name: np.asarray(sample[name], np.int64) for name in names})
-        apart = max(
-            float(np.abs(one - other).max()) for one, other in zip(expected, found, strict=True)
-        )
-        if apart > TOLERANCE:
-            raise ArtifactError(f"The graph is {apart:g} off the net.")
-        if not int8:
-            return whole
-        small = folder / SMALL_GRAPH
-        if not small.exists():
-            _quantise(graph, small)
-        return _session(small)
-    except Exception:  # whatever the exporter meets, torch can serve the net
-        if int8:
-            raise ArtifactError(
-                "No int8 graph can be made of this model: leave `int8` out."
-            ) from None
-        logger.warning("a checkpoint has no ONNX graph: torch serves it", exc_info=True)
-        return plain
-
-
-def _torch_logits(net: Any) -> Logits:
-    import torch
-
-    from ml.backends.torch import one_torch_thread
-
-    def run(encoded: dict[str, NDArray[np.int64]]) -> list[Array]:
-        with one_torch_thread(), torch.inference_mode():
-            told = net(**{name: torch.from_numpy(array) for name, array in encoded.items()})
-        return [told[name].numpy() for name in _OUTPUTS if name in told]
-
-    return run
-
-
-_OUTPUTS: Final = ("logits", "start_logits", "end_logits")
-
-
-def _export(net: Any, path: Path, sample: dict[str, Any], names: Sequence[str]) -> None:
-    """The graph of a net over any length, by the older exporter, whose graphs are faster."""
-    import warnings
-
-    import torch
-
-    class Logits(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, *arrays: Any) -> Any:
-            told = self.net(**dict(zip(names, arrays, strict=True)))
-            return tuple(told[name] for name in _OUTPUTS if name in told)
-
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = Path(scratch) / path.name
-        torch.onnx.export(
-            Logits().eval(),  # else the net is left in its mode for training, with its dropout
-            tuple(torch.from_numpy(np.asarray(sample[name], np.int64)) for name in names),
-            str(made),
-            input_names=list(names),
-            dynamic_axes={name: {0: "batch", 1: "length"} for name in names},
-            opset_version=17,
-            dynamo=False,
-        )
-        with written_whole(path) as out:
-            out.write(made.read_bytes())
-
-
-def _quantise(graph: Path, path: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        made = Path(scratch) / path.name
-        quantize_dynamic(str(graph), str(made), weight_type=QuantType.QInt8)
-        with written_whole(path) as out:
-            out.write(made.read_bytes())
-
-
-def _session(graph: Path) -> Logits:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    taken = {one.name for one in session.get_inputs()}
-
-    def run(encoded: dict[str, NDArray[np.int64]]) -> list[Array]:
-        found: list[Array] = session.run(None, {k: v for k, v in encoded.items() if k in taken})
-        return found
-
-    return run
-
-
-def _softmax(row: Array) -> Array:
-    shares = np.exp(row.astype(np.float64) - row.max())
-    return np.asarray(shares / shares.sum(), np.float64)
-
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one thread a pass, as all here

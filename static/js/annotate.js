@@ -27,6 +27,7 @@ const PATIENCE_MS = 3_000;
  * @property {import("./labels.js").Label | null} none stands for no label, where one may choose several
  * @property {string} editor the address of its module
  * @property {string | null} claim what the model stands for, where nobody predicts
+ * @property {boolean} explains whether models may tell why they answered so
  * @property {boolean} contexts whether the server gives something to write about
  * @property {import("./editor.js").Words} words
  * @property {string} api
@@ -74,6 +75,7 @@ const strip = new SessionStrip();
 const verdict = new Verdict(part("verdict", HTMLElement), {
   rest,
   sandbox: page.sandbox,
+  explains: page.explains && page.claim === null,
   nameOf: (answer) => labels.nameOf(answer),
   words,
 });

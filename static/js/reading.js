@@ -2,6 +2,23 @@ import { createBars, shareOf } from "./bars.js";
 
 const ANNOUNCE_AFTER_MS = 900;
 
+/**
+ * @typedef {object} Told what a model answered
+ * @property {string | string[]} prediction
+ * @property {Record<string, number> | null} probabilities
+ * @property {{ model: string, prediction: string | string[] }[]} [targets] what each said, where
+ *   several must be fooled
+ */
+
+/**
+ * @param {NonNullable<Told["targets"]>} targets
+ * @param {(answer: string | string[]) => string} nameOf
+ * @param {string} reads
+ */
+export function eachOf(targets, nameOf, reads) {
+  return targets.map(({ model, prediction }) => `${model} ${reads} ${nameOf(prediction)}`).join(", ");
+}
+
 /** What the model reads: its answer, how sure it is and the bars; spoken when it comes to rest. */
 export class Reading {
   #panel;
@@ -39,22 +56,22 @@ export class Reading {
   }
 
   /**
-   * @param {{ prediction: string | string[], probabilities: Record<string, number> | null }} answer
+   * @param {Told} answer
    * @param {boolean} upToDate whether it is about the input as it is now
    */
-  show({ prediction, probabilities }, upToDate) {
+  show({ prediction, probabilities, targets }, upToDate) {
     const name = this.#labels.nameOf(prediction);
-    const share = shareOf(prediction, probabilities);
+    const share = targets
+      ? eachOf(targets, (answer) => this.#labels.nameOf(answer), "reads")
+      : shareOf(prediction, probabilities);
     if (probabilities) this.#bars.show(probabilities, prediction);
     else this.#bars.clear();
     this.#answer.textContent = name;
     this.#share.textContent = share;
     this.#panel.setAttribute("aria-busy", String(!upToDate));
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(
-      () => this.#announce(`The model reads ${name}${share && ` at ${share}`}`),
-      ANNOUNCE_AFTER_MS,
-    );
+    const sentence = targets ? share : `The model reads ${name}${share && ` at ${share}`}`;
+    this.#timer = setTimeout(() => this.#announce(sentence), ANNOUNCE_AFTER_MS);
   }
 
   /** @param {string} [words] why nothing can be read */

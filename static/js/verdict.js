@@ -1,5 +1,7 @@
 import { shareOf } from "./bars.js";
+import { eachOf } from "./reading.js";
 import { RestError } from "./rest.js";
+import { reasons } from "./why.js";
 
 /**
  * What lies over the editor once something was submitted: that it is on its way, what the model made
@@ -13,6 +15,9 @@ export class Verdict extends EventTarget {
   #sandbox;
   #nameOf;
   #kindWords;
+  #explains;
+  /** What was submitted, once it was accepted. @type {string | null} */
+  #acceptedId = null;
   /** The fooling that may be explained. @type {string | null} */
   #exampleId = null;
 
@@ -21,12 +26,14 @@ export class Verdict extends EventTarget {
    * @param {object} options
    * @param {import("./rest.js").Rest} options.rest
    * @param {boolean} options.sandbox whether what is submitted counts nowhere
+   * @param {boolean} options.explains whether models may tell why they answered so
    * @param {(answer: string | string[]) => string} options.nameOf an answer as people read it
    * @param {import("./editor.js").Words} options.words
    */
-  constructor(panel, { rest, sandbox, nameOf, words }) {
+  constructor(panel, { rest, sandbox, explains, nameOf, words }) {
     super();
     this.#panel = panel;
+    this.#explains = explains;
     this.#rest = rest;
     this.#sandbox = sandbox;
     this.#nameOf = nameOf;
@@ -38,6 +45,7 @@ export class Verdict extends EventTarget {
       void this.#explain();
     });
     this.#explanation.addEventListener("input", () => this.#saved(""));
+    this.#part("why").addEventListener("click", () => this.#why());
   }
 
   get isOpen() {
@@ -46,8 +54,9 @@ export class Verdict extends EventTarget {
 
   /** @param {Node} made what was submitted, to be looked at */
   sending(made) {
-    this.#exampleId = null;
+    this.#exampleId = this.#acceptedId = null;
     this.#explanation.value = "";
+    this.#part("reasons").hidden = true;
     this.#saved("");
     this.#part("made").replaceChildren(made);
     this.#show("sending", "On its way…", "");
@@ -59,15 +68,18 @@ export class Verdict extends EventTarget {
   }
 
   /**
-   * @param {{ id: string, fooled: boolean, prediction: string | string[], probabilities: Record<string, number> | null }} answer
+   * @param {import("./reading.js").Told & { id: string, fooled: boolean }} answer
    * @param {string | string[]} label the author's
    * @returns {string} the verdict as a sentence
    */
-  accepted({ id, fooled, prediction, probabilities }, label) {
+  accepted({ id, fooled, prediction, probabilities, targets }, label) {
+    this.#acceptedId = id;
     this.#exampleId = fooled ? id : null;
     const share = shareOf(prediction, probabilities);
-    const read = `It ${this.#kindWords.reads} ${this.#nameOf(prediction)}${share && ` at ${share}`}`;
-    const title = fooled ? "You fooled it" : read;
+    const read = targets
+      ? eachOf(targets, this.#nameOf, this.#kindWords.reads)
+      : `It ${this.#kindWords.reads} ${this.#nameOf(prediction)}${share && ` at ${share}`}`;
+    const title = fooled ? (targets ? "You fooled them" : "You fooled it") : read;
     const next = this.#sandbox
       ? "With an account, others would now look whether they agree."
       : "Others will now look whether they agree.";
@@ -98,6 +110,7 @@ export class Verdict extends EventTarget {
     this.#part("title").textContent = title;
     this.#part("words").textContent = words;
     this.#part("explain").hidden = this.#exampleId === null;
+    this.#part("why").hidden = this.#acceptedId === null || !this.#explains;
     this.#part("next").hidden = state === "refused" || state === "sending";
     this.#part("edit").hidden = state !== "refused" && state !== "read";
     this.#part("edit").textContent =
@@ -105,6 +118,22 @@ export class Verdict extends EventTarget {
     const focused = document.activeElement;
     if (focused === document.body || focused?.closest("[data-annotate]")) {
       this.#part(state === "refused" ? "edit" : "next").focus({ preventScroll: true });
+    }
+  }
+
+  async #why() {
+    const id = this.#acceptedId;
+    const box = this.#part("reasons");
+    this.#part("why").hidden = true;
+    box.hidden = false;
+    box.textContent = "Looking…";
+    try {
+      const why = await this.#rest.get(`examples/${id}/why/`);
+      if (id === this.#acceptedId) box.replaceChildren(...reasons(why, this.#nameOf));
+    } catch (error) {
+      if (id !== this.#acceptedId) return;
+      box.textContent = error instanceof RestError ? error.message : "No connection: try again.";
+      this.#part("why").hidden = error instanceof RestError && error.code === "cannot_say";
     }
   }
 

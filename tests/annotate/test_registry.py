@@ -18,7 +18,7 @@ from accounts.services import create_token
 from annotate import rounds, submissions
 from annotate.config import parse_task_file
 from annotate.models import Context, Example, ModelVersion, Task, TaskConfig
-from annotate.queries import Participant
+from annotate.queries import Participant, open_target
 from annotate.registry import ModelFile, register
 from core.errors import Refused
 from ml import artifacts
@@ -118,7 +118,10 @@ def test_an_owner_opens_a_round_of_their_own_pictures_over_rest(
         ({"content": None}, "needs its file"),
         ({"path": "/etc/passwd", "content": None}, "a path is not read from afar"),
         ({"backend": "null"}, "has no file"),
-        ({"backend": "torch"}, "Only models for lexicon or onnx can be sent"),
+        (
+            {"backend": "torch"},
+            "Only models for lexicon or onnx or sklearn or transformers can be sent",
+        ),
         ({"name": " "}, "name"),
     ],
 )
@@ -252,8 +255,8 @@ def test_an_ensemble_s_member_is_drawn_for_a_context_and_kept(
     page = Client()
     page.force_login(owner)
     asked = f"/tasks/opinions/training/serve/{second.number}/"
-    assert "Keep coin beside it" in page.get(asked).content.decode()
-    page.post(asked, {"reason": "To compare them.", "beside": "on"})
+    assert "coin-2 or coin: one by lot" in page.get(asked).content.decode()
+    page.post(asked, {"reason": "To compare them.", "meets": "one"})
     contexts = [
         Context.objects.create(task=played, data={"n": n}, sha256=str(n)) for n in range(12)
     ]
@@ -269,3 +272,95 @@ def test_an_ensemble_s_member_is_drawn_for_a_context_and_kept(
         )
         assert drawn.setdefault(context.pk, done.example.model_id) == done.example.model_id
     assert set(drawn.values()) == {first.pk, second.pk}
+    board = page.get("/api/v1/tasks/opinions/rounds/2/").json()
+    assert board["round"]["needed"] is None
+    counted = {one["name"]: one["submitted"] for one in board["by_target"]}
+    mine = Example.objects.filter(round__number=2)
+    assert counted == {model.name: mine.filter(model=model).count() for model in (first, second)}
+    told = page.get("/tasks/opinions/rounds/2/").content.decode()
+    assert "Against one of coin and coin-2" in told
+    assert "met one of them, chosen by lot" in told
+
+
+@pytest.fixture
+def critics(opinions: Task, owner: User, tmp_path: Path) -> Task:
+    """Three word lists that know other words, of which two must be fooled."""
+    for number, word in enumerate(("fine", "great", "kind"), start=1):
+        (tmp_path / "words.txt").write_text(f"for: good\n{word}\t4\n")
+        file = {"name": word, "backend": "lexicon", "path": "words.txt", "labels": ["good", "bad"]}
+        register(
+            task=opinions,
+            file=ModelFile.model_validate(file),
+            folder=tmp_path,
+            open_round=True,
+            beside=number > 1,
+            needed=2 if number == 3 else None,
+            actor=owner,
+        )
+    return opinions
+
+
+def test_of_three_two_must_be_fooled_and_each_is_counted(
+    critics: Task, owner: User, annotator: User
+) -> None:
+    client = calling(annotator)
+    asked = {"input": {"text": "A fine film."}}
+    said = client.post("/api/v1/tasks/opinions/predictions/", asked, format="json").json()
+    assert said["needed"] == 2
+    assert {one["model"]: one["prediction"] for one in said["targets"]} == {
+        "fine": "good", "great": "bad", "kind": "bad",
+    }  # fmt: skip
+    sent = []
+    for text, label, fooled in [
+        ("The acting was fine all along.", "good", ["great", "kind"]),
+        ("Such great music, and fine light!", "good", ["kind"]),
+        ("They said great things of kind people.", "bad", ["great", "kind"]),
+        ("Nothing happens for two hours.", "bad", []),
+    ]:
+        body = {"client_id": str(uuid.uuid4()), "input": {"text": text}, "label": label}
+        for status in (201, 200):
+            answer = client.post("/api/v1/tasks/opinions/examples/", body, format="json")
+            assert answer.status_code == status, answer.json()
+            told = answer.json()
+            assert [one["model"] for one in told["targets"] if one["fooled"]] == fooled
+            assert told["fooled"] == (len(fooled) >= 2)
+            # What the example says of one model is what it says itself: a log tells as much.
+            assert (told["prediction"] != label) == told["fooled"]
+        sent.append(told["id"])
+    hidden = Example.objects.get(uid=sent[0])
+    Example.objects.filter(pk=hidden.pk).update(
+        status="verified", settled_at=hidden.created_at, final_label="good"
+    )
+    by_owner = calling(owner)
+    report = by_owner.get("/api/v1/tasks/opinions/rounds/3/").json()
+    assert report["round"]["needed"] == 2
+    assert report["round"]["counts"]["fooled"] == 2
+    assert {
+        one["name"]: (one["submitted"], one["fooled"], one["verified"])
+        for one in report["by_target"]
+    } == {"fine": (4, 0, 0), "great": (4, 2, 1), "kind": (4, 3, 1)}
+    models = by_owner.get("/api/v1/tasks/opinions/models/").json()["models"]
+    assert {one["name"]: one["mer"]["value"] for one in models} == {
+        "fine": 0, "great": 0.5, "kind": 0.75,
+    }  # fmt: skip
+    page = Client()
+    page.force_login(owner)
+    round_page = page.get("/tasks/opinions/rounds/3/").content.decode()
+    assert "fine, great and kind, of which 2 must be fooled" in round_page
+    assert "75 %" in page.get("/tasks/opinions/models/3/").content.decode()
+
+
+def test_how_many_must_be_fooled_is_a_number_of_them(critics: Task, owner: User) -> None:
+    page = Client()
+    page.force_login(owner)
+    register(task=critics, file=ModelFile(name="coin", backend="null"), actor=owner)
+    asked = "/tasks/opinions/training/serve/4/"
+    for needed in ("5", "0", "", "two"):
+        sent = {"reason": "To compare them.", "meets": "all", "needed": needed}
+        refused = page.post(asked, sent)
+        assert refused.status_code == 400
+        assert "say how many must be" in refused.content.decode()
+    page.post(asked, {"reason": "To compare them.", "meets": "all", "needed": "4"})
+    target = open_target(critics.pk)
+    assert target is not None
+    assert target.against == "fine, great, kind and coin, all of which must be fooled"

@@ -31,6 +31,14 @@ def test_a_bad_model_is_refused_with_why_and_the_mended_one_can_serve(visit: Vis
     assert violations(page) == []
     page.get_by_role("link", name="Open a round with it").click()
     expect(page.get_by_role("heading", name="Promote second?")).to_be_visible()
+    page.get_by_label("Why?").fill("To compare them.")
+    page.get_by_label("all of them at once").check()
+    page.get_by_label("so many of them must be fooled").select_option("1")
+    assert violations(page) == []
+    page.get_by_role("button", name="Promote").click()
+    expect(page.get_by_text("is open with second")).to_be_visible()
+    page.goto("/tasks/inbox-looks/rounds/2/")
+    expect(page.get_by_text("of which 1 must be fooled")).to_be_visible()
     page.goto(f"{HOME}1/")
     expect(page.get_by_role("row", name="it said instead")).to_be_visible()
     assert violations(page) == []

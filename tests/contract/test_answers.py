@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from annotate.models import Task
+from annotate.registry import read_model_file, register
 from tests import cast
 from tests.contract.conftest import KINDS
 from tests.crowd import world
@@ -87,6 +88,12 @@ def test_every_call_answers_in_its_shape(
     call(olive, "get examples/?task={slug}&status=open&fooled=1&mine=0&page_size=2", slug=slug)
     call(anna, "get examples/{uid}/", uid=made["id"])
     call(anna, "post examples/{uid}/explain/", {"explanation": "Long."}, uid=made["id"])
+    words = cast.text_task(labels=["negative", "positive"])
+    moods = read_model_file("{name: words, backend: lexicon}")
+    register(task=words, file=moods, open_round=True)
+    sent_words = {"client_id": str(uuid.uuid4()), "input": {"text": "Fine."}, "label": "negative"}
+    told = call(anna, submit, sent_words, why="(a text)", slug="texts")
+    call(anna, "get examples/{uid}/why/", uid=told["id"])
     # --- chats
     cast.chat_task(owner, chat={"rule": {"contains": "sesame", "outcome": "harmful"}})
     chat = call(anna, "post tasks/{slug}/chats/", slug="chats")["chat"]

@@ -297,7 +297,7 @@ async def test_a_mistake_of_the_server_is_told_without_its_details(
     def mistaken(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("annotate.queries.Target.model_for", mistaken)
+    monkeypatch.setattr("annotate.queries.Target.models_for", mistaken)
     monkeypatch.setattr("annotate.chats._uuid", mistaken)
     async with socket(pinned, authorization=await token_of(annotator)) as page:
         await page.receive()

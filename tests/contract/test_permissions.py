@@ -178,6 +178,7 @@ ROWS = [
     Row("api-example", "401 200 404 404 200 404 200 401", arguments=THIS),
     Row("api-retract", "401 200 404 404 404 404 404 401", "post", THIS),
     Row("api-explain", "401 200 404 404 404 404 404 401", "post", THIS, {"explanation": "Thin."}),
+    Row("api-why", "401 409 404 404 409 404 409 401", arguments=THIS),
     Row("api-context", "401 204 204 204 204 204 204 401", "post", DIGITS),
     Row("api-context", HIDDEN.replace("200", "204"), "post", SECRET),
     Row("api-chats", "401 400 400 400 400 400 400 401", "post", DIGITS),

@@ -655,6 +655,18 @@ def an_undo_of_what_somebody_is_asked_because_of(world: World) -> Any:
     return world.vera.post(UNDO)
 
 
+@refused("cannot_say", 409)
+def why_of_a_model_that_cannot_say(world: World) -> Any:
+    return world.anna.get(f"/api/v1/examples/{Example.objects.latest('pk').uid}/why/")
+
+
+@refused("still_judged", 409)
+def why_of_what_validators_are_asked_about(world: World) -> Any:
+    ada = APIClient()
+    ada.force_login(cast.person("ada", "admin"))
+    return ada.get(f"/api/v1/examples/{Example.objects.latest('pk').uid}/why/")
+
+
 def test_each_refusal_has_its_code_and_status(world: World) -> None:
     """Each in a block that is rolled back: none knows of the one before it."""
     surprises = []

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import logging
+import os
+import sys
 import threading
 import time
 import weakref
@@ -376,3 +378,14 @@ def test_the_cache_forgets_what_was_used_longest_ago():
     assert cache.get("a") == 1
     cache.put("c", 3)
     assert [cache.get(key) for key in "abc"] == [1, None, 3]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority")
+def test_what_takes_long_runs_behind_the_rest_of_its_process(make):
+    def niceness(items: Sequence[int]) -> list[int]:
+        return [os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) for _ in items]
+
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert make(niceness).ask(0) == own
+    assert make(niceness, behind=True).ask(0) == min(own + batcher_module.LESS, 19)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own

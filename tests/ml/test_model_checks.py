@@ -132,6 +132,6 @@ def test_what_is_no_answer_comes_out_of_no_backend(
 def test_an_absent_library_is_told_with_the_command_that_brings_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ml.backends.transformers.find_spec", lambda name: None)
+    monkeypatch.setattr("ml.encoders.find_spec", lambda name: None)
     with pytest.raises(ArtifactError, match="bin/serve --with transformers"):
         open_model("transformers", Source(None, "", {}))

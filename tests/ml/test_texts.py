@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kinds import Prepared, kind_named
@@ -131,6 +134,88 @@ def test_a_long_text_is_read_up_to_a_word_that_is_said() -> None:
     alone = open_model("lexicon", Source(None, "", {}))
     assert said(alone, f"{'so ' * 1_000} wonderful") == ["negative"]
     assert any("first 1,000 words" in remark for remark in alone.remarks)
+
+
+def test_numbers_of_scikit_learn_answer_as_it_does(tmp_path: Path) -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    texts = ["red tea", "brown bread", "blue fish", "more tea", "old bread", "fried fish"]
+    truth = ["tea", "bread", "fish"] * 2
+    words, linear = CountVectorizer(ngram_range=(1, 2)), LogisticRegression()
+    linear.fit(words.fit_transform(texts), truth)
+    # As libraries leave it in memory, column by column, which a file of the array would scramble.
+    linear.coef_ = np.asfortranarray(linear.coef_)
+    told = {
+        "classes": linear.classes_.tolist(),
+        "coef": linear.coef_.tolist(),
+        "intercept": linear.intercept_.tolist(),
+        "vectoriser": {
+            "params": {"ngram_range": [1, 2]},
+            "vocabulary": {word: int(place) for word, place in words.vocabulary_.items()},
+        },
+    }
+
+    def opened(**changes: Any) -> Backend:
+        data = json.dumps({**told, **changes}).encode()
+        path = artifacts.keep(data, tmp_path, ".json")
+        return open_model("sklearn", Source(path, path.stem, {}))
+
+    asked = ["old fish", "tea", "red bread and more"]
+    expected = linear.predict_proba(words.transform(asked))
+    for answer, row in zip(opened().answer([text(one) for one in asked]), expected, strict=True):
+        assert answer.probabilities == pytest.approx(
+            dict(zip(linear.classes_, row, strict=True)), abs=1e-5
+        )
+    why = opened().why(text("old fish"), "fish")  # type: ignore[attr-defined]
+    assert max(why.pieces, key=lambda piece: piece.weight).start == len("old ")
+    for changes, sentence in [
+        ({"classes": ["tea", "bread"]}, "2 classes need as many rows"),
+        ({"coef": "pickled"}, "is no such model"),
+        (
+            {"vectoriser": {"params": {"tokenizer": "split"}, "vocabulary": {}}},
+            "leave out tokenizer",
+        ),
+    ]:
+        with pytest.raises(ArtifactError, match=sentence):
+            opened(**changes)
+    path = artifacts.keep(pickle.dumps(linear), tmp_path, ".json")
+    with pytest.raises(ArtifactError, match="is no such model"):
+        open_model("sklearn", Source(path, path.stem, {}))
+
+
+def test_a_head_over_embeddings_learns_and_needs_its_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an encoder that a test can have; the real one is an extra."""
+    from ml.learners import vectors
+
+    def vector_of(words: str) -> Any:
+        return np.array(["good" in words, "bad" in words, 0.5], np.float32)
+
+    monkeypatch.setattr(vectors, "vector_of", vector_of)
+    monkeypatch.setattr("ml.backends.vectors.vector_of", vector_of)
+    monkeypatch.setattr("ml.backends.vectors.encoder", lambda: None)
+    learner = learner_named("vectors")
+    (tmp_path / "train.tsv").write_text("a good day\tpositive\na bad day\tnegative\n" * 4)
+    (tmp_path / "dev.tsv").write_text("good\tpositive\n")
+    base = learner.load_base(str(tmp_path))
+    trained = learner.train(base, labels=MOODS, seed=0)
+    assert trained.model.flags.c_contiguous
+    saved = learners.save(trained, tmp_path)
+    backend = open_model(saved["backend"], source_of(saved, tmp_path))
+    assert said(backend, "good", "bad") == ["positive", "negative"]
+    parent = artifacts.load(tmp_path / saved["artifact"], saved["sha256"])
+    foolings = [Item(text("so good"), "negative")] * 40
+    after = learner.fine_tune(parent, base, foolings, seed=0, settings={})
+    assert after.config["verified_texts"] == 40
+    saved = learners.save(after, tmp_path)
+    assert said(open_model(saved["backend"], source_of(saved, tmp_path)), "good") == ["negative"]
+    with pytest.raises(ArtifactError, match="needs clean texts of each"):
+        learner.train(base, labels=("negative", "positive", "mixed"), seed=0)
+    monkeypatch.setattr(vectors, "_installed", lambda: "2.0")
+    with pytest.raises(ArtifactError, match="bin/serve --with minilm"):
+        open_model(saved["backend"], source_of(saved, tmp_path))
 
 
 # --- without any learning -------------------------------------------------------------------------

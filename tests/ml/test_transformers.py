@@ -22,7 +22,8 @@ from ml.model_checks import check
 
 transformers = pytest.importorskip("transformers", reason="an extra: bin/serve --with transformers")
 torch = pytest.importorskip("torch")
-from ml.backends.transformers import best_span, pack  # noqa: E402
+from ml.backends.transformers import best_span, pack, received  # noqa: E402
+from ml.encoders import read_net  # noqa: E402
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
@@ -171,6 +172,66 @@ def test_seven_orders_and_spellings_mean_the_same_by_name(tmp_path: Path) -> Non
         opened(folder, labels=["entailment", "neutral", "contradiction"])
 
 
+def test_the_next_process_opens_what_one_has_tried_without_torch(
+    moods: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [prepared("text", text=words) for words in ("a wonderful text", "he runs " * 90)]
+    expected = opened(moods).answer(texts)
+
+    def loads(*_: Any) -> Any:
+        raise AssertionError("the library is loaded")
+
+    monkeypatch.setattr("ml.encoders.read_net", loads)
+    monkeypatch.setattr("ml.encoders._tokenizer", loads)
+    assert opened(moods).answer(texts) == expected
+
+
+def test_half_as_many_digits_are_read_as_whole_numbers(tmp_path: Path) -> None:
+    folder = save(tmp_path / "half", id2label=dict(enumerate(MOODS)))
+    net = transformers.BertForSequenceClassification.from_pretrained(folder)
+    net.half().save_pretrained(folder)
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "float16"
+    assert read_net(folder, "ForSequenceClassification").dtype == torch.float32
+
+
+def test_what_would_be_run_is_named(altered: Callable[..., Path]) -> None:
+    folder = altered("*.safetensors")
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"It has pytorch_model\.bin, which would be run"):
+        pack(folder)
+
+
+def test_a_checkpoint_travels_as_a_zip(moods: Path, tmp_path: Path) -> None:
+    shutil.make_archive(str(tmp_path / "sent"), "zip", moods.parent, moods.name)
+    data = (tmp_path / "sent.zip").read_bytes()
+    assert received(data) == pack(moods)
+    with pytest.raises(ArtifactError, match="as a zip"):
+        received(b"no zip")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_text("{}")
+    (tmp_path / "bare" / "model.pkl").write_bytes(b"")
+    shutil.make_archive(str(tmp_path / "bare"), "zip", tmp_path / "bare")
+    with pytest.raises(ArtifactError, match=r"no safetensors\. It has model\.pkl"):
+        received((tmp_path / "bare.zip").read_bytes())
+
+
+def test_why_is_told_word_by_word_and_adds_up(moods: Path) -> None:
+    pytest.importorskip("captum", reason="an extra: bin/serve --with captum")
+    backend = opened(moods)
+    one = prepared("text", text="It was a wonderful, dreadful text.")
+    (answer,) = backend.answer([one])
+    why = backend.why(one, answer.label)
+    words = [one.features["text"][piece.start : piece.end] for piece in why.pieces]
+    assert words == ["It", "was", "a", "wonderful", ",", "dreadful", "text", "."]
+    assert any(abs(piece.weight) > 0.01 for piece in why.pieces)
+    assert why.off is not None
+    assert why.off < 0.1
+    pairs = opened(save(moods.parent / "explained", id2label={0: "C", 1: "N", 2: "E"}))
+    pair = prepared("text_pair", context="a man sleeps", hypothesis="he runs")
+    told = pairs.why(pair, "N")
+    assert [piece.field for piece in told.pieces] == ["context"] * 3 + ["hypothesis"] * 2
+
+
 @pytest.mark.parametrize(
     ("without", "config", "sentence"),
     [
@@ -250,3 +311,10 @@ def test_a_folder_is_registered_and_played(moods: Path, owner: Any) -> None:
     done = register(task=task, file=asked, folder=moods.parent, actor=owner, open_round=True)
     assert done.check["tells_probes_apart"]
     assert cast.prediction(task, {"text": "it was wonderful"}) in ("negative", "positive")
+
+
+def test_the_client_sends_a_folder_as_the_server_takes_it(moods: Path) -> None:
+    sendable = pytest.importorskip("dadc_client")._sendable
+    suffix, data = sendable(moods)
+    assert (suffix, received(data)) == (".folder", pack(moods))
+    assert sendable(moods)[1] == data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -168,6 +169,26 @@ def test_both_kinds_of_servers_are_played_against(
     assert KEY.encode() not in client.get(f"/api/v1/models/{model.pk}/").content
 
 
+def test_the_recipes_of_servers_run_as_written(
+    moods: Task, annotator: User, server: Server, tmp_path: Path
+) -> None:
+    """But for the address, which is this server's, and the key."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    ran = []
+    for text in recipes:
+        here = re.sub(r"https?://[\w.]+example\.org(:\d+)?", server.url, text)
+        file = yaml.safe_load(here.replace("sk-…", KEY))
+        if file["backend"] in ("open_inference", "chat"):
+            ran.append(file["backend"])
+            register(file, tmp_path)
+            client = APIClient()
+            client.force_login(annotator)
+            sent = submitting(client, f"A good day with {file['backend']} and all its friends.")
+            assert (sent.status_code, sent.json()["prediction"]) == (201, "positive")
+    assert ran == ["open_inference", "chat"]
+
+
 def test_a_cap_is_said_at_registration_and_is_no_crowd_to_people(
     moods: Task, annotator: User, server: Server, tmp_path: Path
 ) -> None:
@@ -322,10 +343,11 @@ async def test_a_slow_chat_holds_up_nobody_else(
         assert accepted == set(ids)
 
 
+@pytest.mark.parametrize(("file", "kills"), [(inference, 3), (chat, 1)])
 def test_killed_and_started_anew_under_load_nothing_is_lost_or_doubled_or_wrong(
-    moods: Task, server: Server, tmp_path: Path
+    moods: Task, server: Server, tmp_path: Path, file: Any, kills: int
 ) -> None:
-    register(inference(server), tmp_path)
+    register(file(server), tmp_path)
     people = [cast.person(f"writer-{n}") for n in range(3)]
     stop, refusals, done = threading.Event(), set(), []
 
@@ -350,7 +372,7 @@ def test_killed_and_started_anew_under_load_nothing_is_lost_or_doubled_or_wrong(
     writers = [threading.Thread(target=write, args=(person,)) for person in people]
     for writer in writers:
         writer.start()
-    for _ in range(int(os.environ.get("DADC_KILLS", "3"))):
+    for _ in range(int(os.environ.get("DADC_KILLS", kills))):
         before = len(done)
         server.kill()
         time.sleep(0.3)

@@ -22,15 +22,36 @@ class Command(SummaryCommand):
         parser.add_argument(
             "--open-round", action="store_true", help="open the next round against it"
         )
+        parser.add_argument(
+            "--beside", action="store_true", help="keep those that serve now beside it"
+        )
+        parser.add_argument(
+            "--needed", type=int, metavar="K", help="ask all of them: K must be fooled"
+        )
         super().add_arguments(parser)
 
     def handle(
-        self, *_: Any, task: str, file: Path, open_round: bool, json: bool, **__: Any
+        self,
+        *_: Any,
+        task: str,
+        file: Path,
+        open_round: bool,
+        beside: bool,
+        needed: int | None,
+        json: bool,
+        **__: Any,
     ) -> None:
+        if (beside or needed) and not open_round:
+            raise CommandError("--beside and --needed are about a round: say --open-round, too.")
         found = task_named(task)
         try:
             done = register(
-                task=found, file=_read(file), folder=file.resolve().parent, open_round=open_round
+                task=found,
+                file=_read(file),
+                folder=file.resolve().parent,
+                open_round=open_round,
+                beside=beside,
+                needed=needed,
             )
         except Refused as refused:
             raise CommandError(refused.message) from refused

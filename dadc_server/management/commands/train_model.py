@@ -14,7 +14,7 @@ from annotate.registry import take
 from core.errors import Refused
 from dadc_server.bootstrap import make_base_model
 from ml.artifacts import ArtifactError
-from ml.learners import BadSource, learners_of
+from ml.learners import NAMES, BadSource, learner_named, learners_of
 
 
 class Command(SummaryCommand):
@@ -23,6 +23,9 @@ class Command(SummaryCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("task", help="the task's slug")
         parser.add_argument("folder", type=Path, help="as the learner takes it (docs/models.md)")
+        parser.add_argument(
+            "--learner", choices=NAMES, help="which one, where several learn such inputs"
+        )
         parser.add_argument("--name", help="of the model; else made from the task's slug")
         parser.add_argument(
             "--labels",
@@ -41,6 +44,7 @@ class Command(SummaryCommand):
         *_: Any,
         task: str,
         folder: Path,
+        learner: str | None,
         name: str | None,
         labels: list[str],
         open_round: bool,
@@ -52,6 +56,9 @@ class Command(SummaryCommand):
         learners = learners_of(found.input_kind)
         if not learners:
             raise CommandError(f"Nothing here learns the inputs of {task}: register a model.")
+        chosen = learner_named(learner) if learner else learners[0]
+        if chosen not in learners:
+            raise CommandError(f"{learner} does not learn the inputs of {task}.")
         if any("=" not in pair for pair in labels):
             raise CommandError("Write labels as DATA=TASK, such as 0=negative.")
         with tqdm(total=100, bar_format="  {desc:<40} {bar:30} {n:.0f} %", disable=None) as bar:
@@ -62,7 +69,7 @@ class Command(SummaryCommand):
 
             try:
                 made = make_base_model(
-                    learners[0],
+                    chosen,
                     str(folder),
                     found.config.file.label_values,
                     Path(settings.ARTIFACT_DIR),
