@@ -147,7 +147,7 @@ class Client:
         beside: bool = False,
         needed: int | None = None,
     ) -> str:
-        """Register a model's file, or a checkpoint's folder; returns the id that `get_results` takes.
+        """Register a model's file or folder; returns the id that `get_results` takes.
 
         With `open_round` a round begins against it, `beside` the models that serve, of all of which
         so many must be fooled if `needed` says so. The server tries it first. Its name follows from
