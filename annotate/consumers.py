@@ -30,7 +30,7 @@ from annotate.inference import (
     live_model,
     read_apart,
 )
-from annotate.models import ChatTurn, Context, Example, Task
+from annotate.models import ChatTurn, Context, Task
 from annotate.queries import (
     Participant,
     Target,
@@ -244,7 +244,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             target = await live.target_of(self.task.pk)
             if target is not None:
                 await self._answered_first(frame, target)
-            example, progress = await in_database_thread(
+            body, progress = await in_database_thread(
                 self._submit_now, self.task.pk, target, frame, probes, seconds
             )
         except TooBusy as busy:
@@ -261,7 +261,6 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             await self._error(Refused("submission_failed", words), client_id=client_id)
         else:
             self._probes, self._since = 0, time.monotonic()
-            body = example_body(example)
             await self._send("accepted", client_id=client_id, session=progress, **body)
 
     async def _answered_first(self, frame: protocol.Submit, target: Target) -> None:
@@ -290,7 +289,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         frame: protocol.Submit,
         probes: int,
         seconds: float,
-    ) -> tuple[Example, dict[str, Any]]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         participant = self._participant()
         door = "sandbox-submit" if participant.sandbox else "submit"
         if wait := wait_for(door, person=participant.key, address=self._address):
@@ -307,9 +306,10 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             seconds=seconds,
             target=target,
         )
+        body = example_body(done.example)
         if done.progress is None:
-            return done.example, progress_of(participant, task_id)
-        return done.example, done.progress._asdict()
+            return body, progress_of(participant, task_id)
+        return body, done.progress._asdict()
 
     # --- chats ------------------------------------------------------------------------------------
     async def _say(self, frame: protocol.Say) -> None:

@@ -189,6 +189,30 @@ async def test_open_pages_learn_of_a_new_round(task: Task, annotator: User) -> N
         assert (await opened.receive("prediction"))["model"] == "digits-2"
 
 
+async def test_a_round_that_asks_several_models_tells_what_each_said(
+    task: Task, annotator: User
+) -> None:
+    def promote() -> None:
+        models = [cast.fixed_model(task, seed=seed) for seed in (1, 2)]
+        with durable():
+            rounds.open_next_round(task=task, models=models, needed=1)
+
+    async with page(task, annotator) as opened:
+        await opened.receive("ready")
+        await sync_to_async(promote)()
+        news = await opened.receive("round_changed")
+        assert news["model"] == "digits-2 and digits-3, of which 1 must be fooled"
+        await opened.send(type="predict", seq=1, input=cast.drawing(1))
+        said = await opened.receive("prediction")
+        assert {one["model"] for one in said["targets"]} == {"digits-2", "digits-3"}
+        label = said["targets"][0]["prediction"]
+        sent = {"client_id": str(uuid.uuid4()), "input": cast.drawing(1), "label": label}
+        await opened.send(type="submit", **sent)
+        accepted = await opened.receive("accepted")
+        assert accepted["fooled"] == any(one["fooled"] for one in accepted["targets"])
+        assert accepted["needed"] == 1
+
+
 async def test_open_pages_learn_of_a_round_that_another_process_opened(
     task: Task, annotator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
