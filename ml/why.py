@@ -119,7 +119,7 @@ def by_differences(model: OfArrays, features: Batch, label: str) -> Why:
 
     slope = (odds(features + moves) - odds(features - moves)) / (2 * STEP)
     rows = slope.reshape(features.shape).round(4).tolist()
-    return Why(label, other, "slopes", grid=tuple(map(tuple, rows)))
+    return Why(label, other, "the slope along each number", grid=tuple(map(tuple, rows)))
 
 
 def by_path(
