@@ -220,6 +220,11 @@ def _limits(about: Mapping[str, Json]) -> str:
         "`fooled` without the status `verified` is a claim that nobody confirmed.",
         "Examples of one author resemble each other; intervals that ignore that are too narrow.",
     ]
+    if gone := about.get("gone"):
+        limits.append(
+            f"{people(gone, 'author')} left the server or asked to be forgotten: their names here "
+            "lead to nobody."
+        )
     if waiting := about["figures"]["statuses"]["open"]:
         limits.append(f"{waiting:,} examples have no verdict.")
     if about["figures"]["validators"] < 3:

@@ -145,6 +145,11 @@ class Reader:
         """How many there are, or were in the version that this one corrects."""
         return self._examples.count() if self._only is None else len(self._only)
 
+    def gone(self) -> int:
+        """How many authors have closed their account, or were forgotten, by now."""
+        left = self._examples.filter(author__closed_at__isnull=False)
+        return left.order_by().aggregate(n=Count("author", distinct=True))["n"]
+
     def items(self) -> Iterator[list[Item]]:
         """Every example with its votes in the order in which they came, a chunk at a time."""
         after = 0

@@ -97,6 +97,7 @@ def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Ma
             "code": code_revision(),
             "public_key": ledger.public_key(bytes(keys.signing)),
             "pay": pay_of(task),
+            "gone": reader.gone(),
             "changes": _changes(order, written.prints, frozen_at),
         }
         if order.replay:

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from accounts.models import User
 from annotate.models import Task
 from benchmarks import readers
 from kinds import kind_named
@@ -196,6 +197,8 @@ def test_a_version_follows_another_and_says_what_differs(
     Task.objects.get(slug="text").examples.filter(external_id="text-2").update(
         retracted_at="2026-02-02T00:00Z"
     )
+    newest = User.objects.filter(examples__external_id="text-3")
+    newest.update(closed_at="2026-02-02T00:00Z")
 
     refused = manage("release", "text", "--out", second, "--version", "1.0.0")
     assert (refused.status, "choose a later one" in refused.errors) == (1, True)
@@ -205,7 +208,9 @@ def test_a_version_follows_another_and_says_what_differs(
     assert (done["version"], done["examples"]) == ("1.1.0", 3)
     assert done["changes"] == {"added": 1, "removed": 1, "changed": 0}
     assert done["left_out"]["withdrawn by their authors"] == 1
-    assert "since 1.0.0: 1 added, 1 removed" in (second / "README.md").read_text()
+    card = (second / "README.md").read_text()
+    assert "since 1.0.0: 1 added, 1 removed" in card
+    assert "1 author left the server or asked to be forgotten" in card
     names = {row["id"]: row["author"] for row in rows_of(first)}
     assert {row["author"] for row in rows_of(second)} - set(names.values()), "a new author"
     assert all(names.get(row["id"], row["author"]) == row["author"] for row in rows_of(second))
