@@ -153,15 +153,10 @@ def with_configs(example: Example) -> Example:
 
 def open_target(task_id: int) -> Target | None:
     """The open round of a task with its config and models; None when no round is open."""
-    round_ = (
-        Round.objects.filter(task_id=task_id, status=Round.Status.OPEN)
-        .select_related("task__config")
-        .prefetch_related("targets")
-        .first()
-    )
+    round_ = statements.open_round(task_id)
     if round_ is None or round_.task.config is None:
         return None
-    models = tuple(sorted(round_.targets.all(), key=lambda model: model.number))
+    models = tuple(statements.targets(round_.pk))
     return Target(round_.task, round_.task.config, round_, models) if models else None
 
 

@@ -14,9 +14,9 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
 from accounts.models import WorkSession
-from annotate.models import ContextLease, Example
+from annotate.models import ContextLease, Example, ModelVersion, Round
 from core.sql import compiled, prepared
-from core.sql.compiled import adapted
+from core.sql.compiled import Compiled, Given, adapted
 from core.sql.together import Together as Together  # for annotate.submissions, which writes with it
 
 _BY_AUTHOR = "e.author_id = %(person)s"
@@ -158,6 +158,22 @@ _COUNT_TRY = """
     WHERE l.tries < %(most)s AND l.goal IN ('', %(label)s)
     RETURNING tries
 """
+
+
+_OPEN_ROUND = Compiled(
+    lambda: Round.objects.select_related("task__config").filter(
+        task=Given("task"), status=Round.Status.OPEN
+    )
+)
+_TARGETS = Compiled(lambda: ModelVersion.objects.filter(rounds=Given("round")).order_by("number"))
+
+
+def open_round(task_id: int) -> Round | None:
+    return _OPEN_ROUND.first(task=task_id)
+
+
+def targets(round_id: int) -> list[ModelVersion]:
+    return _TARGETS.all(round=round_id)
 
 
 def insert(examples: Sequence[Example]) -> None:

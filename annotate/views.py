@@ -48,13 +48,14 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def task_page(request: HttpRequest, slug: str) -> HttpResponse:
     """Make something and submit it; a guest gets the same page as practice."""
-    return workbench(request, slug)
+    if (task := visible_task(request.user, slug)) is None:
+        raise Http404
+    return workbench(request, task)
 
 
-def workbench(request: HttpRequest, slug: str) -> HttpResponse:
-    """The same, also for whoever came by a link and is `request.user`."""
-    task = visible_task(request.user, slug)
-    if task is None or task.config is None:
+def workbench(request: HttpRequest, task: Task) -> HttpResponse:
+    """The same, also for whoever came by a link to this task and is `request.user`."""
+    if task.config is None:
         raise Http404
     file = task.config.file
     if not request.user.is_authenticated and not file.sandbox:

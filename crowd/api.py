@@ -23,6 +23,9 @@ class NoticeRequest(serializers.Serializer[Any]):
     away = serializers.IntegerField(
         min_value=0, max_value=10_000, default=0, help_text="Times that the page was left."
     )
+    burst = serializers.IntegerField(
+        min_value=0, max_value=10_000, default=0, help_text="Times of ten keys within .4 seconds."
+    )
 
 
 class DoneSerializer(serializers.Serializer[Any]):
@@ -41,7 +44,8 @@ def done_body(visit: Visit, done: queries.Done) -> dict[str, Any]:
     file = visit.campaign.file
     parts = []
     if done.sure or done.bonus:
-        parts.append(f"{file.money(done.sure)} for the visit")
+        when = "" if visit.campaign.platform.confirms_itself else " once the platform confirms it"
+        parts.append(f"{file.money(done.sure)} for the visit{when}")
     if done.bonus:
         parts.append(f"{file.money(done.bonus)} for what was confirmed")
     if done.waiting and file.pay.units("per_verified"):

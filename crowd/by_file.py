@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.models import User
@@ -21,6 +22,7 @@ from core.errors import Refused
 from core.refused_lines import shown
 from core.transactions import durable
 from crowd import money, queries, services
+from crowd.campaigns import record
 from crowd.ledger import State, as_csv, step
 from crowd.models import Campaign, Payment, Visit
 
@@ -76,6 +78,35 @@ def _write(file: Path, text: str) -> None:
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
+
+
+# --- from the campaign's page ---------------------------------------------------------------------
+def _unpaid(campaign: Campaign) -> QuerySet[Payment]:
+    """What is in files of which nobody has said yet that it was paid."""
+    sent = Payment.objects.filter(visit__campaign=campaign, state__in=(State.SENT, State.UNKNOWN))
+    return sent.exclude(batch="").order_by("created_at", "pk")
+
+
+def unpaid_files(campaign: Campaign) -> list[tuple[str, int, int]]:
+    """The name of each file, how many payments of it wait, and their sum; oldest first."""
+    by_file = _unpaid(campaign).order_by("batch").values_list("batch")
+    return list(by_file.annotate(payments=Count("pk"), sum=Sum("amount")))
+
+
+def pay_file(campaign: Campaign, batch: str) -> str:
+    """What of a file still waits, by the ledger: on whatever host it was written. "" when nothing
+    does."""
+    rows = list(_unpaid(campaign).filter(batch=batch).select_related("visit__worker"))
+    return as_csv(PAY_FILE, _pay_rows(campaign, rows)) if rows else ""
+
+
+def say_paid(campaign: Campaign, batch: str, actor: User) -> int:
+    """Confirm by an owner's word all that still waits of a file; returns how many payments."""
+    with durable():
+        waiting = list(_unpaid(campaign).filter(batch=batch))
+        if waiting:
+            record(campaign, actor, "paid_file", file=batch)
+        return sum(step(one, State.CONFIRMED, "an owner says: paid") for one in waiting)
 
 
 # --- results --------------------------------------------------------------------------------------

@@ -48,6 +48,23 @@ def load_campaign(*, file: CampaignFile, actor: User | None = None) -> tuple[Cam
     return campaign, True
 
 
+def costs_in_words(campaign: Campaign) -> str:
+    """What it will cost: at most, as its file expects, and as the pilot's visits went."""
+    plan, words = campaign.file.plan(), campaign.file.money
+    said = (
+        f"{campaign.file.places} places. At most {words(plan.at_most)}, {words(plan.expected)} as "
+        f"expected; {words(plan.hourly)} an hour are sure, {words(plan.hourly_expected)} expected."
+    )
+    pilot = queries.pilot_of(campaign)
+    if pilot is not None and (seen := queries.seen_plan(campaign, pilot)) is not None:
+        said += (
+            f" As the visits of {pilot.slug} went ({seen.minutes:.1f} minutes): "
+            f"{words(seen.expected)}; {words(seen.hourly)} an hour sure, "
+            f"{words(seen.hourly_expected)} expected."
+        )
+    return said
+
+
 def _locked() -> QuerySet[Campaign]:
     """Locked so that nobody begins a visit meanwhile, whose row refers to this one."""
     return Campaign.objects.select_for_update()

@@ -13,7 +13,7 @@ from core.errors import Conflict
 from core.transactions import durable
 from crowd import queries
 from crowd.models import Campaign, Payment, Visit
-from crowd.services import leave, name_once_forgotten
+from crowd.services import leave, name_once_forgotten, new_code
 
 
 def _may_earn(visits: list[Visit]) -> bool:
@@ -72,9 +72,11 @@ def forget(*, visit: Visit, gives_up: bool = False) -> None:
         worker.name = name_once_forgotten(worker.realm, worker.name)
         worker.forgotten_at = timezone.now()
         worker.save(update_fields=["name", "forgotten_at"])
-        Visit.objects.filter(worker=worker).update(
-            assignment="", place="", token="", signals={}, reason=""
-        )
+        # Whoever has a platform's results has names beside codes.
+        for one in Visit.objects.filter(worker=worker):
+            Visit.objects.filter(pk=one.pk).update(
+                code=new_code(), assignment="", place="", token="", signals={}, reason=""
+            )
         record_event(actor=None, verb="forgot", subject=worker)
     close_account(user=User.objects.get(pk=worker.user_id))
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -41,6 +42,7 @@ def campaigns(request: HttpRequest, slug: str) -> HttpResponse:
         except Refused as refused:
             complaint = refused.message
         else:
+            messages.success(request, acts.costs_in_words(loaded))
             return redirect("campaign", slug=slug, name=loaded.slug)
     found = queries.campaigns_of(task)[:PAGE]
     context = {"task": task, "campaigns": found, "complaint": complaint}
@@ -75,7 +77,8 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         except Refused as refused:
             messages.error(request, refused.message)
         return redirect("campaign", slug=slug, name=name)
-    rows = list(queries.visit_rows(chosen)[:PAGE])
+    page = Paginator(queries.visit_rows(chosen), PAGE).get_page(request.GET.get("page"))
+    rows = list(page.object_list)
     sums = queries.money_of(rows)
     words = chosen.file.money
     overview = queries.overview(chosen)
@@ -98,6 +101,12 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
             (one, [(state, words(amount)) for state, amount in sums[one.pk].items()])
             for one in rows
         ],
+        "newer": f"?page={page.previous_page_number()}" if page.has_previous() else "",
+        "older": f"?page={page.next_page_number()}" if page.has_next() else "",
+        "files": [
+            (name, payments, words(amount))
+            for name, payments, amount in by_file.unpaid_files(chosen)
+        ],
         "reason_length": chosen.platform.reason_length,
     }  # fmt: skip
     return render(request, "crowd/campaign.html", context)
@@ -117,17 +126,22 @@ def _act(request: HttpRequest, chosen: Campaign) -> str:
         if by_api.remote_of(chosen) is not None:
             pay_campaign.enqueue(chosen.pk)
             return "The worker plans and sends what is owed now."
-        planned, files = ledger.plan(chosen), by_api.send(chosen)
-        sent = f" Pay what is in {', '.join(map(str, files))}." if files else ""
-        return f"{len(planned)} payments are planned.{sent}"
+        planned = ledger.plan(chosen)
+        by_api.send(chosen)
+        if not planned:
+            return "Nothing more is owed now."
+        return f"{_payments(len(planned))} planned: pay by the files that are listed below."
+    if act == "paid":
+        done = by_file.say_paid(chosen, request.POST.get("file", ""), actor)
+        return f"{_payments(done)} confirmed."
     if act == "results":
         upload = request.FILES.get("file")
         if upload is None or (upload.size or 0) > 5_000_000:
             raise Refused("no_file", "Choose the platform's file of results (CSV).")
-        done = by_file.read_results(chosen, upload.read().decode("utf-8-sig", "replace"), actor)
-        if done.refused:
-            raise Refused("refused_lines", f"{_moved(done)} {_refused(done.refused)}")
-        return _moved(done)
+        read = by_file.read_results(chosen, upload.read().decode("utf-8-sig", "replace"), actor)
+        if read.refused:
+            raise Refused("refused_lines", f"{_moved(read)} {_refused(read.refused)}")
+        return _moved(read)
     if act in ("confirm", "reject"):
         services.settle(
             visit=_visit(request, chosen),
@@ -137,6 +151,10 @@ def _act(request: HttpRequest, chosen: Campaign) -> str:
         )
         return f"The visit is {'confirmed: it counts' if act == 'confirm' else 'rejected'}."
     raise Refused("unknown_act", "That cannot be done here.")
+
+
+def _payments(number: int) -> str:
+    return f"{number} payment{'' if number == 1 else 's'}"
 
 
 def _moved(done: by_file.Results) -> str:
@@ -162,6 +180,19 @@ def statement(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Every amount with what earned it, as CSV."""
     task = owned_task_or_404(request, slug)
     chosen = get_object_or_404(Campaign, task=task, slug=name)
-    response = HttpResponse(ledger.statement(chosen), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{chosen.slug}.csv"'
+    return _csv(ledger.statement(chosen), chosen.slug)
+
+
+@require_safe
+def pay_file(request: HttpRequest, slug: str, name: str, batch: str) -> HttpResponse:
+    """What of one file still waits to be paid, as CSV."""
+    task = owned_task_or_404(request, slug)
+    if not (text := by_file.pay_file(get_object_or_404(Campaign, task=task, slug=name), batch)):
+        raise Http404
+    return _csv(text, batch)
+
+
+def _csv(text: str, name: str) -> HttpResponse:
+    response = HttpResponse(text, content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response

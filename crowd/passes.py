@@ -1,5 +1,6 @@
 """How a visit's page shows who it is where cookies may be blocked: a token in its calls, and for
-the socket, whose handshake takes no header from a page, a ticket that is good once."""
+the socket, whose handshake takes no header from a page, a ticket that is good once: the first
+comes with the page."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import parse_qs
+from uuid import UUID
 
 from django.core.cache import cache
 from django.db import DatabaseError
@@ -20,7 +22,7 @@ from rest_framework.request import Request
 from accounts.models import User
 from core.bridge import in_database_thread
 from core.errors import Refused
-from crowd import queries
+from crowd import queries, statements
 from crowd.models import Visit
 
 SCHEME: Final = "Visit"
@@ -97,8 +99,10 @@ def _redeem(ticket: str) -> Visit | None:
     found = cache.get(key)
     if found is None or not cache.delete(key):
         return None
-    visit = queries.visits().filter(pk=found[0], token=found[1], state=Visit.State.OPEN).first()
-    return visit if visit is not None and visit.worker.user.may_sign_in else None
+    visit = statements.visit(UUID(found[0]))
+    if visit is None or (visit.token, visit.state) != (found[1], Visit.State.OPEN):
+        return None
+    return visit if visit.worker.user.may_sign_in else None
 
 
 def _goes_on(visit: Visit) -> bool:

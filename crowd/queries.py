@@ -31,7 +31,7 @@ from accounts.models import LinkPass, User
 from annotate.models import Barred, Example, Task
 from annotate.queries import is_barred
 from core.errors import Conflict
-from crowd import money
+from crowd import money, statements
 from crowd.campaign_file import ANNOTATE, VALIDATE, CostPlan
 from crowd.models import Campaign, Due, Payment, Slot, Visit, Worker
 from kinds.answers import same_answer
@@ -59,7 +59,7 @@ def visit_of(token: str) -> tuple[Visit | None, bool]:
         visit_id = UUID(hex=token.partition(".")[0])
     except ValueError:
         return None, False
-    visit = visits().filter(pk=visit_id).first()
+    visit = statements.visit(visit_id)
     if visit is None:
         return None, False
     seen = hashlib.sha256(token.encode()).hexdigest()
@@ -67,7 +67,7 @@ def visit_of(token: str) -> tuple[Visit | None, bool]:
 
 
 def visits() -> QuerySet[Visit]:
-    return Visit.objects.select_related("campaign__task__config", "worker__user", "slot", "session")
+    return statements.visits()
 
 
 def unsettled() -> QuerySet[Visit]:
@@ -312,10 +312,6 @@ def owed(visits: Sequence[Visit]) -> list[tuple[Visit, list[Due]]]:
 
 
 # --- a campaign ---------------------------------------------------------------------------------
-def free_slots(campaign: Campaign) -> QuerySet[Slot]:
-    return campaign.slots.exclude(visits__state__in=Visit.HOLDS).order_by("number")
-
-
 def campaigns_of(task: Task) -> QuerySet[Campaign]:
     """A task's campaigns with how full and how fruitful they are, newest first."""
     holding = Visit.objects.filter(campaign=OuterRef("pk"), state__in=Visit.HOLDS)
@@ -349,6 +345,7 @@ class Overview:
     free: int
     minutes: float | None  # median of those that finished
     foolings: int
+    provisional: int
     verified: int
     owed: int
     plan: CostPlan
@@ -361,9 +358,10 @@ def overview(campaign: Campaign) -> Overview:
     return Overview(
         [(state.label, counts[state.value]) for state in Visit.State],
         campaign.file.places,
-        free_slots(campaign).count(),
+        statements.free_slots(campaign).count(),
         _minutes(campaign),
         foolings.count(),
+        foolings.filter(provisional=True).count(),
         foolings.filter(status=Example.Status.VERIFIED).count(),
         sum(due.amount for _, dues in owed(payable(campaign)) for due in dues),
         campaign.file.plan(),
@@ -371,13 +369,25 @@ def overview(campaign: Campaign) -> Overview:
     )
 
 
-def seen_plan(campaign: Campaign) -> CostPlan | None:
-    """What its file costs by the minutes and the rate of the visits so far; None before any."""
-    if (minutes := _minutes(campaign)) is None:
+def seen_plan(campaign: Campaign, pilot: Campaign | None = None) -> CostPlan | None:
+    """What its file costs by the minutes and the rate of the visits so far, its own or a pilot's;
+    None before any."""
+    seen = pilot or campaign
+    if (minutes := _minutes(seen)) is None:
         return None
-    made = Example.objects.filter(session__visit__campaign=campaign, retracted_at=None).count()
-    verified = _foolings(campaign).filter(status=Example.Status.VERIFIED).count()
+    made = Example.objects.filter(session__visit__campaign=seen, retracted_at=None).count()
+    verified = _foolings(seen).filter(status=Example.Status.VERIFIED).count()
     return campaign.file.plan(minutes, verified / made if made else None)
+
+
+def pilot_of(campaign: Campaign) -> Campaign | None:
+    """The newest campaign of the task, this one included, that asked for the same and whose visits
+    say what that takes."""
+    for one in Campaign.objects.filter(task=campaign.task_id).order_by("-pk"):
+        same = one.file.work == campaign.file.work and one.file.visit == campaign.file.visit
+        if same and _minutes(one) is not None:
+            return one
+    return None
 
 
 def _minutes(campaign: Campaign) -> float | None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -24,7 +24,7 @@ from annotate.services import confirm as confirm_example
 from annotate.services import lock_example
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from crowd import queries
+from crowd import queries, statements
 from crowd.campaigns import record
 from crowd.models import FORGOTTEN, Campaign, Slot, Visit, Worker
 from crowd.platforms import Arrival
@@ -45,14 +45,18 @@ def visit_for(campaign: Campaign, arrival: Arrival) -> Visit | None:
 
     Its worker's name alone says little: it is known to others, and stands in no signature.
     """
-    mine = _of_worker(arrival).filter(campaign=campaign, assignment=arrival.assignment)
-    if arrival.slot is not None:
-        mine = mine.filter(slot__number=arrival.slot)
-    return mine.order_by("-started_at").first() if arrival.worker else None
+    if not arrival.worker:
+        return None
+    mine = statements.by_link(campaign.pk, arrival.realm, arrival.worker, arrival.assignment)
+    return next((one for one in mine if arrival.slot in (None, one.slot.number)), None)
 
 
 def _of_worker(arrival: Arrival) -> QuerySet[Visit]:
-    return queries.visits().filter(worker__realm=arrival.realm, worker__name=arrival.worker)
+    return queries.visits().filter(_who(arrival))
+
+
+def _who(arrival: Arrival) -> Q:
+    return Q(worker__realm=arrival.realm, worker__name=arrival.worker)
 
 
 def require_entry(campaign: Campaign, arrival: Arrival) -> None:
@@ -72,25 +76,30 @@ def require_entry(campaign: Campaign, arrival: Arrival) -> None:
 
 def require_room(campaign: Campaign, arrival: Arrival) -> None:
     """Refuse where there is no place now; at the start it is asked again."""
-    held = campaign.visits.filter(state__in=Visit.HOLDS).exclude(_returned(campaign, arrival))
+    held = campaign.visits.filter(state__in=Visit.HOLDS).select_related("worker", "slot")
     if arrival.slot is not None:
-        held = held.filter(slot__number=arrival.slot)
-    if held.count() >= (campaign.file.places if arrival.slot is None else 1):
+        free = all(_is_returned(one, arrival) for one in held.filter(slot__number=arrival.slot))
+    else:
+        theirs = held.filter(_who(arrival) | Q(assignment=arrival.assignment))
+        free = statements.free_slot(campaign.pk) is not None
+        free = free or any(_is_returned(one, arrival) for one in theirs)
+    if not free:
         raise _taken(arrival.slot)
 
 
-def _returned(campaign: Campaign, arrival: Arrival) -> Q:
-    """Which visits were returned, as it seems from who comes now: a platform does not tell.
+def _is_returned(visit: Visit, arrival: Arrival) -> bool:
+    """Whether a visit was returned, as it seems from who comes now: a platform does not tell.
 
     An assignment that comes to a second worker was returned by the first, and a worker who comes
     with another one has returned theirs. A place's own link says this of its place alone.
     """
-    here = Q(campaign=campaign, state=Visit.State.OPEN)
-    who = Q(worker__realm=arrival.realm, worker__name=arrival.worker)
-    theirs = Q(assignment=arrival.assignment) & ~who
+    if visit.state != Visit.State.OPEN:
+        return False
+    same = visit.assignment == arrival.assignment
+    mine = (visit.worker.realm, visit.worker.name) == (arrival.realm, arrival.worker)
     if arrival.slot is not None:
-        return here & theirs & Q(slot__number=arrival.slot)
-    return here & (theirs | who & ~Q(assignment=arrival.assignment))
+        return same and not mine and visit.slot.number == arrival.slot
+    return same != mine
 
 
 def begin(
@@ -98,47 +107,45 @@ def begin(
 ) -> tuple[Visit, str]:
     """Take a place for whoever has agreed; returns the visit and the token of its page.
 
-    Of two who open one place's link at the same moment one gets it: the database says which.
+    Of two who open one place's link at the same moment one gets it: the database says which. Who
+    gets none leaves no account either: names in a link may be made up.
     """
     require_entry(campaign, arrival)
     if consent != campaign.file.consent.version:
         raise _changed()
-    worker = worker_of(campaign, arrival)
-    if queries.is_kept_out(worker, campaign.task):
-        raise Refused("banned", "You are kept out of this: return it, please.", status=403)
     visit = Visit(
         campaign=campaign,
-        worker=worker,
         assignment=arrival.assignment,
         consent=consent,
         code=new_code(),
         place=_place(campaign, address),
     )
     token, visit.token = queries.new_token(visit.id)
-    for _ in range(TRIES if arrival.slot is None else 1):
+    for _ in range(TRIES):
         try:
             with durable():
+                visit.worker = _worker_of(campaign, arrival)
                 returned = _supersede(campaign, arrival)
                 visit.slot = _take(campaign, arrival.slot)
-                visit.session = WorkSession.objects.create(
-                    user=worker.user, kind=WorkSession.Kind.LINK
-                )
-                visit.save(force_insert=True)
+                visit.session = WorkSession(user=visit.worker.user, kind=WorkSession.Kind.LINK)
+                statements.insert(visit.session)
+                statements.insert(visit)
                 # Now that a row refers to it nobody changes it: is it what was agreed to?
-                now = Campaign.objects.get(pk=campaign.pk)
-                if (now.data, now.state) != (campaign.data, campaign.state):
+                now = Campaign.objects.values_list("data", "state").get(pk=campaign.pk)
+                if now != (campaign.data, campaign.state):
                     raise _changed()
                 _keep_apart(visit)
-                record(campaign, worker.user, "began_visit", subject=visit, consent=consent)
-        except IntegrityError:  # this place, or this person's visit, is there since a moment
+                record(campaign, visit.worker.user, "began_visit", subject=visit, consent=consent)
+        except IntegrityError:  # this place, person or person's visit is there since a moment
             mine = visit_for(campaign, arrival)
             if mine is not None and mine.state in Visit.ONCE:
                 return reopen(mine)
             _require_free(campaign, arrival)
+            require_room(campaign, arrival)
         else:
             for one in returned:
                 give_up(validator=one.worker.user, task=campaign.task)
-            return queries.visits().get(pk=visit.pk), token
+            return visit, token
     raise _taken(arrival.slot)
 
 
@@ -170,38 +177,35 @@ def _take(campaign: Campaign, number: int | None) -> Slot:
         if slot is None:
             raise Refused("bad_link", "There is no such place: open the link you were given.")
         return slot
-    free = queries.free_slots(campaign)
-    if connection.features.has_select_for_update_skip_locked:
-        free = free.select_for_update(skip_locked=True, of=("self",))
-    slot = free.first()
+    slot = statements.free_slot(campaign.pk, lock=True)
     if slot is None:
         raise _taken(None)
     return slot
 
 
-def worker_of(campaign: Campaign, arrival: Arrival) -> Worker:
+def _worker_of(campaign: Campaign, arrival: Arrival) -> Worker:
     """The person behind a platform's name, who is made at their first visit, with no account that
-    anybody could sign in to; Refused when they had themselves forgotten."""
-    known = Worker.objects.select_related("user").filter(realm=arrival.realm, name=arrival.worker)
-    if (worker := known.first()) is not None:
-        return worker
+    anybody could sign in to, within the transaction that takes a place; Refused when they had
+    themselves forgotten, or are kept out."""
     once = name_once_forgotten(arrival.realm, arrival.worker)
-    if Worker.objects.filter(realm=arrival.realm, name=once).exists():
+    worker = statements.worker(arrival.realm, arrival.worker, once)
+    if worker is None:
+        user = User(role=Role.ANNOTATOR)
+        user.username = user.pseudonym
+        user.set_unusable_password()
+        user.save()
+        worker = Worker(realm=arrival.realm, name=arrival.worker, user=user)
+        statements.insert(worker)
+        return worker
+    if worker.forgotten_at is not None:
         raise Refused(
             "forgotten",
             "You asked to be forgotten here, and that is for good: return it, please.",
             status=403,
         )
-    require_room(campaign, arrival)  # names that somebody makes up leave no account
-    try:
-        with durable():
-            user = User(role=Role.ANNOTATOR)
-            user.username = user.pseudonym
-            user.set_unusable_password()
-            user.save()
-            return Worker.objects.create(realm=arrival.realm, name=arrival.worker, user=user)
-    except IntegrityError:
-        return known.get()
+    if queries.is_kept_out(worker, campaign.task):
+        raise Refused("banned", "You are kept out of this: return it, please.", status=403)
+    return worker
 
 
 def name_once_forgotten(realm: str, name: str) -> str:
@@ -214,8 +218,8 @@ def name_once_forgotten(realm: str, name: str) -> str:
 
 def _supersede(campaign: Campaign, arrival: Arrival) -> list[Visit]:
     """Take it that these were returned, within the transaction that takes a place."""
-    gone = queries.visits().filter(_returned(campaign, arrival)).order_by("pk")
-    found = list(gone.select_for_update(no_key=True, of=("self",)))
+    open_ = statements.at_work(campaign.pk, arrival.realm, arrival.worker, arrival.assignment)
+    found = [one for one in open_ if _is_returned(one, arrival)]
     for visit in found:
         _end(visit, Visit.State.RETURNED)
     return found
@@ -223,9 +227,9 @@ def _supersede(campaign: Campaign, arrival: Arrival) -> list[Visit]:
 
 def reopen(visit: Visit) -> tuple[Visit, str]:
     """Take the work to where its link was opened; whoever had it open before is told so."""
-    token, kept = queries.new_token(visit.id)
-    Visit.objects.filter(pk=visit.pk).update(token=kept)
-    return queries.visits().get(pk=visit.pk), token
+    token, visit.token = queries.new_token(visit.id)
+    Visit.objects.filter(pk=visit.pk).update(token=visit.token)
+    return visit, token
 
 
 def check(*, visit: Visit, answers: Mapping[str, str]) -> bool:
@@ -359,7 +363,7 @@ def _find_place(visit: Visit) -> None:
     """Another place for one whose own was given away; Conflict when there is none."""
     others = Visit.objects.filter(slot=visit.slot_id, state__in=Visit.HOLDS).exclude(pk=visit.pk)
     if others.exists():
-        free = queries.free_slots(visit.campaign).first()
+        free = statements.free_slot(visit.campaign_id)
         if free is None:
             raise Conflict("full", "All places are taken since: add one first.")
         visit.slot = free

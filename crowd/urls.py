@@ -14,4 +14,9 @@ urlpatterns = [
         owner_views.statement,
         name="campaign-statement",
     ),
+    path(
+        "tasks/<slug:slug>/campaigns/<slug:name>/pay/<slug:batch>.csv",
+        owner_views.pay_file,
+        name="campaign-pay-file",
+    ),
 ]

@@ -27,11 +27,12 @@ from core import strict_json
 from core.addresses import address_of
 from core.errors import Refused
 from core.limits import wait_for
-from crowd import campaigns, queries, services
+from crowd import campaigns, queries, services, statements
 from crowd.api import done_body
 from crowd.campaign_file import VALIDATE
 from crowd.erasure import forget
 from crowd.models import Campaign, Visit
+from crowd.passes import new_ticket
 from crowd.platforms import Arrival, origin_of
 from crowd.platforms.prolific import is_signed
 from crowd.tasks import follow_assignment
@@ -50,6 +51,7 @@ KEPT_OUT: Final = (
     "You are kept out of this. What you made is kept, and those who asked for it decide whether it "
     "is paid."
 )
+MAY_COME_AGAIN: Final = (Visit.State.RETURNED, Visit.State.TIMED_OUT)
 LONGEST_NAME: Final = 200
 PAGE_404: Final = "There is no such campaign: open the link that you were given."
 
@@ -60,7 +62,7 @@ def _in_frames(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
     @wraps(view)
     def framed(request: HttpRequest, slug: str) -> HttpResponse:
         request.user = AnonymousUser()  # whoever this browser is signed in as is not who works
-        campaign = Campaign.objects.select_related("task__config").filter(slug=slug).first()
+        campaign = statements.campaign(slug)
         if campaign is None:
             return _say(request, None, PAGE_404, status=404)
         response = view(request, campaign)
@@ -124,14 +126,19 @@ def prolific_event(request: HttpRequest) -> HttpResponse:
 def _landing(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResponse:
     """What it is, what is paid and for how long; for somebody who has begun, where they are."""
     visit = services.visit_for(campaign, arrival)
-    if visit is not None and visit.state not in (Visit.State.RETURNED, Visit.State.TIMED_OUT):
+    if visit is not None and visit.state not in MAY_COME_AGAIN:
         if visit.state != Visit.State.OPEN:
             return _over(request, visit)
         return render(request, "crowd/return.html", _about(campaign) | {"visit": visit})
     if not arrival.preview:
-        services.require_entry(campaign, arrival)
-        services.require_room(campaign, arrival)
-    context = _about(campaign) | {"preview": arrival.preview}
+        try:
+            services.require_entry(campaign, arrival)
+            services.require_room(campaign, arrival)
+        except Refused as refused:
+            if visit is None:
+                raise
+            return _over(request, visit, refused.message)  # their data is theirs still
+    context = _about(campaign) | {"preview": arrival.preview, "visit": visit}
     return render(request, "crowd/landing.html", context)
 
 
@@ -166,7 +173,7 @@ def _say(
     return render(request, "crowd/sentence.html", context, status=status)
 
 
-def _over(request: HttpRequest, visit: Visit) -> HttpResponse:
+def _over(request: HttpRequest, visit: Visit, also: str = "") -> HttpResponse:
     """The end: the code, and the way back to the platform."""
     campaign = visit.campaign
     screened_out = visit.state == Visit.State.SCREENED_OUT
@@ -181,7 +188,7 @@ def _over(request: HttpRequest, visit: Visit) -> HttpResponse:
     context = {
         "campaign": campaign,
         "visit": visit,
-        "sentence": sentence,
+        "sentence": f"{sentence} {also}",
         "paid": campaign.file.money(campaign.file.pay.units("screen_out"))
         if screened_out and campaign.file.pay.units("screen_out")
         else "",
@@ -194,8 +201,7 @@ def _over(request: HttpRequest, visit: Visit) -> HttpResponse:
 def _act(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResponse:
     act = request.POST.get("act", "")
     visit = services.visit_for(campaign, arrival)
-    again = (Visit.State.RETURNED, Visit.State.TIMED_OUT)
-    if visit is None or (act == "begin" and visit.state in again):
+    if visit is None or (act == "begin" and visit.state in MAY_COME_AGAIN):
         if act != "begin":
             return _landing(request, campaign, arrival)
         visit, token = services.begin(
@@ -223,6 +229,7 @@ def _act(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResp
             "open your link again to go on here.",
             status=409,
         )
+    services.notice(visit=visit, signals={})  # the check, and the last minute of the work
     return _WITH_TOKEN.get(act, _work)(request, visit, token)
 
 
@@ -273,15 +280,19 @@ def _work(request: HttpRequest, visit: Visit, token: str, complaint: str = "") -
     user, done = queries.user_of(visit), queries.progress(visit)
     request.user = user
     api = f"{get_script_prefix()}api/v1/visits/this/"
+    page = judging if (done.work or file.work[-1]) == VALIDATE else workbench
     request.visit = {  # type: ignore[attr-defined]
         "token": token,
         "done": done_body(visit, done),
         "complaint": complaint,
-        "data": {"token": token, "api": api, "work": done.work},
+        "data": {
+            "token": token,
+            "ticket": new_ticket(visit) if page is workbench else "",
+            "api": api,
+            "work": done.work,
+        },
     }
-    slug = visit.campaign.task.slug
-    page = judging if (done.work or file.work[-1]) == VALIDATE else workbench
-    return page(request, slug)
+    return page(request, visit.campaign.task)
 
 
 def _data(visit: Visit) -> HttpResponse:

@@ -62,13 +62,12 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 def validate(request: HttpRequest, slug: str) -> HttpResponse:
     """The page that asks for item after item; its script takes the leases, so a look costs none."""
-    return judging(request, slug)
+    return judging(request, _task(person(request), slug))
 
 
-def judging(request: HttpRequest, slug: str) -> HttpResponse:
-    """The same, also for whoever came by a link and is `request.user`."""
+def judging(request: HttpRequest, task: Task) -> HttpResponse:
+    """The same, also for whoever came by a link to this task and is `request.user`."""
     user = person(request)
-    task = _task(user, slug)
     if not may_validate(user, task):
         return render(request, "validate/not_yet.html", {"task": task}, status=403)
     if reason := task.set_aside_for(user):

@@ -3,8 +3,13 @@ import { askAboutVisit, pass } from "./pass.js";
 
 const EVERY_MS = 20_000;
 const AFTER_AN_ACT_MS = 1_500;
+const BURST_KEYS = 10;
+const BURST_MS = 400;
 
-let signals = { paste: 0, away: 0 };
+const none = () => ({ paste: 0, away: 0, burst: 0 });
+let signals = none();
+/** @type {number[]} when the latest keys were pressed; not which */
+let keys = [];
 let active = true;
 let timer = 0;
 
@@ -17,7 +22,7 @@ async function look() {
   if (document.visibilityState === "hidden" || !active) return;
   active = false;
   const told = signals;
-  signals = { paste: 0, away: 0 };
+  signals = none();
   const result = await askAboutVisit("", told).catch(() => null);
   if (!result) {
     signals = told; // not reachable: it is said the next time
@@ -44,6 +49,17 @@ for (const sign of ["pointermove", "touchmove"]) {
   addEventListener(sign, () => (active = true), { passive: true, capture: true });
 }
 addEventListener("paste", () => (signals.paste += 1), { capture: true });
+addEventListener(
+  "keydown",
+  ({ repeat, timeStamp }) => {
+    if (repeat) return;
+    keys = [...keys.slice(1 - BURST_KEYS), timeStamp];
+    if (keys.length < BURST_KEYS || timeStamp - keys[0] > BURST_MS) return;
+    signals.burst += 1;
+    keys = [];
+  },
+  { capture: true, passive: true },
+);
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "hidden") signals.away += 1;
 });

@@ -24,6 +24,16 @@ def begin(origin: str) -> dict[str, str]:
     framed = world.campaign(
         task, slug="framed", frame=origin, return_to=origin, check=check, places=20
     )
+    one = {"frame": origin, "visit": {"examples": 1}, "places": 3}
+    ways = {
+        "prolific": {"return_to": [], "codes": {"complete": "C1"}},
+        "generic": {"return_to": f"{origin}/done", "parameters": {"worker": "pid"}},
+        "connect": {"return_to": [f"{origin}/whole", f"{origin}/part"], "check": check},
+    }
+    links = {
+        name: links_of(world.campaign(task, slug=name, platform=name, **one, **more))[0]
+        for name, more in ways.items()
+    }
     anna = User.objects.get(username="anna")
     for text in ("It rains in Rome.", "Nobody came to the fair."):
         cast.submission(task, anna, input={"text": text}, label="yes", fooled=False)
@@ -31,7 +41,7 @@ def begin(origin: str) -> dict[str, str]:
         task, slug="invited", platform="panel", work="validate", places=2, return_to=[],
         pay={"base": "1.00", "per_validation": "0.10"}, visit={"examples": 1},
     )  # fmt: skip
-    return {"framed": links_of(framed)[0], "invited": links_of(judging)[0]}
+    return {**links, "framed": links_of(framed)[0], "invited": links_of(judging)[0]}
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
 
 from tests.browser.fixtures import PHONE, Server, Visits, violations
 from tests.browser.test_looks import TOO_WIDE_OR_SMALL
@@ -32,7 +31,7 @@ class Platform:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._say(here.page)
+                self._say(here.page if self.path == "/" else "Received.")
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -69,25 +68,46 @@ def links(server: Server, platform: Platform) -> dict[str, str]:
     return found
 
 
-def test_a_worker_in_another_site_s_frame_without_its_cookies_by_keys(
-    server: Server, links: dict[str, str], platform: Platform, chromium: Browser, tmp_path: Path
-) -> None:
-    (tmp_path / "Default").mkdir()
-    (tmp_path / "Default/Preferences").write_text(json.dumps(NO_COOKIES))
-    said = f"assignmentId=A1&workerId=W1&hitId=H1&turkSubmitTo={platform.origin}/"
-    address = f"{server.url}{links['framed']}?{said}"
-    platform.page = f'<iframe src="{address}" width="1000" height="1400"></iframe>'
+@pytest.fixture(scope="module")
+def cookieless(
+    chromium: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrowserContext]:
+    """A browser that blocks other sites' cookies; a script error on any of its pages fails."""
+    folder = tmp_path_factory.mktemp("cookieless")
+    (folder / "Default").mkdir()
+    (folder / "Default/Preferences").write_text(json.dumps(NO_COOKIES))
     context = chromium.browser_type.launch_persistent_context(
-        str(tmp_path),
+        str(folder),
         executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
         args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
-        viewport={"width": 1040, "height": 1440},
+        has_touch=True,
+        reduced_motion="reduce",
     )
     complaints: list[str] = []
-    page = context.pages[0]
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    yield context
+    context.close()
+    assert complaints == []
+
+
+def framed(page: Page, platform: Platform, address: str, width: int, height: int) -> FrameLocator:
+    """A link in the frame of a platform's page that fills the screen."""
+    page.set_viewport_size({"width": width, "height": height})
+    platform.page = (
+        '<meta name="viewport" content="width=device-width"><style>body { margin: 0 }</style>'
+        f'<iframe src="{address}" style="border: 0; width: 100%; height: 98vh"></iframe>'
+    )
     page.goto(platform.origin)
-    frame = page.frame_locator("iframe")
+    return page.frame_locator("iframe")
+
+
+def test_a_worker_in_another_site_s_frame_without_its_cookies_by_keys(
+    server: Server, links: dict[str, str], platform: Platform, cookieless: BrowserContext
+) -> None:
+    said = f"assignmentId=A1&workerId=W1&hitId=H1&turkSubmitTo={platform.origin}/"
+    address = f"{server.url}{links['framed']}?{said}"
+    page = cookieless.new_page()
+    frame = framed(page, platform, address, 1040, 1440)
     frame.get_by_role("button", name="I agree, begin").press("Enter")
     inside = page.frames[1]
     kept = "() => { document.cookie = 'x=1; SameSite=None; Secure'; return document.cookie; }"
@@ -110,14 +130,69 @@ def test_a_worker_in_another_site_s_frame_without_its_cookies_by_keys(
     assert platform.got["path"] == "/mturk/externalSubmit"
     assert platform.got["assignmentId"] == ["A1"]
     assert platform.got["code"]
-    assert complaints == []
     # Another site's page may not frame it.
-    refused = context.new_page()
+    refused = cookieless.new_page()
     refused.goto(f"{server.url.replace('127.0.0.1', 'localhost')}/healthz")
     refused.set_content(f'<iframe src="{address}"></iframe>')
     refused.wait_for_timeout(500)
     assert "Welcome" not in refused.frames[-1].content()
-    context.close()
+
+
+FILLED = {
+    "prolific": {
+        "{{%PROLIFIC_PID%}}": "P1", "{{%STUDY_ID%}}": "S1", "{{%SESSION_ID%}}": "A1"
+    },
+    "connect": {
+        "{{participantId}}": "P2", "{{assignmentId}}": "A2", "{{projectId}}": "J1"
+    },
+}  # fmt: skip
+
+
+def test_each_platform_s_way_in_its_frame_on_a_phone(
+    server: Server, links: dict[str, str], platform: Platform, cookieless: BrowserContext
+) -> None:
+    page = cookieless.new_page()
+    page.route("https://app.prolific.com/**", lambda route: route.fulfill(body="Received."))
+    ends = {
+        "prolific": "https://app.prolific.com/submissions/complete?cc=C1",
+        "connect": f"{platform.origin}/part",
+        "generic": f"{platform.origin}/done?code=",
+    }
+    for name, end in ends.items():
+        address = f"{server.url}{links[name]}"
+        for placeholder, text in FILLED.get(name, {}).items():
+            address = address.replace(placeholder, text)
+        if name == "generic":
+            address += "&pid=P3"
+        frame = framed(page, platform, address, 390, 844)
+        frame.get_by_role("button", name="I agree, begin").tap()
+        if name == "connect":  # kept out by the check: never the address of whole completions
+            for _ in range(2):
+                frame.get_by_label("To sleep").check()
+                frame.get_by_role("button", name="Answer").tap()
+            expect(frame.get_by_text("You are paid 0.10")).to_be_visible()
+        else:
+            expect(frame.locator("html[data-connection=live]")).to_be_attached()
+            assert page.frames[1].evaluate(TOO_WIDE_OR_SMALL) == []
+            frame.locator("textarea").first.fill(f"It never snows on {name}.")
+            frame.locator("input[name=label]").first.check()
+            frame.get_by_role("button", name="Submit").tap()
+            frame.get_by_role("button", name="Finish").tap()
+        frame.get_by_role("link", name="Back to the platform").tap()
+        page.wait_for_url(f"{end}**")
+    # The same link gives what is kept, and forgets it.
+    frame = framed(page, platform, address, 390, 844)
+    frame.get_by_text("Your data").tap()
+    with page.expect_download() as got:
+        frame.get_by_role("button", name="Get my data").tap()
+    assert '"kind": "example"' in got.value.path().read_text()
+    frame.get_by_role("button", name="Forget me").tap()
+    expect(frame.get_by_text("would be lost")).to_be_visible()
+    frame = framed(page, platform, address, 390, 844)
+    frame.get_by_text("Your data").tap()
+    frame.get_by_label("I give up what is not paid yet").check()
+    frame.get_by_role("button", name="Forget me").tap()
+    expect(frame.get_by_text("You are forgotten here")).to_be_visible()
 
 
 @pytest.mark.usefixtures("platform")
@@ -143,3 +218,17 @@ def test_somebody_invited_validates_on_a_phone(visit: Visits, links: dict[str, s
             more.tap()
         assert owner.evaluate(TOO_WIDE_OR_SMALL) == [], path
         assert violations(owner) == [], path
+    owner.get_by_role("button", name="Plan and send").tap()
+    expect(owner.get_by_text("1 payment planned")).to_be_visible()
+    for link, line in ((".csv", "reward,1.00,USD"), ("Statement", "the visit")):
+        with owner.expect_download() as got:
+            owner.get_by_role("link", name=link).first.tap()
+        assert line in got.value.path().read_text()
+    owner.get_by_role("button", name="All of it is paid").tap()
+    expect(owner.get_by_text("1 payment confirmed")).to_be_visible()
+    owner.get_by_label("More places").fill("2")
+    owner.get_by_role("button", name="Extend").tap()
+    expect(owner.get_by_text("2 places more")).to_be_visible()
+    owner.get_by_role("button", name="Pause").tap()
+    expect(owner.get_by_role("button", name="Resume")).to_be_visible()
+    assert owner.evaluate(TOO_WIDE_OR_SMALL) == []

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from annotate.models import Task
 from core import doors
+from crowd.models import Payment, Visit
 from releases.models import Release
 from tests import acts, cast
 from tests.crowd import world
@@ -149,6 +150,7 @@ ROWS = [
     Row("campaign", HIDDEN, arguments={**DIGITS, "name": "pilot"}),
     Row("campaign", "404 404 404 404 302 404 302 404", "post", {**DIGITS, "name": "pilot"}),
     Row("campaign-statement", HIDDEN, arguments={**DIGITS, "name": "pilot"}),
+    Row("campaign-pay-file", HIDDEN, arguments={**DIGITS, "name": "pilot", "batch": "b1"}),
     # --- by a link, where an account says nothing
     Row("crowd-link", "400 400 400 400 400 400 400 400", arguments={"slug": "pilot"}),
     Row("crowd-event", "403 403 403 403 403 403 403 403", "post"),
@@ -273,7 +275,8 @@ def clients(
     cast.digits_task(olive, slug="secret", public=False)
     cast.text_task().owners.add(olive)
     unreleased = cast.fixed_model(task, seed=1)
-    world.campaign(task)
+    world.come(world.campaign(task)).begin()
+    Payment.objects.create(visit=Visit.objects.get(), amount=1, state="sent", batch="b1")
     people = {
         "author": cast.person("anna"),
         "annotator": cast.person("bert"),

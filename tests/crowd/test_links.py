@@ -141,6 +141,10 @@ def test_late_full_paused_ended_and_missed_twice(task: Task) -> None:
     for state, sentence in (("paused", "try the same link again"), ("ended", "This has ended")):
         campaigns.set_state(campaign=campaign, state=state, actor=None)
         assert sentence in words(come(campaign, "W3").page)
+        theirs = words(come(campaign, "W2").page)
+        assert "The time for this ran out" in theirs, "who was here finds their data"
+        assert sentence in theirs
+        assert "Get my data" in theirs
     assert come(campaign, "W3").client.get("/hit/nothing/").status_code == 404
 
 
@@ -362,12 +366,15 @@ def test_the_model_does_not_tell_a_visit_about_what_it_judges(task: Task, annota
 
 async def test_a_ticket_opens_one_socket(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign = await sync_to_async(world.campaign)(task)
-    token = await sync_to_async(come(campaign).begin)()
-    answer = await sync_to_async(call)(token, "visits/this/ticket/")
+    came = come(campaign)
+    await sync_to_async(came.begin)()
+    page = words(await sync_to_async(came.act)("open"), tags=True)
+    ticket = re.search(r'"ticket": "([^"]+)"', page)
+    assert ticket
     scope = {
         "type": "websocket",
         "path": "/ws/tasks/digits/",
-        "query_string": f"ticket={answer.json()['ticket']}".encode(),
+        "query_string": f"ticket={ticket[1]}".encode(),
         "headers": [(b"host", b"localhost"), (b"origin", b"http://localhost")],
         "client": ("127.0.0.1", 4711),
         "scheme": "ws",
@@ -437,6 +444,9 @@ def test_places_without_links_are_given_once_each(task: Task) -> None:
     assert more.visits.count() == 1
     # And twice at once in two campaigns is one: a vote, and an hour, are one visit's.
     two = [world.campaign(task, slug=slug, places=4) for slug in ("one", "two")]
+    realm = more.platform.realm(more.file)
+    for name in ("busy", "busier"):  # known here: at their first visit they take turns anyway
+        Worker.objects.create(realm=realm, name=name, user=cast.person(name))
     races.at_once([_begin(one, "busy", None) for one in two])
     assert Visit.objects.filter(worker__name="busy").count() == 1
     with races.without(Visit, "one_open_visit_a_worker"):

@@ -147,6 +147,7 @@ def test_from_work_to_a_confirmed_payment(
 ) -> None:
     campaign = world.campaign(task)
     visit = _finished(task, campaign, [validator, other_validator])
+    assert visit.seconds > 0, "up to its last act"
     assert ledger.plan(campaign) == [], "nothing before the platform's word"
     results = folder / "results.csv"
     results.write_text(
@@ -168,8 +169,11 @@ def test_from_work_to_a_confirmed_payment(
     (file,) = (folder / "pay" / "pilot").glob("*.csv")
     rows = list(csv.DictReader(io.StringIO(file.read_text())))
     assert {(row["WorkerId"], row["amount"]) for row in rows} == {("W1", "0.25"), ("W1", "1.00")}
-    # Whom a payer who was killed wrote a file for, the next one names it, and plans nothing.
+    # The page gives the same by the ledger, until somebody has said of all of it that it is paid.
     before = file.read_text()
+    assert by_file.pay_file(campaign, file.stem) == before.replace("\n", "\r\n")
+    assert by_file.unpaid_files(campaign) == [(file.stem, 2, 125)]
+    # Whom a payer who was killed wrote a file for, the next one names it, and plans nothing.
     file.rename(file.with_name(f".{file.name}"))
     capsys.readouterr()
     call_command("pay", "pilot", json=True)
@@ -204,6 +208,13 @@ def test_from_work_to_a_confirmed_payment(
     assert sorted(row["earned by"].split()[0] for row in told) == [visit.code, "example", "example"]
     with pytest.raises(Refused, match="under way"):
         forget(visit=visit)
+    by_api.send(campaign)
+    (first, *_), (second, *_) = by_file.unpaid_files(campaign)
+    assert [by_file.say_paid(campaign, one, validator) for one in (first, second, first)] == [
+        1, 1, 0,
+    ]  # fmt: skip
+    assert by_file.pay_file(campaign, first) == ""
+    assert ledger.sums(campaign)["confirmed"] == 150
 
 
 @pytest.mark.django_db(transaction=True)
@@ -274,7 +285,9 @@ def test_pages_ask_as_much_about_many_as_about_few(task: Task, owner: User, clie
         with CaptureQueriesContext(connection) as sent:
             shown = [client.get(page) for page in pages]
         asked.append(len(sent))
+        Visit.objects.update(signals={"paste": 1, "away": 2, "burst": 3})
     assert asked[0] == asked[1]
+    assert "1, 2, 3" in world.words(shown[1])
     assert "2 of 3" in world.words(shown[0]), "free places"
 
 
@@ -332,6 +345,12 @@ def test_terms_hold_and_the_floor_is_kept(task: Task, owner: User) -> None:
     slow.visits.update(state="finished", finished_at=now, seconds=301)
     with pytest.raises(Refused, match="as the visits so far took"):
         campaigns.extend(campaign=slow, places=1, actor=owner)
+    # Of whoever asks for the same it is known by then what that means.
+    next_one = world.campaign(
+        task, slug="next", platform="panel", work="validate", return_to=[], pay={"base": "2.00"}
+    )
+    told = campaigns.costs_in_words(next_one).replace("\xa0", " ")
+    assert "As the visits of slow went (5.0 minutes): 6.00 USD; 23.92 USD an hour sure" in told
     campaigns.set_state(campaign=campaign, state="ended", actor=owner)
     with pytest.raises(Refused, match="ended"):
         campaigns.set_state(campaign=campaign, state="open", actor=owner)
@@ -380,6 +399,7 @@ def test_data_and_forgetting_by_the_same_link(
     assert "W1" not in worker.name
     assert worker.user.closed_at is not None
     assert worker.user.pseudonym != before
+    assert Visit.objects.get().code != visit.code, "the platform's results have it beside a name"
     kept = worker.user.examples.filter(retracted_at=None).count()
     assert kept == (2 if keep else 0)
     agreed = {"consent": campaign.file.consent.version}

@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import cycle
 from typing import Any
 
@@ -16,11 +17,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
+from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
 from annotate.models import Task
-from crowd import by_api, by_file, ledger
+from crowd import by_api, by_file, ledger, tasks
 from crowd.models import Campaign, Payment, Visit
 from crowd.platforms import prolific
 from releases.pay import pay_of
@@ -310,3 +312,20 @@ def test_events_are_hints(task: Task, stand_in: StandIn) -> None:
     for job in DBTaskResult.objects.all():
         job.task.call(*job.args_kwargs["args"])
     assert Visit.objects.get().state == "confirmed", "what it said is not what is true"
+
+
+def test_what_prolific_approves_by_itself_after_21_days(task: Task, stand_in: StandIn) -> None:
+    campaign = _campaign(task)
+    _visit(campaign, task, "P1", 1)
+    late = _visit(campaign, task, "P2", 10)
+    Visit.objects.update(finished_at=timezone.now() - timedelta(days=21, hours=1))
+    stand_in.approved["A-P1"], stand_in.status["A-P2"] = 1, "RETURNED"
+    tasks.enqueue_due()
+    (job,) = DBTaskResult.objects.all()
+    job.task.call(*job.args_kwargs["args"])
+    assert Visit.objects.get(worker__name="P1").state == "confirmed"
+    late.refresh_from_db()
+    assert late.state == "returned"
+    tasks.pay_campaign.call(campaign.pk)
+    assert ledger.sums(campaign)["confirmed"] == 100, "approving it again was declined"
+    assert stand_in.approved["A-P1"] == 1

@@ -12,7 +12,7 @@ from annotate.command_line import SummaryCommand
 from core.errors import Refused
 from core.strict_yaml import NotYaml
 from crowd.campaign_file import CampaignFile, read_campaign_file
-from crowd.campaigns import links_of, load_campaign
+from crowd.campaigns import costs_in_words, links_of, load_campaign
 
 
 class Command(SummaryCommand):
@@ -34,11 +34,9 @@ class Command(SummaryCommand):
         links = links_of(campaign, base.rstrip("/"))
         if not json:
             self.stdout.write("\n".join(links))
-        plan, words = campaign.file.plan(), campaign.file.money
+        plan = campaign.file.plan()
         self.conclude(
-            f"{campaign.slug}: {campaign.file.places} places{'' if changed else ', unchanged'}. "
-            f"At most {words(plan.at_most)}, {words(plan.expected)} as expected; "
-            f"{words(plan.hourly)} an hour are sure, {words(plan.hourly_expected)} expected.",
+            f"{campaign.slug}{'' if changed else ', unchanged'}: {costs_in_words(campaign)}",
             {
                 "campaign": campaign.slug,
                 "links": links,
