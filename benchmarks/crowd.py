@@ -1,9 +1,10 @@
-"""Crowds by link: `python -m benchmarks.crowd visits|places|ledger [--times N]`.
+"""Crowds by link: `python -m benchmarks.crowd visits|pages|places|ledger [--times N]`.
 
-`visits`: that many people open a link, agree and see a first prediction, all at once and in a
-minute, on PostgreSQL with a web process for each of two cores. `places`: one place's link opened by
-two at the same moment. `ledger`: the payer is killed while a platform answers late, with 500,
-or not at all, having paid or not.
+`visits`: that many people open a link, agree and see a first prediction, within a minute, within
+ten seconds and at one moment, on PostgreSQL with a web process for each of two cores. `pages`: what
+each page takes of a processor, one after the other. `places`: one place's link opened by two at the
+same moment. `ledger`: the payer is killed while a platform answers late, with 500, or not at all,
+having paid or not.
 """
 
 from __future__ import annotations
@@ -29,26 +30,32 @@ from benchmarks.drawings import take
 from benchmarks.servers import World, databases, ours
 
 CAMPAIGN = "{slug: bench, task: digits, platform: hit, places: %d, pay: {base: '1.00'}}"
-RAMP = 60.0
+SECONDS = (60.0, 10.0, 0.0)
 
 
 # --- visits ---------------------------------------------------------------------------------------
 def visits(times: int) -> None:
-    for over, workers in ((RAMP, 2), (0.0, 2)):
-        with ours("postgresql", workers=workers) as world:
+    for over in SECONDS:
+        with ours("postgresql", workers=2) as world:
             file = Path(world.data) / "campaign.yaml"
             file.write_text(CAMPAIGN % times)
             done = world.manage("load_campaign", str(file))
             assert not done.returncode, done.stderr
+            before = world.server.cpu()
             took = asyncio.run(_all_come(world, times, over))
-            print(f"{times} visits within {over:.0f} s: {took.pop('lost')} lost")
+            cpu = ", ".join(
+                f"{part} {1000 * (seconds - before[part]) / times:.0f}"
+                for part, seconds in world.server.cpu().items()
+            )
+            print(f"{times} visits within {over:.0f} s: {took.pop('lost')} lost; load", end=" ")
+            print(f"{os.getloadavg()[0]:.1f}; ms of a processor a visit: {cpu}", flush=True)
             for page, seconds in took.items():
                 cut = statistics.quantiles([1000 * one for one in seconds], n=20)
                 print(f"  {page}: p50 {cut[9]:.0f} ms, p95 {cut[18]:.0f} ms")
 
 
 async def _all_come(world: World, times: int, over: float) -> dict[str, Any]:
-    pages = ("a guest's page", "link", "agreed", "ticket", "first prediction")
+    pages = ("a guest's page", "link", "agreed", "first prediction")
     took: dict[str, Any] = {**{page: [] for page in pages}, "lost": 0}
     png = next(iter(take(0, 1)))[1]
     connector = aiohttp.TCPConnector(limit=0)
@@ -64,15 +71,12 @@ async def _all_come(world: World, times: int, over: float) -> dict[str, Any]:
             consent = re.search(r'name="consent" value="([^"]+)"', page)
             body = {"act": "begin", "consent": consent[1] if consent else ""}
             page = await timed("agreed", s.post(address, params=query, data=body))
-            found = re.search(r'"token": "([^"]+)"', page)
-            if found is None:
+            ticket = re.search(r'"ticket": "([^"]+)"', page)
+            if ticket is None:
                 took["lost"] += 1
                 return
-            headers = {"Authorization": f"Visit {found[1]}"}
-            api = f"{world.server.url}/api/v1/visits/this/ticket/"
-            ticket = json.loads(await timed("ticket", s.post(api, headers=headers, json={})))
             began = time.perf_counter()
-            socket_address = f"{world.server.url}/ws/tasks/digits/?ticket={ticket['ticket']}"
+            socket_address = f"{world.server.url}/ws/tasks/digits/?ticket={ticket[1]}"
             async with s.ws_connect(socket_address) as socket:
                 frame = {"type": "predict", "seq": 1, "input": {"png": png}}
                 await socket.send_str(json.dumps(frame))
@@ -108,6 +112,42 @@ def _world(places: int, platform: str) -> Any:
     return world.campaign(
         cast.digits_task(), slug="bench", platform=platform, places=places, return_to=[], study="S1"
     )
+
+
+def pages(times: int) -> None:
+    """Milliseconds of this process and queries of each page, beside a guest's."""
+    with tempfile.TemporaryDirectory() as folder, databases("postgresql") as (addresses, _):
+        os.environ |= {"DADC_DATA": folder, "DADC_LIMITS": "off", "DADC_ALLOWED_HOSTS": "*"}
+        os.environ |= addresses
+        campaign = _world(times + 2, "hit")
+        from django.core.management import call_command
+        from django.db import connection
+        from django.test.utils import CaptureQueriesContext
+
+        from tests.crowd.world import browser, call, come, token_in
+
+        call_command("collectstatic", verbosity=0, interactive=False)
+        consent, tokens = campaign.file.consent.version, []
+
+        def agree(n: int) -> None:
+            tokens.append(token_in(come(campaign, f"W{n}").act("begin", consent=consent)))
+
+        for page, look in {
+            "a guest's page": lambda _: browser().get("/tasks/digits/"),
+            "link": lambda n: come(campaign, f"W{n}").page,
+            "agreed": agree,
+            "ticket": lambda n: call(tokens[n], "visits/this/ticket/"),
+            "at work": lambda n: call(tokens[n], "visits/this/"),
+        }.items():
+            look(0)
+            with CaptureQueriesContext(connection) as asked:
+                look(1)
+            queries = len(asked)  # they are forgotten with the next request
+            began = time.process_time()
+            for n in range(2, times + 2):
+                look(n)
+            cpu = 1000 * (time.process_time() - began) / times
+            print(f"{page}: {cpu:.1f} ms, {queries} queries", flush=True)
 
 
 def places(times: int) -> None:
@@ -246,7 +286,10 @@ def _visits_that_earn(campaign: Any, number: int) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crowd", description=__doc__)
-    subjects = {"visits": (visits, 200), "places": (places, 500), "ledger": (ledger, 100)}
+    subjects = {
+        "visits": (visits, 200), "pages": (pages, 200), "places": (places, 500),
+        "ledger": (ledger, 100),
+    }  # fmt: skip
     parser.add_argument("subject", choices=subjects)
     parser.add_argument("--times", type=int)
     asked = parser.parse_args()

@@ -30,13 +30,16 @@ def main() -> None:
     from django.core.management import call_command
     from django.db import connection
 
+    from accounts.models import User
+
     spec = json.loads(sys.argv[1])
     call_command("migrate", verbosity=0, interactive=False)
     task = _task(spec.get("task", {}))
     sessions = {
         role: [_session(f"{role}-{n}", role) for n in range(spec.get(f"{role}s", 0))]
-        for role in ("annotator", "validator")
+        for role in ("annotator", "validator", "owner")
     }
+    task.owners.add(*User.objects.filter(role="owner"))
     truth = _fill_queue(task, spec.get("waiting", 0))
     truth |= _known_answers(task, spec.get("waiting", 0), spec.get("gold", 0))
     if truth:
