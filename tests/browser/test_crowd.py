@@ -138,6 +138,9 @@ def test_a_worker_in_another_site_s_frame_without_its_cookies_by_keys(
     assert "Welcome" not in refused.frames[-1].content()
 
 
+TEN_KEYS = """() => {
+    for (const _ of Array(10)) dispatchEvent(new KeyboardEvent("keydown", { key: "Shift" }));
+}"""
 FILLED = {
     "prolific": {
         "{{%PROLIFIC_PID%}}": "P1", "{{%STUDY_ID%}}": "S1", "{{%SESSION_ID%}}": "A1"
@@ -176,7 +179,9 @@ def test_each_platform_s_way_in_its_frame_on_a_phone(
             assert page.frames[1].evaluate(TOO_WIDE_OR_SMALL) == []
             frame.locator("textarea").first.fill(f"It never snows on {name}.")
             frame.locator("input[name=label]").first.check()
-            frame.get_by_role("button", name="Submit").tap()
+            page.frames[1].evaluate(TEN_KEYS)
+            with page.expect_request(lambda asked: '"burst":1' in (asked.post_data or "")):
+                frame.get_by_role("button", name="Submit").tap()
             frame.get_by_role("button", name="Finish").tap()
         frame.get_by_role("link", name="Back to the platform").tap()
         page.wait_for_url(f"{end}**")

@@ -54,6 +54,7 @@ VARIES = (
     (r'(csrfToken"?: ?"|csrfmiddlewaretoken" value="|X-CSRFToken": ?")[\w-]+', r"\1token"),
     (r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", "an id"),
     (r"[0-9a-f]{32}\.[\w-]{32}", "a visit's token"),
+    (r'"ticket": "[\w-]{32}', "a socket's ticket"),
 )
 
 
