@@ -12,7 +12,6 @@ import random
 import re
 import sqlite3
 import statistics
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -20,6 +19,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
 from typing import Any
@@ -30,6 +30,7 @@ from benchmarks.servers import PROJECT, World, ours
 
 HOSTILE = 20
 LARGEST = 1120  # pixels a side
+PICTURES = 25  # of each: to make one takes as long as to read it
 ITEMS = 1_000
 KNOWN = 400
 SHARE = 0.25
@@ -41,6 +42,7 @@ def hostile(asked: argparse.Namespace) -> dict[str, Any]:
     """A class that draws, alone and beside 20 people who draw and submit large empty pictures."""
     orders = {"sockets": CLASS, "rate": STROKES, "drawings": int(asked.seconds * 400) + 1000}
     rows: dict[str, list[Any]] = {}
+    pictures = [_large_picture(seed) for seed in range(HOSTILE * PICTURES)]
     settings = {"DADC_LIMITS": "", "DADC_PROXY": "1"}
     off = {"DJANGO_SETTINGS_MODULE": "benchmarks.undefended", "PYTHONPATH": str(PROJECT)}
     for rules, changes in (("", {}), (", rules off", off)):
@@ -50,7 +52,7 @@ def hostile(asked: argparse.Namespace) -> dict[str, Any]:
             say = {"cookies": people[:CLASS], "seconds": asked.seconds, **orders}
             for _ in range(asked.rounds):
                 alone.append(measure(world.server, "strokes", **say))
-                with _hostile_sockets(world.server.url, people[CLASS:]) as answered:
+                with _hostile_sockets(world.server.url, people[CLASS:], pictures) as answered:
                     beside.append(measure(world.server, "strokes", **say))
                 beside[-1]["hostile"] = dict(answered)
     show_table(
@@ -67,11 +69,11 @@ def hostile(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def _hostile_sockets(url: str, cookies: list[str]) -> Iterator[dict[str, int]]:
+def _hostile_sockets(url: str, cookies: list[str], pictures: list[str]) -> Iterator[dict[str, int]]:
     """Yields what they were told how often, which is known when they have ended."""
     told: dict[str, int] = {}
     mine, theirs = Pipe()
-    process = Process(target=_be_hostile, args=(url, cookies, theirs), daemon=True)
+    process = Process(target=_be_hostile, args=(url, cookies, pictures, theirs), daemon=True)
     process.start()
     time.sleep(2)
     try:
@@ -83,22 +85,29 @@ def _hostile_sockets(url: str, cookies: list[str]) -> Iterator[dict[str, int]]:
         process.join()
 
 
-def _be_hostile(url: str, cookies: list[str], orders: Connection) -> None:
-    asyncio.run(_all_hostile(url, cookies, orders))
+def _be_hostile(url: str, cookies: list[str], pictures: list[str], orders: Connection) -> None:
+    asyncio.run(_all_hostile(url, cookies, pictures, orders))
 
 
-async def _all_hostile(url: str, cookies: list[str], orders: Connection) -> None:
+async def _all_hostile(
+    url: str, cookies: list[str], pictures: list[str], orders: Connection
+) -> None:
     told: Counter[str] = Counter()
     at_work = asyncio.gather(
-        *(_one_hostile(url, number, cookie, told) for number, cookie in enumerate(cookies))
+        *(
+            _one_hostile(url, number, cookie, pictures[number :: len(cookies)], told)
+            for number, cookie in enumerate(cookies)
+        )
     )
     await asyncio.to_thread(orders.recv)
     at_work.cancel()
     orders.send(dict(told))
 
 
-async def _one_hostile(url: str, number: int, cookie: str, told: Counter[str]) -> None:
-    """Each from an address of its own, as fast as it is let, and never the same picture twice.
+async def _one_hostile(
+    url: str, number: int, cookie: str, pictures: list[str], told: Counter[str]
+) -> None:
+    """Each from an address of its own, as fast as it is let, with pictures of its own.
 
     Predictions and submissions at once, the next of each as soon as the last is answered.
     """
@@ -106,7 +115,7 @@ async def _one_hostile(url: str, number: int, cookie: str, told: Counter[str]) -
 
     headers = {"X-Forwarded-For": f"198.51.100.{number}", "Cookie": cookie}
     address = url.replace("http", "ws") + "/ws/tasks/digits/"
-    pictures = map(_large_picture, range(number * 1_000_000, sys.maxsize))
+    mine = cycle(pictures)
     async with (
         aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session,
         session.ws_connect(address, origin=url) as socket,
@@ -114,7 +123,7 @@ async def _one_hostile(url: str, number: int, cookie: str, told: Counter[str]) -
         await socket.receive()
 
         async def send(kind: str) -> None:
-            body = {"type": kind, "input": {"png": next(pictures)}}
+            body = {"type": kind, "input": {"png": next(mine)}}
             if kind == "predict":
                 await socket.send_json({**body, "seq": 1})
             else:
@@ -182,6 +191,7 @@ def gold(_: argparse.Namespace) -> dict[str, Any]:
             "gold": sum(truth),
             "balanced_accuracy": _told(truth, [features for _, features in seen]),
         }
+        print(name, rows[name], flush=True)
     show_table(
         f"{ITEMS} answers, all reads before and after each",
         ("", "items", "gold", "balanced accuracy of telling gold"),
@@ -223,7 +233,7 @@ def _visit_of(username: str, world: World) -> str:
         "platform": "hit",
         "places": 1,
         "work": ["annotate", "validate"],
-        "visit": {"examples": ITEMS},
+        "visit": {"examples": 500},  # of each work, as many as one may ask
         "pay": {"base": "1.00", "per_verified": "0.25", "per_validation": "0.05"},
         "consent": "I agree.",
     }
