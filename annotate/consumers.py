@@ -182,10 +182,12 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             if await judged.catch_up(self.task.pk, self.user):
                 input = await asyncio.to_thread(self._may_be_asked, input)
             models = target.models_for(str(given.uid) if given else self._person_key)
-            engines = [
-                already_open(one) or await asyncio.to_thread(live_model, one, kind)
-                for one in models
-            ]
+            engines = []
+            for one in models:
+                engine = already_open(one)
+                if engine is None:
+                    engine = await asyncio.to_thread(live_model, one, kind)
+                engines.append(engine)
             if len(engines) == 1:  # without a task of its own: everybody's frames come by here
                 answers = [await engines[0].predict(input)]
             else:

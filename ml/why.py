@@ -114,12 +114,12 @@ def by_differences(model: OfArrays, features: Batch, label: str) -> Why:
     moves = STEP * np.eye(features.size, dtype=np.float32).reshape(-1, *features.shape)
 
     def odds(batch: Batch) -> NDArray[np.float64]:
-        found = np.maximum(model.probabilities(batch), np.finfo(np.float32).tiny)
+        found = np.maximum(model.probabilities(list(batch)), np.finfo(np.float32).tiny)
         return np.log(found[:, this], dtype=np.float64) - np.log(found[:, that], dtype=np.float64)
 
     slope = (odds(features + moves) - odds(features - moves)) / (2 * STEP)
-    rows = slope.reshape(features.shape).round(4).tolist()
-    return Why(label, other, "the slope along each number", grid=tuple(map(tuple, rows)))
+    rows: Any = slope.reshape(features.shape).round(4).tolist()
+    return Why(label, other, "the slope along each number", grid=tuple(tuple(row) for row in rows))
 
 
 def by_path(

@@ -404,8 +404,10 @@ def _mer_of(
     """The error rate over rounds of its own, and what it met in others, each author counted as
     one."""
     by_author: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
-    own = (pair for round_ in rounds for pair in authors.get(round_, {}).items())
-    for author, did in (*own, *((one.author, one) for one in beside)):
+    did_what: list[tuple[int, Counts | Met]] = [(one.author, one) for one in beside]
+    for round_ in rounds:
+        did_what.extend(authors.get(round_, {}).items())
+    for author, did in did_what:
         by_author[author][0] += did.fooled
         by_author[author][1] += did.submitted
     fooled, submitted = zip(*by_author.values(), strict=True) if by_author else ((), ())

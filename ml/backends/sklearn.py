@@ -85,7 +85,7 @@ class OfArrays:
 
     def __init__(self, linear: Linear) -> None:
         self.labels, self._linear = linear.labels, linear
-        self.shape = (-1, -1)
+        self.shape: tuple[int, ...] = (-1, -1)
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
         return answers_of(self.labels, self.probabilities([one.features for one in inputs]))

