@@ -24,6 +24,8 @@ class ComparisonQuery(serializers.Serializer[Any]):
     performance = serializers.IntegerField(required=False, min_value=0, max_value=100)
     throughput = serializers.IntegerField(required=False, min_value=0, max_value=100)
     memory = serializers.IntegerField(required=False, min_value=0, max_value=100)
+    fairness = serializers.IntegerField(required=False, min_value=0, max_value=100)
+    robustness = serializers.IntegerField(required=False, min_value=0, max_value=100)
 
 
 class CellSerializer(serializers.Serializer[Any]):
@@ -60,6 +62,9 @@ class ComparedModelSerializer(serializers.Serializer[Any]):
     stress = StressSerializer(many=True)
     per_second = serializers.FloatField(allow_null=True)
     memory_gb = serializers.FloatField(allow_null=True)
+    calibration_error = serializers.FloatField(allow_null=True, help_text="On the set `on`.")
+    robustness = serializers.FloatField(allow_null=True, help_text="null: no suite measured it.")
+    fairness = serializers.FloatField(allow_null=True, help_text="The same; both 0 to 1.")
     dynascore = serializers.FloatField(allow_null=True, help_text="null: `reason` says why.")
     reason = serializers.CharField()
     unbeaten = serializers.BooleanField(help_text="None is as good in everything and better once.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Final
 
 from annotate.models import ModelVersion, Task, Viewer
@@ -14,6 +15,7 @@ from scoring.statistics import Interval, wilson
 from training.models import Evaluation
 
 THROUGHPUT, MEMORY = "throughput", "memory"
+ABOUT: Final = ("robustness", "fairness")  # what suites are signs of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,24 @@ class Compared:
     stress: tuple[Stressed, ...]
     per_second: float | None
     memory_gb: float | None
+    calibration_error: float | None
+    """On the set that performance is of."""
+    robustness: float | None
+    fairness: float | None
+    """The share of changed copies that are answered as what they copy, 0 to 1."""
     dynascore: float | None
     reason: str
     unbeaten: bool
 
     def on(self, data: str) -> Cell | None:
         return next((cell for cell in self.cells if cell.data == data), None)
+
+    @property
+    def measured(self) -> dict[str, float | None]:
+        """What is scored beside performance, in the units of the score."""
+        shares = {"robustness": self.robustness, "fairness": self.fairness}
+        percent = {name: share and 100 * share for name, share in shares.items()}
+        return {THROUGHPUT: self.per_second, MEMORY: self.memory_gb, **percent}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +113,34 @@ def compare(
         speed = found.get((Evaluation.SPEED, model.pk))
         beside = speed.figures if speed is not None and speed.run == run else None
         cells = tuple(_cell(model, name, found.get((name, model.pk))) for name in sets)
-        row = Compared(
-            number=model.number,
-            name=model.name,
-            cells=cells,
-            stress=tuple(
-                _stressed(done) for name in suites if (done := found.get((name, model.pk)))
-            ),
-            per_second=beside and beside["per_second"],
-            memory_gb=beside and beside["memory_gb"],
-            dynascore=None,
-            reason="",
-            unbeaten=False,
+        stress = tuple(_stressed(done) for name in suites if (done := found.get((name, model.pk))))
+        here = next((cell for cell in cells if cell.data == data), None)
+        rows.append(
+            Compared(
+                number=model.number,
+                name=model.name,
+                cells=cells,
+                stress=stress,
+                per_second=beside and beside["per_second"],
+                memory_gb=beside and beside["memory_gb"],
+                calibration_error=here.calibration_error if here else None,
+                robustness=_unchanged(stress, "robustness"),
+                fairness=_unchanged(stress, "fairness"),
+                dynascore=None,
+                reason="",
+                unbeaten=False,
+            )
         )
-        reason, metric = _metrics(row, data, weights)
+    # What no suite has measured weighs nothing; of speed and memory nothing is known otherwise.
+    missing = {name for name in ABOUT if all(row.measured[name] is None for row in rows)}
+    used = {name: 0.0 if name in missing else weight for name, weight in weights.items()}
+    told = []
+    for row in rows:
+        reason, metric = _metrics(row, data, used)
         if not reason:
-            metrics[model.name] = metric
-        rows.append((row, reason))
-    return _scored(rows, metrics, sets, suites, data, weights)
+            metrics[row.name] = metric
+        told.append((row, reason))
+    return _scored(told, metrics, sets, suites, data, used)
 
 
 def _in_order(name: str) -> tuple[bool, int]:
@@ -130,6 +154,12 @@ def _cell(model: ModelVersion, name: str, found: Evaluation | None) -> Cell:
     rate = Rate(found.right, found.items, wilson(found.right, found.items))
     figures = found.figures
     return Cell(name, rate, figures.get("f1"), figures.get("expected_calibration_error"), own)
+
+
+def _unchanged(stress: Sequence[Stressed], about: str) -> float | None:
+    shares = [one.unchanged.value for one in stress if one.about == about]
+    some = [share for share in shares if share is not None]
+    return fmean(some) if some else None
 
 
 def _stressed(found: Evaluation) -> Stressed:
@@ -152,13 +182,18 @@ def _metrics(
     if cell.own:
         return "the set was made against it", {}
     metric = {PERFORMANCE: 100 * cell.accuracy.value}
-    for name, value in ((THROUGHPUT, row.per_second), (MEMORY, row.memory_gb)):
-        if weights.get(name) and value is None:
-            why = "its speed was not measured beside the others"
-            return why if row.per_second is None else "its memory is another machine’s", {}
+    for name, value in row.measured.items():
         if value is not None:
             metric[name] = value
+        elif weights.get(name):
+            return _WHY_NOT.get(name, f"its {name} was not measured"), {}
     return "", metric
+
+
+_WHY_NOT: Final = {
+    THROUGHPUT: "its speed was not measured beside the others",
+    MEMORY: "its memory is another machine’s",
+}
 
 
 def _scored(

@@ -27,6 +27,8 @@ class WeightsForm(forms.Form):
     performance = forms.IntegerField(min_value=0, max_value=MOST_WEIGHT, required=False)
     throughput = forms.IntegerField(min_value=0, max_value=MOST_WEIGHT, required=False)
     memory = forms.IntegerField(min_value=0, max_value=MOST_WEIGHT, required=False)
+    fairness = forms.IntegerField(min_value=0, max_value=MOST_WEIGHT, required=False)
+    robustness = forms.IntegerField(min_value=0, max_value=MOST_WEIGHT, required=False)
 
     @property
     def weights(self) -> dict[str, float]:

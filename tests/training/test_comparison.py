@@ -124,6 +124,19 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     rows = {row.name: row.reason for row in compare(world, owner).rows}
     assert rows["digits-1"] == "its speed was not measured beside the others"
 
+    # Robustness has a weight where a suite has measured it, fairness has none where none has.
+    told = client.get("/api/v1/tasks/digits/comparison/?memory=0&throughput=0").json()
+    assert (told["weights"]["robustness"], told["weights"]["fairness"]) == (1, 0)
+    (told,) = [row for row in told["models"] if row["name"] == "digits-1"]
+    assert (told["robustness"], told["fairness"]) == (net.unchanged.value, None)
+    assert told["calibration_error"] is not None
+    Evaluation.objects.filter(data__startswith="stress", model__name="digits-3").delete()
+    query = "memory=0&throughput=0"
+    page = client.get(f"/tasks/digits/compare/?{query}").content.decode()
+    assert "its robustness was not measured" in page
+    page = client.get(f"/tasks/digits/compare/?{query}&robustness=0").content.decode()
+    assert "was not measured" not in page
+
     # Whose slopes are known is attacked by them; the others are not asked.
     net_itself = cast.fixed_net(world).name
     evaluate("--model", net_itself, capsys=capsys)
