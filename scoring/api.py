@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import AllowAny
@@ -12,15 +12,25 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotate.models import Round
+from annotate.models import Round, Task
 from annotate.registry import ModelFile, register
 from annotate.rest import asked, checked, pass_door, signed_in, task_or_404
 from core import strict_yaml
 from core.errors import Refused
 from core.strict_yaml import NotYaml
 from ml.backends import NAMES
+from scoring.kept import Tallies, read_tallies
 from scoring.model_board import card_of, model_visible_to
-from scoring.queries import PERIODS, author_board, model_board, round_board
+from scoring.paces import paces_of
+from scoring.queries import (
+    PERIODS,
+    Asked,
+    AuthorRow,
+    board_of,
+    model_board,
+    people_asked,
+    round_board,
+)
 from scoring.round_report import RoundReport, round_report
 
 
@@ -57,12 +67,24 @@ class ScoresSerializer(serializers.Serializer[Any]):
     vmer = RateSerializer(help_text="verified / submitted")
 
 
+class PaceSerializer(serializers.Serializer[Any]):
+    tries = serializers.FloatField(allow_null=True, help_text="Submissions for each that fools.")
+    probes = serializers.FloatField(allow_null=True, help_text="Answers seen for each.")
+    seconds = serializers.FloatField(allow_null=True, help_text="The median of a submission.")
+
+
 class AuthorSerializer(ScoresSerializer):
     rank = serializers.IntegerField(
         allow_null=True, help_text="By the lower end of vMER; null with too few submissions."
     )
     name = serializers.CharField()
     missing = serializers.IntegerField(help_text="Submissions that lack before a rank.")
+    pace = serializers.SerializerMethodField(help_text="Of their newest 50 submissions.")
+
+    @extend_schema_field(PaceSerializer(allow_null=True))
+    def get_pace(self, row: AuthorRow) -> dict[str, float | None] | None:
+        pace = self.context["paces"].get(row.author_id)
+        return pace and pace._asdict()
 
 
 class LeaderboardSerializer(serializers.Serializer[Any]):
@@ -273,12 +295,19 @@ class Leaderboard(APIView):
         round_ = task.rounds.filter(number=number).first() if number is not None else None
         if number is not None and round_ is None:
             raise Refused("not_found", f"There is no round {number}.", status=404)
-        board = {
-            "task": task.slug,
-            "round": number,
-            "authors": author_board(task, round_, query.get("days")).rows,
-        }
-        return Response(LeaderboardSerializer(board).data)
+        asked_for = people_asked(task, round_, query.get("days"))
+        told = read_tallies(task, patient=True).once(
+            ("everybody", *asked_for), lambda tallies: _everybody(task, number, asked_for, tallies)
+        )
+        return Response(told)
+
+
+def _everybody(task: Task, number: int | None, asked_for: Asked, tallies: Tallies) -> Any:
+    """Kept, for five thousand people take a second to tell."""
+    rows = board_of(task, asked_for, tallies).rows
+    board = {"task": task.slug, "round": number, "authors": rows}
+    paces = paces_of(task, [row.author_id for row in rows])
+    return LeaderboardSerializer(board, context={"paces": paces}).data
 
 
 class Rounds(APIView):
@@ -287,7 +316,7 @@ class Rounds(APIView):
     @extend_schema(summary="Rounds, newest first", tags=["boards"], responses=RoundsSerializer)
     def get(self, request: Request, slug: str) -> Response:
         task = task_or_404(request, slug)
-        board = {"task": task.slug, "rounds": round_board(task)}
+        board = {"task": task.slug, "rounds": round_board(task, read_tallies(task, patient=True))}
         return Response(RoundsSerializer(board).data)
 
 
@@ -302,7 +331,7 @@ class RoundDetail(APIView):
     )
     def get(self, request: Request, slug: str, number: int) -> Response:
         task = task_or_404(request, slug)
-        report = round_report(task, number)
+        report = round_report(task, number, patient=True)
         if report is None:
             raise Refused("not_found", f"There is no round {number}.", status=404)
         return Response(RoundReportSerializer(report).data)
@@ -316,7 +345,7 @@ class Models(APIView):
     )
     def get(self, request: Request, slug: str) -> Response:
         task = task_or_404(request, slug)
-        board = {"task": task.slug, "models": model_board(task)}
+        board = {"task": task.slug, "models": model_board(task, read_tallies(task, patient=True))}
         return Response(ModelsSerializer(board).data)
 
     @extend_schema(

@@ -46,8 +46,8 @@ def awards_of(task: Task, person: User, board: Board, zone: tzinfo) -> list[str]
     if "streak" in wanted:
         reached["streak"] = streak(task, person, zone)
     if "verified" in wanted:
-        own = (row.counts.verified for row in board.rows if row.author_id == person.pk)
-        reached["verified"] = next(own, 0)
+        own = board.by_author.get(person.pk)
+        reached["verified"] = own.counts.verified if own else 0
     met = {rule.of: rule for rule in RULES if reached.get(rule.of, 0) >= rule.least}
     return [rule.words.format(n=reached[rule.of]) for rule in met.values()]
 

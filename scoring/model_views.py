@@ -18,6 +18,7 @@ from annotate.registry import MAX_SENT, read_model_file, register
 from annotate.rounds import retire_model
 from core.errors import Refused
 from core.strict_yaml import NotYaml
+from scoring.kept import read_tallies
 from scoring.model_board import cost_of, models_of, record_of
 
 BLANK: Final = "name: \nbackend: \n"
@@ -66,7 +67,7 @@ def model_page(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     task = owned_task_or_404(request, slug)
     model = get_object_or_404(task.models.select_related("task", "parent"), number=number)
     rounds = list(model.rounds.exclude(status=Round.Status.DRAFT).order_by("number"))
-    record = record_of(model)
+    record = read_tallies(task).once(("record", number), lambda _: record_of(model))
     context = {
         "task": task,
         "model": model,

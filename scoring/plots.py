@@ -27,7 +27,7 @@ from scoring.statistics import clustered
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VERSION: Final = 1  # of the look: another one makes every plot anew
+VERSION: Final = 2  # of the look: another one makes every plot anew
 KEPT_SECONDS: Final = 7 * 24 * 3600
 INK, SOFT, LINE = "#1b1a17", "#57544b", "#e1ddd2"
 SERIES: Final = ("#2c48c5", "#17663a", "#7a4b00", "#a3261e", "#868274")
@@ -149,10 +149,10 @@ def _picture(plot: Plot) -> str:
 def _ranges(axes: Axes, rows: Sequence[Row]) -> None:
     """Rows of name, rate, low, high, one below the other."""
     places = range(len(rows))
-    for place, (_, rate, low, high, *_) in zip(places, rows, strict=True):
-        axes.plot([low, high], [place, place], color=SERIES[0], linewidth=5, alpha=0.35)
-        if rate is not None:
-            axes.plot([rate], [place], "o", color=SERIES[0], markersize=6)
+    _, rates, lows, highs = zip(*(row[:4] for row in rows), strict=True)
+    axes.hlines(places, lows, highs, color=SERIES[0], linewidth=5, alpha=0.35)
+    some = [(rate, place) for place, rate in enumerate(rates) if rate is not None]
+    axes.plot(*zip(*some, strict=True), "o", color=SERIES[0], markersize=6)
     axes.set_yticks(places, [_short(row[0]) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)
@@ -176,9 +176,9 @@ def _bars(axes: Axes, rows: Sequence[Row]) -> None:
 def _surety(axes: Axes, rows: Sequence[Row]) -> None:
     """Rows of how sure, how often right, low, high: what is calibrated lies on the diagonal."""
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 4)))
-    for sure, right, low, high, *_ in rows:
-        axes.plot([sure, sure], [low, high], color=SERIES[0], linewidth=5, alpha=0.35)
-        axes.plot([sure], [right], "o", color=SERIES[0], markersize=6)
+    sure, right, lows, highs = zip(*(row[:4] for row in rows), strict=True)
+    axes.vlines(sure, lows, highs, color=SERIES[0], linewidth=5, alpha=0.35)
+    axes.plot(sure, right, "o", color=SERIES[0], markersize=6)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
     axes.grid(linewidth=0.8)
@@ -195,8 +195,8 @@ def _lines(axes: Axes, rows: Sequence[Row]) -> None:
         x = [places.index(row[1]) + aside for row in own]
         colour, mark = SERIES[number % len(SERIES)], "osD^v"[number % 5]
         axes.plot(x, [row[2] for row in own], f"-{mark}", color=colour, label=_short(series))
-        for place, row in zip(x, own, strict=True):
-            axes.plot([place, place], row[3:5], color=colour, linewidth=4, alpha=0.3)
+        lows, highs = zip(*(row[3:5] for row in own), strict=True)
+        axes.vlines(x, lows, highs, color=colour, linewidth=4, alpha=0.3)
     axes.set_xticks(range(len(places)), [_short(place) for place in places])
     axes.grid(axis="y", linewidth=0.8)
     axes.set_axisbelow(True)

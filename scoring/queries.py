@@ -7,33 +7,26 @@ Rounds and models count everybody; the board of people leaves out who is banned.
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, Final, TypeVar
+from functools import cached_property
+from typing import Any, Final
 
-from django.conf import settings
-from django.core.cache import cache
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from annotate.models import Barred, Example, ModelVersion, Round, Task
 from annotate.queries import against
-from scoring.models import Tally
+from scoring.kept import PERSON, Tallies, read_tallies
 from scoring.recount import counted
 from scoring.statistics import Interval, clustered, wilson
 from scoring.targets import Met, met_in
 
 PERIODS: Final = (30, 7)  # days that a board can be of: each costs a count of its examples
 RANKED_FROM: Final = 20  # submissions; below it a rank would be luck
-MOST_READ: Final = 50  # tasks whose tallies a process keeps
-MOST_MADE: Final = 200  # boards and reports of one task
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +132,15 @@ class ModelRow:
         return clean.get("accuracy", clean.get("now"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Board:
     """People by rank, then the unranked by how little they lack."""
 
     rows: tuple[AuthorRow, ...]
+
+    @cached_property
+    def by_author(self) -> dict[int, AuthorRow]:
+        return {row.author_id: row for row in self.rows}
 
     @property
     def ranked(self) -> tuple[AuthorRow, ...]:
@@ -154,20 +151,35 @@ class Board:
         return tuple(row for row in self.rows if row.rank is None)
 
 
-def author_board(task: Task, round: Round | None = None, days: int | None = None) -> Board:
-    """People by the lower end of the Wilson interval of their vMER; two queries.
+Asked = tuple[int | None, int | None, frozenset[int]]
 
-    Equal bounds share a rank and the next one is skipped (1, 2, 2, 4). With `days` what was sent in
-    these last days counts alone: it is counted from the examples, once for each reading of tallies.
+
+def people_asked(task: Task, round: Round | None, days: int | None) -> Asked:
+    """What names a board of people: days, round, and who is kept out of the task; a query."""
+    kept_out = Barred.objects.filter(task=task).values_list("person", flat=True)
+    return days, round.pk if round else None, frozenset(kept_out)
+
+
+def board_of(task: Task, asked: Asked, tallies: Tallies) -> Board:
+    """People by the lower end of the Wilson interval of their vMER.
+
+    Equal bounds share a rank and the next one is skipped (1, 2, 2, 4). With days what was sent in
+    these last ones counts alone: it is counted from the examples, once for each reading of tallies.
     """
-    kept_out = frozenset(Barred.objects.filter(task=task).values_list("person", flat=True))
-    tallies = read_tallies(task)
-    rows = tallies.rows
-    if days is not None:
-        rows = tallies.once(("days", days), lambda: _rows_of_days(task, days))
-    return tallies.once(
-        ("people", days, round and round.pk, kept_out), lambda: _board(rows, round, kept_out)
-    )
+    days, round_, kept_out = asked
+
+    def make(tallies: Tallies) -> Board:
+        rows = tallies.rows
+        if days is not None:
+            rows = tallies.once(("days", days), lambda _: _rows_of_days(task, days))
+        return _board(rows, round_, kept_out)
+
+    return tallies.once(("people", *asked), make)
+
+
+def author_board(task: Task, round: Round | None = None, days: int | None = None) -> Board:
+    """The board of people; two queries."""
+    return board_of(task, people_asked(task, round, days), read_tallies(task))
 
 
 def _rows_of_days(task: Task, days: int) -> list[dict[str, Any]]:
@@ -175,7 +187,7 @@ def _rows_of_days(task: Task, days: int) -> list[dict[str, Any]]:
     since = timezone.now() - timedelta(days=days)
     found = counted(Example.objects.counted().filter(task=task, created_at__gte=since))
     people = User.objects.in_bulk({author for _, author in found})
-    fields = [field.removeprefix("author__") for field in _PERSON]
+    fields = [field.removeprefix("author__") for field in PERSON]
     return [
         {
             "round_id": round_,
@@ -187,14 +199,12 @@ def _rows_of_days(task: Task, days: int) -> list[dict[str, Any]]:
     ]
 
 
-def _board(
-    rows: Sequence[Mapping[str, Any]], round: Round | None, kept_out: frozenset[int]
-) -> Board:
+def _board(rows: Sequence[Mapping[str, Any]], round: int | None, kept_out: frozenset[int]) -> Board:
     by_author: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["author__banned_at"] is not None or row["author_id"] in kept_out:
             continue
-        if round is None or row["round_id"] == round.pk:
+        if round is None or row["round_id"] == round:
             by_author[row["author_id"]].append(row)
     people = [_author_row(tallies) for tallies in by_author.values()]
     people = [row for row in people if row.counts.submitted]
@@ -208,58 +218,6 @@ def _board(
         )
     )
     return Board(tuple(_ranked(people)))
-
-
-@dataclass(frozen=True, slots=True)
-class Tallies:
-    """Every author's tally of every round as they were read, and what was made of them since."""
-
-    token: str
-    rows: Sequence[Mapping[str, Any]]
-    made: dict[Hashable, Any]
-
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` makes of these tallies, made at the first call with this key."""
-        if key not in self.made:
-            if len(self.made) >= MOST_MADE:
-                self.made.pop(next(iter(self.made)), None)
-            self.made[key] = make()
-        made: T = self.made[key]
-        return made
-
-
-_read: dict[int, Tallies] = {}
-
-
-def read_tallies(task: Task) -> Tallies:
-    """A task's tallies as they were up to a minute ago, the same ones in every process.
-
-    A board that moved with each verdict would tell a validator which of their answers was not gold.
-    A process keeps what it read and what it made of it: 5,000 people take a second to rank.
-    """
-    key = f"tallies-{task.pk}"
-    token, known = cache.get(key), _read.get(task.pk)
-    if known is not None and known.token == token:
-        return known
-    rows = cache.get(f"{key}-{token}") if token is not None else None
-    if token is None or rows is None:
-        token = uuid.uuid4().hex
-        rows = list(
-            Tally.objects.filter(round__task=task)
-            .order_by("round", "author")
-            .values("round_id", "author_id", *_PERSON, *_COLUMNS)
-        )
-        cache.set(f"{key}-{token}", rows, settings.BOARD_SECONDS)
-        cache.set(key, token, settings.BOARD_SECONDS)
-    if len(_read) >= MOST_READ:
-        _read.pop(next(iter(_read)), None)
-    _read[task.pk] = Tallies(token, rows, {})
-    return _read[task.pk]
-
-
-_PERSON: Final = tuple(
-    f"author__{field}" for field in ("username", "pseudonym", "closed_at", "banned_at", "unnamed")
-)
 
 
 def _author_row(tallies: Sequence[Mapping[str, Any]]) -> AuthorRow:
@@ -294,32 +252,30 @@ def _ranked(rows: list[AuthorRow]) -> Iterable[AuthorRow]:
 
 
 def round_board(task: Task, tallies: Tallies | None = None) -> tuple[RoundRow, ...]:
-    """Rounds that were opened, newest first; three queries."""
-    tallies = tallies or read_tallies(task)
-    authors = authors_by_round(tallies)
-    return tuple(
-        _round_row(
-            round_,
-            *tallies.once(
-                ("round", round_.pk), partial(_round_numbers, authors.get(round_.pk, {}))
-            ),
-        )
-        for round_ in _opened_rounds().filter(task=task).prefetch_related("targets")
-    )
+    """Rounds that were opened, newest first; three queries, two with the tallies."""
+    now = tallies or read_tallies(task)
+    opened = opened_rounds().filter(task=task).prefetch_related("targets")
+    return tuple(row_of(round_, now) for round_ in opened)
 
 
-def _opened_rounds() -> QuerySet[Round]:
+def opened_rounds() -> QuerySet[Round]:
     return Round.objects.exclude(status=Round.Status.DRAFT).order_by("-number")
+
+
+def opened_round(task: Task, number: int) -> Round | None:
+    """The round if it was ever opened; one query. Some databases cannot compare longer numbers."""
+    opened = opened_rounds().filter(task=task)
+    return opened.filter(number=number).first() if number < 2**31 else None
 
 
 def authors_by_round(tallies: Tallies) -> Mapping[int, dict[int, Counts]]:
     """What each author did in each round, by their ids."""
-    return tallies.once("authors", lambda: _authors_by_round(tallies.rows))
+    return tallies.once("authors", _authors_by_round)
 
 
-def _authors_by_round(rows: Sequence[Mapping[str, Any]]) -> Mapping[int, dict[int, Counts]]:
+def _authors_by_round(tallies: Tallies) -> Mapping[int, dict[int, Counts]]:
     authors: defaultdict[int, dict[int, Counts]] = defaultdict(dict)
-    for row in rows:
+    for row in tallies.rows:
         authors[row["round_id"]][row["author_id"]] = Counts.read(row)
     return authors
 
@@ -330,7 +286,13 @@ def _round_numbers(authors: Mapping[int, Counts]) -> tuple[int, Counts, Rate, Ra
     return len(authors), Counts.total(parts), mer, vmer
 
 
-def _round_row(round_: Round, authors: int, counts: Counts, mer: Rate, vmer: Rate) -> RoundRow:
+def row_of(round_: Round, tallies: Tallies) -> RoundRow:
+    """A round as it is now, with its numbers as they were read; its targets cost a query."""
+
+    def numbers(tallies: Tallies) -> tuple[int, Counts, Rate, Rate]:
+        return _round_numbers(authors_by_round(tallies).get(round_.pk, {}))
+
+    authors, counts, mer, vmer = tallies.once(("round", round_.pk), numbers)
     return RoundRow(
         number=round_.number,
         status=round_.status,
@@ -355,37 +317,28 @@ def clustered_rate(counts: Sequence[int], submitted: Sequence[int]) -> Rate:
     return Rate(sum(counts), sum(submitted), clustered(counts, submitted))
 
 
-def model_board(task: Task) -> tuple[ModelRow, ...]:
+def model_board(task: Task, tallies: Tallies | None = None) -> tuple[ModelRow, ...]:
     """Models that were the target of a round, newest first.
 
-    Three queries, and two where rounds have several models.
+    Three queries, two with the tallies, and two more where rounds have several models.
     """
-    tallies = read_tallies(task)
-    authors = authors_by_round(tallies)
+    now = tallies or read_tallies(task)
     models = [
         model
         for model in ModelVersion.objects.filter(task=task)
-        .prefetch_related(Prefetch("rounds", _opened_rounds()))
+        .prefetch_related(Prefetch("rounds", opened_rounds()))
         .order_by("-number")
         if model.rounds.all()
     ]
     targets = Counter(round_.pk for model in models for round_ in model.rounds.all())
     shared = tuple(sorted(round_ for round_, number in targets.items() if number > 1))
-    met = tallies.once(("met", shared), lambda: met_in(shared))
-    return tuple(_model_row(model, authors, shared, met, tallies) for model in models)
+    return tuple(_model_row(model, shared, now) for model in models)
 
 
-def _model_row(
-    model: ModelVersion,
-    authors: Mapping[int, dict[int, Counts]],
-    shared: Collection[int],
-    met: Sequence[Met],
-    tallies: Tallies,
-) -> ModelRow:
+def _model_row(model: ModelVersion, shared: tuple[int, ...], tallies: Tallies) -> ModelRow:
     rounds = sorted(model.rounds.all(), key=lambda round_: round_.number)
     keys = tuple(round_.pk for round_ in rounds)
     alone = [key for key in keys if key not in shared]
-    beside = [one for one in met if one.model == model.pk]
     return ModelRow(
         id=model.pk,
         number=model.number,
@@ -394,15 +347,19 @@ def _model_row(
         rounds=tuple(round_.number for round_ in rounds),
         serving=any(round_.status == Round.Status.OPEN for round_ in rounds),
         metrics=model.metrics,
-        mer=tallies.once(("mer", model.pk, keys, shared), lambda: _mer_of(alone, authors, beside)),
+        mer=tallies.once(
+            ("mer", model.pk, keys, shared),
+            lambda tallies: _mer_of(model.pk, alone, shared, tallies),
+        ),
     )
 
 
-def _mer_of(
-    rounds: Iterable[int], authors: Mapping[int, dict[int, Counts]], beside: Iterable[Met]
-) -> Rate:
+def _mer_of(model: int, rounds: Iterable[int], shared: tuple[int, ...], tallies: Tallies) -> Rate:
     """The error rate over rounds of its own, and what it met in others, each author counted as
     one."""
+    authors = authors_by_round(tallies)
+    met: Sequence[Met] = tallies.once(("met", shared), lambda _: met_in(shared))
+    beside = (one for one in met if one.model == model)
     by_author: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
     did_what: list[tuple[int, Counts | Met]] = [(one.author, one) for one in beside]
     for round_ in rounds:

@@ -1,4 +1,4 @@
-"""What a round's examples say beyond the tallies: read in six queries, kept while nothing changes.
+"""What a round's examples say beyond the tallies: read in five queries, kept while nothing changes.
 
 The tallies tell whether anything did: as long as they are the same, so are these facts. A closed
 round is read once, an open one at most once a minute, whoever looks.
@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 from django.core.cache import cache
 from django.db.models import Count, Q, QuerySet, Sum, Value
 
-from annotate.models import Example, Round
+from accounts.models import User
+from annotate.models import Example, Round, TaskConfig
 from annotate.queries import works_alone
 from scoring.queries import digest
 from scoring.targets import Met, fate, met_in
@@ -43,6 +44,14 @@ class Group(NamedTuple):
     fooled: int
     verified: int
     pending: int
+
+
+class Spent(NamedTuple):
+    """On all of a round's examples together; `timed` are those whose seconds are known."""
+
+    probes: int
+    seconds: float
+    timed: int
 
 
 class Usual(NamedTuple):
@@ -84,7 +93,7 @@ def facts_of(round_: Round, tallies: object, *, few: bool, several: bool) -> Rou
     `few`: answers are some labels, so that what has one of them is a group. `several`: it has
     models beside each other, which takes two queries more.
     """
-    key = f"round-facts-3-{round_.pk}-{digest(tallies)}"
+    key = f"round-facts-4-{round_.pk}-{digest(tallies)}"
     kept: RoundFacts | None = cache.get(key)
     if kept is None:
         kept = _read(round_, few=few, several=several)
@@ -100,20 +109,19 @@ def verified_of(round_: Round) -> QuerySet[Example]:
 def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
     counted = Example.objects.counted().filter(round=round_).order_by()
     verified = verified_of(round_).order_by()
-    tries = list(verified.values_list("tries", flat=True))
-    seconds = [one for one in verified.values_list("seconds", flat=True) if one is not None]
-    sums = counted.aggregate(seen=Sum("probes"), spent=Sum("seconds"), timed=Count("seconds"))
+    pace = list(verified.values_list("tries", "seconds"))
+    groups, spent = _groups(counted, "label" if few else Value(""), round_.task_id)
     mistakes = Counter[tuple[str, str]]()
     pairs = verified.values_list("label", "prediction").annotate(n=Count("id"))
     for right, said, items in pairs if few else ():
         mistakes[json.dumps(right), json.dumps(said)] += items
     return RoundFacts(
-        groups=_groups(counted, "label" if few else Value(""), round_.task_id),
-        tries=_usual(tries),
-        seconds=_usual(seconds),
-        seconds_in_all=sums["spent"] or 0.0,
-        timed=sums["timed"],
-        probes=sums["seen"] or 0,
+        groups=groups,
+        tries=_usual([tries for tries, _ in pace]),
+        seconds=_usual([seconds for _, seconds in pace if seconds is not None]),
+        seconds_in_all=spent.seconds,
+        timed=spent.timed,
+        probes=spent.probes,
         # Of what is settled: a number that moved with each vote would tell which was gold.
         votes=Vote.objects.counted()
         .filter(example__round=round_, example__settled_at__isnull=False)
@@ -124,28 +132,29 @@ def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
     )
 
 
-def _groups(counted: QuerySet[Example], label: Any, task_id: int) -> tuple[Group, ...]:
-    """The share of those who work alone is of the task's file as it was then; of a log's people
-    nobody knows."""
-    who = ("author", "author__imported", "config__data__control")
-    by = (label, "context__source", "context__tags", *who)
+def _groups(
+    counted: QuerySet[Example], label: Any, task_id: int
+) -> tuple[tuple[Group, ...], Spent]:
+    """In one pass over the round's examples. The share of those who work alone is of the task's
+    file as it was then; of a log's people nobody knows."""
+    controls = dict(TaskConfig.objects.filter(task=task_id).values_list("pk", "data__control"))
+    logs = User.objects.filter(imported=True).values_list("pk", flat=True)
+    imported = frozenset(logs) if any(controls.values()) else frozenset()
+    by = (label, "context__source", "context__tags", "author", "config")
     rows = counted.values_list(*by).annotate(
         submitted=Count("id"),
         claims=Count("id", filter=Q(fooled=True)),
         verified=Count("id", filter=VERIFIED),
         pending=Count("id", filter=fate(Example.Status.OPEN)),
-    )
-    return tuple(
-        Group(
-            json.dumps(label),
-            source or "",
-            tuple(map(str, tags or ())),
-            author,
-            not imported and works_alone(control or 0, task_id, author),
-            *numbers,
-        )
-        for label, source, tags, author, imported, control, *numbers in rows
-    )
+        seen=Sum("probes"), spent=Sum("seconds"), timed=Count("seconds"),
+    )  # fmt: skip
+    groups, spent = [], Spent(0, 0.0, 0)
+    for label, source, tags, author, config, *numbers, seen, seconds, timed in rows:
+        alone = author not in imported and works_alone(controls[config] or 0, task_id, author)
+        some = tuple(map(str, tags or ()))
+        groups.append(Group(json.dumps(label), source or "", some, author, alone, *numbers))
+        spent = Spent(spent.probes + seen, spent.seconds + (seconds or 0.0), spent.timed + timed)
+    return tuple(groups), spent
 
 
 def _usual(numbers: Sequence[float]) -> Usual:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from annotate.config import TaskFile
 from annotate.models import Round, Task
 from scoring.agreement import ConfusionRow, few_labels, label_matrix
 from scoring.comparison import conclusion
+from scoring.kept import Tallies, read_tallies
 from scoring.queries import (
-    Counts,
     Rate,
     RoundRow,
     authors_by_round,
     clustered_rate,
-    read_tallies,
+    opened_round,
     round_board,
+    row_of,
 )
 from scoring.round_facts import Bin, Group, RoundFacts, Usual, facts_of
 from scoring.statistics import (
@@ -107,27 +108,34 @@ class RoundReport:
     others: tuple[tuple[str, Interval, str], ...]
 
 
-def round_report(task: Task, number: int) -> RoundReport | None:
-    """The report of an opened round; None where there is none.
+def round_report(task: Task, number: int, *, patient: bool = False) -> RoundReport | None:
+    """The report of an opened round; None where there is none. Two queries where it is kept.
 
-    Four queries where nothing has changed, six more for each round of which something has.
+    A program waits for what is not a minute old, people do not.
     """
-    tallies = read_tallies(task)
-    rows = {row.number: row for row in round_board(task, tallies)}
-    if number not in rows:
+    found = opened_round(task, number)
+    if found is None:
         return None
-    earlier = sorted((n for n in rows if n < number and rows[n].counts.submitted), reverse=True)
-    wanted = tuple(rows[n] for n in [number, *earlier[:COMPARED]])
-    key = ("report", wanted, task.config_id)
-    return tallies.once(key, lambda: _made(task, wanted, authors_by_round(tallies)))
+    tallies = read_tallies(task, patient=patient)
+    return replace(report_of(task, number, tallies), row=row_of(found, tallies))
 
 
-def _made(
-    task: Task, wanted: Sequence[RoundRow], authors: Mapping[int, Mapping[int, Counts]]
-) -> RoundReport:
+def report_of(task: Task, number: int, tallies: Tallies) -> RoundReport:
+    """The report of a round that was opened, as of these tallies.
+
+    No query where it is kept, else three, and six more for each round of which something changed.
+    """
+    key = ("report", number, task.config_id)
+    return tallies.once(key, lambda tallies: _made(task, number, tallies))
+
+
+def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
     assert task.config is not None
-    file = task.config.file
-    numbers = [row.number for row in wanted]
+    file, authors = task.config.file, authors_by_round(tallies)
+    rows = {row.number: row for row in round_board(task, tallies)}
+    earlier = sorted((n for n in rows if n < number and rows[n].counts.submitted), reverse=True)
+    numbers = [number, *earlier[:COMPARED]]
+    wanted = [rows[one] for one in numbers]
     models = {row.number: row.models for row in wanted}
     facts = {
         round_.number: facts_of(

@@ -15,21 +15,44 @@ from annotate.own_work import page_of_work
 from annotate.owners import owned_task_or_404
 from annotate.queries import visible_task
 from scoring.agreement import few_labels
-from scoring.plots import FILES, as_file
+from scoring.kept import Tallies, read_tallies
+from scoring.plots import FILES, Plot, as_file
+from scoring.queries import opened_round, row_of
 from scoring.round_facts import verified_of
 from scoring.round_plots import round_plots
-from scoring.round_report import RoundReport, round_report
+from scoring.round_report import report_of
+from scoring.telling import LIVE, Told, live, told
 
 
 @require_safe
 @never_cache
 def round_page(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """Everything that a round's examples say."""
-    task, report = _report(request, slug, number)
-    return render(
-        request,
-        "scoring/round.html",
-        {"task": task, "report": report, "row": report.row, "plots": round_plots(report)},
+    """Everything that a round's examples say; for htmx the numbers alone, or 204 where the page has
+    these already."""
+    task, round_ = _opened(request, slug, number)
+    tallies = read_tallies(task)
+    found = told_of(task, number, tallies)
+    context = {"task": task, "round": round_, "row": row_of(round_, tallies), "told": found}
+    return live(request, "scoring/round.html", LIVE, context, found.digest)
+
+
+def told_of(task: Task, number: int, tallies: Tallies) -> Told:
+    """The same for whoever reads these tallies."""
+    return tallies.once(
+        ("round's page", number, task.config_id), lambda tallies: _told(task, number, tallies)
+    )
+
+
+def _told(task: Task, number: int, tallies: Tallies) -> Told:
+    report, plots = report_of(task, number, tallies), _plots(task, number, tallies)
+    context = {"task": task, "report": report, "row": report.row, "plots": plots}
+    return told("scoring/parts/round_told.html", context)
+
+
+def _plots(task: Task, number: int, tallies: Tallies) -> dict[str, Plot]:
+    return tallies.once(
+        ("plots", number, task.config_id),
+        lambda tallies: round_plots(report_of(task, number, tallies)),
     )
 
 
@@ -37,19 +60,25 @@ def round_page(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 @never_cache
 def round_plot(request: HttpRequest, slug: str, number: int, name: str, form: str) -> HttpResponse:
     """One of its pictures as SVG, or its numbers as CSV."""
-    _, report = _report(request, slug, number)
-    plot = round_plots(report).get(name)
+    task, _ = _opened(request, slug, number)
+    plot = _plots(task, number, read_tallies(task)).get(name)
     if plot is None or form not in FILES:
         raise Http404
     return as_file(plot, form, f"{slug}-{number}-{name}")
 
 
-def _report(request: HttpRequest, slug: str, number: int) -> tuple[Task, RoundReport]:
+def _opened(request: HttpRequest, slug: str, number: int) -> tuple[Task, Round]:
     task = visible_task(request.user, slug)
-    report = round_report(task, number) if task is not None and task.config is not None else None
-    if task is None or report is None:
+    if task is None or task.config is None:
         raise Http404
-    return task, report
+    return task, _round_or_404(task, number)
+
+
+def _round_or_404(task: Task, number: int) -> Round:
+    found = opened_round(task, number)
+    if found is None:
+        raise Http404
+    return found
 
 
 class FoolingFilter(forms.Form):
@@ -81,7 +110,7 @@ class FoolingFilter(forms.Form):
 def round_foolings(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The verified foolings, newest first: for owners alone, since gold may be among them."""
     task = owned_task_or_404(request, slug)
-    round_ = _opened(task, number)
+    round_ = _round_or_404(task, number)
     foolings = verified_of(round_).select_related("task", "round", "model", "context")
     sources = foolings.exclude(context__source="").order_by()
     form = FoolingFilter(
@@ -93,11 +122,3 @@ def round_foolings(request: HttpRequest, slug: str, number: int) -> HttpResponse
     page = page_of_work(foolings.filter(**conditions).order_by("-id"), request.GET)
     shown = {"task": task, "round": round_, "form": form, "filtered": bool(conditions), **page}
     return render(request, "scoring/foolings.html", shown)
-
-
-def _opened(task: Task, number: int) -> Round:
-    opened = task.rounds.exclude(status=Round.Status.DRAFT)
-    found = opened.filter(number=number).first() if number < 2**31 else None
-    if found is None:
-        raise Http404
-    return found

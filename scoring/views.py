@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -16,6 +14,9 @@ from annotate.models import Round, Task
 from annotate.queries import visible_task
 from scoring import queries
 from scoring.awards import awards_of, zone_named
+from scoring.kept import Tallies, read_tallies
+from scoring.paces import Pace, paces_of
+from scoring.telling import live
 
 SHOWN_PEOPLE = 100  # of the ranked and of the unranked each; the API has everybody
 
@@ -28,46 +29,79 @@ def leaderboard(request: HttpRequest, slug: str) -> HttpResponse:
     if task is None:
         raise Http404
     context = _boards(task, request)
-    if not getattr(request, "htmx", False):
-        return render(request, "scoring/leaderboard.html", context)
-    if request.GET.get("digest") == context["digest"]:
-        return HttpResponse(status=204)
-    return render(request, "scoring/parts/boards.html", context)
+    part = "scoring/parts/boards.html"
+    return live(request, "scoring/leaderboard.html", part, context, context["digest"])
 
 
 def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
     chosen = _chosen_round(task, request.GET.get("round", ""))
-    asked = request.GET.get("days", "")
-    days = next((one for one in queries.PERIODS if str(one) == asked), None)
-    people = queries.author_board(task, chosen, days)
-    reader, awards = request.user, []
+    said = request.GET.get("days", "")
+    days = next((one for one in queries.PERIODS if str(one) == said), None)
+    tallies, asked = read_tallies(task), queries.people_asked(task, chosen, days)
+    people = queries.board_of(task, asked, tallies)
+    lines = lines_of(task, asked, tallies)
+    reader, own, awards = request.user, None, []
     if isinstance(reader, User) and task.config is not None:
-        ever = people if days is None and chosen is None else queries.author_board(task)
+        own = people.by_author.get(reader.pk)
+        ever = queries.board_of(task, (None, None, asked[-1]), tallies)
         awards = awards_of(task, reader, ever, zone_named(request.COOKIES.get("zone", "")))
-    rounds = queries.round_board(task)
-    models = queries.model_board(task)
-    ranked, unranked = (_shown(rows, request.user.pk) for rows in (people.ranked, people.unranked))
+    rounds = queries.round_board(task, tallies)
+    models = queries.model_board(task, tallies)
+    pace = paces_of(task, [own.author_id]).get(own.author_id) if own else None
+    ranked = _with_own(lines.ranked, own if own and own.rank else None, pace)
+    unranked = _with_own(lines.unranked, own if own and not own.rank else None, pace)
     return {
         "task": task,
         "chosen": chosen,
         "days": days,
         "periods": queries.PERIODS,
-        "ranked": [_as_html(row, row.author_id == request.user.pk) for row in ranked],
-        "unranked": [_as_html(row, row.author_id == request.user.pk) for row in unranked],
+        "ranked": ranked.values(),
+        "unranked": unranked.values(),
         "awards": awards,
+        "own": own,
         "people": len(people.rows),
         "left_out": len(people.rows) - len(ranked) - len(unranked),
         "ranked_from": queries.RANKED_FROM,
         "rounds": rounds,
         "models": models,
-        "digest": queries.digest(ranked, unranked, len(people.rows), rounds, models, awards),
+        "digest": queries.digest(lines.digest, own, pace, len(people.rows), rounds, models, awards),
     }
 
 
-@lru_cache(maxsize=2_000)
-def _as_html(row: queries.AuthorRow, own: bool) -> str:
-    """One line of the board: two hundred templates for each reader took most of the page's time."""
-    return render_to_string("scoring/parts/person.html", {"row": row, "own": own})
+class Lines(NamedTuple):
+    """The lines of those whom everybody sees, by author."""
+
+    ranked: dict[int, str]
+    unranked: dict[int, str]
+    digest: str
+
+
+def lines_of(task: Task, asked: queries.Asked, tallies: Tallies) -> Lines:
+    """Made once: two hundred templates for each reader took most of the page's time."""
+    return tallies.once(
+        ("lines", *asked), lambda tallies: _lines(task, queries.board_of(task, asked, tallies))
+    )
+
+
+def _lines(task: Task, people: queries.Board) -> Lines:
+    shown = [rows[:SHOWN_PEOPLE] for rows in (people.ranked, people.unranked)]
+    paces = paces_of(task, [row.author_id for rows in shown for row in rows])
+    ranked, unranked = (
+        {row.author_id: _as_html(row, paces.get(row.author_id)) for row in rows} for rows in shown
+    )
+    return Lines(ranked, unranked, queries.digest(ranked, unranked))
+
+
+def _as_html(row: queries.AuthorRow, pace: Pace | None, *, own: bool = False) -> str:
+    context = {"row": row, "pace": pace, "own": own}
+    return render_to_string("scoring/parts/person.html", context)
+
+
+def _with_own(
+    lines: dict[int, str], own: queries.AuthorRow | None, pace: Pace | None
+) -> dict[int, str]:
+    """The lines, and one's own wherever it stands."""
+    return lines if own is None else {**lines, own.author_id: _as_html(own, pace, own=True)}
 
 
 def _chosen_round(task: Task, number: str) -> Round | None:
@@ -84,8 +118,3 @@ def _chosen_round(task: Task, number: str) -> Round | None:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 10
-
-
-def _shown(rows: tuple[queries.AuthorRow, ...], own: int | None) -> tuple[queries.AuthorRow, ...]:
-    """The first ones, and one's own row wherever it stands."""
-    return rows[:SHOWN_PEOPLE] + tuple(row for row in rows[SHOWN_PEOPLE:] if row.author_id == own)

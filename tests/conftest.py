@@ -23,6 +23,7 @@ from annotate.models import Task
 from annotate.queries import kept_config
 from core.limits import forget_limits
 from core.sql import prepared
+from scoring import kept
 from tests import cast, migrated
 from tests.pins import Pins
 from validate.policies import lots
@@ -131,6 +132,7 @@ def own_world(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     inference.forget_models()
     live.forget_targets()
     judged.forget()
+    kept.forget()
     forget_limits()
     cache.clear()
 

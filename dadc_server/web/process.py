@@ -15,6 +15,7 @@ from uvicorn_worker import UvicornWorker
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dadc_server.settings")
 
 from django.conf import settings
+from django.db import connections
 
 from dadc_server import logs
 
@@ -23,9 +24,14 @@ WARM_AFTER = 2.0  # seconds: those who wait for the start come first
 
 
 def _warm_up() -> None:
-    from scoring.plots import warm_up
+    from scoring import warming
 
-    warm_up()
+    try:
+        warming.warm_up()
+    except Exception:  # the database may be away: then whoever comes first waits
+        logging.getLogger(__name__).warning("the boards are not warm", exc_info=True)
+    finally:
+        connections.close_all()  # this thread's own
 
 
 class Logger(GunicornLogger):

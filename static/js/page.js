@@ -37,6 +37,18 @@ if (document.querySelector("[data-days-by-calendar]")) {
   document.cookie = `zone=${timeZone};path=/;max-age=31536000;samesite=lax`;
 }
 
+// What follows by itself stays as open as its reader has left it.
+const opened = /** @type {Set<string>} */ (new Set());
+document.addEventListener("htmx:beforeSwap", () => {
+  for (const details of document.querySelectorAll("details[id]")) {
+    if (details.hasAttribute("open")) opened.add(details.id);
+    else opened.delete(details.id);
+  }
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+});
+
 const inWords = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 for (const time of document.querySelectorAll("time[data-local]")) {
   if (time instanceof HTMLTimeElement) time.textContent = inWords.format(new Date(time.dateTime));

@@ -191,6 +191,13 @@ def test_the_leaderboard_follows_without_a_reload(visit: Visits) -> None:
     row = board.locator(".board--people tbody tr", has_text="anna").first
     expect(row.locator("[data-label=Pending]")).to_have_text("100 %")
     board.locator(".legend summary").focus()
+    report = visit()
+    report.goto("/tasks/judge-board/rounds/1/")
+    report.evaluate("window.unchanged = true")
+    numbers = report.locator("#numbers-funnel")
+    numbers.locator("summary").click()
+    decided = numbers.locator("tr", has_text="decided").locator("td")
+    expect(decided).to_have_text("0")
 
     for name in ("vera", "wim"):
         page = visit(name)
@@ -201,3 +208,6 @@ def test_the_leaderboard_follows_without_a_reload(visit: Visits) -> None:
     expect(row.locator("[data-label=Pending]")).to_have_text("0 %", timeout=15_000)
     assert board.evaluate("window.unchanged")
     assert board.evaluate("document.activeElement.tagName") == "SUMMARY"
+    expect(decided).to_have_text("1", timeout=25_000)
+    expect(decided).to_be_visible()
+    assert report.evaluate("window.unchanged && document.activeElement.id") == "numbers-funnel-open"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -59,6 +60,9 @@ def test_a_submission_and_its_votes_reach_the_board(
     assert row.mer.value == pytest.approx(2 / 3)
     assert row.vmer == queries.Rate(1, 3, wilson(1, 3))
     assert (row.rank, row.missing) == (None, 17)
+    (told,) = APIClient().get("/api/v1/tasks/digits/leaderboard/").json()["authors"]
+    assert told["pace"]["tries"] == 1.5
+    assert "1.5 tries" in Client().get("/tasks/digits/leaderboard/").content.decode()
 
 
 def test_people_are_ranked_by_the_lower_bound_and_not_by_the_rate(

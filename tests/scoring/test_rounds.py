@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User
 from annotate.models import Context, Example, Task
 from dadc_server.web import process
-from scoring import plots
+from scoring import kept, plots, warming
 from scoring.round_report import round_report
 from scoring.statistics import clustered
 from tests import acts, cast
@@ -161,6 +165,58 @@ def test_what_is_kept_is_read_anew_when_a_verdict_changes_and_names_are_text(
     assert "<script>$x$" not in html
     assert "=1+1 &lt;script&gt;$x$" in html
     assert "\n'=1+1 <script>$x$," in client.get(f"{PAGE}sources.csv").content.decode()
+
+
+@pytest.mark.once
+def test_people_see_the_last_numbers_while_the_next_are_made_and_programs_wait_for_these(
+    nli: Task, client: Client, owner: User, settings: Any, monkeypatch: pytest.MonkeyPatch,
+    pinned: Pins,
+) -> None:  # fmt: skip
+    settings.BOARD_SECONDS = 60
+    aside: list[Callable[[], None]] = []
+    monkeypatch.setattr(kept, "_aside", aside.append)
+    monkeypatch.setattr(kept, "A_MOMENT", 0.0)  # as if making them took long
+    monkeypatch.setattr(plots, "warm_up", lambda: None)
+    began = timezone.now()
+
+    def verified(after: int, path: str = PAGE, **headers: str) -> str:
+        with time_machine.travel(began + timedelta(seconds=after), tick=False):
+            response = client.get(path, headers=headers)
+        html = response.content.decode()
+        return html if response.status_code == 200 else str(response.status_code)
+
+    def reject() -> None:
+        example = Example.objects.filter(round__number=2, status="verified").first()
+        assert example is not None
+        acts.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="It is not.")
+
+    with time_machine.travel(began, tick=False):
+        warming.warm_up()
+    html = verified(1)
+    assert "12 of 30" in html
+    (again,) = re.findall(r'hx-get="([^"]+)"', html)
+    reject()
+    assert verified(59, again, **{"HX-Request": "true"}) == "204"
+    assert not aside
+    assert "12 of 30" in verified(61), "nobody waits"
+    (make_next,) = aside
+    with time_machine.travel(began + timedelta(seconds=62), tick=False):
+        make_next()
+        with pinned.queries("page round/, made before"):
+            client.get(PAGE)
+        with pinned.queries("a round's picture, made before"):
+            client.get(f"{PAGE}sources.svg")
+    html = verified(63, again, **{"HX-Request": "true"})
+    assert "11 of 30" in html
+    assert "<html" not in html
+
+    reject()
+    rest = "/api/v1/tasks/nli/rounds/2/"
+    assert json.loads(verified(124, rest))["round"]["counts"]["verified"] == 11
+    assert json.loads(verified(185, rest))["round"]["counts"]["verified"] == 10, "it waits"
+    assert "10 of 30" in verified(186), "the same numbers"
+    reject()
+    assert "9 of 30" in verified(185 + 3_700), "after an hour a page waits, too"
 
 
 def test_a_round_that_is_none_and_one_in_which_nothing_was_sent(task: Task, client: Client) -> None:

@@ -169,8 +169,10 @@ def test_the_reader_is_told_of_days_in_a_row_by_their_own_calendar(
 
     verified = Tally.objects.get()
     Tally.objects.filter(pk=verified.pk).update(verified=12, submitted=20, fooled=12)
-    views.queries._read.clear()
     cache.clear()
     assert "10 verified foolings" in client.get(BOARD).content.decode()
     rounds.load_task(file=parse_task_file(cast.task_file(awards=[])))
-    assert 'id="awards"' not in client.get(BOARD).content.decode(), "the task wants none"
+    html = client.get(BOARD).content.decode()
+    assert "verified foolings</span>" not in html, "the task wants none"
+    assert 'href="#you"' in html
+    assert html.count('id="you"') == 1
