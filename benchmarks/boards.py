@@ -16,7 +16,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from statistics import median
 from typing import Any, Final
@@ -29,7 +30,6 @@ PAGES: Final = (
     "leaderboard/", "leaderboard/?round=2", "leaderboard/?days=30", "rounds/2/", "compare/",
     "models/1/", "agreement/", "rounds/2/labels.svg", "rounds/2/funnel.csv",
 )  # fmt: skip
-Figures = dict[str, dict[str, float]]
 
 
 def main() -> None:
@@ -39,38 +39,61 @@ def main() -> None:
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
-        print(json.dumps(measure(asked.one)))
+        measure(asked.one)
         return
-    found = {size: _in_a_process(size, asked.postgresql) for size in asked.sizes}
-    columns = ("queries", "first", "again", "again_cpu", "minute", "behind", "bytes")
+    columns = ("queries", "first", "again", "cpu", "minute", "behind", "kB")
     print(
         "| page | examples | queries | first, ms | again, ms | of it CPU | a minute later, ms |",
         end="",
     )
     print(" made behind it, s | kB |\n|---|---|---|---|---|---|---|---|---|")
-    for page in PAGES:
-        for size, pages in found.items():
-            told = " | ".join(f"{pages[page][name]:.1f}" for name in columns)
-            print(f"| {page} | {size:,} | {told} |")
-
-
-def _in_a_process(size: int, postgresql: bool) -> Figures:
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        told = {**os.environ, "DADC_DATA": folder, "DADC_LIMITS": "off"}
+        there = {
+            size: stack.enter_context(_process(size, asked.postgresql)) for size in asked.sizes
+        }
+        found = {size: json.loads(process.stdout.readline()) for size, process in there.items()}
+        for page in PAGES:
+            again = _in_turns(there, page)
+            for size in there:
+                ms, cpu = (median(figures) for figures in zip(*again[size], strict=True))
+                figures = found[size][page] | {"again": ms, "cpu": cpu}
+                told = " | ".join(f"{figures[name]:.1f}" for name in columns)
+                print(f"| {page} | {size:,} | {told} |", flush=True)
+
+
+@contextmanager
+def _process(size: int, postgresql: bool) -> Iterator[Any]:
+    """One that has filled its database, and answers how long a page takes for each one named."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        told = {
+            **os.environ, "DADC_DATA": folder, "DADC_LIMITS": "off", "DADC_BOARD_SECONDS": "3600",
+        }  # fmt: skip
         if postgresql:
             there = stack.enter_context(private_services())
             told |= {name.removeprefix("TEST_"): address for name, address in there.items()}
-        done = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.boards", "--one", str(size)],
-            env=told, stdout=subprocess.PIPE, check=True,
+            env=told, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip
-        found: Figures = json.loads(done.stdout.splitlines()[-1])
-        return found
+        try:
+            yield process
+        finally:
+            process.communicate()
 
 
-def measure(size: int) -> Figures:
-    """By page: milliseconds, the median of later ones, and of the first once a minute is over."""
+def _in_turns(there: dict[int, Any], page: str) -> dict[int, list[tuple[float, float]]]:
+    """Whatever else the machine does meanwhile is shared by all sizes."""
+    again: dict[int, list[tuple[float, float]]] = {size: [] for size in there}
+    for _ in range(1 + AGAIN):
+        for size, process in there.items():
+            process.stdin.write(f"{page}\n")
+            again[size].append(json.loads(process.stdout.readline()))
+    return {size: figures[1:] for size, figures in again.items()}
+
+
+def measure(size: int) -> None:
+    """Print what each page costs when nothing is remembered and once a minute is over, then what
+    those cost that are asked for."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "dadc_server.settings"
     import django
 
@@ -92,12 +115,11 @@ def measure(size: int) -> Figures:
     client = Client(headers={"Host": "localhost"})
     client.force_login(owner)
     warm_up()
-    found: Figures = {}
+    found: dict[str, dict[str, float]] = {}
     for page in PAGES:
         cache.clear()
         kept.forget()
         first = _timed(client, page)[0]
-        again = [_timed(client, page) for _ in range(AGAIN)]
         queries = Counter[str]()
         with connection.execute_wrapper(partial(_count, queries)):
             told = client.get(f"/tasks/large/{page}").content
@@ -109,11 +131,12 @@ def measure(size: int) -> Figures:
             with lock:
                 behind = time.perf_counter() - began
         found[page] = {
-            "queries": queries.total(), "first": first, "again": median(one for one, _ in again),
-            "again_cpu": median(cpu for _, cpu in again), "minute": minute,
-            "behind": behind, "bytes": len(told) / 1000,
+            "queries": queries.total(), "first": first, "minute": minute, "behind": behind,
+            "kB": len(told) / 1000,
         }  # fmt: skip
-    return found
+    print(json.dumps(found), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(_timed(client, line.strip())), flush=True)
 
 
 def _count(queries: Counter[str], execute: Any, sql: str, *more: Any) -> Any:

@@ -1,7 +1,9 @@
 """Acts in random order, then `recompute --check`: `python -m benchmarks.interleavings [--acts N]`.
 
 People submit, vote, skip, take back; an owner adjudicates, hides, shows again; an admin bans and
-lifts bans. What is refused is part of it. The database is a fresh SQLite file.
+lifts bans. Workers come by the links of several campaigns, where one name is one person, so that
+their visits are merged into one author, whose examples count once a visit is confirmed. What is
+refused is part of it. The database is a fresh SQLite file, or with `--postgresql` a private one.
 """
 
 from __future__ import annotations
@@ -10,18 +12,28 @@ import argparse
 import os
 import random
 import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
+
+from tests.services import private_services
+
+CAMPAIGNS, WORKERS = 20, 30
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--acts", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--postgresql", action="store_true")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        if asked.postgresql:
+            there = stack.enter_context(private_services())
+            os.environ["DATABASE_URL"] = there["TEST_DATABASE_URL"]
         os.environ |= {
             "DADC_DATA": folder, "DADC_LIMITS": "off",
             "DJANGO_SETTINGS_MODULE": "dadc_server.settings",
@@ -30,12 +42,14 @@ def main() -> None:
 
         django.setup()
         from django.core.management import call_command
+        from django.db import connection
 
         call_command("migrate", verbosity=0)
         done = play(asked.acts, random.Random(asked.seed))
         from scoring.recount import check
 
         found = check()
+        connection.close()
     print(f"{dict(sorted(done.items()))}")
     print(f"{found.examples} examples, {found.tallies} tallies, {found.differences} differences")
     raise SystemExit(bool(found.differences))
@@ -43,10 +57,15 @@ def main() -> None:
 
 def play(acts_: int, rng: random.Random) -> Counter[str]:
     from accounts.models import User
-    from annotate import services
+    from annotate import services, submissions
     from annotate.models import Example
     from annotate.queries import Participant
     from core.errors import Refused
+    from crowd import services as visits
+    from crowd.campaign_file import CampaignFile
+    from crowd.campaigns import load_campaign
+    from crowd.models import Visit
+    from crowd.platforms import Arrival
     from tests import acts, cast
     from validate.models import Lease
 
@@ -56,15 +75,57 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
     authors = [cast.person(f"author-{n}") for n in range(8)]
     judges = [cast.person(f"judge-{n}", "validator") for n in range(6)]
     numbers = iter(range(10**9))
+    files = [
+        CampaignFile.model_validate(
+            {
+                "slug": f"c-{n}", "task": task.slug, "platform": "hit", "places": WORKERS,
+                "visit": {"examples": 2}, "consent": "I agree.",
+                "return_to": "https://work.example.org",
+                "pay": {"base": "1.00", "currency": "USD"},
+            }
+        )
+        for n in range(CAMPAIGNS)
+    ]  # fmt: skip
+    campaigns = [load_campaign(file=file)[0] for file in files]
 
     def some() -> Any:
         return Example.objects.order_by("?").first()
 
     def submit() -> None:
-        cast.submission(
-            task, rng.choice(authors), fooled=False, label=rng.choice(["yes", "no"]),
+        send(Participant(user=rng.choice(authors)))
+
+    def send(participant: Participant) -> None:
+        submissions.submit(
+            participant=participant, task_id=task.pk, client_id=uuid.uuid4(),
+            label=rng.choice(["yes", "no"]),
             input={"text": f"text {next(numbers)} {rng.random()}"},
         )  # fmt: skip
+
+    def visit() -> None:
+        """The same name by another campaign's link is the same author."""
+        campaign, name = rng.choice(campaigns), f"W{rng.randrange(WORKERS)}"
+        arrival = Arrival(name, f"A{next(numbers)}", campaign.platform.realm(campaign.file))
+        begun = Visit.objects.filter(worker__name=name).exists()
+        visits.begin(campaign=campaign, arrival=arrival, consent=campaign.file.consent.version)
+        done["merged with an earlier visit"] += begun
+
+    def work() -> None:
+        here = Visit.objects.filter(state="open").order_by("?").first()
+        if here is not None:
+            send(Participant(user=here.worker.user, session=here.session))
+
+    def finish() -> None:
+        here = Visit.objects.filter(state="open").order_by("?").first()
+        if here is not None and rng.random() < 0.7:
+            visits.finish(visit=here)
+        elif here is not None:
+            visits.leave(visit=here, state="returned")
+
+    def confirm() -> None:
+        here = Visit.objects.filter(state__in=Visit.UNSETTLED, settled_at=None).first()
+        if here is not None:
+            confirmed = rng.random() < 0.7
+            visits.settle(visit=here, confirmed=confirmed, actor=owner, reason="So it is. " * 20)
 
     def vote() -> None:
         judge = rng.choice(judges)
@@ -97,7 +158,8 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
         acts.set_banned(actor=admin, user=user, banned=rng.random() < 0.4, reason="x")
 
     weights: dict[Callable[[], None], int] = {
-        submit: 30, vote: 45, skip: 5, retract: 6, adjudicate: 8, hide: 4, ban: 2,
+        submit: 22, vote: 40, skip: 5, retract: 6, adjudicate: 8, hide: 4, ban: 2,
+        visit: 8, work: 14, finish: 7, confirm: 6,
     }  # fmt: skip
     done: Counter[str] = Counter()
     for act in rng.choices(list(weights), weights=list(weights.values()), k=acts_):
