@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -282,6 +283,15 @@ def test_a_log_exported_imported_and_exported_again_is_the_same(
     assert command("export_log", "digits") == original
     assert list(Example.objects.order_by("id").values_list("status", "fooled", "tries")) == statuses
     assert sorted(Tally.objects.values_list("author__pseudonym", "verified", "pending")) == tallies
+
+
+def test_who_has_read_enough_ends_it_quietly(nli: Load, summary: Any, log_file: Any) -> None:
+    nli()
+    summary("import_log", "my-nli", log_file(example()))
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as nobody:
+        call_command("export_log", "my-nli", stdout=nobody)
 
 
 def test_any_json_survives_the_round_trip(nli: Load, command: Any, log_file: Any) -> None:
