@@ -91,8 +91,12 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
     def some() -> Any:
         return Example.objects.order_by("?").first()
 
+    def one_of(people: list[User]) -> User:
+        """As a request reads them: whoever was banned since is refused."""
+        return User.objects.get(pk=rng.choice(people).pk)
+
     def submit() -> None:
-        send(Participant(user=rng.choice(authors)))
+        send(Participant(user=one_of(authors)))
 
     def send(participant: Participant) -> None:
         submissions.submit(
@@ -128,7 +132,7 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
             visits.settle(visit=here, confirmed=confirmed, actor=owner, reason="So it is. " * 20)
 
     def vote() -> None:
-        judge = rng.choice(judges)
+        judge = one_of(judges)
         lease = acts.next_item(validator=judge, task=task)
         if lease is not None:
             right = rng.random() < 0.7
@@ -154,7 +158,7 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
             acts.set_hidden(actor=owner, example_id=one.pk, hidden=rng.random() < 0.6, reason="x")
 
     def ban() -> None:
-        user = User.objects.get(pk=rng.choice([*authors, *judges]).pk)
+        user = one_of([*authors, *judges])
         acts.set_banned(actor=admin, user=user, banned=rng.random() < 0.4, reason="x")
 
     weights: dict[Callable[[], None], int] = {
