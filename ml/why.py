@@ -119,7 +119,12 @@ def by_differences(model: OfArrays, features: Batch, label: str) -> Why:
 
     slope = (odds(features + moves) - odds(features - moves)) / (2 * STEP)
     rows: Any = slope.reshape(features.shape).round(4).tolist()
-    return Why(label, other, "the slope along each number", grid=tuple(tuple(row) for row in rows))
+    return Why(
+        label,
+        other,
+        "what a little more or less at each point would change",
+        grid=tuple(tuple(row) for row in rows),
+    )
 
 
 def by_path(
