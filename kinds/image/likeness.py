@@ -6,6 +6,7 @@ Of MNIST's 10,000 test digits none has another within NEAR; as the page draws th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import combinations
 from typing import Final, NamedTuple
 
@@ -18,12 +19,13 @@ from kinds.likeness import Likeness, Ruling, number
 NEAR: Final = 0.12  # of the stronger one: 1.0 for a digit of usual size
 _SPREAD: Final = 7.0  # how far ink is from its centre, by root mean square, when it is compared
 _SPECK: Final = 0.2  # fainter ink is noise: far from the centre it would weigh much
+_FAINT: Final = np.float32(_SPECK / (1 - _SPECK))
 _FAR: Final = (4.0, 5.8)  # squares of distances in spreads; a line ends at 3
-_MIDDLE: Final = (SIDE - 1) / 2
 
 # Waves across the picture, the longest first, each of length 1, so that no two pictures differ by
 # more in one of them than as a whole. The first three only say how much ink there is and where.
 _INDICES: Final = np.arange(SIDE)
+_AROUND: Final = (_INDICES - (SIDE - 1) / 2).astype(np.float32)
 _WAVES: Final = np.stack(
     [
         np.cos(np.pi * wave * (2 * _INDICES + 1) / (2 * SIDE)) * np.sqrt(2 / SIDE)
@@ -34,7 +36,7 @@ _PAIRS: Final = sorted(
     ((down, across) for down in range(10) for across in range(10) if down + across > 1),
     key=lambda pair: (sum(pair), pair),
 )[:62]
-_DOWN, _ACROSS = (list(side) for side in zip(*_PAIRS, strict=True))
+_PLACES: Final = np.array([down * len(_WAVES) + across for down, across in _PAIRS])
 _BITS: Final = 1 << np.arange(len(_PAIRS), dtype=np.int64)
 
 # Of the weakest bits, which are the likeliest to differ in a copy: the least costly changes first.
@@ -62,42 +64,45 @@ def shape(ink: Gray) -> Shape:
     pixel: fitting it into a box, as models want it, moves it by half a pixel and lets one speck
     shrink all the rest. What lies far from all other ink does not count for that.
     """
-    ink = (ink * np.float32(1 / ink.max()) - _SPECK).clip(0.0)
+    # Every submission comes by here: in few steps, for at this size each costs the same.
+    ink = (ink * np.float32(1 / (ink.max() * (1 - _SPECK))) - _FAINT).clip(0.0)
     y, x, spread = _frame(ink)
-    away: Gray = (_places(len(ink), y) / np.float32(spread))[:, None] ** 2
-    away = away + (_places(ink.shape[1], x) / np.float32(spread)) ** 2
-    if ink[away > _FAR[0]].any():
-        near = np.clip((_FAR[1] - away) / (_FAR[1] - _FAR[0]), 0.0, 1.0).astype(np.float32)
+    away = (_places(len(ink)) - np.float32(y))[:, None] ** 2
+    away = (away + (_places(ink.shape[1]) - np.float32(x)) ** 2) * np.float32(1 / spread**2)
+    if np.vdot(away > _FAR[0], ink):
+        near = ((np.float32(_FAR[1]) - away) / np.float32(_FAR[1] - _FAR[0])).clip(0.0, 1.0)
         y, x, spread = _frame(ink * near)
-    scale = spread / _SPREAD
-    ink = ink / np.float32(1 - _SPECK)
-    array = _sampled(len(ink), y, scale) @ ink @ _sampled(ink.shape[1], x, scale).T
-    strengths = (_WAVES @ array @ _WAVES.T)[_DOWN, _ACROSS]
-    return Shape(array.astype(np.float32), strengths.astype(np.float32))
+    down, across = _sampled(max(ink.shape), (y, x), spread / _SPREAD)
+    array = down[:, : len(ink)] @ ink @ across[:, : ink.shape[1]].T
+    return Shape(array, (_WAVES @ array @ _WAVES.T).take(_PLACES))
 
 
 def _frame(ink: Gray) -> tuple[float, float, float]:
     """Where ink is, and the root mean square of its distance from there."""
-    (y, down), (x, across) = _centre(ink.sum(axis=1)), _centre(ink.sum(axis=0))
-    return y, x, max(float(np.sqrt(down + across)), 0.5)
+    height, width = ink.shape
+    (mass, x, xx), (y, _, _), (yy, _, _) = (_powers(height) @ ink @ _powers(width).T).tolist()
+    y, x = y / mass, x / mass
+    spread = yy / mass - y * y + xx / mass - x * x
+    return y + (height - 1) / 2, x + (width - 1) / 2, max(spread, 0.25) ** 0.5
 
 
-def _centre(ink: Gray) -> tuple[float, float]:
-    """Where a line's ink is, and the mean square of its distance from there."""
-    mass = float(ink.sum())
-    middle = float(ink @ _places(len(ink))) / mass
-    return middle, float(ink @ _places(len(ink), middle) ** 2) / mass
+@cache
+def _places(number: int) -> Gray:
+    return np.arange(number, dtype=np.float32)
 
 
-def _places(number: int, middle: float = 0.0) -> Gray:
-    return np.arange(number, dtype=np.float32) - np.float32(middle)
+@cache
+def _powers(number: int) -> Gray:
+    """Of how far each place is from the middle: its powers 0, 1 and 2, (3, number)."""
+    return (_places(number) - np.float32((number - 1) / 2)) ** np.float32([[0], [1], [2]])
 
 
-def _sampled(length: int, middle: float, scale: float) -> Gray:
-    """What each of 28 places, `scale` apart around the middle, takes of a line of this length."""
-    at, reach = middle + _places(SIDE, _MIDDLE) * np.float32(scale), np.float32(max(scale, 1.0))
-    weights: Gray = (1 - np.abs(at[:, None] - _places(length)) / reach).clip(0.0) / reach
-    return weights
+def _sampled(number: int, middles: tuple[float, float], scale: float) -> Gray:
+    """What each of 28 places, `scale` apart around each of both middles, takes of so many."""
+    reach = max(scale, 1.0)
+    at = np.float32(middles)[:, None] + _AROUND * np.float32(scale)
+    weights = np.abs(at[:, :, None] - _places(number))
+    return (np.float32(1 / reach) - weights * np.float32(1 / reach**2)).clip(0.0)
 
 
 class Shapes(Likeness):

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import struct
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from kinds.image.canvas_png import Levels, gray_levels
+from kinds.image.canvas_png import Levels, gray_levels, gray_png
 
 Gray = NDArray[np.float32]
 Picture = TypeVar("Picture", Gray, Levels)
@@ -57,7 +56,7 @@ class Drawing:
 
     def png(self) -> bytes:
         """The picture for keeping, without metadata: at most 280 pixels a side, read as before."""
-        return png_of(self.array) if self.levels is None else _encode(self.levels)
+        return png_of(self.array) if self.levels is None else gray_png(self.levels)
 
 
 def read(value: object) -> Drawing:
@@ -139,14 +138,7 @@ def _framed(box: Gray, peak: float) -> Gray:
 
 def png_of(image: Gray) -> bytes:
     """Encode an (H, W) image of 0..1 as an 8-bit grayscale PNG."""
-    return _encode(np.rint(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8))
-
-
-def _encode(levels: Levels) -> bytes:
-    stream = BytesIO()
-    # A drawing is runs of one shade, mostly: packed as such it is smaller, in .7 of the time.
-    Image.fromarray(levels).save(stream, "PNG", compress_type=zlib.Z_RLE)  # without metadata
-    return stream.getvalue()
+    return gray_png(np.rint(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8))
 
 
 def _base64_bytes(text: object) -> bytes:

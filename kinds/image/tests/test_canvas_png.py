@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from kinds.image import pixels as images
-from kinds.image.canvas_png import gray_levels
+from kinds.image.canvas_png import gray_levels, gray_png
 from kinds.image.pixels import InputError, normalise
 
 MOST = 280
@@ -273,3 +273,17 @@ def test_a_size_that_is_none_is_left_to_pillow(size):
     data = png(*size, zlib.compress(bytes(100), 1))
     assert gray_levels(data, MOST) is None
     assert read(data)[0] in {"bad_image", "too_large"}
+
+
+@pytest.mark.parametrize("shades", [2, 256])
+def test_a_gray_picture_is_kept_as_it_is(shades):
+    levels = np.zeros((61, 112), np.uint8)
+    levels[20:40] = np.random.default_rng(1).integers(0, shades, (20, 112)) * (255 // (shades - 1))
+
+    kept = gray_png(levels)
+
+    with Image.open(BytesIO(kept)) as image:
+        image.verify()  # the checksums of its parts
+    with Image.open(BytesIO(kept)) as image:
+        assert (image.mode, image.info) == ("L", {})
+        assert np.array_equal(np.asarray(image), levels)
