@@ -80,7 +80,7 @@ def shape(ink: Gray) -> Shape:
 def _frame(ink: Gray) -> tuple[float, float, float]:
     """Where ink is, and the root mean square of its distance from there."""
     height, width = ink.shape
-    (mass, x, xx), (y, _, _), (yy, _, _) = (_powers(height) @ ink @ _powers(width).T).tolist()
+    (mass, x, xx), (y, _, _), (yy, _, _) = (_powers(height).T @ ink @ _powers(width)).tolist()
     y, x = y / mass, x / mass
     spread = yy / mass - y * y + xx / mass - x * x
     return y + (height - 1) / 2, x + (width - 1) / 2, max(spread, 0.25) ** 0.5
@@ -93,16 +93,17 @@ def _places(number: int) -> Gray:
 
 @cache
 def _powers(number: int) -> Gray:
-    """Of how far each place is from the middle: its powers 0, 1 and 2, (3, number)."""
-    return (_places(number) - np.float32((number - 1) / 2)) ** np.float32([[0], [1], [2]])
+    """Of how far each place is from the middle: its powers 0, 1 and 2, (number, 3)."""
+    return np.vander(_places(number) - np.float32((number - 1) / 2), 3, increasing=True)
 
 
 def _sampled(number: int, middles: tuple[float, float], scale: float) -> Gray:
     """What each of 28 places, `scale` apart around each of both middles, takes of so many."""
     reach = max(scale, 1.0)
-    at = np.float32(middles)[:, None] + _AROUND * np.float32(scale)
-    weights = np.abs(at[:, :, None] - _places(number))
-    return (np.float32(1 / reach) - weights * np.float32(1 / reach**2)).clip(0.0)
+    at = np.array(middles, np.float32)[:, None] + _AROUND * np.float32(scale)
+    away = np.abs(at[:, :, None] - _places(number))
+    weights: Gray = (np.float32(1 / reach) - away * np.float32(1 / reach**2)).clip(0.0)
+    return weights
 
 
 class Shapes(Likeness):
