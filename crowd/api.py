@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.rest import checked, pass_door
-from crowd import queries, services
+from crowd import earned, services
 from crowd.models import Visit
 from crowd.passes import VisitAuthentication, new_ticket
 
@@ -39,7 +39,7 @@ class TicketSerializer(serializers.Serializer[Any]):
     ticket = serializers.CharField(help_text="For `?ticket=` of one socket, within a minute.")
 
 
-def done_body(visit: Visit, done: queries.Done) -> dict[str, Any]:
+def done_body(visit: Visit, done: earned.Done) -> dict[str, Any]:
     """How far a visit is, as its strip says it."""
     file = visit.campaign.file
     parts = []
@@ -81,7 +81,7 @@ class Notice(OfVisit):
         services.notice(
             visit=visit, signals={name: count for name, count in signals.items() if count}
         )
-        return Response(done_body(visit, queries.progress(visit)))
+        return Response(done_body(visit, earned.progress(visit)))
 
 
 class Ticket(OfVisit):

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from core.errors import Refused
 from core.transactions import durable
-from crowd import money, queries, services
+from crowd import earned, money, queries, services
 from crowd.by_file import send_by_file
 from crowd.ledger import State, step
 from crowd.models import Campaign, Payment, Visit
@@ -136,7 +136,7 @@ def _follow(visit: Visit, said: str) -> None:
     elif said in ("returned", "timed_out"):
         services.leave(visit=visit, state=said)
     elif visit.state != Visit.State.OPEN and (
-        said == "approved" or (said == "done" and queries.is_whole(visit))
+        said == "approved" or (said == "done" and earned.is_whole(visit))
     ):
         services.settle(visit=visit, confirmed=True, actor=None)
     if said == "rejected" and visit.state != Visit.State.OPEN:

@@ -16,7 +16,7 @@ from annotate.models import Task
 from core import strict_yaml
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from crowd import queries
+from crowd import overview
 from crowd.campaign_file import CampaignFile
 from crowd.models import Campaign, Slot
 from crowd.platforms import origin_of
@@ -55,8 +55,8 @@ def costs_in_words(campaign: Campaign) -> str:
         f"{campaign.file.places} places. At most {words(plan.at_most)}, {words(plan.expected)} as "
         f"expected; {words(plan.hourly)} an hour are sure, {words(plan.hourly_expected)} expected."
     )
-    pilot = queries.pilot_of(campaign)
-    if pilot is not None and (seen := queries.seen_plan(campaign, pilot)) is not None:
+    pilot = overview.pilot_of(campaign)
+    if pilot is not None and (seen := overview.seen_plan(campaign, pilot)) is not None:
         said += (
             f" As the visits of {pilot.slug} went ({seen.minutes:.1f} minutes): "
             f"{words(seen.expected)}; {words(seen.hourly)} an hour sure, "
@@ -94,7 +94,7 @@ def _require_floor(campaign: Campaign) -> None:
     floor = file.pay.units("minimum_hourly")
     for plan, whence in (
         (file.plan(), "as expected"),
-        (queries.seen_plan(campaign), "as the visits so far took"),
+        (overview.seen_plan(campaign), "as the visits so far took"),
     ):
         if plan is not None and plan.hourly < floor:
             raise Refused(

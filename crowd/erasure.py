@@ -11,7 +11,7 @@ from annotate.queries import Participant
 from annotate.services import retract
 from core.errors import Conflict
 from core.transactions import durable
-from crowd import queries
+from crowd import earned, queries
 from crowd.models import Campaign, Payment, Visit
 from crowd.services import leave, name_once_forgotten, new_code
 
@@ -27,13 +27,13 @@ def _may_earn(visits: list[Visit]) -> bool:
         failed.exists()
         or waits.exists()
         or any(_waits_for_its_votes(one) for one in visits)
-        or any(queries.owed([one]) for one in visits if one.settled_at is not None)
+        or any(earned.owed([one]) for one in visits if one.settled_at is not None)
     )
 
 
 def _waits_for_its_votes(visit: Visit) -> bool:
     pays = visit.campaign.file.pay.units("per_validation")
-    return bool(pays) and visit.state == Visit.State.CONFIRMED and not queries.votes_count(visit)
+    return bool(pays) and visit.state == Visit.State.CONFIRMED and not earned.votes_count(visit)
 
 
 def forget(*, visit: Visit, gives_up: bool = False) -> None:

@@ -18,7 +18,7 @@ from django.db.models import Max, Sum
 from core.errors import Refused
 from core.spreadsheets import cell
 from core.transactions import durable
-from crowd import money, queries
+from crowd import earned, money
 from crowd.models import Campaign, Due, Payment, Step
 
 State = Payment.State
@@ -76,7 +76,7 @@ def plan(campaign: Campaign, *, write: bool = True) -> list[Planned]:
 
 def _planned(campaign: Campaign) -> list[Planned]:
     found = []
-    for visit, owed in queries.owed(queries.payable(campaign)):
+    for visit, owed in earned.owed(earned.payable(campaign)):
         # A platform has one reward, and it is for the whole: all else is a bonus.
         for kind, part in (
             (Payment.Kind.REWARD, [due for due in owed if due.earned_by == Due.For.BASE]),

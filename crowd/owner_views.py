@@ -18,7 +18,7 @@ from annotate.models import Task
 from annotate.owners import owned_task_or_404
 from core.errors import Refused
 from core.strict_yaml import NotYaml
-from crowd import by_api, by_file, ledger, queries, services
+from crowd import by_api, by_file, earned, ledger, overview, queries, services
 from crowd import campaigns as acts
 from crowd.campaign_file import read_campaign_file
 from crowd.models import Campaign, Visit
@@ -44,7 +44,7 @@ def campaigns(request: HttpRequest, slug: str) -> HttpResponse:
         else:
             messages.success(request, acts.costs_in_words(loaded))
             return redirect("campaign", slug=slug, name=loaded.slug)
-    found = queries.campaigns_of(task)[:PAGE]
+    found = overview.campaigns_of(task)[:PAGE]
     context = {"task": task, "campaigns": found, "complaint": complaint}
     return render(request, "crowd/campaigns.html", context)
 
@@ -77,24 +77,24 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         except Refused as refused:
             messages.error(request, refused.message)
         return redirect("campaign", slug=slug, name=name)
-    page = Paginator(queries.visit_rows(chosen), PAGE).get_page(request.GET.get("page"))
+    page = Paginator(overview.visit_rows(chosen), PAGE).get_page(request.GET.get("page"))
     rows = list(page.object_list)
-    sums = queries.money_of(rows)
+    sums = earned.money_of(rows)
     words = chosen.file.money
-    overview = queries.overview(chosen)
+    course = overview.overview(chosen)
     context: dict[str, Any] = {
         "task": task,
         "campaign": chosen,
         "file": chosen.file,
-        "overview": overview,
+        "overview": course,
         "links": acts.links_of(chosen, f"{request.scheme}://{request.get_host()}"),
         "money": [(state, words(amount)) for state, amount in ledger.sums(chosen).items()],
-        "owed": words(overview.owed),
+        "owed": words(course.owed),
         "budget": words(chosen.file.budget),
         "plans": [
             (title, words(plan.at_most), words(plan.expected), words(plan.hourly),
              words(plan.hourly_expected), plan.minutes)
-            for title, plan in (("As expected", overview.plan), ("As it goes", overview.pilot))
+            for title, plan in (("As expected", course.plan), ("As it goes", course.pilot))
             if plan is not None
         ],
         "visits": [

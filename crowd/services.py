@@ -24,7 +24,7 @@ from annotate.services import confirm as confirm_example
 from annotate.services import lock_example
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from crowd import queries, statements
+from crowd import earned, queries, statements
 from crowd.campaigns import record
 from crowd.models import FORGOTTEN, Campaign, Slot, Visit, Worker
 from crowd.platforms import Arrival
@@ -273,7 +273,7 @@ def finish(*, visit: Visit) -> Visit:
     One that ends without all that was asked, since nothing was left or they are kept out, waits for
     an owner's word.
     """
-    may_end = visit.state != Visit.State.OPEN or queries.progress(visit).may_finish
+    may_end = visit.state != Visit.State.OPEN or earned.progress(visit).may_finish
     if not may_end and not queries.is_kept_out(visit.worker, visit.campaign.task):
         raise Refused("not_done", "There is something left: finish it, or return it.", status=409)
     with durable():
@@ -282,7 +282,7 @@ def finish(*, visit: Visit) -> Visit:
             _end(locked, Visit.State.FINISHED)
     give_up(validator=visit.worker.user, task=visit.campaign.task)
     visit = queries.visits().get(pk=visit.pk)
-    if visit.campaign.platform.confirms_itself and queries.is_whole(visit):
+    if visit.campaign.platform.confirms_itself and earned.is_whole(visit):
         settle(visit=visit, confirmed=True, actor=None)
     return queries.visits().get(pk=visit.pk)
 

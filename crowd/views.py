@@ -27,7 +27,7 @@ from core import strict_json
 from core.addresses import address_of
 from core.errors import Refused
 from core.limits import wait_for
-from crowd import campaigns, queries, services, statements
+from crowd import campaigns, earned, queries, services, statements
 from crowd.api import done_body
 from crowd.campaign_file import VALIDATE
 from crowd.erasure import forget
@@ -277,7 +277,7 @@ def _work(request: HttpRequest, visit: Visit, token: str, complaint: str = "") -
     if file.check and visit.checked_at is None:
         context = {"visit": visit, "file": file, "token": token, "last": visit.attempts > 0}
         return render(request, "crowd/check.html", context)
-    user, done = queries.user_of(visit), queries.progress(visit)
+    user, done = queries.user_of(visit), earned.progress(visit)
     request.user = user
     api = f"{get_script_prefix()}api/v1/visits/this/"
     page = judging if (done.work or file.work[-1]) == VALIDATE else workbench

@@ -13,7 +13,7 @@ class DadcServerConfig(AppConfig):
 
     def ready(self) -> None:
         from annotate import facts
-        from crowd.queries import paid_for
+        from crowd.earned import paid_for
         from dadc_server import telemetry  # noqa: F401  (connects it)
         from dadc_server.facts import RECEIVERS
         from releases import pay

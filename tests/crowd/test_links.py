@@ -19,7 +19,7 @@ from accounts.models import User
 from annotate import inference, judged
 from annotate.models import Barred, Example, Task
 from core.errors import Refused
-from crowd import by_file, campaigns, ledger, passes, queries, services
+from crowd import by_file, campaigns, earned, ledger, passes, queries, services
 from crowd.models import Campaign, Visit, Worker
 from crowd.platforms import Arrival
 from dadc_server.web.sockets import websocket
@@ -298,7 +298,7 @@ def test_validators_by_link(task: Task, annotator: User) -> None:
     assert owed() == [5, 100]
     ended.update(state="open")
     campaign.refresh_from_db()
-    week = timezone.now() - queries.VOTES_AFTER
+    week = timezone.now() - earned.VOTES_AFTER
     Visit.objects.filter(pk=done.pk).update(started_at=week - timedelta(hours=1), finished_at=week)
     Vote.objects.update(created_at=week)
     assert owed() == [5, 100]

@@ -23,7 +23,7 @@ from accounts.models import User
 from annotate.models import Example, Task
 from core.errors import Refused
 from core.strict_yaml import NotYaml
-from crowd import by_api, by_file, campaigns, ledger, money, queries, services
+from crowd import by_api, by_file, campaigns, earned, ledger, money, services
 from crowd.campaign_file import CampaignFile, read_campaign_file
 from crowd.erasure import forget
 from crowd.models import Campaign, Due, Payment, Step, Visit, Worker
@@ -293,7 +293,7 @@ def test_pages_ask_as_much_about_many_as_about_few(task: Task, owner: User, clie
 
 def test_what_a_vote_said_is_compared_as_people_read_it() -> None:
     example = Example(status="verified", label=["a", "b"])
-    assert queries.is_correct(Vote(example=example, label=["b", "a"], purpose="verdict"))
+    assert earned.is_correct(Vote(example=example, label=["b", "a"], purpose="verdict"))
 
 
 def test_statements_hold_no_formulas() -> None:

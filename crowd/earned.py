@@ -1,0 +1,267 @@
+"""Reads: what was made on visits, how far they are, and what they earned and were paid."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from annotate.models import Example, Task
+from crowd import money
+from crowd.campaign_file import ANNOTATE, VALIDATE
+from crowd.models import Campaign, Due, Payment, Visit
+from crowd.queries import is_kept_out, visits
+from kinds.answers import same_answer
+from validate.acts.lease import has_work
+from validate.models import Vote
+
+VOTES_AFTER = timedelta(days=7)
+
+
+# --- how far it is --------------------------------------------------------------------------------
+class Done(NamedTuple):
+    """What was done of a visit and what it may earn, in smallest units."""
+
+    examples: int
+    votes: int
+    work: str  # what comes next; "" when all is done
+    left: str
+    may_finish: bool
+    sure: int
+    waiting: int  # foolings and votes whose verdict is not known
+    bonus: int
+
+
+def progress(visit: Visit) -> Done:
+    """How far somebody is (two queries, and three about what waits where they validate)."""
+    file = visit.campaign.file
+    examples, votes = made_on([visit])[visit.pk]
+    counts = {ANNOTATE: len(examples), VALIDATE: len(votes)}
+    minutes = file.visit.minutes
+    if minutes is not None:
+        left = max(0, minutes - int(visit.seconds // 60))
+        # In turn: half of the time for each.
+        turn = min(int(visit.seconds / 60 * len(file.work) / minutes), len(file.work) - 1)
+        work = file.work[turn] if left else ""
+        words = _of(left, "minute")
+    else:
+        assert file.visit.examples is not None
+        size = file.visit.examples
+        work = next((one for one in file.work if counts[one] < size), "")
+        left = sum(max(0, size - counts[one]) for one in file.work)
+        words = _of(left, "item")
+    # Nobody is kept for work that is not there, or that they are not asked for any more.
+    nothing_there = work == VALIDATE and not has_work(
+        validator=visit.worker.user, task=visit.campaign.task
+    )
+    # Of votes nothing is said before the end: a sum that moved would tell which item was gold.
+    earned = _bonuses(visit, examples, (), ())
+    return Done(
+        len(examples),
+        len(votes),
+        work,
+        f"{words} left" if left else "All done",
+        not work or nothing_there,
+        file.pay.units("base"),
+        sum(one.fooled and one.status == Example.Status.OPEN for one in examples),
+        sum(due.amount for due in earned),
+    )
+
+
+def _of(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def is_whole(visit: Visit) -> bool:
+    """Whether all that was asked was done, and not nothing at all (two queries).
+
+    Of somebody who is kept out an owner has to say so: a ban pays nothing and takes nothing.
+    """
+    if is_kept_out(visit.worker, visit.campaign.task):
+        return False
+    file = visit.campaign.file
+    examples, votes = made_on([visit])[visit.pk]
+    counts = {ANNOTATE: len(examples), VALIDATE: len(votes)}
+    if file.visit.minutes is not None:
+        return bool(visit.seconds >= 60 * file.visit.minutes and sum(counts.values()))
+    return all(counts[work] == file.visit.examples for work in file.work)
+
+
+Made = tuple[list[Example], list[Vote]]
+
+
+def made_on(visits: Sequence[Visit]) -> dict[UUID, Made]:
+    """What was made on these visits of one campaign and not taken back, and what was answered,
+    oldest first, no more than was asked for; two queries for any number of visits.
+
+    A vote is of the visit in whose time it was cast: nobody is on two at once.
+    """
+    made: dict[UUID, Made] = {visit.pk: ([], []) for visit in visits}
+    if not visits:
+        return made
+    file, task_id = visits[0].campaign.file, visits[0].campaign.task_id
+    of_session: dict[UUID | None, Visit] = {visit.session_id: visit for visit in visits}
+    examples = Example.objects.filter(session__in=of_session, retracted_at=None).order_by("id")
+    for example in examples.defer("input", "probabilities"):
+        visit = of_session[example.session_id]
+        if _in_time(visit, example.created_at):
+            made[visit.pk][0].append(example)
+    if VALIDATE in file.work:
+        of_person = defaultdict(list)
+        for visit in visits:
+            of_person[visit.worker.user_id].append(visit)
+        since = min(visit.started_at for visit in visits)
+        cast = Vote.objects.filter(
+            validator__in=of_person, example__task=task_id, created_at__gte=since
+        )
+        for vote in cast.select_related("example").order_by("id"):
+            for visit in of_person[vote.validator_id]:
+                if _in_time(visit, vote.created_at):
+                    made[visit.pk][1].append(vote)
+    size = file.visit.examples
+    return {pk: (found[:size], votes[:size]) for pk, (found, votes) in made.items()}
+
+
+def _in_time(visit: Visit, at: datetime) -> bool:
+    return visit.started_at <= at and (visit.finished_at is None or at <= visit.finished_at)
+
+
+# --- what it earned -----------------------------------------------------------------------------
+def _bonuses(
+    visit: Visit, examples: Sequence[Example], votes: Sequence[Vote], paid: Sequence[Due]
+) -> list[Due]:
+    """The bonuses that are not `paid`, each with what earned it; not saved.
+
+    With those that are they stay below the cap, in whatever order verdicts come.
+    """
+    pay = visit.campaign.file.pay
+    found = [
+        Due(visit=visit, earned_by=Due.For.FOOLING, example=one, amount=pay.units("per_verified"))
+        for one in examples
+        if one.fooled and one.status == Example.Status.VERIFIED and one.hidden_at is None
+    ]
+    found += [
+        Due(visit=visit, earned_by=Due.For.VALIDATION, vote=one, amount=pay.units("per_validation"))
+        for one in votes
+        if is_correct(one)
+    ]
+    there = {(due.example_id, due.vote_id) for due in paid}
+    kept = [due for due in found if (due.example_id, due.vote_id) not in there]
+    if pay.cap is not None:
+        room = pay.units("cap") - pay.units("base")
+        room -= sum(due.amount for due in paid if due.earned_by != Due.For.BASE)
+        for due in kept:
+            due.amount = min(due.amount, max(0, room))
+            room -= due.amount
+    return [due for due in kept if due.amount]
+
+
+def is_correct(vote: Vote) -> bool:
+    """Whether a vote says what was settled, or was right about a known answer."""
+    if vote.label is None:
+        return False
+    if vote.purpose != Vote.Purpose.VERDICT:
+        return vote.credit == 1
+    example = vote.example
+    if example.status == Example.Status.VERIFIED:
+        return same_answer(vote.label, example.label)
+    if example.status in (Example.Status.REJECTED, Example.Status.RELABELLED):
+        settled = example.final_label
+        if settled is not None:
+            return same_answer(vote.label, settled)
+        return not same_answer(vote.label, example.label)
+    return False
+
+
+def votes_count(visit: Visit) -> bool:
+    """Whether what was right among a visit's votes is owed by now, all of it together.
+
+    Of a known answer it is known at once, of all others when others have voted: money that came as
+    soon as it is known would tell which was which.
+    """
+    if visit.campaign.state == Campaign.State.ENDED:
+        return True
+    return visit.finished_at is not None and visit.finished_at <= timezone.now() - VOTES_AFTER
+
+
+def owed(visits: Sequence[Visit]) -> list[tuple[Visit, list[Due]]]:
+    """All that settled visits of one campaign earned by now and that no payment holds; not saved.
+
+    Three queries for any number of visits.
+    """
+    made = made_on([visit for visit in visits if visit.state == Visit.State.CONFIRMED])
+    paid: defaultdict[UUID, list[Due]] = defaultdict(list)
+    for due in Due.objects.filter(visit__in=visits):
+        paid[due.visit_id].append(due)
+    found = []
+    for visit in visits:
+        pay, there = visit.campaign.file.pay, paid[visit.pk]
+        if visit.state == Visit.State.CONFIRMED:
+            examples, votes = made[visit.pk]
+            counted = votes if votes_count(visit) else []
+            once, bonuses = Due.For.BASE, _bonuses(visit, examples, counted, there)
+        elif visit.state == Visit.State.SCREENED_OUT:
+            once, bonuses = Due.For.SCREEN_OUT, []
+        else:
+            continue
+        if (amount := pay.units(once.value)) and all(due.earned_by != once for due in there):
+            bonuses.insert(0, Due(visit=visit, earned_by=once, amount=amount))
+        if bonuses:
+            found.append((visit, bonuses))
+    return found
+
+
+def payable(campaign: Campaign) -> list[Visit]:
+    """The visits that may be owed something; who was forgotten is paid nothing more."""
+    states = (Visit.State.CONFIRMED, Visit.State.SCREENED_OUT)
+    found = visits().filter(
+        campaign=campaign, state__in=states, worker__forgotten_at=None, settled_at__isnull=False
+    )
+    payable = list(found.order_by("started_at", "pk"))
+    for visit in payable:
+        visit.campaign = campaign  # whose file is read once
+    return payable
+
+
+def money_of(visits: Sequence[Visit]) -> dict[Any, dict[str, int]]:
+    """The sums of each visit's payments by their state; one query."""
+    found: defaultdict[Any, dict[str, int]] = defaultdict(dict)
+    rows = Payment.objects.filter(visit__in=visits).values_list("visit", "state")
+    for visit, state, amount in rows.annotate(sum=Sum("amount")).order_by():
+        found[visit][state] = amount
+    return found
+
+
+# --- for a task's data card ---------------------------------------------------------------------
+def paid_for(task: Task) -> list[dict[str, Any]]:
+    """What a task's people were paid and for how long, a currency each; confirmed sums only."""
+    by_currency: defaultdict[str, list[Any]] = defaultdict(list)
+    for campaign in Campaign.objects.filter(task=task).order_by("pk"):
+        paid = campaign.visits.filter(payments__state=Payment.State.CONFIRMED)
+        by_currency[campaign.file.pay.currency] += paid.annotate(
+            paid=Sum("payments__amount")
+        ).values_list("worker", "seconds", "paid")
+    return [
+        {
+            "currency": currency,
+            "paid": money.plain(sum(paid for *_, paid in rows), currency),
+            "people": len({worker for worker, *_ in rows}),
+            "visits": len(rows),
+            "hours": round(sum(seconds for _, seconds, _ in rows) / 3600, 2),
+            "hourly": _hourly(
+                [3600 * paid / seconds for _, seconds, paid in rows if seconds], currency
+            ),
+        }
+        for currency, rows in sorted(by_currency.items())
+        if rows
+    ]
+
+
+def _hourly(rates: Sequence[float], currency: str) -> str | None:
+    return money.plain(round(median(rates)), currency) if rates else None
