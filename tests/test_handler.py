@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from dadc_server.web.handler import Handler
+from validate import api as judging
 
 Message = dict[str, Any]
 NOWHERE = "/nowhere/"  # a page without a query
@@ -111,3 +114,25 @@ async def test_a_body_without_end_is_read_to_the_limit(
         assert json.loads(body)["error"]["code"] == "too_large"
     else:
         assert b"too large" in body
+
+
+@pytest.mark.django_db
+async def test_when_an_act_on_an_item_is_answered_does_not_tell_how_long_it_took(
+    handler: Handler, settings: Any
+) -> None:
+    settings.DATABASE_THREADS = 0
+    path = f"/api/v1/validations/{uuid.uuid4()}/heartbeat/"
+    since = time.monotonic()
+    status, _, _ = await answer_to(handler, request_for(path, "POST"), body_of(b""))
+    assert status in (401, 403)
+    assert time.monotonic() - since >= judging.TICK
+
+
+def test_every_act_on_an_item_is_answered_so() -> None:
+    acts = [
+        view
+        for view in vars(judging).values()
+        if isinstance(view, type) and view.__module__ == judging.__name__ and hasattr(view, "post")
+    ]
+    assert len(acts) == 5
+    assert all(issubclass(view, judging.Judging) for view in acts)

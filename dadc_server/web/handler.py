@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, cast
@@ -32,6 +33,9 @@ class Handler(ASGIHandler):
     Probes come over plain HTTP and by a number, `http://10.0.0.5:8000/readyz`, past the proxy: no
     check of host names may refuse them, and none may send them to https. Nothing in their answers
     is made of the name. They wait for no thread.
+
+    A response with `sent_at_ticks_of` seconds waits for the next of them after its request came,
+    and keeps no thread: how long it took to make it shall tell nothing.
     """
 
     async def handle(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -39,6 +43,7 @@ class Handler(ASGIHandler):
         if path in PROBES:
             await super().handle(scope, receive, send)
             return
+        since = time.monotonic()
         try:
             body = await _body(receive)
         except RequestAborted:
@@ -51,6 +56,8 @@ class Handler(ASGIHandler):
             if response.streaming:  # its parts are made one by one, on the same thread
                 await self._stream(response, receive, send)
         if not response.streaming:
+            if tick := getattr(response, "sent_at_ticks_of", 0.0):
+                await asyncio.sleep(tick - (time.monotonic() - since) % tick)
             await self.send_response(response, send)
 
     def _respond(self, scope: dict[str, Any], body: bytes) -> HttpResponseBase:

@@ -308,6 +308,26 @@ def test_being_refused_an_undo_does_not_tell_that_an_item_was_no_gold(
     assert acts.undo(validator=validator, task=with_gold).example_id == lease.example_id
 
 
+def test_who_always_comes_second_is_refused_as_often_on_gold_as_on_the_rest(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    for seed in range(12):
+        cast.submission(task, annotator, seed)
+    for _ in range(12):
+        first = cast.lease_for(other_validator, task)
+        acts.vote(validator=other_validator, lease_id=first.pk, label=first.example.label)
+        cast.answer(validator, task)
+    Vote.objects.update(hasty=False, dropped=False)
+    assert Example.objects.exclude(status=Example.Status.OPEN).count() == 12
+
+    quick, second = (
+        undoing._share_that_settles(Vote.objects.filter(validator=one).latest("id"))
+        for one in (other_validator, validator)
+    )
+    assert quick < 0.35
+    assert second > 0.65
+
+
 # --- qualification --------------------------------------------------------------------------------
 @pytest.fixture
 def qualifying_task(owner: User, annotator: User) -> Task:
