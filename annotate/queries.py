@@ -122,7 +122,7 @@ def is_barred(person: User, of: Task | Example) -> bool:
 
 def visible_task(user: Viewer, slug: str) -> Task | None:
     """The task if this person may see it."""
-    return Task.objects.visible_to(user).select_related("config").filter(slug=slug).first()
+    return statements.visible_task(user, slug)
 
 
 @lru_cache(maxsize=200)

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
+from django.db.models import QuerySet
 
-from accounts.models import WorkSession
-from annotate.models import ContextLease, Example, ModelVersion, Round
+from accounts.models import User, WorkSession
+from annotate.models import ContextLease, Example, ModelVersion, Round, Task, Viewer, role_of
 from core.sql import compiled, prepared
 from core.sql.compiled import Compiled, Given, adapted
 from core.sql.together import Together as Together  # for annotate.submissions, which writes with it
@@ -165,7 +167,26 @@ _OPEN_ROUND = Compiled(
         task=Given("task"), status=Round.Status.OPEN
     )
 )
+_BY_LINK: Final = "by link"  # no role of a person's
 _TARGETS = Compiled(lambda: ModelVersion.objects.filter(rounds=Given("round")).order_by("number"))
+
+
+@cache
+def _visible(role: str) -> Compiled[Task]:
+    by_link = role == _BY_LINK
+
+    def build() -> QuerySet[Task, Task]:
+        named = Task.objects.select_related("config").filter(slug=Given("slug"))
+        return named.filter(pk=Given("task")) if by_link else named.visible_as(role, Given("user"))
+
+    return Compiled(build)
+
+
+def visible_task(user: Viewer, slug: str) -> Task | None:
+    """The task if this person may see it (`TaskQuerySet.visible_to`): every request begins here."""
+    if isinstance(user, User) and user.by_link is not None:
+        return _visible(_BY_LINK).first(slug=slug, task=user.by_link.task_id)
+    return _visible(role_of(user)).first(slug=slug, user=user.pk)
 
 
 def open_round(task_id: int) -> Round | None:

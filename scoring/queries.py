@@ -20,6 +20,7 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.models import Barred, Example, ModelVersion, Round, Task
 from annotate.queries import against
+from scoring import statements
 from scoring.kept import PERSON, Tallies, read_tallies
 from scoring.recount import counted
 from scoring.statistics import Interval, clustered, wilson
@@ -264,8 +265,7 @@ def opened_rounds() -> QuerySet[Round]:
 
 def opened_round(task: Task, number: int) -> Round | None:
     """The round if it was ever opened; one query. Some databases cannot compare longer numbers."""
-    opened = opened_rounds().filter(task=task)
-    return opened.filter(number=number).first() if number < 2**31 else None
+    return statements.opened_round(task.pk, number) if number < 2**31 else None
 
 
 def authors_by_round(tallies: Tallies) -> Mapping[int, dict[int, Counts]]:

@@ -1,4 +1,4 @@
-"""The writes of every submission and verdict, built once: adding to tallies."""
+"""What is built once: adding to tallies, for every submission and verdict, and a page's round."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ from functools import cache, lru_cache
 
 from django.db.models import F
 
+from annotate.models import Round
 from core.sql import prepared
-from core.sql.compiled import CompiledUpdate, Given
+from core.sql.compiled import Compiled, CompiledUpdate, Given
 from scoring.models import Tally
 from scoring.tally import COLUMNS
+
+_OPENED_ROUND = Compiled(
+    lambda: Round.objects.exclude(status=Round.Status.DRAFT).filter(
+        task=Given("task"), number=Given("number")
+    )
+)
+
+
+def opened_round(task_id: int, number: int) -> Round | None:
+    """The round of this number if it was ever opened."""
+    return _OPENED_ROUND.first(task=task_id, number=number)
 
 
 def add(counts: Mapping[tuple[int, int], Mapping[str, int]]) -> None:
