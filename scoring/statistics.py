@@ -253,6 +253,53 @@ def mantel_haenszel(parts: Iterable[Part], confidence: float = CONFIDENCE) -> St
     )
 
 
+# --- a rate that somebody reports who errs --------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What is left of a reported rate when the errors of who reports it are taken out."""
+
+    value: float
+    interval: Interval
+
+
+def corrected_rate(
+    said: tuple[int, int],
+    upheld: tuple[int, int],
+    refused: tuple[int, int],
+    confidence: float = CONFIDENCE,
+) -> Corrected | None:
+    """The true rate of yes behind a judge that said it to k of n (Rogan and Gladen 1978).
+
+    Each is a count and of how many: `upheld` of what is yes it said yes to, `refused` of what is no
+    it said no to. The interval knows that these two are counted, too (Lee et al., arXiv
+    2511.21140). None where the judge tells yes from no no better than chance, or one is uncounted.
+    """
+    for k, n in (said, upheld, refused):
+        _check_counts(k, n)
+    if not (said[1] and upheld[1] and refused[1]):
+        return None
+    p, yes, no = (k / n for k, n in (said, upheld, refused))
+    if yes + no <= 1:
+        return None
+    z = _normal_quantile(confidence)
+    size = said[1] + z * z
+    p_ = (said[0] + z * z / 2) / size
+    yes_, no_ = ((k + 1) / (n + 2) for k, n in (upheld, refused))
+    of_yes, of_no = (yes_ * (1 - yes_) / (upheld[1] + 2), no_ * (1 - no_) / (refused[1] + 2))
+    tells = yes_ + no_ - 1
+    if tells <= 0:
+        return Corrected(_share((p + no - 1) / (yes + no - 1)), UNKNOWN)
+    rate = (p_ + no_ - 1) / tells
+    moved = 2 * z * z * (rate * of_yes - (1 - rate) * of_no)
+    reach = z * sqrt(p_ * (1 - p_) / size + (1 - rate) ** 2 * of_no + rate**2 * of_yes) / tells
+    ends = Interval(_share(rate + moved - reach), _share(rate + moved + reach))
+    return Corrected(_share((p + no - 1) / (yes + no - 1)), ends)
+
+
+def _share(value: float) -> float:
+    return min(1.0, max(0.0, value))
+
+
 def _check_counts(k: int, n: int) -> None:
     if not 0 <= k <= n:
         raise ValueError(f"{k} of {n} is no rate.")
