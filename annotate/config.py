@@ -1,7 +1,8 @@
 """The task file: a strict schema for what an owner writes in YAML; imports no Django.
 
-Sections that belong to apps above (`validation`, `retraining`) are registered by these apps, so
-that a mistake in any section is found when the file is loaded, and not when the first vote comes.
+Sections that belong to apps above (`validation`, `retraining`, `evaluation`) are registered by
+these apps, so that a mistake in any section is found when the file is loaded, and not when the
+first vote comes.
 """
 
 from __future__ import annotations
@@ -163,6 +164,7 @@ class TaskFile(Section):
     content_warning: Annotated[str, StringConstraints(pattern=r"\S", max_length=300)] | None = None
     validation: dict[str, Any] = Field(default_factory=dict)
     retraining: dict[str, Any] = Field(default_factory=dict)
+    evaluation: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -201,7 +203,7 @@ class TaskFile(Section):
         parse_comparator(comparator)
         return comparator
 
-    @field_validator("validation", "retraining")
+    @field_validator("validation", "retraining", "evaluation")
     @classmethod
     def _section_is_understood(cls, data: dict[str, Any], info: Any) -> dict[str, Any]:
         section = _sections.get(info.field_name)

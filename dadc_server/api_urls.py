@@ -50,6 +50,8 @@ urlpatterns = [
     path(
         "tasks/<slug:slug>/comparison/", training.ModelComparison.as_view(), name="api-comparison"
     ),
+    path("models/<int:id>/robustness/", training.Robustness.as_view(), name="api-robustness"),
+    path("tasks/<slug:slug>/judges/", training.Judges.as_view(), name="api-judges"),
     path("visits/this/", crowd.Notice.as_view(), name="api-visit"),
     path("visits/this/ticket/", crowd.Ticket.as_view(), name="api-visit-ticket"),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),

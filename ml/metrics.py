@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,8 @@ from kinds.answers import same_answer
 from ml.backends import Answer
 
 BINS: Final = 15
+COVERAGES: Final = (1.0, 0.9, 0.8, 0.7, 0.5)
+MISSES: Final = 0.1  # how often a set of labels may lack the right one
 
 
 def figures(
@@ -56,6 +59,24 @@ def expected_calibration_error(sure: NDArray[np.floating], right: NDArray[np.boo
     place = np.ceil(np.asarray(sure) * BINS).astype(int).clip(1, BINS)
     gaps = np.bincount(place, weights=sure - right, minlength=BINS + 1)
     return float(np.abs(gaps).sum() / len(right))
+
+
+def selective(sure: NDArray[np.floating], right: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Of as many answers as COVERAGES say, the surest, how many are right."""
+    order = np.argsort(-sure, kind="stable")
+    sizes = [round(share * len(right)) for share in COVERAGES]
+    return [(int(right[order[:size]].sum()), size) for size in sizes]
+
+
+def conformal_threshold(of_truth: NDArray[np.floating], misses: float = MISSES) -> float:
+    """The share that a label must have to be told among those that it may be.
+
+    Split conformal prediction (Papadopoulos et al. 2002): such sets lack the right label in at most
+    `misses` of all cases that are like these (n,), the shares of the right labels, however wrong
+    the model is. With fewer than 1 / misses - 1 of them it is 0: every label is told.
+    """
+    place = floor((len(of_truth) + 1) * misses + 1e-9)
+    return float(np.sort(of_truth)[place - 1]) if place else 0.0
 
 
 def _mean(right: NDArray[np.bool_]) -> float | None:

@@ -1,20 +1,28 @@
-"""REST: models compared."""
+"""REST: models compared, each one's report, and judges."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_field
-from rest_framework import serializers
+from rest_framework import serializers, status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotate.rest import asked, task_or_404
+from annotate.models import Task
+from annotate.rest import asked, checked, signed_in, task_or_404
+from core.errors import Refused
 from scoring.api import RateSerializer
 from scoring.dynascore import WEIGHTS
+from scoring.model_board import model_visible_to
+from training import judges
 from training.board import Stressed, compare
+from training.judge_board import judges_of, row_of
+from training.robustness import report_of
+from training.tasks import ask_judges
+from validate.models import Judge
 
 
 class ComparisonQuery(serializers.Serializer[Any]):
@@ -96,3 +104,176 @@ class ModelComparison(APIView):
         weights = {name: query.get(name, usual) for name, usual in WEIGHTS.items()}
         found = compare(task, request.user, query.get("on", ""), weights)
         return Response(ComparisonSerializer(found).data)
+
+
+class CountedSerializer(RateSerializer):
+    """A share, and of how many."""
+
+    of = serializers.IntegerField()
+
+
+class SliceSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    right = CountedSerializer()
+    worse = serializers.BooleanField(help_text="The whole interval lies below what is expected.")
+
+
+class SortSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(help_text="label, length, source or words.")
+    slices = SliceSerializer(many=True, help_text="The weakest first.")
+
+
+class KeptSerializer(serializers.Serializer[Any]):
+    """How often it is right on the share of the set where it is surest."""
+
+    coverage = serializers.FloatField()
+    right = CountedSerializer()
+
+
+class SetsSerializer(serializers.Serializer[Any]):
+    """Sets of labels (split conformal), and how often they hold the right one."""
+
+    calibrated_on = serializers.CharField(source="of", help_text="A set, or one half of this one.")
+    misses = serializers.FloatField(help_text="The share of misses that they are made for.")
+    size = serializers.FloatField(help_text="Labels in one, on average.")
+    held = CountedSerializer()
+    by_label = SliceSerializer(many=True)
+
+
+class SetReportSerializer(serializers.Serializer[Any]):
+    on = serializers.CharField(source="data", help_text="The set.")
+    own = serializers.BooleanField(help_text="The set is of a round against this very model.")
+    right = CountedSerializer()
+    unanswered = serializers.IntegerField()
+    calibration_error = serializers.FloatField(allow_null=True)
+    sorts = SortSerializer(many=True)
+    selective = KeptSerializer(many=True)
+    sets = SetsSerializer(allow_null=True)
+
+
+class RobustnessSerializer(serializers.Serializer[Any]):
+    """One model on every frozen set, and, apart, what programs changed: no human rate is in it."""
+
+    name = serializers.CharField()
+    number = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    sets = SetReportSerializer(many=True)
+    stress = StressSerializer(many=True)
+
+
+class Robustness(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="One model's report: slices, selective answering, sets of labels, stress",
+        description="One that never served is its task's owners' to see.",
+        tags=["models"],
+        responses=RobustnessSerializer,
+    )
+    def get(self, request: Request, id: int) -> Response:
+        model = model_visible_to(request.user, id)
+        if model is None:
+            raise Refused("not_found", "There is no such model.", status=404)
+        return Response(RobustnessSerializer(report_of(model)).data)
+
+
+class BesideSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    items = serializers.IntegerField()
+    advantage = serializers.FloatField(help_text="Where it is as near to the others, or nearer.")
+    p = serializers.FloatField()
+    won = serializers.BooleanField()
+
+
+class JudgeTestSerializer(serializers.Serializer[Any]):
+    """An alternative-annotator test: passed when it wins against half of the people."""
+
+    passed = serializers.BooleanField()
+    at = serializers.DateTimeField()
+    epsilon = serializers.FloatField()
+    items = serializers.IntegerField()
+    winning_rate = serializers.FloatField()
+    advantage = serializers.FloatField()
+    right = CountedSerializer(help_text="How often it said what people settled.")
+    people = BesideSerializer(many=True)
+    left_out = serializers.IntegerField(help_text="People with too few items.")
+
+
+class CorrectedSerializer(serializers.Serializer[Any]):
+    value = serializers.FloatField()
+    low = serializers.FloatField(source="interval.low")
+    high = serializers.FloatField(source="interval.high")
+
+
+class JudgeSerializer(serializers.Serializer[Any]):
+    """A model that judges in shadow: automatic, and part of no other number."""
+
+    model = serializers.CharField()
+    number = serializers.IntegerField()
+    standing = serializers.ChoiceField(Judge.Standing.choices)
+    reason = serializers.CharField(help_text="Why it was demoted.")
+    asked = serializers.IntegerField()
+    unanswered = serializers.IntegerField()
+    turned = CountedSerializer(
+        allow_null=True, help_text="Answered otherwise with the labels in the other order."
+    )
+    ready = serializers.IntegerField(help_text="Settled by people, and used by no test.")
+    since = CountedSerializer(help_text="Right on these; the interval holds at every look at once.")
+    upheld = CountedSerializer(help_text="Of verified claims, those that it upholds.")
+    refused = CountedSerializer(help_text="Of claims not confirmed, those that it refuses.")
+    waiting = CountedSerializer(help_text="Of claims that wait, those that it upholds.")
+    expected = CorrectedSerializer(
+        allow_null=True, help_text="That rate, corrected for its errors; null: not told yet."
+    )
+    tests = JudgeTestSerializer(many=True, help_text="The newest first.")
+
+
+class JudgesSerializer(serializers.Serializer[Any]):
+    task = serializers.CharField()
+    judges = JudgeSerializer(many=True)
+
+
+class JudgeRequest(serializers.Serializer[Any]):
+    model = serializers.CharField(max_length=100, help_text="The name of a model of the task.")
+    test = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Put it to the test, on what people settled and no test has used.",
+    )
+
+
+def _owned(request: Request, slug: str) -> Task:
+    task = task_or_404(request, slug)
+    if not task.is_owned_by(request.user):
+        raise Refused("not_found", "There is no such task.", status=404)
+    return task
+
+
+class Judges(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="The judges of a task that you own", tags=["judges"], responses=JudgesSerializer
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        task = _owned(request, slug)
+        found = {"task": task.slug, "judges": judges_of(task)}
+        return Response(JudgesSerializer(found).data)
+
+    @extend_schema(
+        summary="Let a model judge in shadow, or put it to the test",
+        description="A worker asks it about what validators decide; the same again asks about "
+        "what came since. With `test` it is held against people, and admitted if it passes.",
+        tags=["judges"],
+        request=JudgeRequest,
+        responses={201: JudgeSerializer},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        task, owner = _owned(request, slug), signed_in(request)
+        body = checked(JudgeRequest, request)
+        judge = judges.register_judge(task=task, name=body["model"], actor=owner)
+        if body["test"]:
+            judge = judges.put_to_test(judge=judge, actor=owner).judge
+        else:
+            ask_judges(task)
+        return Response(JudgeSerializer(row_of(judge)).data, status=status.HTTP_201_CREATED)

@@ -105,7 +105,7 @@ def compare(
             found[one.data, one.model_id] = one
     suites = tuple(sorted(name for name in newest if name.startswith(Evaluation.STRESS)))
     judged = newest.keys() - {Evaluation.SPEED, *suites}
-    sets = tuple(sorted(judged, key=_in_order))
+    sets = tuple(sorted(judged, key=in_order))
     data = data if data in sets else next(iter(sets), "")
     run = next((one.run for (name, _), one in found.items() if name == Evaluation.SPEED), None)
     rows, metrics = [], {}
@@ -113,7 +113,7 @@ def compare(
         speed = found.get((Evaluation.SPEED, model.pk))
         beside = speed.figures if speed is not None and speed.run == run else None
         cells = tuple(_cell(model, name, found.get((name, model.pk))) for name in sets)
-        stress = tuple(_stressed(done) for name in suites if (done := found.get((name, model.pk))))
+        stress = tuple(stressed(done) for name in suites if (done := found.get((name, model.pk))))
         here = next((cell for cell in cells if cell.data == data), None)
         rows.append(
             Compared(
@@ -143,7 +143,8 @@ def compare(
     return _scored(told, metrics, sets, suites, data, used)
 
 
-def _in_order(name: str) -> tuple[bool, int]:
+def in_order(name: str) -> tuple[bool, int]:
+    """Sets as they are told: clean data first, then round by round."""
     return name != Evaluation.CLEAN, int(name.rpartition(" ")[2]) if " " in name else 0
 
 
@@ -162,7 +163,8 @@ def _unchanged(stress: Sequence[Stressed], about: str) -> float | None:
     return fmean(some) if some else None
 
 
-def _stressed(found: Evaluation) -> Stressed:
+def stressed(found: Evaluation) -> Stressed:
+    """What a suite came to."""
     figures = found.figures
     return Stressed(
         suite=found.data.removeprefix(Evaluation.STRESS),

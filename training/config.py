@@ -6,13 +6,26 @@ What else it may say is the learner's: each says in ml/learners which settings i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from annotate.config import Section, TaskFile
+from annotate.config import Section, TaskFile, Word
 from ml.learners import Learner, all_learners, learners_of
 from training.gates import GateSettings, parse_gate_settings
+
+
+class EvaluationSettings(Section):
+    """What models are looked at apart on, beside labels, lengths and sources."""
+
+    slices: dict[Word, Annotated[list[Word], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Name of a slice to words; a text with one of them, in any case, is in it.",
+    )
+
+    def check_task(self, task: TaskFile) -> None:
+        if self.slices and not task.kind.text_fields:
+            raise ValueError(f"evaluation.slices are of texts, and {task.input} is none")
 
 
 class RetrainingSettings(Section):

@@ -33,6 +33,7 @@ from training.attacked import AttackSet
 from training.evaluation import answers_of
 from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import settings_of, verified_foolings
+from training.slices import counts_of, sets_of, sliced_by, slices_of
 from training.snapshots import digest_of, freeze
 from training.stress import StressSet, some_of, stress_sets
 
@@ -45,16 +46,20 @@ Listener = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class FrozenSet:
-    """Items that stay as they are; `round` is the one that they fooled, None for clean ones."""
+    """Items that stay as they are; `round` is the one that they fooled, None for clean ones.
+
+    `sources`: where each item's context is from, or "".
+    """
 
     name: str
     sha256: str
     items: Sequence[Item]
     round: int | None = None
+    sources: Sequence[str] = ()
 
     def figures(self, task: Task, model: ModelVersion, backend: Backend) -> dict[str, Any]:
         """What a model is on it; what it cannot answer it has wrong."""
-        return _figures(task, backend, self)
+        return _figures(task, backend, self, _threshold(model, self))
 
 
 @dataclass(slots=True)
@@ -96,7 +101,7 @@ def evaluate_models(
     tell = listener or (lambda *_: None)
     steps = len(models) * len(asked)
     for place, model in enumerate(models):
-        missing = [one for one in asked if not _is_there(model, one.name, one.sha256)]
+        missing = [one for one in asked if not _is_told(task, model, one)]
         outcome.kept += len(asked) - len(missing)
         tell(place * len(asked), steps, f"{model.name}: {len(missing)} sets")
         try:
@@ -153,6 +158,15 @@ def _is_there(model: ModelVersion, data: str, sha256: str) -> bool:
     return Evaluation.objects.filter(model=model, data=data, data_sha256=sha256).exists()
 
 
+def _is_told(task: Task, model: ModelVersion, one: FrozenSet | StressSet | AttackSet) -> bool:
+    """Whether it is there, and sliced as the task's file now says."""
+    assert task.config is not None
+    found = Evaluation.objects.filter(model=model, data=one.name, data_sha256=one.sha256)
+    if isinstance(one, FrozenSet):
+        found = found.filter(figures__sliced_by=sliced_by(task.config.file))
+    return found.exists()
+
+
 def _store(
     task: Task, model: ModelVersion, data: str, sha256: str, run: uuid.UUID, **values: Any
 ) -> None:
@@ -201,9 +215,10 @@ def _rounds(task: Task) -> Iterator[FrozenSet]:
         items = items.filter(split=Split.HELD_OUT)
     for number, group in groupby(items.iterator(500), lambda item: item.example.round.number):
         rows = list(group)
-        read = [one for row in rows if (one := _item(task, row)) is not None]
-        if read:
-            yield FrozenSet(f"round {number}", digest_of(rows), read, number)
+        both = [(one, _source(row)) for row in rows if (one := _item(task, row)) is not None]
+        if both:
+            read, sources = zip(*both, strict=True)
+            yield FrozenSet(f"round {number}", digest_of(rows), read, number, sources)
 
 
 def _snapshot(task: Task) -> Snapshot | None:
@@ -227,22 +242,46 @@ def _item(task: Task, row: SnapshotItem) -> Item | None:
         return None
 
 
+def _source(row: SnapshotItem) -> str:
+    context = row.example.context
+    return context.source if context is not None else ""
+
+
 # --- figures --------------------------------------------------------------------------------------
-def _figures(task: Task, model: Backend, data: FrozenSet) -> dict[str, Any]:
+def _figures(
+    task: Task, model: Backend, data: FrozenSet, threshold: float | None
+) -> dict[str, Any]:
     assert task.config is not None
     file = task.config.file
     found = answers_of(model, data.items)
     truth = [item.label for item in data.items]
-    right = sum(
+    right = [
         answer is not None and is_right(file.comparator_rule, answer.label, label)
         for answer, label in zip(found, truth, strict=True)
-    )
+    ]
     answers = [answer or Answer(None) for answer in found]
-    figures: dict[str, Any] = {"unanswered": found.count(None)}
+    figures: dict[str, Any] = {
+        "unanswered": found.count(None),
+        "sliced_by": sliced_by(file),
+        "slices": counts_of(slices_of(file, data.items, data.sources), right),
+    }
     if file.kind.answers.few:
         figures |= metrics.figures(answers, truth, file.label_values)
         figures["f1"] = _macro_f1(answers, truth)
-    return {"items": len(truth), "right": right, "figures": figures}
+        if (sure := metrics.confidence(answers)) is not None:
+            figures["selective"] = metrics.selective(sure, metrics.right_answers(answers, truth))
+            figures["sets"] = sets_of(answers, truth, threshold)
+            figures["sets_from"] = data.name if threshold is None else Evaluation.CLEAN
+    return {"items": len(truth), "right": sum(right), "figures": figures}
+
+
+def _threshold(model: ModelVersion, data: FrozenSet) -> float | None:
+    """What clean data says of the sets of labels that it tells; None where a set says it itself."""
+    if data.round is None:
+        return None
+    clean = Evaluation.objects.filter(model=model, data=Evaluation.CLEAN).order_by("-id").first()
+    sets = clean.figures.get("sets") if clean is not None else None
+    return sets["threshold"] if sets else None
 
 
 def is_right(rule: Any, said: Any, label: Any) -> bool:

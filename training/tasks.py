@@ -18,12 +18,13 @@ from accounts.models import User
 from annotate.models import ModelVersion, Task
 from core import request_ids
 from core.request_ids import carry_on
-from training import regions, services
+from training import judges, regions, services
 from training.evaluations import evaluate_models
 from training.heartbeat import heartbeat
 from training.models import Discovery, TrainingRun
 from training.retraining import carry_out
 from training.signals import run_queued
+from validate.models import Judge
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,9 @@ def enqueue(run: TrainingRun, **_: Any) -> None:
 @task()
 def run_evaluation(slug: str, request_id: str = "") -> dict[str, Any]:
     """Evaluate a task's models; what it came to."""
-    _say_that_it_runs(slug)
-    with carry_on(request_id), heartbeat(partial(_say_that_it_runs, slug), slug):
+    beat = partial(_say_that_it_runs, slug, run_evaluation.module_path)
+    beat()
+    with carry_on(request_id), heartbeat(beat, slug):
         outcome = evaluate_models(task=Task.objects.select_related("config").get(slug=slug))
         logger.info("models of %s: %s", slug, outcome.summary())
     return outcome.summary()
@@ -83,30 +85,75 @@ def ask_for_evaluation(task: Task) -> bool:
 
 def is_evaluating(task: Task) -> bool:
     """Whether an evaluation of this task waits or runs; one query."""
+    return _is_under_way(run_evaluation.module_path, task)
+
+
+@task()
+def run_judges(slug: str, request_id: str = "") -> dict[str, int | str]:
+    """Let each judge of a task answer what it has not; of each how many, or why it could not."""
+    beat = partial(_say_that_it_runs, slug, run_judges.module_path)
+    beat()
+    done: dict[str, int | str] = {}
+    with carry_on(request_id), heartbeat(beat, slug):
+        for judge in Judge.objects.filter(task__slug=slug).select_related("model__task", "task"):
+            try:
+                done[judge.model.name] = judges.ask(judge)
+            except Exception as error:
+                logger.warning("%s could not judge", judge.model, exc_info=True)
+                done[judge.model.name] = str(error)
+    return done
+
+
+def ask_judges(task: Task) -> bool:
+    """Give the worker the judges of a task to ask, unless that waits or runs."""
+    if is_judging(task):
+        return False
+    run_judges.enqueue(task.slug, request_id=request_ids.current())
+    return True
+
+
+def is_judging(task: Task) -> bool:
+    """Whether its judges are asked, or wait to be; one query."""
+    return _is_under_way(run_judges.module_path, task)
+
+
+def ask_admitted_judges() -> None:
+    """Let each admitted judge see what came since: that is how it is watched."""
+    admitted = Judge.objects.filter(standing=Judge.Standing.ADMITTED)
+    for judge in admitted.select_related("task", "model"):
+        if judges.unasked(judge):
+            ask_judges(judge.task)
+
+
+def _is_under_way(path: str, task: Task) -> bool:
     waits_or_runs = [TaskResultStatus.READY, TaskResultStatus.RUNNING]
-    return _evaluations(*waits_or_runs).filter(args_kwargs__args__0=task.slug).exists()
+    return _jobs(path, *waits_or_runs).filter(args_kwargs__args__0=task.slug).exists()
 
 
-def _evaluations(*statuses: TaskResultStatus) -> QuerySet[DBTaskResult]:
-    return DBTaskResult.objects.filter(status__in=statuses, task_path=run_evaluation.module_path)
+def _jobs(path: str, *statuses: TaskResultStatus) -> QuerySet[DBTaskResult]:
+    return DBTaskResult.objects.filter(status__in=statuses, task_path=path)
 
 
-def _say_that_it_runs(slug: str) -> None:
+def _say_that_it_runs(slug: str, path: str) -> None:
     """In `run_after`, which nobody reads of a job that has begun."""
-    running = _evaluations(TaskResultStatus.RUNNING).filter(args_kwargs__args__0=slug)
+    running = _jobs(path, TaskResultStatus.RUNNING).filter(args_kwargs__args__0=slug)
     running.update(run_after=timezone.now())
 
 
 def end_silent_evaluations() -> int:
-    """Let what was killed be over: what it had evaluated is kept, and an owner may start another.
+    """Let what was killed be over: what was answered is kept, and an owner may start another.
 
     It does not begin anew by itself: a model that takes its worker with it would do so for ever.
     """
     now = timezone.now()
     silent = Q(run_after__lt=now - services.STALE_AFTER)
     silent |= Q(run_after__gt=now, started_at__lt=now - services.STALE_AFTER)  # never told
-    running = _evaluations(TaskResultStatus.RUNNING)
-    return running.filter(silent).update(status=TaskResultStatus.FAILED, finished_at=now)
+    return sum(
+        _jobs(path, TaskResultStatus.RUNNING)
+        .filter(silent)
+        .update(status=TaskResultStatus.FAILED, finished_at=now)
+        for path in (run_evaluation.module_path, run_judges.module_path)
+    )
 
 
 @task()

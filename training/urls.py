@@ -2,7 +2,14 @@
 
 from django.urls import path
 
-from training import board_views, region_views, rehearsal_views, views
+from training import (
+    board_views,
+    judge_views,
+    region_views,
+    rehearsal_views,
+    robustness_views,
+    views,
+)
 
 urlpatterns = [
     path("tasks/<slug:slug>/compare/", board_views.comparison_page, name="comparison"),
@@ -12,6 +19,21 @@ urlpatterns = [
         board_views.comparison_plot,
         name="comparison-plot",
     ),
+    path(
+        "tasks/<slug:slug>/models/<int:number>/robustness/",
+        robustness_views.robustness_page,
+        name="robustness",
+    ),
+    path(
+        "tasks/<slug:slug>/models/<int:number>/robustness.json",
+        robustness_views.robustness_file,
+        name="robustness-file",
+    ),
+    path("tasks/<slug:slug>/judges/", judge_views.judges_page, name="judges"),
+    path("tasks/<slug:slug>/judges/add/", judge_views.add, name="judge_add"),
+    path("tasks/<slug:slug>/judges/ask/", judge_views.ask, name="judges_ask"),
+    path("tasks/<slug:slug>/judges/<int:number>/test/", judge_views.put_to_test, name="judge_test"),
+    path("tasks/<slug:slug>/judges/<int:number>/demote/", judge_views.demote, name="judge_demote"),
     path("tasks/<slug:slug>/regions/", region_views.regions_page, name="regions"),
     path("tasks/<slug:slug>/regions/find/", region_views.find, name="regions_find"),
     path("tasks/<slug:slug>/regions/<int:region>/name/", region_views.name, name="region_name"),

@@ -41,8 +41,8 @@ def seconds_since_beat() -> float | None:
 def keep_house(done: threading.Event) -> None:
     """Look every few seconds for runs that were lost or are due, until `done`.
 
-    Every ten minutes also for tasks whose nightly audit is due, for releases that hold what was
-    withdrawn since, and for chats that nobody submits.
+    Every ten minutes also for tasks whose nightly audit is due, for what admitted judges have not
+    seen, for releases that hold what was withdrawn since, and for chats that nobody submits.
     """
     next_night = monotonic()
     try:
@@ -58,6 +58,7 @@ def keep_house(done: threading.Event) -> None:
                 if monotonic() >= next_night:
                     next_night = monotonic() + LOOK_FOR_NIGHT_EVERY
                     enqueue_due()
+                    tasks.ask_admitted_judges()
                     follow_withdrawals()
                     crowd.enqueue_due()
                     forget_abandoned()

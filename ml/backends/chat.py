@@ -219,6 +219,7 @@ class ChatBackend:
 
     at_once = 1
     remote = True
+    is_told_labels = True  # in their order, which may move its answers
     tokens: int | None = None  # of the last answer, where its server tells
 
     def __init__(self, options: ChatOptions, labels: Sequence[str]) -> None:

@@ -54,6 +54,8 @@ def main() -> None:
     rows = [Row(number, {"text": f"It rained for {number} days."}) for number in (2, 3)]
     load_contexts(task=pairs, rows=rows, source="weather")
     rehearsed(Task.objects.get(slug="inbox-looks"))
+    judged(Task.objects.get(slug="inbox-looks"), vera.pk)
+    measured(Task.objects.get(slug="inbox-looks"))
     looks = Example.objects.filter(task__slug="inbox-looks", status="verified").first()
     if looks is not None:
         reason = "Weighing who mixes up which labels, it is 4 with 93%; the verdict has 6%."
@@ -76,6 +78,52 @@ def rehearsed(task: Task) -> None:
     ]  # fmt: skip
     Rehearsal.objects.create(
         task=task, file=RehearsalFile().model_dump(mode="json"), report=report_of(worlds)
+    )
+
+
+def judged(task: Task, validator: int) -> None:
+    """What a judge leaves that was tested and then admitted."""
+    from tests import cast
+    from validate.models import Judge, JudgeAnswer
+
+    model = cast.fixed_model(task, seed=2)
+    judge = Judge.objects.create(task=task, model=model)
+    beside = {"person": validator, "items": 64, "advantage": 0.93, "p": 0.0012, "won": True}
+    told = {"epsilon": 0.1, "items": 64, "left_out": 1, "winning_rate": 1.0, "advantage": 0.93}
+    report = {**told, "people": [beside], "right": 58, "of": 64}
+    judge.tests.create(passed=True, report=report)
+    JudgeAnswer.objects.bulk_create(
+        JudgeAnswer(
+            judge=judge, example=one, asked=model, target=one.model, label=one.label, turned=False
+        )
+        for one in task.examples.all()
+    )
+
+
+def measured(task: Task) -> None:
+    """What an evaluation leaves of the task's first model."""
+    from training.models import Evaluation
+
+    sets = {
+        "threshold": 0.2,
+        "held": [93, 100],
+        "size": 1.2,
+        "by_label": {"3": [8, 10], "4": [9, 9]},
+    }
+    figures = {
+        "unanswered": 1,
+        "expected_calibration_error": 0.041,
+        "slices": {"label": {"3": [6, 10], "4": [99, 100]}, "source": {"wiki": [90, 100]}},
+        "selective": [[180, 200], [168, 180], [155, 160], [138, 140], [100, 100]],
+        "sets": sets,
+        "sets_from": "clean",
+    }
+    stress = {"about": "robustness", "low": 0.7, "high": 0.9, "by_change": {"fog": [61, 100]}}
+    model = task.models.get(number=1)
+    kept = {"task": task, "model": model, "data_sha256": "0" * 64, "run": "0" * 32}
+    Evaluation.objects.create(data="clean", items=200, right=180, figures=figures, **kept)
+    Evaluation.objects.create(
+        data="stress corruptions", items=100, right=61, figures=stress, **kept
     )
 
 

@@ -64,6 +64,8 @@ ON_A_PHONE = {
         "/tasks/inbox-looks/regions/",
         "/tasks/inbox-looks/models/",
         "/tasks/inbox-looks/models/1/",
+        "/tasks/inbox-looks/models/1/robustness/",
+        "/tasks/inbox-looks/judges/",
         "/tasks/inbox-looks/releases/",
         "/tasks/inbox-looks/compare/",
         "/tasks/inbox-looks/rounds/1/foolings/",

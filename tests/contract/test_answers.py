@@ -123,6 +123,10 @@ def test_every_call_answers_in_its_shape(
     coin = {"name": "coin", "backend": "null", "open_round": True}
     registered = call(olive, "post tasks/{slug}/models/", coin, slug=slug)
     call(guest, "get models/{id}/", id=registered["id"])
+    call(guest, "get models/{id}/robustness/", id=registered["id"])
+    judge = {"model": cast.fixed_model(task, 1).name}
+    call(olive, "post tasks/{slug}/judges/", judge, slug=slug)
+    call(olive, "get tasks/{slug}/judges/", slug=slug)
     # --- what comes of it
     call(guest, "get tasks/{slug}/rounds/{number}/", slug=slug, number=1)
     call(guest, "get tasks/{slug}/comparison/", slug=slug)

@@ -21,7 +21,7 @@ from tests.pins import Pins, shape
 Manage = Callable[..., Done]
 
 # Pinned where there is what they need: a model to train, another database, a terminal to stop at.
-ELSEWHERE = {"bootstrap", "discover", "rehearse", "restore", "retrain", "worker"}
+ELSEWHERE = {"bootstrap", "discover", "judge", "rehearse", "restore", "retrain", "worker"}
 
 
 @pytest.fixture
@@ -121,6 +121,9 @@ REFUSED = [
     "discover digits --model nobody",
     "discover digits --seed -1",
     "discover chess",
+    "judge digits --model nobody",
+    "judge digits --model digits-1",
+    "judge chess --model digits-1",
     "retrain digits",
     "rehearse chess bad.yaml",
     "rehearse digits none",

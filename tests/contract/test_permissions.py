@@ -25,6 +25,7 @@ from releases.models import Release
 from tests import acts, cast
 from tests.crowd import world
 from training.models import Discovery, Region
+from validate.models import Judge
 
 # Somebody not signed in; the author of the example; another annotator; the validator who holds the
 # lease; the owner of both tasks; the owner of another task; an admin; somebody banned since they
@@ -114,6 +115,22 @@ ROWS = [
         {"name": "open fours"},
     ),
     Row("region_name", MISSING, "post", {**SECRET, "region": "REGION"}, {"name": "another's"}),
+    Row("robustness", FOR_ALL, arguments={**DIGITS, "number": "1"}),
+    Row("robustness", HIDDEN, arguments={**DIGITS, "number": "2"}),
+    Row("robustness-file", FOR_ALL, arguments={**DIGITS, "number": "1"}),
+    Row("robustness-file", HIDDEN, arguments={**SECRET, "number": "1"}),
+    Row("judges", HIDDEN, arguments=DIGITS),
+    Row("judge_add", "404 404 404 404 302 404 302 404", "post", DIGITS),
+    Row("judges_ask", "404 404 404 404 302 404 302 404", "post", DIGITS),
+    Row("judge_test", "404 404 404 404 302 404 302 404", "post", {**DIGITS, "number": "2"}),
+    Row(
+        "judge_demote",
+        "404 404 404 404 302 404 302 404",
+        "post",
+        {**DIGITS, "number": "2"},
+        {"reason": "It drifts."},
+    ),
+    Row("judge_demote", MISSING, "post", {**DIGITS, "number": "1"}, {"reason": "It drifts."}),
     Row("contexts", HIDDEN, arguments=TEXTS),
     Row("contexts", MISSING, arguments=DIGITS),
     Row("contexts-offer", "404 404 404 404 302 404 302 404", "post", TEXTS),
@@ -208,6 +225,10 @@ ROWS = [
     Row("api-round", HIDDEN, arguments={**ROUND, **SECRET}),
     Row("api-comparison", FOR_ALL, arguments=DIGITS),
     Row("api-comparison", HIDDEN, arguments=SECRET),
+    Row("api-robustness", FOR_ALL, arguments={"id": "SERVED"}),
+    Row("api-robustness", HIDDEN, arguments={"id": "UNRELEASED"}),
+    Row("api-judges", HIDDEN, arguments=DIGITS),
+    Row("api-judges", "404 404 404 404 201 404 201 404", "post", DIGITS, {"model": "digits-2"}),
     Row("api-models", FOR_ALL, arguments=DIGITS),
     Row("api-models", HIDDEN, arguments=SECRET),
     Row("api-model", FOR_ALL, arguments={"id": "SERVED"}),
@@ -298,6 +319,7 @@ def clients(
     assert lease is not None
     look = Discovery.objects.create(task=task, model=example.model, status=Discovery.Status.DONE)
     region = Region.objects.create(discovery=look, number=1, label="4", answer="9")
+    Judge.objects.create(task=task, model=unreleased)
     signed_in = {role: Client() for role in ROLES}
     for role, person in people.items():
         signed_in[role].force_login(person)

@@ -667,6 +667,21 @@ def why_of_what_validators_are_asked_about(world: World) -> Any:
     return ada.get(f"/api/v1/examples/{Example.objects.latest('pk').uid}/why/")
 
 
+@refused("no_judge", 409)
+def a_judge_that_people_try_to_fool(world: World) -> Any:
+    caller = APIClient()
+    caller.force_login(cast.person("ada", "admin"))
+    return caller.post(f"{TASK}judges/", {"model": "digits-1"})
+
+
+@refused("too_few", 409)
+def a_test_of_a_judge_on_too_few(world: World) -> Any:
+    caller = APIClient()
+    caller.force_login(cast.person("ada", "admin"))
+    named = {"model": cast.fixed_model(world.task, 1).name, "test": True}
+    return caller.post(f"{TASK}judges/", named)
+
+
 def test_each_refusal_has_its_code_and_status(world: World) -> None:
     """Each in a block that is rolled back: none knows of the one before it."""
     surprises = []
@@ -777,10 +792,10 @@ TOLD = {
     "nothing_chosen", "nothing_verified", "other_content", "other_vote", "real_person",
     "reason_missing", "retired", "taken_back", "too_many", "too_many_tokens", "unknown_act",
     "unknown_answer", "unknown_flag", "unknown_prediction", "unknown_role", "yourself",
-    # Of comparisons, regions, rehearsals and releases.
+    # Of comparisons, regions, judges, rehearsals and releases.
     "already_looking", "bad_source", "free_answers", "no_data", "no_model", "no_script", "stopped",
-    "too_few",
     "bad_version", "being_released", "nothing_to_release", "old_version", "personal_data",
+    "admitted", "another_judge",
     "nothing_there", "other_columns", "overtaken", "published", "there_already",
     "unknown_decision", "unknown_set", "version_taken",
     # On the pages of a link and of its campaign: tests/crowd.

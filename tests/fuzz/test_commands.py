@@ -55,6 +55,8 @@ CALLED = (
     "load_contexts NAME FILE.jsonl",
     "discover NAME",
     "discover digits --model NAME",
+    "judge NAME --model NAME",
+    "judge digits --model NAME --test",
     "import_set NAME FILE",
     "import_set gahd SET",
     "evaluate NAME",

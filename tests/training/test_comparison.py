@@ -23,6 +23,7 @@ from tests.training.world import verified_foolings
 from training import evaluations, stress
 from training.board import compare
 from training.models import Evaluation
+from training.robustness import report_of
 from training.services import STALE_AFTER
 from training.tasks import (
     ask_for_evaluation,
@@ -91,6 +92,25 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     assert net.unchanged.interval.low <= (net.unchanged.value or 0) <= net.unchanged.interval.high
     assert net.weakest is not None
     assert net.weakest[1] < 1
+
+    # One model's report, as page, file and call: each set by its slices, and stress apart.
+    served = world.models.get(name="digits-1")
+    report = report_of(served)
+    assert [(one.data, one.own) for one in report.sets] == [("clean", False), ("round 1", True)]
+    clean = report.sets[0]
+    (labels,) = clean.sorts
+    assert (labels.name, sum(one.right.of for one in labels.slices)) == ("label", clean.right.of)
+    assert sum(one.right.count for one in labels.slices) == clean.right.count
+    assert [kept.coverage for kept in clean.selective] == [1, 0.9, 0.8, 0.7, 0.5]
+    assert clean.selective[0].right == clean.right
+    assert [one.sets and one.sets.of for one in report.sets] == ["clean", "clean"]
+    assert [one.suite for one in report.stress] == ["corruptions"]
+    told = client.get(f"/api/v1/models/{served.pk}/robustness/").json()
+    assert told == client.get("/tasks/digits/models/1/robustness.json").json()
+    assert (told["sets"][0]["right"]["of"], told["name"]) == (clean.right.of, "digits-1")
+    page = client.get("/tasks/digits/models/1/robustness/").content.decode()
+    assert "its own round" in page
+    assert "Nobody judged these copies" in page
 
     # On the round's set the model that it was made against is not scored.
     told = client.get("/api/v1/tasks/digits/comparison/?on=round 1&memory=0").json()

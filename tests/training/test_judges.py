@@ -1,0 +1,206 @@
+"""Models that judge in shadow: asked, tested against people, watched; no voter sees them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, transaction
+from django.test import Client
+from django_tasks_db.models import DBTaskResult
+
+from accounts.models import User
+from annotate.models import ModelVersion, Task
+from core.errors import Refused
+from kinds import kind_named
+from ml.backends import Answer
+from tests import cast
+from tests.pins import Pins, shape
+from training import judges, tasks
+from training.judge_board import judges_of, row_of
+from validate.logs import import_log
+from validate.models import Gold, Judge, JudgeAnswer
+
+PAGE = "/tasks/texts/judges/"
+OTHER = {"yes": "no", "no": "yes"}
+
+
+def text_of(number: int) -> str:
+    """One that is no copy of another."""
+    made_up = sha256(str(number).encode()).hexdigest()
+    return f"{made_up[:12]} {made_up[12:30]} {made_up[30:]} {number}"
+
+
+def said_by(model: ModelVersion, text: str) -> str:
+    from training.evaluations import opened
+
+    (answer,) = opened(model).answer([kind_named("text").parse({"text": text})])
+    return str(answer.label)
+
+
+def bring(
+    task: Task, judge: ModelVersion, numbers: Sequence[int], *, people: int = 3, wrong: float = 0.1
+) -> None:
+    """Claims about which people say what the judge says, but for so many; none votes: they wait."""
+    rng, lines = random.Random(numbers[0]), []
+    for number in numbers:
+        right = said_by(judge, text_of(number))
+        label = right if number % 4 else OTHER[right]
+        lines.append(
+            {"kind": "example", "id": f"e{number}", "round": 1, "author": f"w{number % 5}",
+             "input": {"text": text_of(number)}, "label": label,
+             "prediction": OTHER[label], "model": "reader"}
+        )  # fmt: skip
+        for person in range(people):
+            vote = OTHER[right] if rng.random() < wrong else right
+            lines.append(
+                {"kind": "vote", "example": f"e{number}", "validator": f"v{person}", "label": vote}
+            )
+    done = import_log(task, lambda: [json.dumps(line).encode() for line in lines])
+    assert not done.refused
+
+
+@pytest.fixture
+def world(owner: User) -> tuple[Task, ModelVersion, ModelVersion]:
+    """Sixty claims that three people settled as one model says, a few otherwise; and two models."""
+    task = cast.text_task(validation={"policy": "k_of_n", "n": 3, "k": 2})
+    task.owners.add(owner)
+    able, coin = cast.fixed_model(task, 1), cast.fixed_model(task, 2)
+    bring(task, able, range(60))
+    return task, able, coin
+
+
+def run_job() -> dict[str, Any]:
+    job = DBTaskResult.objects.filter(status="READY").latest("enqueued_at")
+    found = tasks.run_judges.call(*job.args_kwargs["args"])
+    DBTaskResult.objects.update(status="SUCCESSFUL")
+    return dict(found)
+
+
+def test_a_judge_earns_its_standing_and_loses_it_when_it_drifts(
+    world: tuple[Task, ModelVersion, ModelVersion], client: Client, owner: User, pinned: Pins
+) -> None:
+    task, able, coin = world
+    client.force_login(owner)
+    assert "No judge yet" in client.get(PAGE).content.decode()
+    serving = task.models.get(rounds__status="open")
+    refused = client.post(f"{PAGE}add/", {"model": serving.name}, follow=True)
+    assert "what people try to fool now" in refused.content.decode()
+
+    # --- in shadow: asked by a worker, and nothing of it counts or is shown
+    for model in (able, coin):
+        client.post(f"{PAGE}add/", {"model": model.name})
+    page = client.get(PAGE).content.decode()
+    assert "A worker asks them" in page
+    assert run_job() == {able.name: 60, coin.name: 60}
+    assert run_job_again(task) == {able.name: 0, coin.name: 0}, "each is asked once"
+    row = row_of(Judge.objects.get(model=able))
+    assert (row.asked, row.unanswered, row.standing, row.turned) == (60, 0, "shadow", None)
+    assert row.since.count / row.since.of > 0.9
+    before = list(task.examples.values_list("status", "final_label"))
+
+    # --- the test, with its why
+    passed = client.post(f"{PAGE}{able.number}/test/", follow=True).content.decode()
+    assert f"{able.name} passed: it is admitted" in passed
+    failed = client.post(f"{PAGE}{coin.number}/test/", follow=True).content.decode()
+    assert "one judge at a time" in failed
+    row = row_of(Judge.objects.get(model=able))
+    assert row.test is not None
+    assert (row.standing, row.test.passed, row.test.winning_rate) == ("admitted", True, 1.0)
+    assert {one.name for one in row.test.people} == {"v0", "v1", "v2"}
+    assert row.ready == 0, "an item serves one test"
+    assert before == list(task.examples.values_list("status", "final_label"))
+    with pinned.queries("page judges/"):
+        client.get(PAGE)
+
+    # --- what waits, corrected for its errors
+    bring(task, able, range(100, 140), people=0)
+    tasks.ask_admitted_judges()
+    run_job()
+    row = row_of(Judge.objects.get(model=able))
+    assert (row.waiting.count, row.waiting.of) == (30, 40)
+    assert row.expected is not None
+    assert row.expected.interval.low < 0.75 < row.expected.interval.high
+    assert "people would confirm about" in client.get(PAGE).content.decode()
+    tasks.ask_admitted_judges()
+    assert not DBTaskResult.objects.filter(status="READY").exists(), "nothing came since"
+
+    # --- what people settle otherwise from now on takes its standing away
+    bring(task, able, range(200, 230), wrong=1.0)
+    tasks.ask_admitted_judges()
+    run_job()
+    judge = Judge.objects.get(model=able)
+    assert judge.standing == "demoted"
+    assert "It agrees with people on 0 of 30 items" in judge.reason
+    assert judge.reason in client.get(PAGE).content.decode()
+
+
+def run_job_again(task: Task) -> dict[str, Any]:
+    assert tasks.ask_judges(task)
+    assert not tasks.ask_judges(task), "it waits already"
+    return run_job()
+
+
+def test_whoever_guesses_stays_in_shadow_and_is_not_tested_until_it_passes(
+    world: tuple[Task, ModelVersion, ModelVersion], owner: User, capsys: Any, pinned: Pins
+) -> None:
+    task, _, coin = world
+    capsys.readouterr()
+    call_command("judge", "texts", "--model", coin.name, "--test", "--json")
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    pinned.same("commands", "judge texts", shape(summary))
+    assert (summary["standing"], summary["tests"][0]["passed"]) == ("shadow", False)
+    judge = Judge.objects.get()
+    with pytest.raises(Refused, match="0 items so far"):
+        judges.put_to_test(judge=judge)
+    assert judges_of(task)[0].test is not None
+
+    # --- an owner's word, and what the database refuses
+    judge.standing = Judge.Standing.ADMITTED
+    judge.save()
+    with pytest.raises(Refused, match="Say why"):
+        judges.demote(judge=judge, reason=" ", actor=owner)
+    other = Judge(task=task, model=cast.fixed_model(task, 3), standing="admitted")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        other.save()
+    JudgeAnswer.objects.all().delete()
+    itself = {"judge": judge, "example": task.examples.first(), "asked": coin, "target": coin}
+    with pytest.raises(IntegrityError), transaction.atomic():
+        JudgeAnswer.objects.create(**itself)
+    judges.demote(judge=judge, reason="It costs too much.", actor=owner)
+    assert judge.standing == "demoted"
+
+
+class Swayed:
+    """It says the label that it is told first, and of every third text what it reads."""
+
+    is_told_labels = True
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+
+    def answer(self, inputs: Sequence[Any]) -> list[Answer]:
+        read = [int(one.features["text"].split()[-1]) for one in inputs]
+        return [Answer("yes" if number % 3 == 0 else self.labels[0]) for number in read]
+
+
+def test_who_says_otherwise_when_the_labels_are_turned_round_has_said_nothing(
+    world: tuple[Task, ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, able, _ = world
+    monkeypatch.setattr(judges, "opened", lambda model: Swayed(model.config["labels"]))
+    monkeypatch.setattr(judges, "open_model", lambda _, source: Swayed(source.config["labels"]))
+    # It is not asked about known answers, nor about what it learned from.
+    known, learned, *_ = task.examples.order_by("pk")[1:]
+    Gold.objects.create(example=known, task=task, answer="yes")
+    monkeypatch.setattr(judges, "taught_to", lambda _: {learned.pk})
+    judges.ask(judges.register_judge(task=task, name=able.name))
+    (row,) = judges_of(task)
+    assert row.turned is not None
+    assert (row.turned.count, row.turned.of, row.unanswered) == (38, 58, 0)
+    assert row.upheld.of + row.refused.of == 20

@@ -1,0 +1,322 @@
+"""Models that judge in shadow, and may earn a vote: asked, tested against people, watched.
+
+What a judge says of single examples is shown to nobody: owners see what it comes to, and voters
+nothing at all, because suggestions that are seen move votes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, QuerySet
+
+from accounts.models import User
+from accounts.services import record_event
+from annotate.models import Example, ModelVersion, Round, Task
+from annotate.queries import open_target
+from core.errors import Conflict, Refused
+from core.transactions import durable
+from kinds.answers import in_order, same_answer
+from ml.backends import Answer, Backend, Down, open_model, source_of
+from ml.learners import Item
+from scoring.alternative import LEAST_ITEMS, LEAST_PEOPLE, Tested, alternative_test
+from scoring.statistics import anytime, wilson
+from training.evaluation import answers_of
+from training.evaluations import opened
+from training.queries import taught_to
+from validate.models import Gold, Judge, JudgeAnswer, JudgeTest, Vote
+
+logger = logging.getLogger(__name__)
+
+MOST: Final = 2_000  # examples of one pass: somebody may pay for each
+AT_ONCE: Final = 64
+LEAST_TESTED: Final = 50  # items that people settled; the test's authors ask for 50 to 100
+
+Status, Standing = Example.Status, Judge.Standing
+SETTLED: Final = (Status.VERIFIED, Status.REJECTED, Status.RELABELLED)
+Listener = Callable[[int, int], None]
+
+
+# --- let it judge ---------------------------------------------------------------------------------
+def register_judge(*, task: Task, name: str, actor: User | None = None) -> Judge:
+    """Let a model of the task judge from now on, in shadow; the same one again is as it was."""
+    model = task.models.filter(name=name).first()
+    if model is None:
+        raise Refused("not_found", f"{task.slug} has no model {name}.", status=404)
+    require_able(model)
+    with durable():
+        judge, new = Judge.objects.get_or_create(
+            model=model, defaults={"task": task, "created_by": actor}
+        )
+        if new:
+            record_event(
+                actor=actor,
+                verb="registered_judge",
+                subject=judge,
+                scope=task.slug,
+                data={"model": model.name},
+            )
+    return judge
+
+
+def require_able(model: ModelVersion) -> None:
+    """Refused where it may judge nothing: nobody can ask it, or the open round is against it."""
+    why = ""
+    target = open_target(model.task_id)
+    if model.task.kind.talks:
+        why = "Chats are judged by people only."
+    elif not model.backend or model.retired_at is not None:
+        why = f"Nobody can ask {model.name} any more."
+    elif target is not None and model in target.models:
+        why = f"{model.name} is what people try to fool now: it does not judge itself."
+    if why:
+        raise Refused("no_judge", why, status=409)
+
+
+def unasked(judge: Judge) -> list[int]:
+    """What validators are or were asked about and it has not judged: keys, the newest first.
+
+    Never what was sent to a round against it, nor what it or a model before it learned from, nor
+    known answers, which people did not settle. Two queries, and two for each of its ancestors.
+    """
+    against = Round.targets.through.objects.filter(
+        round=OuterRef("round"), modelversion=judge.model_id
+    )
+    found = (
+        Example.objects.usable()
+        .filter(
+            ~Exists(against),
+            ~Exists(Gold.objects.filter(example=OuterRef("pk"))),
+            ~Exists(JudgeAnswer.objects.filter(judge=judge, example=OuterRef("pk"))),
+            task=judge.task_id,
+            queued=True,
+            copy_of=None,
+        )
+        .exclude(model=judge.model_id)
+        .order_by("-pk")
+        .values_list("pk", flat=True)
+    )
+    taught = taught_to(judge.model)
+    return [pk for pk in found if pk not in taught]
+
+
+def ask(judge: Judge, listener: Listener | None = None) -> int:
+    """Let it answer what it has not yet, and watch it if it is admitted; how many it was asked.
+
+    What was answered is kept when it stops.
+    """
+    require_able(judge.model)
+    ids = unasked(judge)[:MOST]
+    if not ids:
+        return 0
+    backend = opened(judge.model)
+    other = _turned_round(judge.model, backend)
+    for at in range(0, len(ids), AT_ONCE):
+        if listener is not None:
+            listener(at, len(ids))
+        _ask(judge, ids[at : at + AT_ONCE], backend, other)
+    watch(judge)
+    return len(ids)
+
+
+def _turned_round(model: ModelVersion, backend: Backend) -> Backend | None:
+    """The same model that is told the labels from the last to the first, where it is told them."""
+    if not getattr(backend, "is_told_labels", False) or len(backend.labels) < 2:
+        return None
+    config = {**model.config, "labels": list(reversed(model.config["labels"]))}
+    made = {"artifact": model.artifact, "sha256": model.sha256, "config": config}
+    return open_model(model.backend, source_of(made, Path(settings.ARTIFACT_DIR)))
+
+
+def _ask(judge: Judge, ids: Sequence[int], backend: Backend, other: Backend | None) -> None:
+    rows = Example.objects.filter(pk__in=ids).select_related("context", "config", "task")
+    examples, items = [], []
+    for example in rows.order_by("-pk"):
+        try:
+            items.append(Item(example.task.kind.parse(example.whole_input), example.label))
+        except Exception as error:  # noqa: BLE001  (one bad item ends no pass)
+            logger.warning("%s cannot be read and is not judged: %s", example, error)
+        else:
+            examples.append(example)
+    first = _answers(backend, items)
+    second = _answers(other, items) if other is not None else [None] * len(items)
+    made = []
+    for example, said, again in zip(examples, first, second, strict=True):
+        both = said is not None and again is not None
+        turned = not same_answer(said.label, again.label) if said and again else None
+        keeps = said is not None and (other is None or (both and not turned))
+        made.append(
+            JudgeAnswer(
+                judge=judge,
+                example=example,
+                asked=judge.model,
+                target_id=example.model_id,
+                label=in_order(said.label) if said is not None and keeps else None,
+                turned=turned,
+            )
+        )
+    JudgeAnswer.objects.bulk_create(made, ignore_conflicts=True)
+
+
+def _answers(backend: Backend, items: Sequence[Item]) -> list[Answer | None]:
+    """None for what it cannot answer; raises where it answers nobody."""
+    try:
+        return answers_of(backend, items)
+    except Down:
+        raise
+    except Exception:
+        if len(items) > 1:
+            raise
+        return [None]
+
+
+# --- test it --------------------------------------------------------------------------------------
+def put_to_test(*, judge: Judge, actor: User | None = None) -> JudgeTest:
+    """Hold what it said against people on items that they settled; it is admitted if it passes.
+
+    Refused with too few items. Those of one test serve no other: whoever tests until it passes
+    tests nothing.
+    """
+    with durable():
+        judge = Judge.objects.select_for_update(of=("self",)).select_related("model").get(
+            pk=judge.pk
+        )  # fmt: skip
+        if judge.standing == Standing.ADMITTED:
+            raise Conflict("admitted", f"{judge.model.name} is admitted, and watched since.")
+        admitted = Judge.objects.filter(task=judge.task_id, standing=Standing.ADMITTED).first()
+        if admitted is not None:
+            raise Conflict(
+                "another_judge", f"{admitted.model.name} is admitted: one judge at a time."
+            )
+        answers = dict(settled_answers(judge).values_list("example", "label"))
+        people = people_on(answers)
+        found = alternative_test(people, {item: _key(said) for item, said in answers.items()})
+        if found is None or found.items < LEAST_TESTED:
+            raise Refused("too_few", _too_few(found, len(answers)), status=409)
+        right, of = right_of(settled_answers(judge))
+        report = _report(found) | {"right": right, "of": of}
+        test = JudgeTest.objects.create(
+            judge=judge, passed=found.passed, report=report, created_by=actor
+        )
+        settled_answers(judge).update(test=test)
+        if found.passed:
+            judge.standing, judge.reason = Standing.ADMITTED, ""
+            judge.save(update_fields=["standing", "reason"])
+        record_event(
+            actor=actor,
+            verb="tested_judge",
+            subject=judge,
+            scope=judge.task.slug,
+            data={"passed": found.passed, "winning_rate": found.winning_rate, "items": found.items},
+        )
+    return test
+
+
+def settled_answers(judge: Judge) -> QuerySet[JudgeAnswer]:
+    """What it said, untested yet, of what people have settled since, or before."""
+    return JudgeAnswer.objects.filter(
+        judge=judge,
+        test=None,
+        label__isnull=False,
+        example__in=Example.objects.usable().filter(
+            task=judge.task_id, status__in=SETTLED, adjudicated=False
+        ),
+    )
+
+
+def people_on(examples: Any) -> dict[int, dict[Any, Any]]:
+    """The labels of the votes that count on these examples, by who gave them."""
+    votes = Vote.objects.counted().filter(example__in=list(examples), label__isnull=False)
+    people: defaultdict[int, dict[Any, Any]] = defaultdict(dict)
+    for validator, example, label in votes.order_by("id").values_list(
+        "validator", "example", "label"
+    ):
+        people[validator][example] = _key(label)
+    return dict(people)
+
+
+def _key(answer: Any) -> Any:
+    """An answer as the test compares it."""
+    answer = in_order(answer)
+    return tuple(answer) if isinstance(answer, list) else answer
+
+
+def _too_few(found: Tested[int] | None, items: int) -> str:
+    if found is None:
+        return (
+            f"A test takes {LEAST_PEOPLE} people with {LEAST_ITEMS} votes each on what it judged "
+            f"and people settled: let validators go on, and let it judge ({items} items so far)."
+        )
+    return f"A test takes {LEAST_TESTED} items with {LEAST_PEOPLE} votes: there are {found.items}."
+
+
+def _report(found: Tested[int]) -> dict[str, Any]:
+    return {
+        "epsilon": found.epsilon,
+        "items": found.items,
+        "people": [asdict(one) for one in found.people],
+        "left_out": len(found.left_out),
+        "winning_rate": found.winning_rate,
+        "advantage": found.advantage,
+    }
+
+
+def right_of(answers: QuerySet[JudgeAnswer]) -> tuple[int, int]:
+    """On how many of these it says what people settled, and of how many."""
+    rows = answers.values_list("label", "example__label", "example__status", "example__final_label")
+    found = [is_right(*row) for row in rows]
+    return sum(found), len(found)
+
+
+def is_right(said: Any, label: Any, status: str, final: Any) -> bool:
+    """Whether a judge says what people settled; of a rejection without a label, that it rejects."""
+    if status == Status.VERIFIED:
+        return same_answer(said, label)
+    return not same_answer(said, label) if final is None else same_answer(said, final)
+
+
+# --- watch it -------------------------------------------------------------------------------------
+def watch(judge: Judge) -> bool:
+    """Demote an admitted judge that is worse on what came since than its test left possible.
+
+    That is when its anytime interval, which may be looked at after every item, lies below the
+    lower end of the interval that the test gave. Whether it is demoted now.
+    """
+    if judge.standing != Standing.ADMITTED:
+        return False
+    test = judge.tests.filter(passed=True).latest("pk")
+    floor = wilson(test.report["right"], test.report["of"]).low
+    right, of = right_of(settled_answers(judge))
+    if anytime(right, of).high >= floor:
+        return False
+    demote(
+        judge=judge,
+        reason=f"It agrees with people on {right} of {of} items since its test, which left no "
+        f"less than {floor:.0%} possible.",
+    )
+    return True
+
+
+def demote(*, judge: Judge, reason: str, actor: User | None = None) -> None:
+    """Take its standing away: it may earn it anew on other items."""
+    reason = " ".join(reason.split())
+    if not reason:
+        raise Refused("reason_missing", "Say why.")
+    with durable():
+        held = Judge.objects.filter(pk=judge.pk, standing=Standing.ADMITTED)
+        if not held.update(standing=Standing.DEMOTED, reason=reason[:300]):
+            return
+        record_event(
+            actor=actor,
+            verb="demoted_judge",
+            subject=judge,
+            scope=judge.task.slug,
+            data={"reason": reason},
+        )
+    judge.refresh_from_db()

@@ -1,0 +1,147 @@
+"""One model's report: where it breaks, how sure it may be, and what programs did to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annotate.models import ModelVersion
+from ml.metrics import COVERAGES, MISSES
+from scoring.queries import Rate
+from scoring.statistics import wilson
+from training.board import Stressed, in_order, stressed
+from training.models import Evaluation
+
+SORTS: Final = {
+    "label": "label",
+    "length": "length",
+    "source": "source of the context",
+    "words": "words in it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a set; `worse`: the whole interval lies below what the set has, or is promised."""
+
+    name: str
+    right: Rate
+    worse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """The slices of one sort, the weakest first."""
+
+    name: str
+    title: str
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How often it is right on this share of the set, of whose answers it is surest."""
+
+    coverage: float
+    right: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """Sets of labels instead of one: how often they hold the right one, overall and by label.
+
+    They are made so that they lack it in at most `misses` of cases like those of the set `of`.
+    """
+
+    of: str
+    misses: float
+    size: float
+    held: Rate
+    by_label: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetReport:
+    """The model on one frozen set; `own`: its foolings were chosen because it is wrong on them."""
+
+    data: str
+    own: bool
+    right: Rate
+    unanswered: int
+    calibration_error: float | None
+    sorts: tuple[Sort, ...]
+    selective: tuple[Kept, ...]
+    sets: Sets | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was measured of one model, automatic stress apart."""
+
+    model: ModelVersion
+    sets: tuple[SetReport, ...]
+    stress: tuple[Stressed, ...]
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def number(self) -> int:
+        return self.model.number
+
+    @property
+    def sha256(self) -> str:
+        return self.model.sha256
+
+
+def report_of(model: ModelVersion) -> Report:
+    """From its newest evaluations on each set; two queries."""
+    newest: dict[str, Evaluation] = {}
+    for one in Evaluation.objects.filter(model=model).exclude(data=Evaluation.SPEED).order_by("id"):
+        newest[one.data] = one
+    own = {f"round {number}" for number in model.rounds.values_list("number", flat=True)}
+    judged = [name for name in newest if not name.startswith(Evaluation.STRESS)]
+    return Report(
+        model=model,
+        sets=tuple(_set(newest[name], own=name in own) for name in sorted(judged, key=in_order)),
+        stress=tuple(stressed(newest[name]) for name in sorted(newest.keys() - set(judged))),
+    )
+
+
+def _set(found: Evaluation, *, own: bool) -> SetReport:
+    figures, right = found.figures, _rate(found.right, found.items)
+    sets = figures.get("sets")
+    return SetReport(
+        data=found.data,
+        own=own,
+        right=right,
+        unanswered=figures["unanswered"],
+        calibration_error=figures.get("expected_calibration_error"),
+        sorts=tuple(
+            Sort(sort, SORTS[sort], _slices(slices, right.value or 0))
+            for sort, slices in figures.get("slices", {}).items()
+        ),
+        selective=tuple(
+            Kept(coverage, _rate(k, n))
+            for coverage, (k, n) in zip(COVERAGES, figures.get("selective", ()), strict=False)
+        ),
+        sets=sets and _sets(sets, figures["sets_from"]),
+    )
+
+
+def _sets(sets: Mapping[str, Any], of: str) -> Sets:
+    held = _rate(*sets["held"])
+    return Sets(of, MISSES, sets["size"], held, _slices(sets["by_label"], 1 - MISSES))
+
+
+def _slices(counts: Mapping[str, Sequence[int]], whole: float) -> tuple[Slice, ...]:
+    """Without those that hold nothing."""
+    rates = [(name, _rate(k, n)) for name, (k, n) in counts.items() if n]
+    found = [Slice(name, rate, rate.interval.high < whole) for name, rate in rates]
+    return tuple(sorted(found, key=lambda one: (one.right.count / one.right.of, one.name)))
+
+
+def _rate(count: int, of: int) -> Rate:
+    return Rate(count, of, wilson(count, of))
