@@ -35,7 +35,8 @@ COLUMNS: Final = {
     "created_at": "when it was submitted",
     "settled_at": "when it got its status",
     "config": "the version of the task's rules that it met (release.json has each)",
-    "votes": "every vote in the order they came: validator, label or flag, time, effect (counts; "
+    "votes": "every vote in the order they came: validator (`judge-…`: a model that passed a test "
+    "beside people), label or flag, time, effect (counts; "
     "surplus: after the verdict; dropped: its validator lost their say), the weight it had, and "
     "whether that was ever withheld",
 }
@@ -140,8 +141,8 @@ def _numbers(about: Mapping[str, Json]) -> str:
     return f"""## In numbers
 
 {figures["examples"]:,} examples by {people(figures["authors"], "author")}, {figures["votes"]:,}
-votes by {people(figures["validators"], "validator")}. Of the examples {statuses}. By their authors'
-labels: {labels}.
+votes by {people(figures["validators"], "validator")}{_judges(figures)}. Of the examples
+{statuses}. By their authors' labels: {labels}.
 
 | {" | ".join(head)} |
 |{"---|" * len(head)}
@@ -151,6 +152,11 @@ MER is claimed, vMER verified foolings by examples *of this release*, with 95 % 
 know how far authors differ. Alpha is Krippendorff's, of the first two votes on each example that
 count: later ones are asked for because those differ. Where nearly all votes are for the author (the
 last column) alpha is low even if people agree; read the two together."""
+
+
+def _judges(figures: Mapping[str, Json]) -> str:
+    votes = figures.get("votes_by_judges")
+    return f" and, {votes:,} of them, by models that passed a test beside people" if votes else ""
 
 
 def _columns(columns: Sequence[str]) -> str:

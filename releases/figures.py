@@ -21,6 +21,7 @@ from scoring.statistics import Interval, clustered, wilson
 COUNTS: Final = "counts"
 SURPLUS: Final = "surplus"
 DROPPED: Final = "dropped"
+JUDGE: Final = "judge-"  # how the names of models begin that voted beside people
 STATUSES: Final = ("open", "verified", "rejected", "relabelled", "ambiguous", "flagged")
 LABELS_SHOWN: Final = 50
 
@@ -58,6 +59,7 @@ class Figures:
         self._effects: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
         self._configs: Counter[int] = Counter()
+        self._by_judges = 0
         self._writing, self._judging = array("f"), array("f")
 
     def add(self, line: Line, votes: Sequence[Line], split: str) -> None:
@@ -89,8 +91,11 @@ class Figures:
         part.votes += len(votes)
         said = []
         for vote in votes:
-            self._validators[vote["validator"]] += 1
             self._effects[vote["effect"]] += 1
+            if vote["validator"].startswith(JUDGE):  # no person's, and none of their agreement
+                self._by_judges += 1
+                continue
+            self._validators[vote["validator"]] += 1
             if vote["seconds"] is not None:
                 self._judging.append(vote["seconds"])
             if flag := vote.get("flag"):
@@ -118,6 +123,7 @@ class Figures:
             "votes": sum(part.votes for part in parts),
             "authors": len(authors),
             "validators": len(self._validators),
+            **({"votes_by_judges": self._by_judges} if self._by_judges else {}),
             "adjudicated": sum(part.adjudicated for part in parts),
             "statuses": {status: statuses[status] for status in STATUSES},
             "splits": _splits(sum((part.splits for part in parts), Counter[str]())),

@@ -28,7 +28,7 @@ from django.db.models.functions import Cast
 
 from annotate.models import Example, Task, TaskConfig
 from kinds.answers import in_order
-from releases.figures import COUNTS, DROPPED, SURPLUS
+from releases.figures import COUNTS, DROPPED, JUDGE, SURPLUS
 from releases.models import PersonalFind
 from releases.people import Pseudonyms
 from validate.decisions import decision_on
@@ -54,7 +54,7 @@ _EXAMPLE: Final[tuple[Any, ...]] = (
 _VOTE: Final[tuple[Any, ...]] = (
     *("example_id", "validator__pseudonym", "validator_id", *_as_text("label"), "flag"),
     *("reliability", "surplus", "dropped", "close", "seconds", *_as_text("created_at"), "hasty"),
-    "id",
+    *("automatic", "id"),
 )
 
 Line = dict[str, Any]
@@ -214,11 +214,11 @@ class Reader:
 
     def _vote(self, row: Any, example: str) -> Line:
         _, validator, pk, label, flag, weight, surplus, dropped, close, *rest = row
-        seconds, created_at, hasty, _ = rest
+        seconds, created_at, hasty, automatic, _ = rest
         return {
             "kind": "vote",
             "example": example,
-            "validator": self._name(validator),
+            "validator": f"{JUDGE if automatic else ''}{self._name(validator)}",
             **({"flag": flag} if flag else {"label": _json(label)}),
             "created_at": _text(created_at),
             "effect": SURPLUS if surplus else DROPPED if dropped else COUNTS,
@@ -239,8 +239,9 @@ class Reader:
                 reliability=weight,
                 dropped=dropped,
                 close=close,
+                automatic=rest[-2],
             )
-            for _, _, validator_id, vote_label, flag, weight, surplus, dropped, close, *_ in rows
+            for _, _, validator_id, vote_label, flag, weight, surplus, dropped, close, *rest in rows
             if not surplus
         ]
         return said_by(decision_on(example, votes))

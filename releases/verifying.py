@@ -23,7 +23,7 @@ from kinds import Kind, kind_named
 from kinds.answers import in_order
 from releases.changes import changes_between, prints_of
 from releases.columns import batch_of, schema_of
-from releases.figures import COUNTS, SURPLUS, Figures
+from releases.figures import COUNTS, JUDGE, SURPLUS, Figures
 from releases.folders import LEDGER, SUMS, files_below, read_sums, sha256_of
 from releases.ledger import is_signed, text_of
 from releases.orders import ABOUT, FORMAT, LOG, REPLAY, Progress
@@ -183,6 +183,7 @@ class _Referee:
                 flag=vote.get("flag"),
                 reliability=vote["weight"],
                 close=vote["close"],
+                automatic=vote["validator"].startswith(JUDGE),
                 dropped=False,
             )
             for vote in votes

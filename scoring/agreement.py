@@ -46,7 +46,7 @@ _VOTES_BY_LABELS: Final = f"""
                LEAD(v.label) OVER of_example AS following
         FROM {_VOTE} v JOIN {_EXAMPLE} e ON e.id = v.example_id
         WHERE e.task_id = %s AND NOT e.sandbox AND NOT e.provisional AND v.purpose = %s
-          AND NOT v.surplus AND NOT v.dropped AND v.label IS NOT NULL
+          AND NOT v.surplus AND NOT v.dropped AND NOT v.automatic AND v.label IS NOT NULL
         WINDOW of_example AS (PARTITION BY v.example_id ORDER BY v.id)
     ), counts AS (
         SELECT round_id, author, said,
@@ -223,7 +223,7 @@ class ValidatorBoard:
 
 def validator_board(task: Task) -> ValidatorBoard:
     """Three queries, whatever the number of votes."""
-    votes = Vote.objects.filter(example__task=task, purpose=Vote.Purpose.VERDICT)
+    votes = Vote.objects.filter(example__task=task, purpose=Vote.Purpose.VERDICT, automatic=False)
     totals = list(
         votes.order_by()
         .values("validator")
@@ -320,7 +320,10 @@ def backlog(task: Task, now: datetime | None = None) -> Backlog:
     )
     count, first = settled.count(), settled.first()
     votes = Vote.objects.counted().filter(
-        example__task=task, example__settled_at__gte=since, example__adjudicated=False
+        example__task=task,
+        example__settled_at__gte=since,
+        example__adjudicated=False,
+        automatic=False,
     )
     days = None
     if count and first is not None:

@@ -124,7 +124,7 @@ def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
         probes=spent.probes,
         # Of what is settled: a number that moved with each vote would tell which was gold.
         votes=Vote.objects.counted()
-        .filter(example__round=round_, example__settled_at__isnull=False)
+        .filter(example__round=round_, example__settled_at__isnull=False, automatic=False)
         .count(),
         mistakes=dict(mistakes),
         bins=_bins(counted),

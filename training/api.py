@@ -225,6 +225,7 @@ class JudgeSerializer(serializers.Serializer[Any]):
     expected = CorrectedSerializer(
         allow_null=True, help_text="That rate, corrected for its errors; null: not told yet."
     )
+    votes = serializers.IntegerField(help_text="Given since it was admitted, beside people's.")
     tests = JudgeTestSerializer(many=True, help_text="The newest first.")
 
 

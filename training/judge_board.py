@@ -13,7 +13,7 @@ from kinds.answers import same_answer
 from scoring.queries import Rate
 from scoring.statistics import Corrected, Interval, anytime, corrected_rate, wilson
 from training import judges
-from validate.models import Judge, JudgeAnswer
+from validate.models import Judge, JudgeAnswer, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class JudgeRow:
     """One judge. `ready` are the settled items that no test has used, of which `since` counts the
-    right ones; `waiting` what of the claims that wait it upholds, `expected` the rate behind that.
+    right ones; `waiting` what of the claims that wait it upholds, `expected` the rate behind that;
+    `votes` those that it has given since it was admitted.
     """
 
     judge: Judge
@@ -59,6 +60,7 @@ class JudgeRow:
     refused: Rate
     waiting: Rate
     expected: Corrected | None
+    votes: int
     tests: tuple[Outcome, ...]
 
     @property
@@ -125,6 +127,9 @@ def row_of(judge: Judge) -> JudgeRow:
         upheld=_rate(yes),
         refused=_rate(no),
         waiting=_rate(open_),
+        votes=Vote.objects.filter(validator=judge.voter_id, automatic=True).count()
+        if judge.voter_id
+        else 0,
         expected=corrected_rate(_count(open_), _count(yes), _count(no)),
         tests=_tests(judge),
     )

@@ -13,11 +13,12 @@ from annotate.models import ModelVersion, Task
 from annotate.owners import owned_task_or_404
 from annotate.queries import open_target
 from core.errors import Refused
-from scoring.alternative import CROWD, LEAST_ITEMS
+from scoring.alternative import LEAST_ITEMS
 from training import judges
 from training.judge_board import judges_of
 from training.tasks import ask_judges, is_judging
 from validate.models import Judge
+from validate.queries import settings_of
 
 
 @require_safe
@@ -32,7 +33,7 @@ def judges_page(request: HttpRequest, slug: str) -> HttpResponse:
         "running": is_judging(task),
         "least": judges.LEAST_TESTED,
         "least_each": LEAST_ITEMS,
-        "epsilon": CROWD,
+        "share": settings_of(task).judge_share,
     }
     return render(request, "training/judges.html", context)
 

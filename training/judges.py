@@ -15,7 +15,9 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
 
+from accounts.imported import person_of_a_log
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import Example, ModelVersion, Round, Task
@@ -30,7 +32,9 @@ from scoring.statistics import anytime, wilson
 from training.evaluation import answers_of
 from training.evaluations import opened
 from training.queries import taught_to
+from validate.hearing import lock_rows
 from validate.models import Gold, Judge, JudgeAnswer, JudgeTest, Vote
+from validate.verdicts import follow_later
 
 logger = logging.getLogger(__name__)
 
@@ -207,7 +211,8 @@ def put_to_test(*, judge: Judge, actor: User | None = None) -> JudgeTest:
         settled_answers(judge).update(test=test)
         if found.passed:
             judge.standing, judge.reason = Standing.ADMITTED, ""
-            judge.save(update_fields=["standing", "reason"])
+            judge.voter = person_of_a_log(f"judge {judge.model.name} {test.pk}")
+            judge.save(update_fields=["standing", "reason", "voter"])
         record_event(
             actor=actor,
             verb="tested_judge",
@@ -219,8 +224,10 @@ def put_to_test(*, judge: Judge, actor: User | None = None) -> JudgeTest:
 
 
 def settled_answers(judge: Judge) -> QuerySet[JudgeAnswer]:
-    """What it said, untested yet, of what people have settled since, or before."""
+    """What it said, untested yet, of what people have settled since, or before, without a judge."""
+    by_judges = Vote.objects.filter(example=OuterRef("example"), automatic=True)
     return JudgeAnswer.objects.filter(
+        ~Exists(by_judges),
         judge=judge,
         test=None,
         label__isnull=False,
@@ -232,7 +239,9 @@ def settled_answers(judge: Judge) -> QuerySet[JudgeAnswer]:
 
 def people_on(examples: Any) -> dict[int, dict[Any, Any]]:
     """The labels of the votes that count on these examples, by who gave them."""
-    votes = Vote.objects.counted().filter(example__in=list(examples), label__isnull=False)
+    votes = Vote.objects.counted().filter(
+        example__in=list(examples), label__isnull=False, automatic=False
+    )
     people: defaultdict[int, dict[Any, Any]] = defaultdict(dict)
     for validator, example, label in votes.order_by("id").values_list(
         "validator", "example", "label"
@@ -304,14 +313,25 @@ def watch(judge: Judge) -> bool:
 
 
 def demote(*, judge: Judge, reason: str, actor: User | None = None) -> None:
-    """Take its standing away: it may earn it anew on other items."""
+    """Take its standing away, and its votes their weight: it may earn it anew on other items.
+
+    What is open is decided again without them; a verdict that would be another one is listed for
+    the owner.
+    """
     reason = " ".join(reason.split())
     if not reason:
         raise Refused("reason_missing", "Say why.")
     with durable():
-        held = Judge.objects.filter(pk=judge.pk, standing=Standing.ADMITTED)
-        if not held.update(standing=Standing.DEMOTED, reason=reason[:300]):
+        held = Judge.objects.select_for_update(of=("self",)).filter(standing=Standing.ADMITTED)
+        admitted = held.filter(pk=judge.pk).first()
+        if admitted is None:
             return
+        assert admitted.voter_id is not None
+        row = lock_rows(judge.task_id, [admitted.voter_id])[admitted.voter_id]
+        row.quarantined_at, row.looked_again_at = timezone.now(), None
+        row.save(update_fields=["quarantined_at", "looked_again_at"])
+        follow_later([row])
+        held.filter(pk=judge.pk).update(standing=Standing.DEMOTED, reason=reason[:300], voter=None)
         record_event(
             actor=actor,
             verb="demoted_judge",

@@ -48,6 +48,13 @@ class ValidationSettings(Section):
         description="The most that one validator gives of an author's votes, from 20 votes on.",
     )
 
+    judge_share: float = Field(
+        default=0,
+        ge=0,
+        le=0.5,
+        description="The most that an admitted judge gives of an author's votes; 0: none.",
+    )
+
     picked: int | None = Field(
         default=None,
         ge=2,

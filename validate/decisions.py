@@ -31,11 +31,13 @@ def ballot_of(vote: Vote) -> Ballot:
 def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
     """What these votes, of which those that lost their weight do not count, make of an example.
 
+    A judge's vote alone makes nothing of it.
+
     Each weighs what it did when cast. What was marked for a `close` look needs a confirmation
     more. Two accusing flags settle it under any policy: nobody else has to look at what two people
     found offensive. So no more than two votes are ever certain to be of use.
     """
-    counted = [vote for vote in votes if not vote.dropped]
+    counted = _counting(votes)
     file = example.config.file
     rule = file.section("validation").rule
     ballots = [ballot_of(vote) for vote in counted]
@@ -58,7 +60,7 @@ def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
 
 def takes_one_more(example: Example, votes: Sequence[Vote]) -> bool:
     """Whether what these votes would verify is too weak for what is known about their voters."""
-    counted = [vote for vote in votes if not vote.dropped]
+    counted = _counting(votes)
     file = example.config.file
     return file.kind.answers.few and is_doubtful(
         decision_on(example, votes),
@@ -68,6 +70,12 @@ def takes_one_more(example: Example, votes: Sequence[Vote]) -> bool:
         labels=file.label_values or None,
         reliabilities=weights(counted),
     )
+
+
+def _counting(votes: Sequence[Vote]) -> list[Vote]:
+    """Those that have their weight; a judge's has none where no person's has."""
+    counted = [vote for vote in votes if not vote.dropped]
+    return [] if all(vote.automatic for vote in counted) else counted
 
 
 def weights(votes: Sequence[Vote]) -> dict[int, float]:

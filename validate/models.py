@@ -172,6 +172,10 @@ class Vote(models.Model):
         help_text="Under a second, by somebody whom known answers had not proven: it weighs "
         "nothing until they do.",
     )
+    automatic = models.BooleanField(
+        default=False,
+        help_text="An admitted judge's: it follows a person's, and decides nothing alone.",
+    )
     close = models.BooleanField(
         default=False,
         help_text="The first on an example of somebody new, and the lot fell on it: its verdict "
@@ -203,6 +207,9 @@ class Vote(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["example", "validator"], name="one_vote_per_validator"),
+            models.UniqueConstraint(
+                fields=["example"], condition=Q(automatic=True), name="one_automatic_vote"
+            ),
             models.CheckConstraint(
                 condition=~Q(validator=F("author")), name="nobody_validates_their_own"
             ),
@@ -419,6 +426,14 @@ class Judge(models.Model):
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="judges")
     model = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="judge")
     standing = models.CharField(max_length=10, choices=Standing.choices, default=Standing.SHADOW)
+    voter = models.OneToOneField(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="In whose name it votes while it is admitted; nobody can sign in as them.",
+    )
     reason = models.CharField(max_length=300, blank=True, help_text="Why it was demoted.")
     created_by = models.ForeignKey(
         User, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
@@ -431,6 +446,9 @@ class Judge(models.Model):
                 fields=["task"],
                 condition=Q(standing="admitted"),
                 name="one_admitted_judge_per_task",
+            ),
+            models.CheckConstraint(
+                condition=Q(standing="admitted") ^ Q(voter=None), name="who_is_admitted_votes"
             ),
         ]
 

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Sequence
 from hashlib import sha256
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -14,17 +15,25 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django_tasks_db.models import DBTaskResult
 
+from accounts.imported import person_of_a_log
 from accounts.models import User
 from annotate.models import ModelVersion, Task
 from core.errors import Refused
+from core.transactions import durable
 from kinds import kind_named
 from ml.backends import Answer
-from tests import cast
+from scoring.agreement import vote_counts
+from tests import acts, cast
 from tests.pins import Pins, shape
 from training import judges, tasks
 from training.judge_board import judges_of, row_of
+from validate.decisions import decision_on
+from validate.hearing import hear
 from validate.logs import import_log
-from validate.models import Gold, Judge, JudgeAnswer
+from validate.models import Gold, Judge, JudgeAnswer, Review, Vote
+from validate.people.quarantine import follow_quarantines
+from validate.policies import Outcome
+from validate.verdicts import queue_for_votes
 
 PAGE = "/tasks/texts/judges/"
 OTHER = {"yes": "no", "no": "yes"}
@@ -161,11 +170,12 @@ def test_whoever_guesses_stays_in_shadow_and_is_not_tested_until_it_passes(
     assert judges_of(task)[0].test is not None
 
     # --- an owner's word, and what the database refuses
-    judge.standing = Judge.Standing.ADMITTED
+    judge.standing, judge.voter = Judge.Standing.ADMITTED, cast.person("stand-in")
     judge.save()
     with pytest.raises(Refused, match="Say why"):
         judges.demote(judge=judge, reason=" ", actor=owner)
-    other = Judge(task=task, model=cast.fixed_model(task, 3), standing="admitted")
+    voter = cast.person("another")
+    other = Judge(task=task, model=cast.fixed_model(task, 3), standing="admitted", voter=voter)
     with pytest.raises(IntegrityError), transaction.atomic():
         other.save()
     JudgeAnswer.objects.all().delete()
@@ -204,3 +214,78 @@ def test_who_says_otherwise_when_the_labels_are_turned_round_has_said_nothing(
     assert row.turned is not None
     assert (row.turned.count, row.turned.of, row.unanswered) == (38, 58, 0)
     assert row.upheld.of + row.refused.of == 20
+
+
+def test_its_vote_follows_a_persons_within_its_share_and_is_undone_when_it_is_demoted(
+    owner: User, annotator: User, validator: User, other_validator: User, tmp_path: Any
+) -> None:
+    validation = {"policy": "two_plus_one", "judge_share": 0.25}
+    task = cast.text_task(validation=validation)
+    task.owners.add(owner)
+    able, people = cast.fixed_model(task, 1), (validator, other_validator)
+    judge = Judge.objects.create(
+        task=task, model=able, standing="admitted", voter=person_of_a_log("judge texts")
+    )
+    told = {"epsilon": 0.1, "items": 60, "winning_rate": 1, "advantage": 1, "left_out": 0}
+    judge.tests.create(passed=True, report={**told, "people": [], "right": 60, "of": 60})
+    for number in range(16):
+        text = {"text": text_of(number)}
+        label = said_by(able, text["text"])
+        example = cast.submission(task, annotator, fooled=False, input=text, label=label)
+        if not example.queued:  # one that did not fool
+            with durable():
+                queue_for_votes(hear(example.pk))
+    judges.ask(judge)
+    automatic = Vote.objects.filter(automatic=True)
+
+    # --- each person in turn: never first, never above its share, and people are asked less
+    asked, place = 0, 0
+    while (lease := acts.next_item(validator=people[place % 2], task=task)) is not None:
+        assert not automatic.filter(example=lease.example).exists() or (
+            lease.example.votes.filter(automatic=False).exists()
+        )
+        acts.vote(validator=people[place % 2], lease_id=lease.pk, label=lease.example.label)
+        asked, place = asked + 1, place + 1
+        assert automatic.count() <= 0.25 * Vote.objects.count()
+    for person in people:
+        while (lease := acts.next_item(validator=person, task=task)) is not None:
+            acts.vote(validator=person, lease_id=lease.pk, label=lease.example.label)
+            asked += 1
+    assert set(task.examples.values_list("status", flat=True)) == {"verified"}
+    assert automatic.count() == 8
+    assert asked == 24, "without it 32"
+    assert {vote.validator for vote in automatic} == {judge.voter}
+    assert not judges.settled_answers(judge).filter(example__in=automatic.values("example"))
+    assert sum(vote_counts(task).answers.values()) == 24, "no part of how people agree"
+
+    assert row_of(judge).votes == 8
+
+    # --- a release says whose they are, and proves what they led to
+    call_command("release", "texts", out=tmp_path / "out", version="1.0.0", stdout=StringIO())
+    assert "24 votes" not in (tmp_path / "out" / "README.md").read_text()
+    assert "8 of them, by models" in (tmp_path / "out" / "README.md").read_text()
+    call_command("verify", str(tmp_path / "out"), stdout=StringIO())
+
+    # --- demoted, its votes weigh nothing: what rests on them is the owner's to look at
+    judges.demote(judge=judge, reason="It drifts.", actor=owner)
+    assert follow_quarantines(task) == 1, "as it is done after the commit"
+    assert not automatic.filter(dropped=False).exists()
+    assert Review.objects.filter(kind=Review.Kind.QUARANTINE).count() == 8
+    call_command("recompute", check=True, stdout=StringIO())
+    copy = automatic.first()
+    assert copy is not None
+    copy.pk, copy.validator = None, owner
+    with pytest.raises(IntegrityError), transaction.atomic():
+        copy.save(force_insert=True)
+
+
+def test_a_judges_vote_alone_decides_nothing(owner: User, annotator: User) -> None:
+    task = cast.text_task(validation={"policy": "k_matching", "n": 1, "cap": 3})
+    text = {"text": "Not my cup of tea."}
+    example = cast.submission(task, annotator, fooled=False, input=text, label="no")
+    alone = Vote(validator=owner, label="no", automatic=True)
+    beside = Vote(validator=annotator, label="no")
+    assert decision_on(example, [alone]).outcome is Outcome.PENDING
+    assert decision_on(example, [beside, alone]).outcome is Outcome.VERIFIED
+    beside.dropped = True
+    assert decision_on(example, [beside, alone]).outcome is Outcome.PENDING

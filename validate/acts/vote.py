@@ -23,7 +23,7 @@ from validate.acts.lease import ask, not_yours, wait_for_item
 from validate.decisions import takes_one_more
 from validate.hearing import Hearing, hear_leased
 from validate.known_answers import credit_of, in_qualification
-from validate.models import Gold, Lease, Reliability, Vote
+from validate.models import Gold, JudgeAnswer, Lease, Reliability, Vote
 from validate.people.patience import ASKED, charge
 from validate.people.reliability import (
     count_answer,
@@ -31,11 +31,13 @@ from validate.people.reliability import (
     proven,
     reliability_of,
     score_gold,
+    share_of,
+    uncount_share,
     weight_of,
 )
 from validate.people.standing import require_standing, require_validator
 from validate.people.ties import look_later
-from validate.policies import FLAG_REASONS, UNSURE
+from validate.policies import FLAG_REASONS, UNSURE, Decision
 from validate.policies.trust import is_fast, is_hasty
 from validate.queries import are_apart, progress_of, settings_of
 from validate.verdicts import follow, follow_later, reweigh_later
@@ -207,6 +209,8 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
         statements.save_item(item)
         return
     decision = hearing.decision()
+    if made.lease_id is not None and decision.votes_wanted:
+        decision = _with_judge(hearing, decision)
     if made.lease_id is not None and not decision.votes_wanted:
         # Every row that the verdict or the answer moves, before the verdict moves a tally.
         people = {vote.validator_id for vote in votes if vote.label is not None}
@@ -214,6 +218,43 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
     follow(hearing, decision)
     if hearing.item is None:
         look_later(hearing)
+
+
+def _with_judge(hearing: Hearing, decision: Decision) -> Decision:
+    """Where people's votes leave it open, the admitted judge's, within its share of the author's.
+
+    One query where the task gives judges a share, none elsewhere. Its share is counted first, under
+    the lock of its row, and taken back where that is too much: two at once stay within it, too.
+    """
+    example, votes = hearing.example, hearing.votes
+    share = settings_of(example.task).judge_share
+    if not share or any(vote.automatic for vote in votes):
+        return decision
+    answers = JudgeAnswer.objects.filter(
+        example=example.pk, label__isnull=False, judge__voter__isnull=False
+    )
+    answer = answers.select_related("judge__voter").first()
+    if answer is None:
+        return decision
+    voter = answer.judge.voter
+    assert voter is not None
+    assert example.author_id is not None
+    vote = Vote(
+        example=example,
+        validator=voter,
+        author_id=example.author_id,
+        label=as_the_other(answer.label, example.label),
+        automatic=True,
+        reliability=weight_of(example, reliability_of(example.task_id, voter.pk)),
+    )
+    met = count_share(vote, example)
+    given = share_of(vote, example)
+    if met.tied or given > share:
+        uncount_share(vote, example)
+        return decision
+    votes.append(vote)
+    _insert(vote, example)
+    return hearing.decision()
 
 
 def _falls_on(example: Example) -> bool:

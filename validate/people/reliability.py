@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from accounts.services import record_event
@@ -25,7 +26,7 @@ from kinds.answers import same_answer
 from validate import statements
 from validate.decisions import ballot_of, weights
 from validate.hearing import Hearing
-from validate.models import Reliability, Vote
+from validate.models import AuthorShare, Reliability, Vote
 from validate.policies import Bayes, posterior, rests_on_two
 from validate.policies.trust import (
     JUDGED_ANSWERS,
@@ -269,6 +270,15 @@ def count_share(made: Vote, example: Example) -> statements.Met:
 def uncount_share(made: Vote, example: Example) -> None:
     """Count it out of it again."""
     statements.take_from_share(**_share(made, example))
+
+
+def share_of(made: Vote, example: Example) -> float:
+    """How much of the votes on its author's examples is its validator's, this one counted; one
+    query."""
+    shares = AuthorShare.objects.filter(task=example.task_id, author=example.author_id)
+    its = Sum("votes", filter=Q(validator=made.validator_id))
+    found = shares.aggregate(its=its, all=Sum("votes"))
+    return float(found["its"] / found["all"])
 
 
 def _share(made: Vote, example: Example) -> dict[str, Any]:
