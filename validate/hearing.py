@@ -2,7 +2,7 @@
 
     1. examples, by their keys
     2. their queue entries, by the same keys
-    3. leases
+    3. leases, and the task's judge
     4. the rows of those who voted (reliabilities), by people's ids
     5. tallies and training runs, as facts are told (dadc_server/facts.py)
 

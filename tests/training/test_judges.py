@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import Sequence
 from hashlib import sha256
 from io import StringIO
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.test import Client
 from django_tasks_db.models import DBTaskResult
 
@@ -25,8 +27,10 @@ from ml.backends import Answer
 from scoring.agreement import vote_counts
 from tests import acts, cast
 from tests.pins import Pins, shape
+from tests.races import at_once
 from training import judges, tasks
 from training.judge_board import judges_of, row_of
+from validate.acts import vote as votes
 from validate.decisions import decision_on
 from validate.hearing import hear
 from validate.logs import import_log
@@ -289,3 +293,45 @@ def test_a_judges_vote_alone_decides_nothing(owner: User, annotator: User) -> No
     assert decision_on(example, [beside, alone]).outcome is Outcome.VERIFIED
     beside.dropped = True
     assert decision_on(example, [beside, alone]).outcome is Outcome.PENDING
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("locked", [True, False])
+def test_who_demotes_a_judge_waits_for_its_vote(
+    owner: User, annotator: User, validator: User, monkeypatch: pytest.MonkeyPatch,
+    on_postgres: bool, *, locked: bool,
+) -> None:  # fmt: skip
+    """Without the lock a vote that is under way keeps its weight for ever."""
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time, whatever is locked")
+    task = cast.text_task(validation={"policy": "two_plus_one", "judge_share": 0.5, "sample": 1})
+    able = cast.fixed_model(task, 1)
+    judge = Judge.objects.create(task=task, model=able)
+    text = {"text": "Not my cup of tea."}
+    cast.submission(task, annotator, fooled=False, input=text, label=said_by(able, text["text"]))
+    judges.ask(judge)
+    Judge.objects.update(standing="admitted", voter=cast.person("stand-in"))
+    if not locked:
+        monkeypatch.setattr(QuerySet, "select_for_update", lambda self, **_: self)
+    voted, demoted, insert = threading.Event(), threading.Event(), votes._insert
+
+    def insert_slowly(made: Vote, example: Any) -> None:
+        insert(made, example)
+        if made.automatic:
+            voted.set()
+            demoted.wait(0.5 if locked else cast.PATIENCE)
+
+    def demote() -> None:
+        voted.wait(cast.PATIENCE)
+        judges.demote(judge=judge, reason="It drifts.", actor=owner)
+        demoted.set()
+
+    monkeypatch.setattr(votes, "_insert", insert_slowly)
+    lease = cast.lease_for(validator, task)
+
+    def vote() -> Vote:
+        return acts.vote(validator=validator, lease_id=lease.pk, label=lease.example.label)
+
+    outcomes = at_once([vote, demote])
+    assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
+    assert Vote.objects.get(automatic=True).dropped == locked

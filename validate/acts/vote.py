@@ -223,8 +223,8 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
 def _with_judge(hearing: Hearing, decision: Decision) -> Decision:
     """Where people's votes leave it open, the admitted judge's, within its share of the author's.
 
-    One query where the task gives judges a share, none elsewhere. Its share is counted first, under
-    the lock of its row, and taken back where that is too much: two at once stay within it, too.
+    One query where the task gives judges a share, none elsewhere. It locks the judge, after leases
+    and before shares: two at once stay within its share, and who demotes it waits for its vote.
     """
     example, votes = hearing.example, hearing.votes
     share = settings_of(example.task).judge_share
@@ -233,7 +233,8 @@ def _with_judge(hearing: Hearing, decision: Decision) -> Decision:
     answers = JudgeAnswer.objects.filter(
         example=example.pk, label__isnull=False, judge__voter__isnull=False
     )
-    answer = answers.select_related("judge__voter").first()
+    locked = answers.select_for_update(of=("judge",), no_key=True)
+    answer = locked.select_related("judge__voter").first()
     if answer is None:
         return decision
     voter = answer.judge.voter
