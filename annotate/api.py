@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.caller import person
-from annotate import contexts, judged, services, submissions
+from annotate import contexts, explanations, judged, services, submissions
 from annotate.body import answer_body, example_body
 from annotate.inference import live_model, read_apart
 from annotate.models import Example, Round, Task
@@ -67,6 +67,15 @@ class InstructionsSerializer(serializers.Serializer[Any]):
     validation = serializers.CharField()
 
 
+class ExplanationRulesSerializer(serializers.Serializer[Any]):
+    asked = serializers.CharField(
+        help_text="`after` the answer is shown, `before` (with the submission) or `never`."
+    )
+    of = serializers.CharField(help_text="`fooled`, `not_fooled` or `all`.")
+    required = serializers.BooleanField()  # type: ignore[assignment]
+    question = serializers.CharField()
+
+
 class TaskSerializer(serializers.Serializer[Task]):
     """A task as the API shows it; needs `config` loaded and `open_rounds` prefetched."""
 
@@ -80,6 +89,11 @@ class TaskSerializer(serializers.Serializer[Task]):
         help_text="What the model of a chat stands for.",
     )
     instructions = InstructionsSerializer(source="config.file.instructions")
+    explanation = ExplanationRulesSerializer(source="config.file.explanation")
+    feedback = serializers.CharField(
+        source="config.file.feedback",
+        help_text="Whether the model answers `live`, or `on_submit` alone.",
+    )
     language = serializers.CharField(help_text="Of what is shown, as a BCP 47 tag, or empty.")
     content_warning = serializers.CharField(help_text="A sentence, or empty.")
     sandbox = serializers.BooleanField(
@@ -251,7 +265,7 @@ class SubmissionRequest(serializers.Serializer[Any]):
         required=False, allow_null=True, help_text=_CONTEXT
     )
     explanation = serializers.CharField(
-        required=False, allow_blank=True, max_length=services.MAX_EXPLANATION
+        required=False, allow_blank=True, max_length=explanations.MAX_EXPLANATION
     )
 
 
@@ -394,7 +408,7 @@ class Retraction(APIView):
 
 
 class ExplanationRequest(serializers.Serializer[Any]):
-    explanation = serializers.CharField(allow_blank=True, max_length=services.MAX_EXPLANATION)
+    explanation = serializers.CharField(allow_blank=True, max_length=explanations.MAX_EXPLANATION)
 
 
 class Explanation(APIView):
@@ -411,5 +425,5 @@ class Explanation(APIView):
         participant = participant_of(request)
         pass_door("write", request, participant.key)
         body = checked(ExplanationRequest, request)
-        example = services.explain(participant=participant, uid=uid, **body)
+        example = explanations.explain(participant=participant, uid=uid, **body)
         return Response(ExampleSerializer(example).data)

@@ -103,6 +103,57 @@ class Quality(Section):
     )
 
 
+_QUESTIONS = {
+    "fooled": "What confused it?",
+    "not_fooled": "What did it get right?",
+    "all": "What made it answer so?",
+}
+
+
+class Explanation(Section):
+    """What people are asked about the model's answer in words of their own, and when."""
+
+    asked: Literal["after", "before", "never"] = Field(
+        default="after", description="Once the answer is shown, with the submission, or not at all."
+    )
+    of: Literal["fooled", "not_fooled", "all"] = Field(
+        default="fooled", description="Of which submissions; all where it is asked before."
+    )
+    required: bool = Field(
+        default=False, description="Before: nothing is taken without; after: nothing more."
+    )
+    question: Annotated[str, StringConstraints(pattern=r"\S", max_length=200)] = _QUESTIONS[
+        "fooled"
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_question(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        before = data.get("asked") == "before"
+        data = {"of": "all", **data} if before else data
+        usual = _QUESTIONS.get(str(data.get("of", "fooled")), "")
+        return {"question": "What is to confuse it?" if before else usual, **data}
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Explanation:
+        if self.asked == "before" and self.of != "all":
+            raise ValueError("of: before the answer nobody knows whom it fools: write all")
+        if self.asked == "never" and self.required:
+            raise ValueError("required: what is never asked cannot be required")
+        return self
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether a submission can owe one, before its author may send another."""
+        return self.required and self.asked == "after"
+
+    def asks_of(self, fooled: bool) -> bool:
+        """Whether it is asked of such a submission."""
+        return self.of == "all" or (self.of == "fooled") is fooled
+
+
 class Contained(Section):
     """A text that the model must not say, such as a secret of its system prompt, and the outcome
     when it does; where case, spaces and what nobody sees differ it is said all the same."""
@@ -153,6 +204,10 @@ class TaskFile(Section):
     )
     awards: tuple[Literal["streak", "verified"], ...] = Field(
         default=("streak", "verified"), description="What people are told that they reached."
+    )
+    explanation: Explanation = Explanation()
+    feedback: Literal["live", "on_submit"] = Field(
+        default="live", description="Whether people see the model's answer before they submit."
     )
     control: Annotated[float, Field(ge=0, le=0.9)] = Field(
         default=0.0, description="Share of the annotators who see no model's answer beforehand."
@@ -231,13 +286,19 @@ class TaskFile(Section):
         return self
 
     @model_validator(mode="after")
+    def _somebody_sees_answers(self) -> TaskFile:
+        if self.control and self.feedback == "on_submit":
+            raise ValueError("control: with feedback on_submit nobody sees answers beforehand")
+        return self
+
+    @model_validator(mode="after")
     def _talks_have_a_claim(self) -> TaskFile:
         if not self.kind.talks:
             if self.claim is not None or self.chat != Chat():
                 raise ValueError(f"claim and chat: in {self.input} tasks nobody chats")
             return self
-        if self.control:
-            raise ValueError("control: nobody can chat without the model's answers")
+        if self.control or self.feedback != "live":
+            raise ValueError("control and feedback: nobody can chat without the model's answers")
         if self.claim not in self.label_values:
             raise ValueError("claim: name the outcome that the model stands for, one of the labels")
         rule = self.chat.rule

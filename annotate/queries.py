@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User, WorkSession
 from annotate import statements
+from annotate.config import TaskFile
 from annotate.models import Barred, Example, ModelVersion, Round, Task, TaskConfig, Viewer
 from core.errors import Refused
 
@@ -62,9 +63,9 @@ class Target:
     round: Round
     models: tuple[ModelVersion, ...]
 
-    def is_alone(self, user: User) -> bool:
-        """Whether this person works without the model's answers (no query)."""
-        return works_alone(self.config.file.control, self.task.pk, user.pk)
+    def is_alone(self, user: User | None) -> bool:
+        """Whether this person, or a guest, works without the model's answers (no query)."""
+        return is_alone(self.config.file, self.task.pk, user)
 
     def models_for(self, key: str) -> tuple[ModelVersion, ...]:
         """Those that are asked about a context (or, without one, by a person).
@@ -95,6 +96,16 @@ def against(names: Sequence[str], needed: int | None) -> str:
     return f"{told}, of which {needed} must be fooled"
 
 
+def is_alone(file: TaskFile, task_id: int, user: User | None) -> bool:
+    """Whether somebody sees the model's answer only once they submit (no query).
+
+    Everybody where the task's feedback is on_submit; else a lot of those who are signed in.
+    """
+    if file.feedback == "on_submit":
+        return True
+    return user is not None and works_alone(file.control, task_id, user.pk)
+
+
 def works_alone(control: float, task_id: int, person_id: int) -> bool:
     """Whether this person sees no model's answer before they submit, where this share does not.
 
@@ -105,8 +116,8 @@ def works_alone(control: float, task_id: int, person_id: int) -> bool:
 
 
 def require_company(target: Target, user: User | None) -> None:
-    """Refuse the model's answer to those who work without; guests, who count nowhere, may ask."""
-    if user is not None and target.is_alone(user):
+    """Refuse the model's answer to those who work without."""
+    if target.is_alone(user):
         raise Refused(
             "works_alone",
             "You work without the model here: submit, and it answers.",

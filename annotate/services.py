@@ -1,4 +1,4 @@
-"""Writes about examples: insert, explain, retract, hide, and the verdict that others reach.
+"""Writes about examples: insert, retract, hide, and the verdict that others reach.
 
 How one is submitted is told in `annotate.submissions`.
 """
@@ -22,8 +22,6 @@ from annotate.queries import Participant, lockable, with_configs
 from core.errors import Refused
 from core.transactions import durable
 from kinds.texts import text_key
-
-MAX_EXPLANATION = 2_000
 
 
 def tries_at_next(examples: QuerySet[Example]) -> int:
@@ -140,7 +138,7 @@ def latch(
 def retract(*, participant: Participant, uid: uuid.UUID) -> Example:
     """Take one's own example back: it still counts as submitted, and is used for nothing else."""
     with durable():
-        example = _own(participant, uid)
+        example = own_example(participant, uid)
         if example.retracted_at is None:
             _change(example, retracted_at=timezone.now())
             record_event(
@@ -152,28 +150,8 @@ def retract(*, participant: Participant, uid: uuid.UUID) -> Example:
     return example
 
 
-def explain(*, participant: Participant, uid: uuid.UUID, explanation: str) -> Example:
-    """Add or replace the author's explanation of why the model was wrong."""
-    explanation = explanation.strip()
-    if len(explanation) > MAX_EXPLANATION:
-        raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
-    with durable():
-        example = _own(participant, uid)
-        if (before := example.explanation) == explanation:
-            return example
-        example.explanation = explanation
-        example.save(update_fields=["explanation"])
-        record_event(
-            actor=participant.user,
-            verb="explained",
-            subject=example,
-            scope=example.task.slug,
-            data={"from": before},
-        )
-    return example
-
-
-def _own(participant: Participant, uid: uuid.UUID) -> Example:
+def own_example(participant: Participant, uid: uuid.UUID) -> Example:
+    """Lock an example of this person's own; Refused when there is none."""
     pk = participant.examples().filter(uid=uid).values_list("pk", flat=True).first()
     if pk is None:
         raise Refused("not_found", "There is no such example of yours.", status=404)

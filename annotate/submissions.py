@@ -18,10 +18,11 @@ from accounts.models import User
 from annotate import chats, contents, inference, judged, statements
 from annotate.config import TaskFile
 from annotate.contents import Content, Duplicate
+from annotate.explanations import require_as_asked, require_none_due
 from annotate.models import Context, ContextLease, Example, ModelVersion, TargetAnswer
 from annotate.quality import require_quality
 from annotate.queries import Participant, Target, open_target
-from annotate.services import MAX_EXPLANATION, announce, insert, record_copy
+from annotate.services import announce, insert, record_copy
 from annotate.standing import banned, require_sandbox, require_standing
 from annotate.statements import Progress, Together
 from core.errors import Conflict, Refused
@@ -111,8 +112,7 @@ def _submit_new(
             f"By what the model said the outcome is {chat.outcome}.",
             fields={"label": f"not {chat.outcome}"},
         )
-    if len(remarks["explanation"]) > MAX_EXPLANATION:
-        raise Refused("too_long", f"An explanation has at most {MAX_EXPLANATION} characters.")
+    require_as_asked(file.explanation, remarks["explanation"])
     require_quality(file.quality, file.kind, prepared)
     judged.require_not_judged(file.kind, prepared, task_id=target.task.pk, user=participant.user)
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
@@ -228,8 +228,10 @@ class _New(NamedTuple):
 
 def _commit(new: _New, participant: Participant, chat: chats.Transcript | None) -> Progress:
     """Write it, together with what others send meanwhile; returns how its author did before."""
-    # A guest has no row to be locked; whose day is counted, or whose chat ends, is locked alone.
-    alone = chat is not None or new.example.config.file.daily is not None
+    # A guest has no row to be locked; whose earlier ones are looked at, or whose chat ends, is
+    # locked alone.
+    file = new.example.config.file
+    alone = chat is not None or file.daily is not None or file.explanation.is_owed
     if participant.user is not None and not alone:
         came = _together.write(new)
         if came is not None:
@@ -363,6 +365,7 @@ def _insert(new: _New, participant: Participant, chat: chats.Transcript | None) 
             raise Duplicate(copy)
         example.copy_of_id = copy.of  # and its owner decides
     _require_room_today(example)
+    require_none_due(example, participant)
     if not _count_try(example):
         raise _may_not_try(example)
     example.tries = came.tries

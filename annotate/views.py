@@ -17,10 +17,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.caller import person
 from accounts.models import User, WorkSession
-from annotate import services
+from annotate import explanations, services
 from annotate.models import Round, Task
 from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, work_item
-from annotate.queries import Participant, open_target, progress_of, visible_task
+from annotate.queries import Participant, is_alone, open_target, progress_of, visible_task
 
 LONGEST_SIGN = 2  # characters of a label that fits the key of a keypad
 
@@ -71,7 +71,8 @@ def workbench(request: HttpRequest, task: Task) -> HttpResponse:
     if not kind.has_page:
         return render(request, "annotate/no_page.html", context)
     participant = _participant(request)
-    alone = bool(target and participant.user and target.is_alone(participant.user))
+    alone = is_alone(file, task.pk, participant.user)
+    due = explanations.due(participant, task.config)
     has_contexts = kind.contexts and task.contexts.filter(offered=True).exists()
     prefix = get_script_prefix()
     none = file.none_of_them
@@ -92,12 +93,16 @@ def workbench(request: HttpRequest, task: Task) -> HttpResponse:
             "claim": next((one.name for one in file.labels if one.value == file.claim), None),
             "good_pictures": [picture for picture in file.instructions.pictures if picture.good],
             "bad_pictures": [picture for picture in file.instructions.pictures if not picture.good],
+            "by_lot": file.feedback == "live",
+            "explanation": file.explanation,
             "session": progress_of(participant, task.pk),
             "page_data": {
                 "slug": task.slug,
                 "person": participant.key,
                 "sandbox": participant.sandbox,
                 "alone": alone,
+                "explanation": file.explanation.model_dump(),
+                "due": due and explanations.due_body(due, file),
                 "labels": [label.model_dump() for label in file.keyed_labels],
                 "none": none,
                 "warning": task.content_warning,

@@ -28,7 +28,7 @@ COLUMNS: Final = {
     "adjudicated": "an owner decided",
     "voted_status": "what the votes alone say, before any adjudication",
     "voted_label": "the label on which the votes agreed",
-    "explanation": "why its author believes that the model was fooled",
+    "explanation": "what its author said of the model's answer",
     "probes": "live predictions seen before it was submitted",
     "tries": "submissions since the author's last fooling",
     "seconds": "time spent on it, by the server's clock",

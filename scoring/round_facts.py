@@ -135,9 +135,12 @@ def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
 def _groups(
     counted: QuerySet[Example], label: Any, task_id: int
 ) -> tuple[tuple[Group, ...], Spent]:
-    """In one pass over the round's examples. The share of those who work alone is of the task's
-    file as it was then; of a log's people nobody knows."""
-    controls = dict(TaskConfig.objects.filter(task=task_id).values_list("pk", "data__control"))
+    """In one pass over the round's examples. Who works alone is said by the task's file as it was
+    then; of a log's people nobody knows."""
+    said = TaskConfig.objects.filter(task=task_id).values_list(
+        "pk", "data__feedback", "data__control"
+    )
+    controls = {pk: 1 if shown == "on_submit" else share or 0 for pk, shown, share in said}
     logs = User.objects.filter(imported=True).values_list("pk", flat=True)
     imported = frozenset(logs) if any(controls.values()) else frozenset()
     by = (label, "context__source", "context__tags", "author", "config")
@@ -150,7 +153,7 @@ def _groups(
     )  # fmt: skip
     groups, spent = [], Spent(0, 0.0, 0)
     for label, source, tags, author, config, *numbers, seen, seconds, timed in rows:
-        alone = author not in imported and works_alone(controls[config] or 0, task_id, author)
+        alone = author not in imported and works_alone(controls[config], task_id, author)
         some = tuple(map(str, tags or ()))
         groups.append(Group(json.dumps(label), source or "", some, author, alone, *numbers))
         spent = Spent(spent.probes + seen, spent.seconds + (seconds or 0.0), spent.timed + timed)

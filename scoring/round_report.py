@@ -186,8 +186,8 @@ def _by_label(groups: Sequence[Group], file: TaskFile) -> tuple[Split, ...]:
 
 
 def _by_arm(groups: Sequence[Group]) -> tuple[Split, ...]:
-    """Both ways of collecting, the adversarial first; nothing where nobody works alone."""
-    if not any(group.alone for group in groups):
+    """Both ways of collecting, the adversarial first; nothing where there was only one."""
+    if len({group.alone for group in groups}) < 2:
         return ()
     parts = _splits(groups, lambda group: [ALONE if group.alone else ADVERSARIAL])
     return tuple(sorted(parts, key=lambda split: split.name))

@@ -21,6 +21,8 @@ const PATIENCE_MS = 3_000;
  * @property {string} slug
  * @property {string} person names who is here, in this browser's storage
  * @property {boolean} sandbox
+ * @property {{ asked: string, of: string, required: boolean, question: string }} explanation
+ * @property {{ example: string, message: string } | null} due what must be explained first
  * @property {boolean} alone whether the model answers only what was submitted
  * @property {string} warning
  * @property {import("./labels.js").Label[]} labels
@@ -40,6 +42,8 @@ const page = JSON.parse(document.getElementById("page-data")?.textContent ?? "{}
 const { words } = page;
 const form = part("form", HTMLFormElement);
 const complaint = part("complaint", HTMLElement);
+/** Where one says why before the model answers, if the task asks for it. */
+const why = page.explanation.asked === "before" ? part("why", HTMLTextAreaElement) : null;
 const connection = part("connection", HTMLElement);
 const news = part("news", HTMLElement);
 const announcer = part("announcer", HTMLElement);
@@ -76,6 +80,7 @@ const verdict = new Verdict(part("verdict", HTMLElement), {
   rest,
   sandbox: page.sandbox,
   explains: page.explains && page.claim === null,
+  explanation: page.explanation,
   nameOf: (answer) => labels.nameOf(answer),
   words,
 });
@@ -147,6 +152,17 @@ labels.addEventListener("choose", () => {
   keepDraft();
 });
 
+why?.addEventListener("input", () => {
+  complaint.textContent = "";
+  keepDraft();
+});
+
+why?.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  submit();
+});
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   submit();
@@ -166,11 +182,18 @@ function submit() {
     labels.focus();
     return;
   }
+  const explanation = why?.value.trim();
+  if (page.explanation.required && explanation === "") {
+    complaint.textContent = `Answer “${page.explanation.question}” before you send it.`;
+    why?.focus();
+    return;
+  }
   const clientId = newUuid();
   outbox.put({
     clientId,
     input: editor.toInput(),
     label,
+    explanation,
     given: contexts?.given,
     made: editor.snapshot(),
     madeAt: Date.now(),
@@ -214,10 +237,11 @@ channel.addEventListener("accepted", (event) => {
 
 channel.addEventListener("refused", (event) => {
   if (!(event instanceof CustomEvent)) return;
-  const { client_id: clientId, message } = event.detail;
+  const { client_id: clientId, code, message, fields } = event.detail;
   if (clientId === current) {
     outbox.remove(clientId); // it is still in the editor
-    verdict.refused(message);
+    if (code === "explanation_due") verdict.owed(fields.example, message);
+    else verdict.refused(message);
     announce(message);
   }
   showOutbox();
@@ -254,6 +278,7 @@ verdict.addEventListener("edit", () => {
 function begin() {
   editor.reset();
   labels.choose(contexts?.given?.goal ?? null);
+  if (why) why.value = "";
   shelf.remove("draft");
 }
 
@@ -276,8 +301,12 @@ function leaveVerdict() {
 
 // --- what stays after a reload --------------------------------------------------------------------
 function keepDraft() {
-  if (editor.isEmpty && labels.chosen === null) shelf.remove("draft");
-  else shelf.set("draft", { made: editor.snapshot(), label: labels.chosen, given: contexts?.given });
+  if (editor.isEmpty && labels.chosen === null && !why?.value) {
+    shelf.remove("draft");
+    return;
+  }
+  const made = editor.snapshot();
+  shelf.set("draft", { made, label: labels.chosen, why: why?.value, given: contexts?.given });
 }
 
 async function restoreDraft() {
@@ -287,6 +316,7 @@ async function restoreDraft() {
   if (!draft) return;
   await editor.load(draft.made);
   labels.choose(draft.label ?? null);
+  if (why) why.value = draft.why ?? "";
   // Submitted before the reload and not answered: it is sent again, and its verdict shown.
   const sent = outbox.waiting().find(({ made }) => same(made, draft.made));
   if (sent) showSending(sent.clientId);
@@ -318,6 +348,7 @@ part("refused-back", HTMLButtonElement).addEventListener("click", async () => {
   outbox.remove(first.clientId);
   if (first.given) contexts?.take(first.given);
   labels.choose(first.label);
+  if (why) why.value = first.explanation ?? "";
   await editor.load(first.made);
   showOutbox();
 });
@@ -394,6 +425,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 await restoreDraft();
+if (page.due && !verdict.isOpen) {
+  setBusy(true);
+  verdict.owed(page.due.example, page.due.message);
+}
 if (begun) editor.focus();
 showOutbox();
 channel.start();

@@ -28,7 +28,7 @@ const FIRST_RETRY_MS = 2_000;
  * - "prediction" the answer to the newest input
  * - "unreadable" `{ message }`: the newest input could not be read
  * - "accepted" `{ client_id, label, … }`, once for each submission
- * - "refused" `{ client_id, code, message }`: final, the person must change something
+ * - "refused" `{ client_id, code, message, fields? }`: final, the person must change something
  * - "delayed" `{ client_id, inMs, message? }`: the submission is sent again by itself
  * - "again": the server was too busy to predict; ask again with the newest input
  * - "round" `{ round, model }`
@@ -188,8 +188,8 @@ export class TaskChannel extends EventTarget {
   #send(clientId) {
     const submission = this.#outbox.get(clientId);
     if (!submission || submission.refusal !== undefined || this.#underWay.has(clientId)) return;
-    const { input, label, given } = submission;
-    const body = { client_id: clientId, input, label, context: given?.context };
+    const { input, label, explanation, given } = submission;
+    const body = { client_id: clientId, input, label, explanation, context: given?.context };
     if (this.state === "live") {
       if (this.#socket.send({ type: "submit", ...body })) this.#underWay.add(clientId);
     } else if (this.state === "rest") {
@@ -324,12 +324,13 @@ export class TaskChannel extends EventTarget {
 
 /**
  * @param {any} error
- * @returns {{ code: string, message: string, retry_ms?: number }}
+ * @returns {{ code: string, message: string, fields?: Record<string, string>, retry_ms?: number }}
  */
 function errorDetail(error) {
   return {
     code: troubleOf(error) ? "busy" : (error.code ?? "error"),
     message: error.message,
+    fields: error.fields,
     retry_ms: error.retryMs,
   };
 }

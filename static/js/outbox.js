@@ -7,6 +7,7 @@ import { Shelf } from "./storage.js";
  * @property {string} clientId the UUID under which the server keeps it once, however often it is sent
  * @property {unknown} input as it travels
  * @property {string | string[]} label
+ * @property {string} [explanation] where it is asked for before the answer
  * @property {import("./contexts.js").Given | null} [given] what it was written about
  * @property {unknown} made to go on with when it is refused: what the editor calls a snapshot
  * @property {number} madeAt milliseconds since 1970

@@ -16,9 +16,12 @@ export class Verdict extends EventTarget {
   #nameOf;
   #kindWords;
   #explains;
+  #asked;
+  /** Whether nothing more can be made before it is explained. */
+  #owes = false;
   /** What was submitted, once it was accepted. @type {string | null} */
   #acceptedId = null;
-  /** The fooling that may be explained. @type {string | null} */
+  /** What may be explained. @type {string | null} */
   #exampleId = null;
 
   /**
@@ -27,19 +30,23 @@ export class Verdict extends EventTarget {
    * @param {import("./rest.js").Rest} options.rest
    * @param {boolean} options.sandbox whether what is submitted counts nowhere
    * @param {boolean} options.explains whether models may tell why they answered so
+   * @param {{ asked: string, of: string, required: boolean }} options.explanation what the task asks of
+   *   whom, and when
    * @param {(answer: string | string[]) => string} options.nameOf an answer as people read it
    * @param {import("./editor.js").Words} options.words
    */
-  constructor(panel, { rest, sandbox, explains, nameOf, words }) {
+  constructor(panel, { rest, sandbox, explains, explanation, nameOf, words }) {
     super();
     this.#panel = panel;
     this.#explains = explains;
+    this.#asked = explanation;
     this.#rest = rest;
     this.#sandbox = sandbox;
     this.#nameOf = nameOf;
     this.#kindWords = words;
-    this.#part("next").addEventListener("click", () => this.dispatchEvent(new Event("next")));
-    this.#part("edit").addEventListener("click", () => this.dispatchEvent(new Event("edit")));
+    for (const way of ["next", "edit"]) {
+      this.#part(way).addEventListener("click", () => this.#leave(way));
+    }
     this.#part("explain").addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#explain();
@@ -55,6 +62,7 @@ export class Verdict extends EventTarget {
   /** @param {Node} made what was submitted, to be looked at */
   sending(made) {
     this.#exampleId = this.#acceptedId = null;
+    this.#owes = false;
     this.#explanation.value = "";
     this.#part("reasons").hidden = true;
     this.#saved("");
@@ -74,7 +82,10 @@ export class Verdict extends EventTarget {
    */
   accepted({ id, fooled, prediction, probabilities, targets }, label) {
     this.#acceptedId = id;
-    this.#exampleId = fooled ? id : null;
+    const { asked, of, required } = this.#asked;
+    const wanted = asked === "after" && (of === "all" || (of === "fooled") === fooled);
+    this.#exampleId = wanted ? id : null;
+    this.#owes = wanted && required;
     const share = shareOf(prediction, probabilities);
     const read = targets
       ? eachOf(targets, this.#nameOf, this.#kindWords.reads)
@@ -93,6 +104,19 @@ export class Verdict extends EventTarget {
   /** @param {string} sentence the server's */
   refused(sentence) {
     this.#show("refused", "Not taken", `${sentence} Your ${this.#kindWords.thing} is still here.`);
+  }
+
+  /**
+   * Something made before must be explained first.
+   *
+   * @param {string} id
+   * @param {string} sentence the server's
+   */
+  owed(id, sentence) {
+    this.#exampleId = id;
+    this.#owes = true;
+    this.#show("refused", "One thing first", sentence);
+    this.#explanation.focus();
   }
 
   close() {
@@ -121,6 +145,13 @@ export class Verdict extends EventTarget {
     }
   }
 
+  /** @param {string} way "next" or "edit" */
+  async #leave(way) {
+    if (this.#owes) await this.#explain();
+    if (!this.#owes) this.dispatchEvent(new Event(way));
+    else this.#explanation.focus();
+  }
+
   async #why() {
     const id = this.#acceptedId;
     const box = this.#part("reasons");
@@ -139,10 +170,12 @@ export class Verdict extends EventTarget {
 
   async #explain() {
     const explanation = this.#explanation.value.trim();
+    if (!explanation && this.#owes) this.#saved("Say this before you go on.");
     if (!this.#exampleId || !explanation) return;
     this.#saved("Saving…");
     try {
       await this.#rest.post(`examples/${this.#exampleId}/explain/`, { explanation });
+      this.#owes = false;
       this.#saved("Saved, thank you.");
     } catch (error) {
       this.#saved(error instanceof RestError ? error.message : "Not saved: no connection. Try again.");

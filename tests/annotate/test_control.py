@@ -86,6 +86,31 @@ def test_who_works_alone_is_answered_after_submission_only_and_both_ways_are_com
     assert told["arms"]["value"] == report.arms.value
 
 
+@pytest.mark.django_db
+def test_with_feedback_on_submit_nobody_sees_an_answer_before(
+    client: Client, annotator: User, owner: User
+) -> None:
+    for wrong in ({"control": 0.1}, {"input": "chat", "labels": ["a", "b"], "claim": "a"}):
+        with pytest.raises(NotYaml, match="control"):
+            cast.parse_task_file(cast.task_file(feedback="on_submit", **wrong))
+    task = cast.digits_task(owner, feedback="on_submit")
+    assert APIClient().get("/api/v1/tasks/digits/").json()["feedback"] == "on_submit"
+    caller, guest = APIClient(), APIClient()
+    caller.force_authenticate(annotator)
+    for somebody in (caller, guest):
+        asked = {"input": cast.drawing(5)}
+        refused = somebody.post("/api/v1/tasks/digits/predictions/", asked, format="json")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "works_alone")
+    text = client.get("/tasks/digits/").content.decode()  # of a guest
+    assert '"alone": true' in text
+    assert "The model answers once you submit" in text
+    assert "Chance chose you" not in text
+    cast.submission(task, annotator, 1)
+    report = round_report(task, 1)
+    assert report is not None
+    assert report.by_arm == (), "there is nothing to compare it with"
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_the_socket_answers_them_what_they_submitted() -> None:
     task = await sync_to_async(cast.digits_task)(control=0.5)

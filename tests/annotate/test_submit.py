@@ -9,6 +9,7 @@ from accounts.models import Event, User
 from accounts.services import guest_session
 from annotate import rounds, services, submissions
 from annotate.config import parse_task_file
+from annotate.explanations import explain
 from annotate.models import Example, Task
 from annotate.queries import Participant, progress_of
 from core.errors import Conflict, Refused
@@ -103,8 +104,6 @@ def test_an_unknown_label_is_refused_with_the_known_ones(task: Task, annotator: 
 
 
 def test_no_open_round_says_so(owner: User, annotator: User) -> None:
-    from annotate.config import parse_task_file
-
     task, _ = rounds.load_task(file=parse_task_file(cast.task_file()))
     with pytest.raises(Refused) as refused:
         submit(task, annotator)
@@ -176,7 +175,7 @@ def test_only_the_author_explains_and_retracts(
 ) -> None:
     example = cast.submission(task, annotator)
 
-    services.explain(
+    explain(
         participant=Participant(user=annotator), uid=example.uid, explanation=" the loop is open "
     )
     with pytest.raises(Refused):

@@ -487,6 +487,26 @@ def a_text_that_is_too_short(world: World) -> Any:
     return world.anna.post("/api/v1/tasks/texts/examples/", body)
 
 
+@refused("explanation_needed", 400)
+def a_submission_that_does_not_say_why(world: World) -> Any:
+    cast.text_task(explanation={"asked": "before", "required": True})
+    return sent_text(world)
+
+
+@refused("no_explanation", 400)
+def an_explanation_where_none_is_asked_for(world: World) -> Any:
+    cast.text_task(explanation={"asked": "never"})
+    return sent_text(world, explanation="It is short.")
+
+
+@refused("explanation_due", 409)
+def another_submission_before_the_last_is_explained(world: World) -> Any:
+    cast.text_task(explanation={"required": True, "of": "all"})
+    sent_text(world)
+    body = sent(input={"text": "Nobody stays dry outside."}, label="yes")
+    return world.anna.post("/api/v1/tasks/texts/examples/", body)
+
+
 @refused("daily_limit", 409)
 def more_than_a_day_takes(world: World) -> Any:
     cast.text_task(daily=1)

@@ -146,3 +146,63 @@ def fool(visit: Visits, text: str, task: str) -> str:
 def looks_right(page: Page) -> None:
     assert page.evaluate(TOO_WIDE_OR_SMALL) == []
     assert violations(page) == []
+
+
+def test_why_is_asked_before_or_after_the_answer_as_the_task_says(
+    visit: Visits, server: Server, tmp_path: Path
+) -> None:
+    rules = {
+        "said-before": {"asked": "before", "required": True, "question": "Why will it err?"},
+        "said-after": {"of": "all", "required": True},
+    }
+    (tmp_path / "model.yaml").write_text('{"name": "guess", "backend": null}')
+    for slug, asked in rules.items():
+        late = {"feedback": "on_submit"} if slug == "said-before" else {}
+        file = {"slug": slug, "name": "Moods", "input": "text", "labels": ["bad", "good"], **late}
+        (tmp_path / "task.yaml").write_text(json.dumps({**file, "explanation": asked}))
+        server.run("manage", "load_task", str(tmp_path / "task.yaml"))
+        server.run("manage", "register_model", slug, str(tmp_path / "model.yaml"), "--open-round")
+
+    page = visit("anna", **PHONE)
+    open_task(page, "/tasks/said-before/")
+    expect(page.get_by_role("heading", name="The model answers once you submit")).to_be_visible()
+    expect(page.locator("[data-part=bars]")).to_be_hidden()
+    field(page).fill("It is all right, really.")
+    page.keyboard.press("Tab")
+    page.keyboard.press("1")
+    submit(page)
+    expect(page.locator("[data-part=complaint]")).to_have_text(
+        "Answer “Why will it err?” before you send it."
+    )
+    why = page.get_by_label("Why will it err?")
+    expect(why).to_be_focused()
+    page.keyboard.type("1 word: really")
+    expect(page.locator("input[value=bad]")).to_be_checked()  # a digit is typed, not chosen
+    page.reload()
+    expect(why).to_have_value("1 word: really")
+    looks_right(page)
+    why.press("Control+Enter")
+    expect(page.locator("[data-verdict=title]")).not_to_have_text("On its way…")
+    expect(page.locator("[data-verdict=explain]")).to_be_hidden()
+    page.get_by_role("button", name="Next text").click()
+    expect(why).to_have_value("")
+
+    page = visit("bert")
+    open_task(page, "/tasks/said-after/")
+    field(page).fill("Not bad at all.")
+    reading(page)
+    choose(page, "good")
+    submit(page)
+    expect(page.get_by_label("What made it answer so?")).to_be_visible()
+    page.reload()  # what is due is asked for again
+    verdict(page, "One thing first")
+    looks_right(page)
+    page.get_by_role("button", name="Back to the text").click()
+    expect(page.locator("[data-verdict=saved]")).to_have_text("Say this before you go on.")
+    page.keyboard.type("It counts words.")
+    page.get_by_role("button", name="Back to the text").click()
+    expect(field(page)).to_be_visible()
+    field(page).fill("Not good at all.")
+    choose(page, "good")
+    submit(page)
+    expect(page.get_by_label("What made it answer so?")).to_be_visible()
