@@ -151,8 +151,9 @@ class Kind:
     def text_fields(self) -> tuple[str, ...]:
         """The names of an input's texts, as those that models are tried with have them."""
         probe = self.probes[0]
-        named = probe.items() if isinstance(probe, dict) else ()
-        return tuple(name for name, text in named if isinstance(text, str))
+        if not isinstance(probe, dict) or self.picture(probe) is not None:
+            return ()
+        return tuple(name for name, text in probe.items() if isinstance(text, str))
 
     def about(self, raw: object, context: object) -> object:
         """A raw input with what its context says of the fields that it leaves out."""

@@ -54,7 +54,7 @@ def in_passes(
 def warmed_up(model: Model) -> Model:
     """The model after its first passes, which are the slow ones, proved to give probabilities."""
     blank = np.zeros([max(side, 1) for side in model.shape], np.float32)
-    for count in (1, 2, 64):
+    for count in (1, 2, getattr(model, "at_once", 64)):
         try:
             found = model.probabilities([blank] * count)
         except ArtifactError:

@@ -21,6 +21,7 @@ _SPREAD: Final = 7.0  # how far ink is from its centre, by root mean square, whe
 _SPECK: Final = 0.2  # fainter ink is noise: far from the centre it would weigh much
 _FAINT: Final = np.float32(_SPECK / (1 - _SPECK))
 _FAR: Final = (4.0, 5.8)  # squares of distances in spreads; a line ends at 3
+_BLANK: Final = 1e-3  # all of one colour, which a drawing never is
 
 # Waves across the picture, the longest first, each of length 1, so that no two pictures differ by
 # more in one of them than as a whole. The first three only say how much ink there is and where.
@@ -74,7 +75,13 @@ def shape(ink: Gray) -> Shape:
         y, x, spread = _frame(ink * near)
     down, across = _sampled(max(ink.shape), (y, x), spread / _SPREAD)
     array = down[:, : len(ink)] @ ink @ across[:, : ink.shape[1]].T
-    return Shape(array, (_WAVES @ array @ _WAVES.T).take(_PLACES))
+    return Shape(array, strengths_of(array))
+
+
+def strengths_of(array: Gray) -> Gray:
+    """How strong each wave is in a (28, 28) picture."""
+    strengths: Gray = (_WAVES @ array @ _WAVES.T).take(_PLACES)
+    return strengths
 
 
 def _frame(ink: Gray) -> tuple[float, float, float]:
@@ -124,7 +131,7 @@ class Shapes(Likeness):
 
     def distance(self, one: Prepared, other: Prepared) -> float:
         mine, theirs = one.form.array, other.form.array
-        strongest = max(np.linalg.norm(mine), np.linalg.norm(theirs))
+        strongest = max(float(np.linalg.norm(mine)), float(np.linalg.norm(theirs)), _BLANK)
         return float(np.linalg.norm(mine - theirs) / strongest)
 
     def ruling(self, distance: float, *, same_author: bool, same_answer: bool) -> Ruling:

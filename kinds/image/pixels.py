@@ -68,7 +68,7 @@ def read(value: object) -> Drawing:
     if not isinstance(value, dict) or len(value) != 1:
         raise InputError("bad_input", 'An image is {"png": …} or {"pixels": […]}.')
     if "png" in value:
-        levels = _gray_levels(_base64_bytes(value["png"]))
+        levels = _gray_levels(base64_bytes(value["png"]))
         return Drawing(*_read_levels(levels), levels)
     if "pixels" in value:
         array = normalise(_ink(_pixels(value["pixels"])))
@@ -141,7 +141,8 @@ def png_of(image: Gray) -> bytes:
     return gray_png(np.rint(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8))
 
 
-def _base64_bytes(text: object) -> bytes:
+def base64_bytes(text: object) -> bytes:
+    """At most MAX_BYTES, nearly."""
     if not isinstance(text, str):
         raise InputError("bad_base64", "The image must be a string of base64.")
     if len(text) > 4 * (MAX_BYTES // 3 + 1):

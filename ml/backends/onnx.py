@@ -8,18 +8,34 @@ from collections.abc import Sequence
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from pydantic import Field
 
 from kinds import Prepared
 from ml import artifacts
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Backend, Source, answers_of
+from ml.backends import Answer, Backend, Options, Source, answers_of
+from ml.encoders import softmax
 from ml.passes import in_passes, warmed_up
+from ml.pictures import Picture
 from ml.why import Why, by_differences
 
 SUFFIXES, SENT = (".onnx", artifacts.SUFFIX), ".onnx"
+PICTURES_AT_ONCE = 8  # of some megabytes each, and a net's layers are larger
 CHANNELS_FIRST = 3  # sides of a picture that has one for its channels, of which ours have one
 
 logger = logging.getLogger(__name__)
+
+
+class Graph(Options):
+    scores: bool = Field(
+        default=False, description="Whether it gives scores, of which a softmax makes shares."
+    )
+    picture: Picture | None = Field(
+        default=None, description="How it takes pictures in colour; without it, it takes arrays."
+    )
+
+
+OPTIONS = Graph
 
 
 class OnnxBackend:
@@ -29,7 +45,7 @@ class OnnxBackend:
     memory of the largest batch for ever and measured no faster at batches of 1 to 256.
     """
 
-    def __init__(self, model: bytes, labels: Sequence[str]) -> None:
+    def __init__(self, model: bytes, labels: Sequence[str], told: Graph | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -43,15 +59,24 @@ class OnnxBackend:
         self._input: str = taken.name
         # The first side is the batch's; a name or None stands for a side that is free.
         sides = tuple(side if isinstance(side, int) else -1 for side in taken.shape[1:])
-        self._has_channels = len(sides) == CHANNELS_FIRST
+        self._scores = bool(told and told.scores)
+        self._view = told.picture.view(sides) if told and told.picture else None
+        self._has_channels = len(sides) == CHANNELS_FIRST and self._view is None
         self.shape = sides[1:] if self._has_channels else sides
+        if self._view is not None:
+            self.shape, self.at_once = self._view.shape, PICTURES_AT_ONCE
         self._output: str = self._session.get_outputs()[0].name
 
     def answer(self, inputs: Sequence[Prepared], /) -> list[Answer]:
-        return answers_of(self.labels, self.probabilities([one.features for one in inputs]))
+        features = [one.features for one in inputs]
+        if self._view is not None:
+            features = [self._view.of(one) for one in features]
+        return answers_of(self.labels, self.probabilities(features))
 
     def why(self, one: Prepared, label: str) -> Why:
         """Where more, or less, would have spoken for this label."""
+        if self._view is not None:
+            raise ValueError("This model cannot say why it answered so.")
         return by_differences(self, one.features, label)
 
     def probabilities(self, features: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -62,7 +87,9 @@ class OnnxBackend:
         if self._has_channels:
             batch = batch[:, None]
         found: NDArray[np.float32] = self._session.run([self._output], {self._input: batch})[0]
-        return found
+        if not self._scores or found.ndim != 2:
+            return found
+        return np.stack([softmax(row) for row in found]).astype(np.float32)
 
 
 def load(source: Source) -> Backend:
@@ -75,7 +102,10 @@ def load(source: Source) -> Backend:
         return _ours(source)
     data = artifacts.checked_bytes(source.file, source.sha256)
     try:
-        backend = OnnxBackend(data, source.config["labels"])
+        told = {name: source.config[name] for name in Graph.model_fields if name in source.config}
+        backend = OnnxBackend(data, source.config["labels"], Graph.model_validate(told))
+    except ArtifactError:
+        raise
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes
         raise ArtifactError(f"ONNX Runtime cannot run {source.file.name}: {error}") from error
     return warmed_up(backend)

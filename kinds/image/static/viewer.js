@@ -1,4 +1,4 @@
-/** Shows a drawing to a validator, with its context if it has one. */
+/** Shows a drawing or a photograph to a validator, with its context if it has one. */
 import { texts } from "../../js/texts.js";
 
 /** @typedef {import("../../js/choices.js").Item} Item */
@@ -26,7 +26,8 @@ function pictureOf(item) {
   const picture = document.createElement("img");
   picture.className = "picture";
   picture.decoding = "sync";
-  picture.src = `data:image/png;base64,${item.input.png}`;
-  picture.alt = "The drawing to judge";
+  const { png, photo } = item.input;
+  picture.src = photo ? `data:image/jpeg;base64,${photo}` : `data:image/png;base64,${png}`;
+  picture.alt = `The ${photo ? "photograph" : "drawing"} to judge`;
   return picture;
 }
