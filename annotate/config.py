@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from accounts.languages import canonical
+from annotate import tongues
 from core import strict_yaml
 from core.errors import Refused
 from core.looks import seen_as
@@ -100,6 +101,9 @@ class Quality(Section):
     min_words: Annotated[int, Field(ge=1, le=1_000)] | None = None
     max_copied: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="Share of it that may stand, as it is, in its context."
+    )
+    language: bool = Field(
+        default=False, description="Whether it must be in the task's language, where one can tell."
     )
 
 
@@ -279,6 +283,8 @@ class TaskFile(Section):
             raise ValueError(f"contexts: {self.input} tasks have none")
         if self.quality != Quality() and self.kind.likeness.words(self._probe) is None:
             raise ValueError(f"quality: inputs of {self.input} tasks are no texts")
+        if self.quality.language and not (self.language and tongues.can_tell(self.language)):
+            raise ValueError("quality.language: name the task's `language`, one that can be told")
         if self.contexts.goal == "balanced" and not answers.few:
             raise ValueError(
                 f"contexts: no goal can be balanced over answers to {self.input} tasks"

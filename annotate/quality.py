@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from annotate.config import Quality
+from contextlib import suppress
+
+from django.utils.translation import get_language_info
+
+from annotate import tongues
+from annotate.config import Quality, TaskFile
 from core.errors import Refused
-from kinds import Kind, Prepared
+from kinds import Prepared
 
 
-def require_quality(rules: Quality, kind: Kind, prepared: Prepared) -> None:
+def require_quality(file: TaskFile, prepared: Prepared) -> None:
     """Refuse an input whose author's words break a rule of the task.
 
     Spaces in a row count as one, and characters that nobody sees do not count.
     """
-    words = kind.likeness.words(prepared)
+    rules, likeness = file.quality, file.kind.likeness
+    words = likeness.words(prepared)
     if words is None or rules == Quality():
         return
-    if complaint := _complaint(rules, words, kind.likeness.copied(prepared)):
+    complaint = _complaint(rules, words, likeness.copied(prepared))
+    if not complaint and rules.language and file.language:
+        complaint = _in_another(file.language, words)
+    if complaint:
         raise Refused("quality", complaint, fields={"input": complaint})
 
 
@@ -30,3 +39,17 @@ def _complaint(rules: Quality, words: str, copied: float) -> str:
     if rules.max_copied is not None and copied > rules.max_copied:
         return f"{copied:.0%} of it stands in the text above: say it in words of your own."
     return ""
+
+
+def _in_another(language: str, words: str) -> str:
+    other = tongues.other_than(language, words)
+    if other is None:
+        return ""
+    return f"This looks like {_named(other)}: write it in {_named(language)}."
+
+
+def _named(tag: str) -> str:
+    """The language in English, or its code where Django knows no name."""
+    with suppress(KeyError):
+        return str(get_language_info(tag.lower())["name"])
+    return tag

@@ -262,6 +262,19 @@ def test_a_text_that_breaks_a_rule_of_the_task_is_refused(
     assert refused.value.code == "quality"
 
 
+def test_a_text_in_another_language_is_refused_where_one_can_tell(
+    db: None, annotator: User
+) -> None:
+    task = cast.text_task(language="en-GB", quality={"language": True})
+    with pytest.raises(Refused, match="looks like German: write it in British English"):
+        submit(task, annotator, input={"text": "Der Film war leider viel zu lang."}, label="yes")
+    for text in ("The film was much too long, alas.", "Zu lang!", "xqzv 123 " * 5):
+        submit(task, annotator, input={"text": text}, label="yes")
+    for language in (None, "tlh"):
+        with pytest.raises(NotYaml, match="name the task's `language`"):
+            cast.text_task(language=language, quality={"language": True})
+
+
 def test_pictures_have_no_words_to_count() -> None:
     with pytest.raises(NotYaml, match="image tasks are no texts"):
         parse_task_file(cast.task_file(quality={"min_words": 2}))
