@@ -20,10 +20,9 @@ from accounts.models import Event, User
 from annotate.config import read_task_file
 from annotate.models import ModelVersion, Round, Task, TaskConfig
 from annotate.rounds import change_target, give_task, load_task
+from annotate.task_text import MAX_TASK_FILE
 from core.errors import Refused
 from core.strict_yaml import NotYaml
-
-MAX_TASK_FILE = 200_000
 
 
 def pretty(data: object) -> SafeString:

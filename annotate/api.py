@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.caller import person
-from annotate import contexts, explanations, judged, services, submissions
+from annotate import contexts, explanations, judged, services, submissions, task_text
 from annotate.body import answer_body, example_body
 from annotate.inference import live_model, read_apart
 from annotate.models import Example, Round, Task
@@ -144,6 +144,16 @@ class TaskDetail(APIView):
         task = task_or_404(request, slug)
         context = {"open_rounds": _open_rounds([task])}
         return Response(TaskSerializer(task, context=context).data)
+
+
+class TaskFileSchema(APIView):
+    """The JSON Schema of task files; as a document, it is no call that OpenAPI tells of."""
+
+    permission_classes = [AllowAny]
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response(task_text.schema())
 
 
 # --- predictions ----------------------------------------------------------------------------------

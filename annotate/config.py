@@ -189,6 +189,11 @@ def register_section(name: str, section: type[Section]) -> None:
     _sections[name] = section
 
 
+def sections() -> Mapping[str, type[Section]]:
+    """Those that apps above own, by name."""
+    return _sections
+
+
 class TaskFile(Section):
     """A whole task file with its defaults filled in."""
 
@@ -405,12 +410,12 @@ def _require_sense(file: TaskFile) -> None:
 
 
 def read_task_file(text: str | bytes) -> TaskFile:
-    """Read a task file's YAML; NotYaml says what is wrong with it."""
-    return parse_task_file(strict_yaml.loads(text))
+    """Read a task file's YAML; NotYaml says what is wrong with it, and on which line."""
+    return parse_task_file(strict_yaml.loads(text), text=text)
 
 
-def parse_task_file(data: object) -> TaskFile:
+def parse_task_file(data: object, *, text: str | bytes | None = None) -> TaskFile:
     """Check what was read from YAML; NotYaml names every mistake and where it is."""
-    file = strict_yaml.parse(TaskFile, data, what="task file")
+    file = strict_yaml.parse(TaskFile, data, what="task file", text=text)
     _require_sense(file)
     return file

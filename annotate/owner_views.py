@@ -1,8 +1,9 @@
-"""The owner's page of contexts: what annotators of a task write about, and where more goes in."""
+"""The owner's pages of a task's file, and of its contexts: what annotators write about."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +16,16 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.caller import person
 from annotate import contexts as services
+from annotate.config import TaskFile
 from annotate.context_files import NotRows, rows_of
 from annotate.contexts import MAX_SOURCE, Loaded
+from annotate.drafts import Draft, draft_of
 from annotate.models import Task
 from annotate.owners import owned_task_or_404
+from annotate.rounds import load_task
+from annotate.task_text import MAX_TASK_FILE, as_yaml, keys
 from core.errors import Refused
+from core.strict_yaml import Mistake, NotYaml
 
 MISTAKES_SHOWN: Final = 20
 
@@ -36,6 +42,76 @@ class ContextsForm(forms.Form):
         required=False,
         help_text="Where they come from, for rows that do not say so themselves.",
     )
+
+
+class TaskFileForm(forms.Form):
+    text = forms.CharField(
+        label="YAML",
+        strip=False,
+        max_length=MAX_TASK_FILE,
+        widget=forms.Textarea(attrs={"rows": 24, "spellcheck": "false", "autocapitalize": "off"}),
+        help_text="What is left out has its default.",
+    )
+    after = forms.IntegerField(widget=forms.HiddenInput)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def task_file(request: HttpRequest, slug: str) -> HttpResponse:
+    """The file in force, to be changed: checked with a preview, or saved as the next version."""
+    task = owned_task_or_404(request, slug)
+    assert task.config is not None
+    now = {"text": as_yaml(task.config.file), "after": task.config.version}
+    form = TaskFileForm(request.POST or None, initial=now)
+    draft: Draft | None = None
+    mistakes: Sequence[dict[str, Any]] = ()
+    if request.method == "POST" and form.is_valid():
+        text = form.cleaned_data["text"]
+        try:
+            draft = draft_of(task, text)
+            if "save" in request.POST and draft.lines:
+                after = form.cleaned_data["after"]
+                saved, _ = load_task(file=draft.file, actor=person(request), after=after)
+                assert saved.config is not None
+                messages.success(request, f"Version {saved.config.version} is in force.")
+                return redirect("task-file", slug)
+        except NotYaml as error:
+            mistakes = [_at_its_line(one, text) for one in error.mistakes]
+        except Refused as refused:
+            draft, mistakes = None, [{"words": refused.message}]
+    return render(
+        request,
+        "annotate/task_file.html",
+        {
+            "task": task,
+            "form": form,
+            "draft": draft,
+            "mistakes": mistakes,
+            "next": task.config.version + 1,
+            "keys": keys(),
+            **(_preview(draft.file) if draft else {}),
+        },
+    )
+
+
+def _at_its_line(mistake: Mistake, text: str) -> dict[str, Any]:
+    lines = text.splitlines()
+    known = mistake.line is not None and mistake.line <= len(lines)
+    shown = lines[mistake.line - 1].strip() if known and mistake.line else ""
+    return {"line": mistake.line if known else None, "words": mistake.words, "shown": shown}
+
+
+def _preview(file: TaskFile) -> dict[str, Any]:
+    pictures = file.instructions.pictures
+    return {
+        "instructions": file.instructions,
+        "labels": file.keyed_labels,
+        "rule": file.comparator_rule,
+        "explanation": file.explanation,
+        "words": file.kind.words,
+        "good_pictures": [picture for picture in pictures if picture.good],
+        "bad_pictures": [picture for picture in pictures if not picture.good],
+    }
 
 
 @never_cache

@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.models import Role, User
 from accounts.services import record_event
 from annotate.config import TaskFile
+from annotate.drafts import require_unbroken
 from annotate.live import tell_open_pages
 from annotate.models import ModelVersion, Round, Task, TaskConfig
 from annotate.queries import against
@@ -21,10 +22,13 @@ from core.errors import Conflict, Refused
 from core.transactions import after_commit, durable
 
 
-def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]:
+def load_task(
+    *, file: TaskFile, actor: User | None = None, after: int | None = None
+) -> tuple[Task, bool]:
     """Create a task from its file, or give it a new config version if the file differs.
 
-    Returns the task and whether anything changed. The input kind of a task with examples is fixed.
+    Returns the task and whether anything changed. Refused where stored examples would mean nothing
+    any more, or when the version in force is another than the one that this is to come `after`.
     """
     data = file.model_dump(mode="json")
     _require_pictures(file)
@@ -37,11 +41,12 @@ def load_task(*, file: TaskFile, actor: User | None = None) -> tuple[Task, bool]
         current = task.config
         if current is not None and current.file == file:  # a setting added since is no change
             return task, False
-        if file.input != task.input_kind and task.examples.exists():
-            raise Refused(
-                "input_kind_fixed",
-                f"{file.slug} has examples of kind {task.input_kind}: make another task.",
+        if after is not None and current is not None and current.version != after:
+            raise Conflict(
+                "version_moved",
+                f"Version {current.version} came meanwhile: open the file anew, and change that.",
             )
+        require_unbroken(task, file)
         latest = task.configs.aggregate(latest=Max("version"))["latest"] or 0
         task.config = TaskConfig.objects.create(
             task=task, version=latest + 1, data=data, created_by=actor

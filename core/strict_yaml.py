@@ -8,7 +8,8 @@ refused: a few lines of them make gigabytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import yaml
@@ -22,8 +23,23 @@ MAX_DIGITS: Final = 18  # of a number that every database and browser can keep
 Model = TypeVar("Model", bound=BaseModel)
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A sentence, and the line that it is about, from 1, where that is known."""
+
+    words: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return f"Line {self.line}: {self.words}" if self.line else self.words
+
+
 class NotYaml(ValueError):
     """What was read is no file of this kind; the message is a sentence a mistake."""
+
+    def __init__(self, message: str, mistakes: Sequence[Mistake] = ()) -> None:
+        super().__init__(message)
+        self.mistakes = tuple(mistakes) or (Mistake(message),)
 
 
 class _Loader(yaml.SafeLoader):
@@ -75,7 +91,9 @@ def loads(text: str | bytes) -> Any:
     except NotYaml:
         raise
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise NotYaml(f"This is not YAML: {' '.join(str(error).split())}") from error
+        words = f"This is not YAML: {' '.join(str(error).split())}"
+        mark = getattr(error, "problem_mark", None)
+        raise NotYaml(words, [Mistake(words, mark.line + 1 if mark else None)]) from error
     except RecursionError as error:
         raise NotYaml("This is nested too deep.") from error
     except (NotJson, ValueError) as error:
@@ -83,15 +101,20 @@ def loads(text: str | bytes) -> Any:
     return value
 
 
-def parse(kind: type[Model], data: object, *, what: str) -> Model:
-    """Check what was read against a schema; NotYaml names every mistake and where it is."""
+def parse(kind: type[Model], data: object, *, what: str, text: str | bytes | None = None) -> Model:
+    """Check what was read against a schema; NotYaml names every mistake and where it is, by its
+    line where the `text` is told that it was read from."""
     if not isinstance(data, Mapping):
         raise NotYaml(f"A {what} is a mapping of names to values.")
     try:
         parsed = kind.model_validate(dict(data))
         check_storable(parsed.model_dump(mode="json"))
     except ValidationError as error:
-        raise NotYaml(sentences(error, what)) from error
+        found = [
+            Mistake(_sentence(one, what), line_of(text, one["loc"]) if text else None)
+            for one in error.errors()
+        ]
+        raise NotYaml("; ".join(map(str, found)), found) from error
     except NotJson as error:
         raise NotYaml(str(error)) from error
     except RecursionError as error:
@@ -101,7 +124,26 @@ def parse(kind: type[Model], data: object, *, what: str) -> Model:
 
 def sentences(error: ValidationError, what: str) -> str:
     """Every mistake with its place."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in mistake['loc']) or what}: {mistake['msg']}"
-        for mistake in error.errors()
-    )
+    return "; ".join(_sentence(mistake, what) for mistake in error.errors())
+
+
+def _sentence(mistake: Mapping[str, Any], what: str) -> str:
+    place = ".".join(str(part) for part in mistake["loc"])
+    return f"{place or what}: {mistake['msg']}"
+
+
+def line_of(text: str | bytes, place: Sequence[str | int]) -> int | None:
+    """On which line that stands which a path of keys and numbers leads to; of what is missing, what
+    should hold it; None for the whole."""
+    node, line = yaml.compose(text, _Loader), None
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            key, node = next((pair for pair in node.value if pair[0].value == part), (None, None))
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            key = node = node.value[part] if part < len(node.value) else None
+        else:
+            break
+        if key is None:
+            break
+        line = key.start_mark.line + 1
+    return line

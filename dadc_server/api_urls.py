@@ -16,6 +16,7 @@ from validate import api as validate
 
 urlpatterns = [
     path("tasks/", annotate.TaskList.as_view(), name="api-tasks"),
+    path("task-file/schema/", annotate.TaskFileSchema.as_view(), name="api-task-file-schema"),
     path("tasks/<slug:slug>/", annotate.TaskDetail.as_view(), name="api-task"),
     path("tasks/<slug:slug>/predictions/", annotate.Predictions.as_view(), name="api-predictions"),
     path("tasks/<slug:slug>/examples/", annotate.Submissions.as_view(), name="api-submissions"),

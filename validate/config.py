@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from annotate.config import Section, TaskFile
 from kinds import all_kinds
@@ -24,6 +24,10 @@ class Qualification(Section):
 
 class ValidationSettings(Section):
     """How examples are validated: a policy's name and parameters, and the queue's rules."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"additionalProperties": True}
+    )
 
     policy: str = "bayes"
     parameters: dict[str, Any] = Field(default_factory=dict)

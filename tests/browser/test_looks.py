@@ -70,6 +70,7 @@ ON_A_PHONE = {
         "/tasks/inbox-looks/compare/",
         "/tasks/inbox-looks/rounds/1/foolings/",
         "/tasks/inbox-pairs/contexts/",
+        "/tasks/inbox-pairs/file/",
         "/tasks/inbox-looks/leaderboard/",
         "/tasks/inbox-looks/rounds/1/",
         "/accounts/me/",

@@ -91,6 +91,7 @@ ROWS = [
     # --- the owner's
     Row("evaluate", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("round-foolings", HIDDEN, arguments=ROUND),
+    Row("task-file", HIDDEN, arguments=DIGITS),
     Row("training", HIDDEN, arguments=DIGITS),
     Row("training_live", HIDDEN, arguments=DIGITS),
     Row("training_start", "404 404 404 404 302 404 302 404", "post", DIGITS),
@@ -175,6 +176,7 @@ ROWS = [
     Row("api-visit-ticket", NO_PASS, "post", {}, {}),
     # --- REST
     Row("api-tasks", FOR_ALL),
+    Row("api-task-file-schema", FOR_ALL),
     Row("api-task", FOR_ALL, arguments=DIGITS),
     Row("api-task", HIDDEN, arguments=SECRET),
     Row("api-predictions", FOR_ALL, "post", DIGITS, {"input": DRAWING}),

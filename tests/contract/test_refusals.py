@@ -802,7 +802,7 @@ OF_A_HANGING_MODEL = {"busy", "late", "model_unavailable", "no_answer", "used_up
 # Told as sentences, by pages of owners and of one's account and by commands.
 TOLD = {
     "already_serving", "already_training", "bad_id", "bad_language", "bad_line", "bad_row",
-    "bad_targets",
+    "bad_targets", "label_in_use", "version_moved",
     "bad_task_file", "bad_user", "decided", "input_kind_fixed", "is_admin", "is_owner",
     "last_admin",
     "chat_went_on",  # by a race: tests/annotate/test_chats.py

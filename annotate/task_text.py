@@ -1,0 +1,120 @@
+"""A task file as its owner reads and writes it: its YAML, its JSON Schema, how two differ.
+
+Imports no Django.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from annotate.config import TaskFile, read_task_file, sections
+from core.strict_yaml import NotYaml
+from kinds import all_kinds
+
+MAX_TASK_FILE: Final = 200_000
+_NEEDED: Final = ("slug", "name", "input")
+
+
+def as_yaml(file: TaskFile) -> str:
+    """What an owner would write for this file: what has its default is left out."""
+    whole = file.model_dump(mode="json")
+    needed = {name: whole[name] for name in _NEEDED}
+    if file.labels:
+        needed["labels"] = [_label(one) for one in whole["labels"]]
+    if file.claim is not None:
+        needed["claim"] = file.claim
+    usual = TaskFile.model_validate(needed).model_dump(mode="json")
+    short = {**needed, **_differing(whole, {**usual, **{name: whole[name] for name in needed}})}
+    with suppress(NotYaml):
+        if read_task_file(text := _dumped(short)) == file:
+            return text
+    return _dumped(whole)  # a default that hangs on another setting
+
+
+def _dumped(told: dict[str, Any]) -> str:
+    return str(yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100))
+
+
+def _label(label: dict[str, Any]) -> Any:
+    plain = label["name"] == label["value"] and label["key"] is None
+    return label["value"] if plain else {k: v for k, v in label.items() if v is not None}
+
+
+def _differing(whole: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """What a file must say where it is not as usual; of sections alone what differs in them."""
+    found = {}
+    for name, value in whole.items():
+        other = usual.get(name)
+        if value == other:
+            continue
+        alike = isinstance(value, dict) and isinstance(other, dict) and value.keys() == other.keys()
+        found[name] = _differing(value, other or {}) if alike else value
+    return found
+
+
+class Line(NamedTuple):
+    """A line of two texts: `+` it is new, `-` it goes, "" it stays."""
+
+    sign: str
+    text: str
+
+
+def difference(before: str, after: str) -> list[Line]:
+    """The lines that change, with three around them; empty where none does."""
+    return list(_lines(before.splitlines(), after.splitlines()))
+
+
+def _lines(before: list[str], after: list[str]) -> Iterator[Line]:
+    for line in list(difflib.unified_diff(before, after, n=3, lineterm=""))[2:]:
+        yield Line("…", "") if line.startswith("@@") else Line(line[0].strip(), line[1:])
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of task files, made from what reads them."""
+    made = TaskFile.model_json_schema()
+    fields, named = made["properties"], made["$defs"]
+    for name, section in sections().items():
+        own = section.model_json_schema()
+        named |= own.pop("$defs", {})
+        fields[name] = own
+    fields["input"]["enum"] = sorted(all_kinds())
+    fields["labels"]["items"] = {
+        "anyOf": [{"type": ["string", "integer"]}, {"$ref": "#/$defs/Label"}]
+    }
+    told = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Task file"}
+    return {**made, **told, "required": list(_NEEDED)}
+
+
+class Key(NamedTuple):
+    """A key that a task file may have."""
+
+    name: str
+    about: str
+    usual: str
+
+
+def keys() -> list[Key]:
+    """Every key of the schema, sections' with a point, for whoever writes one."""
+    made = schema()
+    return list(_keys(made, made["$defs"], ""))
+
+
+def _keys(of: dict[str, Any], named: dict[str, Any], before: str) -> Iterator[Key]:
+    for name, one in of["properties"].items():
+        target = named.get(one.get("$ref", "").rpartition("/")[2], one)
+        if "properties" in target and target.get("type") == "object":
+            yield from _keys(target, named, f"{before}{name}.")
+            continue
+        choices = one.get("enum") or one.get("anyOf", [{}])[0].get("enum")
+        about = one.get("description") or (", ".join(map(str, choices)) if choices else "")
+        usual = one.get("default")
+        shown = usual if isinstance(usual, str) else json.dumps(usual) if usual else ""
+        yield Key(f"{before}{name}", about, shown)
