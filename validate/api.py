@@ -140,7 +140,7 @@ class ReleaseRequest(serializers.Serializer[Any]):
 
 
 class Judging(APIView):
-    """An act on an item: what it takes differs a little with what the item is, gold or not."""
+    # An act on an item: what it takes differs a little with what the item is, gold or not.
 
     def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
         response: Any = super().finalize_response(*args, **kwargs)

@@ -68,8 +68,9 @@ def shape(ink: Gray) -> Shape:
     # Every submission comes by here: in few steps, for at this size each costs the same.
     ink = (ink * np.float32(1 / (ink.max() * (1 - _SPECK))) - _FAINT).clip(0.0)
     y, x, spread = _frame(ink)
-    away = (_places(len(ink)) - np.float32(y))[:, None] ** 2
-    away = (away + (_places(ink.shape[1]) - np.float32(x)) ** 2) * np.float32(1 / spread**2)
+    away: Gray = (_places(len(ink)) - np.float32(y))[:, None] ** 2
+    away = away + (_places(ink.shape[1]) - np.float32(x)) ** 2
+    away = away * np.float32(1 / spread**2)
     if np.vdot(away > _FAR[0], ink):
         near = ((np.float32(_FAR[1]) - away) / np.float32(_FAR[1] - _FAR[0])).clip(0.0, 1.0)
         y, x, spread = _frame(ink * near)
@@ -80,8 +81,7 @@ def shape(ink: Gray) -> Shape:
 
 def strengths_of(array: Gray) -> Gray:
     """How strong each wave is in a (28, 28) picture."""
-    strengths: Gray = (_WAVES @ array @ _WAVES.T).take(_PLACES)
-    return strengths
+    return np.asarray((_WAVES @ array @ _WAVES.T).take(_PLACES), np.float32)
 
 
 def _frame(ink: Gray) -> tuple[float, float, float]:

@@ -769,7 +769,7 @@ def mistaken(*_: object) -> None:
 def test_a_failure_is_told_without_its_details(
     task: Task, guest: APIClient, monkeypatch: pytest.MonkeyPatch, fail: Any, code: str, status: int
 ) -> None:
-    monkeypatch.setattr("annotate.models.TaskQuerySet.visible_to", fail)
+    monkeypatch.setattr("annotate.statements.visible_task", fail)
     guest.raise_request_exception = False
 
     response = guest.get(TASK)
