@@ -83,11 +83,13 @@ def rehearsed(task: Task) -> None:
 
 def judged(task: Task, validator: int) -> None:
     """What a judge leaves that was tested and then admitted."""
+    from accounts.imported import person_of_a_log
     from tests import cast
     from validate.models import Judge, JudgeAnswer
 
     model = cast.fixed_model(task, seed=2)
-    judge = Judge.objects.create(task=task, model=model)
+    voter = person_of_a_log("judge inbox-looks")
+    judge = Judge.objects.create(task=task, model=model, standing="admitted", voter=voter)
     beside = {"person": validator, "items": 64, "advantage": 0.93, "p": 0.0012, "won": True}
     told = {"epsilon": 0.1, "items": 64, "left_out": 1, "winning_rate": 1.0, "advantage": 0.93}
     report = {**told, "people": [beside], "right": 58, "of": 64}
