@@ -149,19 +149,18 @@ def looks_right(page: Page) -> None:
 
 
 def test_why_is_asked_before_or_after_the_answer_as_the_task_says(
-    visit: Visits, server: Server, tmp_path: Path
+    visit: Visits, server: Server
 ) -> None:
-    rules = {
-        "said-before": {"asked": "before", "required": True, "question": "Why will it err?"},
-        "said-after": {"of": "all", "required": True},
-    }
-    (tmp_path / "model.yaml").write_text('{"name": "guess", "backend": null}')
-    for slug, asked in rules.items():
-        late = {"feedback": "on_submit"} if slug == "said-before" else {}
-        file = {"slug": slug, "name": "Moods", "input": "text", "labels": ["bad", "good"], **late}
-        (tmp_path / "task.yaml").write_text(json.dumps({**file, "explanation": asked}))
-        server.run("manage", "load_task", str(tmp_path / "task.yaml"))
-        server.run("manage", "register_model", slug, str(tmp_path / "model.yaml"), "--open-round")
+    before = {"asked": "before", "required": True, "question": "Why will it err?"}
+    after = {"of": "all", "required": True}
+    tasks = [
+        {"slug": "said-before", "feedback": "on_submit", "explanation": before},
+        {"slug": "said-after", "explanation": after},
+    ]
+    make = (
+        f"from tests import cast\nfor one in {tasks}: cast.text_task(labels=['bad', 'good'], **one)"
+    )
+    server.run("manage", "shell", "-c", make)
 
     page = visit("anna", **PHONE)
     open_task(page, "/tasks/said-before/")
