@@ -203,7 +203,10 @@ class RoundAdmin(OfTaskAdmin):
     list_display = ("__str__", "task", "status", "models", "opened_at", "closed_at")
     list_select_related = ("task",)
     list_filter = (OfTask, "status")
-    fields = ("task", "number", "status", "models", "opened_at", "closed_at")
+    fields = (
+        "task", "number", "status", "models", "opens_at", "opened_at", "closes_at", "closed_at",
+        "rules",
+    )  # fmt: skip
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Round]:

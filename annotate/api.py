@@ -20,7 +20,7 @@ from annotate import contexts, explanations, judged, services, submissions, task
 from annotate.body import answer_body, example_body
 from annotate.inference import live_model, read_apart
 from annotate.models import Example, Round, Task
-from annotate.queries import open_target, require_company
+from annotate.queries import no_open_round, open_target, require_company
 from annotate.rest import (
     asked,
     checked,
@@ -31,7 +31,6 @@ from annotate.rest import (
 )
 from annotate.standing import require_sandbox
 from core.addresses import address_of
-from core.errors import Refused
 from kinds import all_kinds
 
 _KINDS = ", ".join(sorted(all_kinds()))
@@ -202,7 +201,7 @@ class Predictions(APIView):
         body = checked(PredictionRequest, request)
         target = open_target(task.pk)
         if target is None:
-            raise Refused("no_open_round", "No round of this task is open right now.", status=409)
+            raise no_open_round(task.pk)
         if user is None:
             require_sandbox(target.config.file)
         require_company(target, user)

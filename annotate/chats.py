@@ -22,7 +22,7 @@ from annotate.body import turn_body
 from annotate.config import TaskFile
 from annotate.inference import LiveModel, live_model
 from annotate.models import Chat, ChatTurn, Example, Round, Task
-from annotate.queries import Participant, Target, is_barred, open_target
+from annotate.queries import Participant, Target, is_barred, no_open_round, open_target
 from annotate.standing import banned, require_sandbox, require_standing
 from core.bridge import in_database_thread
 from core.errors import Conflict, Refused
@@ -82,7 +82,11 @@ def _no_such_chat() -> Refused:
 
 def is_open(chat: Chat) -> bool:
     """Whether it may go on."""
-    return chat.example_id is None and chat.round.status == Round.Status.OPEN
+    return chat.example_id is None and _takes_turns(chat.round)
+
+
+def _takes_turns(round_: Round) -> bool:
+    return round_.status == Round.Status.OPEN and not round_.is_over
 
 
 def turns_of(chat: Chat) -> list[ChatTurn]:
@@ -120,7 +124,7 @@ def open_chat(*, participant: Participant, task: Task) -> Chat:
     """
     target = open_target(task.pk)
     if target is None:
-        raise Refused("no_open_round", "No round of this task is open right now.", status=409)
+        raise no_open_round(task.pk)
     _require_may_chat(participant, target)
     unused = _own(participant).filter(round=target.round, turns=None).first()
     return unused or Chat.objects.create(
@@ -246,7 +250,9 @@ def _answered(turns: Sequence[ChatTurn], number: int, content: str, due: int) ->
 def _require_open(participant: Participant, chat: Chat) -> None:
     if chat.example_id is not None:
         raise _submitted()
-    if chat.round.status != Round.Status.OPEN:
+    if not _takes_turns(chat.round):
+        if open_target(chat.round.task_id) is None:
+            raise no_open_round(chat.round.task_id)
         raise Conflict("round_changed", "A new round has begun: begin a new chat with its model.")
     assert chat.round.task.config is not None
     task = chat.round.task

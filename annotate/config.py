@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -179,6 +180,40 @@ class Chat(Section):
     rule: Contained | None = None
 
 
+Quota = Annotated[int, Field(ge=1, le=10**6)]
+
+
+class Rounds(Section):
+    """What holds in each round that opens from now on; docs/rounds.md explains each."""
+
+    opens_at: AwareDatetime | None = None
+    closes_at: AwareDatetime | None = None
+    submissions: Quota | None = Field(default=None, description="So many a round takes.")
+    verified: Quota | None = Field(default=None, description="Foolings with which it is over.")
+    submissions_each: Quota | None = Field(default=None, description="So many of a person.")
+    verified_each: Quota | None = Field(default=None, description="A person is done with these.")
+    retraction: Literal["always", "while_open", "never"] = "always"
+
+    @model_validator(mode="after")
+    def _opens_before_it_closes(self) -> Rounds:
+        if self.opens_at and self.closes_at and self.opens_at >= self.closes_at:
+            raise ValueError("a round must open before it closes")
+        return self
+
+    @property
+    def words(self) -> str:
+        """What people must know of it besides its times."""
+        said = {
+            "It takes {:,} submissions in all.": self.submissions,
+            "It is over with {:,} verified foolings.": self.verified,
+            "The first {:,} that you send count, and no more are taken.": self.submissions_each,
+            "With {:,} verified foolings you are done.": self.verified_each,
+            "Nothing can be taken back.": self.retraction == "never",
+            "Nothing can be taken back once it is over.": self.retraction == "while_open",
+        }
+        return " ".join(words.format(value) for words, value in said.items() if value)
+
+
 PLACES = 9  # that one digit can name
 
 _sections: dict[str, type[Section]] = {}
@@ -221,6 +256,7 @@ class TaskFile(Section):
     control: Annotated[float, Field(ge=0, le=0.9)] = Field(
         default=0.0, description="Share of the annotators who see no model's answer beforehand."
     )
+    rounds: Rounds = Rounds()
     comparator: dict[str, Any]
     public: bool = True
     sandbox: bool = True

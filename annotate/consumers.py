@@ -34,6 +34,7 @@ from annotate.models import ChatTurn, Context, Task
 from annotate.queries import (
     Participant,
     Target,
+    no_open_round,
     participant_key,
     progress_of,
     require_company,
@@ -167,7 +168,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         try:
             target = await live.target_of(self.task.pk)
             if target is None:
-                raise Refused("no_open_round", "No round of this task is open right now.")
+                raise await in_database_thread(no_open_round, self.task.pk)
             if self.user is None:
                 require_sandbox(target.config.file)
             require_company(target, self.user)

@@ -17,7 +17,7 @@ from django.utils.translation import get_language_info
 
 from accounts.languages import LONGEST_TAG, reads, wider
 from accounts.models import Role, User, WorkSession
-from annotate.config import TaskFile
+from annotate.config import Rounds, TaskFile
 from core.strict_json import dumps
 from kinds import Kind, kind_named
 
@@ -311,8 +311,15 @@ class Round(models.Model):
         help_text="Of its targets, all of which are asked, so many must be fooled; empty: one of "
         "them is chosen by lot for each context, or person, and kept.",
     )
+    opens_at = models.DateTimeField(null=True, blank=True, help_text="When a draft opens.")
     opened_at = models.DateTimeField(null=True, blank=True)
+    closes_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on it takes nothing, closed already or not."
+    )
     closed_at = models.DateTimeField(null=True, blank=True)
+    rules = models.JSONField(
+        default=dict, blank=True, help_text="Quotas and retraction, as a task file's `rounds`."
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -320,10 +327,33 @@ class Round(models.Model):
             models.UniqueConstraint(
                 fields=["task"], condition=Q(status="open"), name="one_open_round_per_task"
             ),
+            models.UniqueConstraint(
+                fields=["task"], condition=Q(status="draft"), name="one_scheduled_round_per_task"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="draft") | Q(opens_at__isnull=False),
+                name="a_draft_has_its_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(opens_at__isnull=True)
+                | Q(closes_at__isnull=True)
+                | Q(closes_at__gt=F("opens_at")),
+                name="a_round_opens_before_it_closes",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"round {self.number}"
+
+    @cached_property
+    def limits(self) -> Rounds:
+        """When it takes what, and how much."""
+        return Rounds(opens_at=self.opens_at, closes_at=self.closes_at, **self.rules)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time has passed: before that is written, too."""
+        return self.closes_at is not None and self.closes_at <= timezone.now()
 
 
 class ExampleQuerySet(models.QuerySet["Example"]):

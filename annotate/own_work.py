@@ -13,6 +13,7 @@ from django.http import QueryDict
 
 from accounts.models import User
 from annotate.models import Chat, Example, Task
+from annotate.quotas import why_kept
 from kinds import Kind
 from kinds.answers import in_words
 
@@ -89,10 +90,12 @@ class WorkItem:
     said: str
     read: str
     share: str
+    kept: str
+    """Why it cannot be taken back, where that is so."""
 
     @property
     def can_be_taken_back(self) -> bool:
-        return self.example.retracted_at is None
+        return self.example.retracted_at is None and not self.kept
 
 
 def own_examples(user: User) -> QuerySet[Example]:
@@ -139,6 +142,7 @@ def work_item(example: Example) -> WorkItem:
         said=in_words(example.label),
         read=in_words(example.prediction),
         share=_percent((example.shares or {}).get(str(example.prediction))),
+        kept="" if example.retracted_at else why_kept(example),
     )
 
 

@@ -165,10 +165,32 @@ def with_configs(example: Example) -> Example:
 def open_target(task_id: int) -> Target | None:
     """The open round of a task with its config and models; None when no round is open."""
     round_ = statements.open_round(task_id)
-    if round_ is None or round_.task.config is None:
+    return None if round_ is None or round_.is_over else _target(round_)
+
+
+def last_target(task_id: int) -> Target | None:
+    """What a task's models learn for: the open round, or else the last one that was open."""
+    if target := open_target(task_id):
+        return target
+    ever = Round.objects.filter(task=task_id).exclude(opened_at=None)
+    last = ever.select_related("task__config").order_by("-number").first()
+    return None if last is None else _target(last)
+
+
+def _target(round_: Round) -> Target | None:
+    if round_.task.config is None:
         return None
     models = tuple(statements.targets(round_.pk))
     return Target(round_.task, round_.task.config, round_, models) if models else None
+
+
+def no_open_round(task_id: int) -> Refused:
+    """What is said where no round takes anything; one query."""
+    words = "No round of this task is open right now"
+    draft = Round.objects.filter(task=task_id, status=Round.Status.DRAFT).first()
+    if draft is not None and draft.opens_at is not None:
+        words += f": round {draft.number} opens on {draft.opens_at:%-d %B %Y at %H:%M} UTC"
+    return Refused("no_open_round", f"{words}.", status=409)
 
 
 def progress_of(participant: Participant, task_id: int) -> dict[str, Any]:

@@ -13,13 +13,15 @@ from django.utils import timezone
 
 from accounts.models import Role, User
 from accounts.services import record_event
-from annotate.config import TaskFile
+from annotate.config import Rounds, TaskFile
 from annotate.drafts import require_unbroken
 from annotate.live import tell_open_pages
 from annotate.models import ModelVersion, Round, Task, TaskConfig
 from annotate.queries import against
 from core.errors import Conflict, Refused
 from core.transactions import after_commit, durable
+
+Status = Round.Status
 
 
 def load_task(
@@ -141,11 +143,13 @@ def open_next_round(
     needed: int | None = None,
     actor: User | None = None,
     reason: str = "",
+    rules: Rounds | None = None,
 ) -> Round:
     """Close the open round and open the next with these targets, in the caller's transaction.
 
-    With `needed` people meet all of them, and fool the round when they fool so many. The round is
-    locked FOR UPDATE, which waits for submissions that are being inserted into it.
+    With `needed` people meet all of them, and fool the round when they fool so many. The `rules`
+    are the task file's unless others are given; with a time to come at which it opens the round is
+    a draft until then, in the place of the one there was.
     """
     if not models or any(model.task_id != task.pk for model in models):
         raise Refused("bad_targets", "A round needs target models of its own task.")
@@ -154,34 +158,81 @@ def open_next_round(
     among = ModelVersion.objects.filter(pk__in=[model.pk for model in models])
     if gone := among.exclude(retired_at=None).values_list("name", flat=True):
         raise Refused("retired", f"{', '.join(gone)} was retired: choose another model.")
-    current = Round.objects.select_for_update().filter(task=task, status=Round.Status.OPEN).first()
-    if current is not None:
-        current.status, current.closed_at = Round.Status.CLOSED, timezone.now()
-        current.save(update_fields=["status", "closed_at"])
-    latest = Round.objects.filter(task=task).aggregate(n=Max("number"))["n"] or 0
-    opened = Round.objects.create(
+    now = timezone.now()
+    rules = standing_rules(task) if rules is None else rules
+    if rules.closes_at is not None and rules.closes_at <= now:
+        raise Refused("bad_rules", "closes_at has passed: name a time to come.")
+    waits = rules.opens_at is not None and rules.opens_at > now
+    rounds = Round.objects.filter(task=task)
+    number = 1 + (rounds.exclude(status=Status.DRAFT).aggregate(n=Max("number"))["n"] or 0)
+    if waits:
+        rounds.filter(status=Status.DRAFT).delete()
+    else:
+        rounds.filter(status=Status.DRAFT).update(number=number + 1)
+        close_open(task)
+    round_ = Round.objects.create(
         task=task,
-        number=latest + 1,
-        status=Round.Status.OPEN,
-        opened_at=timezone.now(),
+        number=number,
+        status=Status.DRAFT if waits else Status.OPEN,
+        opened_at=None if waits else now,
         needed=needed,
+        **columns_of(rules),
     )
-    opened.targets.set(models)
+    round_.targets.set(models)
+    announce(round_, models, "scheduled" if waits else "opened", actor, reason)
+    return round_
+
+
+def standing_rules(task: Task) -> Rounds:
+    """What the task's file says of its rounds, as far as the times in it are still to come."""
+    rules = task.config.file.rounds if task.config else Rounds()
+    times = {"opens_at": rules.opens_at, "closes_at": rules.closes_at}
+    past = [name for name, at in times.items() if at is not None and at <= timezone.now()]
+    return rules.model_copy(update=dict.fromkeys(past))
+
+
+def columns_of(rules: Rounds) -> dict[str, Any]:
+    """How a round's row keeps them."""
+    times = {"opens_at", "closes_at"}
+    quotas = rules.model_dump(mode="json", exclude=times, exclude_defaults=True)
+    return {"opens_at": rules.opens_at, "closes_at": rules.closes_at, "rules": quotas}
+
+
+def announce(
+    round_: Round, models: Sequence[ModelVersion], verb: str, actor: User | None, reason: str
+) -> None:
+    """Record that a round was opened or scheduled, and tell open pages of one that is open."""
+    task, needed = round_.task, round_.needed
+    rules = round_.limits.model_dump(mode="json", exclude_defaults=True)
     record_event(
         actor=actor,
-        verb="opened",
-        subject=opened,
+        verb=verb,
+        subject=round_,
         scope=task.slug,
         data={
-            "number": opened.number,
+            "number": round_.number,
             "models": [m.name for m in models],
             "reason": reason,
             **({"needed": needed} if needed else {}),
+            **({"rules": rules} if rules else {}),
         },
     )
-    words = against([m.name for m in sorted(models, key=lambda m: m.number)], needed)
-    after_commit(partial(tell_open_pages, task.slug, opened.number, words))
-    return opened
+    if round_.status == Status.OPEN:
+        words = against([m.name for m in sorted(models, key=lambda m: m.number)], needed)
+        after_commit(partial(tell_open_pages, task.slug, round_.number, words))
+
+
+def close_open(task: Task) -> None:
+    """Close the open round, waiting for submissions that are being inserted into it."""
+    current = Round.objects.select_for_update().filter(task=task, status=Status.OPEN).first()
+    if current is not None:
+        close(current)
+
+
+def close(round_: Round) -> None:
+    """Let a locked round take no more."""
+    round_.status, round_.closed_at = Status.CLOSED, timezone.now()
+    round_.save(update_fields=["status", "closed_at"])
 
 
 def _require_several(task: Task, models: Sequence[ModelVersion], needed: int | None) -> None:
@@ -199,7 +250,7 @@ def _require_several(task: Task, models: Sequence[ModelVersion], needed: int | N
 
 def targets_with(task: Task, model: ModelVersion, *, beside: bool) -> list[ModelVersion]:
     """The targets of a round with this model: alone, or beside those that serve; one query."""
-    serving = ModelVersion.objects.filter(rounds__task=task, rounds__status=Round.Status.OPEN)
+    serving = ModelVersion.objects.filter(rounds__task=task, rounds__status=Status.OPEN)
     return [model, *(serving.order_by("number") if beside else ())]
 
 
@@ -211,11 +262,12 @@ def change_target(
     reason: str,
     beside: bool = False,
     needed: int | None = None,
+    rules: Rounds | None = None,
 ) -> Round:
     """Promote a model by hand, or roll back to an older one: a new round begins with it.
 
     With `beside` those that serve go on, too: each context, or person, meets one of them, or all
-    of which so many (`needed`) must be fooled.
+    of which so many (`needed`) must be fooled. One that serves may serve on under other `rules`.
     """
     if not reason.strip():
         raise Refused("reason_missing", "Say why: changing the model needs a reason.")
@@ -224,7 +276,8 @@ def change_target(
     with durable():
         if not task.is_owned_by(actor):
             raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
-        if Round.objects.filter(status=Round.Status.OPEN, targets=model).exists():
+        serves = Round.objects.filter(status=Status.OPEN, targets=model)
+        if rules is None and serves.exists():
             raise Conflict("already_serving", f"{model.name} already serves the open round.")
         return open_next_round(
             task=task,
@@ -232,6 +285,7 @@ def change_target(
             needed=needed,
             actor=actor,
             reason=reason,
+            rules=rules,
         )
 
 
@@ -244,9 +298,11 @@ def retire_model(*, actor: User, task: Task, model: ModelVersion, reason: str) -
             raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
         # Whoever opens a round takes this lock first.
         Task.objects.select_for_update(no_key=True).get(pk=task.pk)
-        if Round.objects.filter(status=Round.Status.OPEN, targets=model).exists():
+        to_come = Round.objects.exclude(status=Status.CLOSED)
+        if to_come.filter(targets=model).exists():
             raise Conflict(
-                "already_serving", f"{model.name} serves the open round: let another serve first."
+                "already_serving",
+                f"{model.name} serves the open round, or the next: let another serve first.",
             )
         again = ModelVersion.objects.filter(pk=model.pk, retired_at=None)
         if again.update(retired_at=timezone.now()):

@@ -19,6 +19,7 @@ from accounts.services import add_events, new_event, record_event
 from annotate import facts, statements
 from annotate.models import Context, Example
 from annotate.queries import Participant, lockable, with_configs
+from annotate.quotas import why_kept
 from core.errors import Refused
 from core.transactions import durable
 from kinds.texts import text_key
@@ -135,11 +136,16 @@ def latch(
     )
 
 
-def retract(*, participant: Participant, uid: uuid.UUID) -> Example:
-    """Take one's own example back: it still counts as submitted, and is used for nothing else."""
+def retract(*, participant: Participant, uid: uuid.UUID, erases: bool = False) -> Example:
+    """Take one's own example back: it still counts as submitted, and is used for nothing else.
+
+    Refused where its round does not allow it, unless who made it `erases` all that they left here.
+    """
     with durable():
         example = own_example(participant, uid)
         if example.retracted_at is None:
+            if not erases and (why := why_kept(example)):
+                raise Refused("not_retractable", why, status=409)
             _change(example, retracted_at=timezone.now())
             record_event(
                 actor=participant.user,

@@ -241,15 +241,17 @@ class Standing(NamedTuple):
     open: bool
 
 
-def lock_author_and_round(*, author: int | None, round_id: int) -> Standing:
+def lock_author_and_round(*, author: int | None, round_id: int, in_turn: bool = False) -> Standing:
     """Take somebody's submissions one by one and keep the round as it is; locks both.
 
-    Guests are locked nowhere, and nobody bans them.
+    With `in_turn` the round's, too: taken at once, for who locks a row more firmly while somebody
+    waits to close it waits for them. Guests are locked nowhere, and nobody bans them.
     """
     if author is None:
         found = prepared.rows(_ROUND.format(lock=_lock("FOR KEY SHARE")), [round_id])
     else:
-        lock = _lock("FOR NO KEY UPDATE OF u FOR KEY SHARE OF r")
+        of_round = "NO KEY UPDATE" if in_turn else "KEY SHARE"
+        lock = _lock(f"FOR NO KEY UPDATE OF u FOR {of_round} OF r")
         sql = _AUTHORS_AND_ROUND.format(people="%s", lock=lock)
         found = prepared.rows(sql, [author, round_id])
     banned, is_open = found[0][:2] if found else (None, False)

@@ -19,9 +19,10 @@ from annotate import chats, contents, inference, judged, statements
 from annotate.config import TaskFile
 from annotate.contents import Content, Duplicate
 from annotate.explanations import require_as_asked, require_none_due
-from annotate.models import Context, ContextLease, Example, ModelVersion, TargetAnswer
+from annotate.models import Context, ContextLease, Example, ModelVersion, Round, TargetAnswer
 from annotate.quality import require_quality
-from annotate.queries import Participant, Target, open_target
+from annotate.queries import Participant, Target, no_open_round, open_target
+from annotate.quotas import is_counted, require_room, takes_turns
 from annotate.services import announce, insert, record_copy
 from annotate.standing import banned, require_sandbox, require_standing
 from annotate.statements import Progress, Together
@@ -68,6 +69,7 @@ def submit(
     try:
         return _submit_new(
             participant=participant,
+            task_id=task_id,
             target=target or open_target(task_id),
             client_id=client_id,
             input=input,
@@ -90,6 +92,7 @@ def submit(
 def _submit_new(
     *,
     participant: Participant,
+    task_id: int,
     target: Target | None,
     client_id: uuid.UUID,
     input: object,
@@ -97,8 +100,8 @@ def _submit_new(
     context: object,
     remarks: dict[str, Any],
 ) -> Submitted:
-    if target is None:
-        raise Refused("no_open_round", "No round of this task is open right now.", status=409)
+    if target is None or target.round.is_over:
+        raise no_open_round(task_id)
     file = target.config.file
     if participant.sandbox:
         require_sandbox(file)
@@ -230,8 +233,8 @@ def _commit(new: _New, participant: Participant, chat: chats.Transcript | None) 
     """Write it, together with what others send meanwhile; returns how its author did before."""
     # A guest has no row to be locked; whose earlier ones are looked at, or whose chat ends, is
     # locked alone.
-    file = new.example.config.file
-    alone = chat is not None or file.daily is not None or file.explanation.is_owed
+    owed = new.example.config.file.explanation.is_owed
+    alone = chat is not None or owed or is_counted(new.example)
     if participant.user is not None and not alone:
         came = _together.write(new)
         if came is not None:
@@ -351,7 +354,7 @@ class _Sent:
 def _insert(new: _New, participant: Participant, chat: chats.Transcript | None) -> Progress:
     """Insert it where it still may be; returns how its author did before."""
     example = new.example
-    _lock_standing(participant.user, example.round_id)
+    _lock_standing(participant.user, example.round)
     if chat is not None:
         chats.lock_as_it_was(chat)
     came = statements.before(
@@ -364,7 +367,7 @@ def _insert(new: _New, participant: Participant, chat: chats.Transcript | None) 
         if copy.ruling is Ruling.COPY:
             raise Duplicate(copy)
         example.copy_of_id = copy.of  # and its owner decides
-    _require_room_today(example)
+    require_room(example)
     require_none_due(example, participant)
     if not _count_try(example):
         raise _may_not_try(example)
@@ -373,21 +376,6 @@ def _insert(new: _New, participant: Participant, chat: chats.Transcript | None) 
     if chat is not None:
         chats.close(chat, example)
     return came.progress
-
-
-def _require_room_today(example: Example) -> None:
-    """Refuse one more than the task takes of a person in a day; under its author's lock."""
-    most = example.config.file.daily
-    if most is None or example.author_id is None:
-        return
-    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    sent = Example.objects.filter(task=example.task_id, author=example.author_id)
-    if sent.filter(created_at__gte=today).count() >= most:
-        raise Refused(
-            "daily_limit",
-            f"You have sent {most} today, as many as one person may: go on tomorrow (UTC).",
-            status=409,
-        )
 
 
 def _count_try(example: Example) -> bool:
@@ -418,17 +406,21 @@ def _may_not_try(example: Example) -> Refused:
     )
 
 
-def _lock_standing(user: User | None, round_id: int) -> None:
+def _lock_standing(user: User | None, round_: Round) -> None:
     """Take a person's submissions one by one, into a round that stays open until the commit.
 
     Refused when a ban, the account's end or the round's came first. Two of the same at once
     would both find none before them; one that overtakes a ban would stay in the queue; and closing
     a round waits for this lock (open_next_round locks the row FOR UPDATE).
     """
-    found = statements.lock_author_and_round(author=user.pk if user else None, round_id=round_id)
+    found = statements.lock_author_and_round(
+        author=user.pk if user else None, round_id=round_.pk, in_turn=takes_turns(round_)
+    )
     if found.banned is None:
         raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
     if found.banned:
         raise banned()
     if not found.open:
+        if open_target(round_.task_id) is None:
+            raise no_open_round(round_.task_id)
         raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")

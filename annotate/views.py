@@ -20,7 +20,15 @@ from accounts.models import User, WorkSession
 from annotate import explanations, services
 from annotate.models import Round, Task
 from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, work_item
-from annotate.queries import Participant, is_alone, open_target, progress_of, visible_task
+from annotate.queries import (
+    Participant,
+    is_alone,
+    no_open_round,
+    open_target,
+    progress_of,
+    visible_task,
+)
+from core.errors import Refused
 
 LONGEST_SIGN = 2  # characters of a label that fits the key of a keypad
 
@@ -65,6 +73,7 @@ def workbench(request: HttpRequest, task: Task) -> HttpResponse:
         "task": task,
         "instructions": file.instructions,
         "round": target.round if target else None,
+        "none_open": "" if target else no_open_round(task.pk).message,
         "against": target.against if target else "",
     }
     kind = file.kind
@@ -156,7 +165,11 @@ def retract(request: HttpRequest, uid: uuid.UUID) -> HttpResponse:
     user = person(request)
     example = get_object_or_404(own_examples(user), uid=uid)
     if request.method == "POST":
-        services.retract(participant=Participant(user=user), uid=uid)
-        messages.success(request, "Taken back. It is used for nothing any more.")
+        try:
+            services.retract(participant=Participant(user=user), uid=uid)
+        except Refused as refused:
+            messages.error(request, refused.message)
+        else:
+            messages.success(request, "Taken back. It is used for nothing any more.")
         return redirect("my_work")
     return render(request, "annotate/retract.html", {"item": work_item(example)})

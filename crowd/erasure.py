@@ -60,7 +60,7 @@ def forget(*, visit: Visit, gives_up: bool = False) -> None:
         if not one.campaign.file.consent.keep:
             made = Example.objects.filter(session=one.session_id, retracted_at=None)
             for uid in made.values_list("uid", flat=True):
-                retract(participant=Participant(user=worker.user), uid=uid)
+                retract(participant=Participant(user=worker.user), uid=uid, erases=True)
     with durable():
         # Payments are planned under the same locks: none begins its way to a name that goes.
         campaigns = Campaign.objects.filter(visits__in=visits).values("pk")

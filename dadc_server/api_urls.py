@@ -11,6 +11,7 @@ from crowd import api as crowd
 from dadc_server.api import NoSuchCall
 from releases import api as releases
 from scoring import api as scoring
+from scoring import round_api as rounds
 from training import api as training
 from validate import api as validate
 
@@ -38,8 +39,8 @@ urlpatterns = [
     path("validations/<uuid:lease>/release/", validate.Release.as_view(), name="api-release"),
     path("validations/<uuid:lease>/heartbeat/", validate.Heartbeat.as_view(), name="api-heartbeat"),
     path("tasks/<slug:slug>/leaderboard/", scoring.Leaderboard.as_view(), name="api-leaderboard"),
-    path("tasks/<slug:slug>/rounds/", scoring.Rounds.as_view(), name="api-rounds"),
-    path("tasks/<slug:slug>/rounds/<int:number>/", scoring.RoundDetail.as_view(), name="api-round"),
+    path("tasks/<slug:slug>/rounds/", rounds.Rounds.as_view(), name="api-rounds"),
+    path("tasks/<slug:slug>/rounds/<int:number>/", rounds.RoundDetail.as_view(), name="api-round"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
     path("models/<int:id>/", scoring.ModelDetail.as_view(), name="api-model"),
     path("tasks/<slug:slug>/releases/", releases.Releases.as_view(), name="api-releases"),

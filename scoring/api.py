@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotate.models import Round, Task
+from annotate.models import Task
 from annotate.registry import ModelFile, register
 from annotate.rest import asked, checked, pass_door, signed_in, task_or_404
 from core import strict_yaml
@@ -29,9 +29,7 @@ from scoring.queries import (
     board_of,
     model_board,
     people_asked,
-    round_board,
 )
-from scoring.round_report import RoundReport, round_report
 
 
 class RateSerializer(serializers.Serializer[Any]):
@@ -91,115 +89,6 @@ class LeaderboardSerializer(serializers.Serializer[Any]):
     task = serializers.CharField()
     round = serializers.IntegerField(allow_null=True, help_text="null: all rounds together.")
     authors = AuthorSerializer(many=True)
-
-
-class RoundSerializer(ScoresSerializer):
-    """Its intervals resample authors, so they are wider than a share's of its examples."""
-
-    number = serializers.IntegerField()
-    status = serializers.ChoiceField(Round.Status.choices)
-    models = serializers.ListField(child=serializers.CharField())
-    needed = serializers.IntegerField(
-        allow_null=True,
-        help_text="So many of its models, all of which are asked, must be fooled; null: each "
-        "context, or person, meets one of them.",
-    )
-    opened_at = serializers.DateTimeField(allow_null=True)
-    closed_at = serializers.DateTimeField(allow_null=True)
-    authors = serializers.IntegerField()
-
-
-class RoundsSerializer(serializers.Serializer[Any]):
-    task = serializers.CharField()
-    rounds = RoundSerializer(many=True)
-
-
-class DifferenceSerializer(serializers.Serializer[Any]):
-    """Of two rates, this round's minus the other's."""
-
-    value = serializers.FloatField()
-    low = serializers.FloatField(source="interval.low")
-    high = serializers.FloatField(source="interval.high")
-
-
-class WithinSerializer(serializers.Serializer[Any]):
-    """The difference among strata that both rounds have (Mantel and Haenszel)."""
-
-    difference = DifferenceSerializer()
-    strata = serializers.IntegerField()
-    share_now = serializers.FloatField(help_text="Of this round's submissions, those in them.")
-    share_before = serializers.FloatField()
-
-
-class ComparedSerializer(serializers.Serializer[Any]):
-    round = serializers.IntegerField(source="number")
-    vmer = RateSerializer()
-    raw = DifferenceSerializer()
-    within = WithinSerializer(allow_null=True)
-    strata = serializers.CharField(help_text="What `within` holds equal; empty: nothing.")
-    words = serializers.CharField(help_text="What may be concluded.")
-
-
-class SplitSerializer(serializers.Serializer[Any]):
-    name = serializers.CharField()
-    submitted = serializers.IntegerField()
-    fooled = serializers.IntegerField()
-    verified = serializers.IntegerField()
-    pending = serializers.IntegerField()
-    mer = RateSerializer()
-    vmer = RateSerializer()
-
-
-class UsualSerializer(serializers.Serializer[Any]):
-    mean = serializers.FloatField(allow_null=True)
-    median = serializers.FloatField(allow_null=True)
-
-
-class CostSerializer(serializers.Serializer[Any]):
-    """Tries and seconds of verified foolings; the rest of the round, for each verified fooling."""
-
-    tries = UsualSerializer()
-    seconds = UsualSerializer()
-    submissions = serializers.FloatField(allow_null=True)
-    author_seconds = serializers.FloatField(allow_null=True)
-    votes = serializers.FloatField(allow_null=True)
-    probes = serializers.FloatField(allow_null=True, help_text="Answers seen a submission.")
-
-
-class RoundReportSerializer(serializers.Serializer[Any]):
-    round = RoundSerializer(source="row")
-    decided = serializers.IntegerField()
-    verified_of_decided = RateSerializer()
-    at_most = serializers.FloatField(
-        allow_null=True, help_text="The verified rate if all that waits were confirmed."
-    )
-    intervals = serializers.SerializerMethodField(help_text="The verified rate by other methods.")
-    by_label = SplitSerializer(many=True)
-    by_source = SplitSerializer(many=True)
-    by_tag = SplitSerializer(many=True)
-    by_arm = SplitSerializer(
-        many=True, help_text="Who sees the model's answers and who works without, where some do."
-    )
-    by_target = SplitSerializer(
-        many=True, help_text="What each model met, where the round has several."
-    )
-    arms = DifferenceSerializer(
-        allow_null=True, help_text="The verified rate of the former, less that of the latter."
-    )
-    cost = CostSerializer()
-    compared = ComparedSerializer(many=True)
-    mistakes = serializers.SerializerMethodField(
-        help_text="Verified foolings by the right label, and what the model said."
-    )
-
-    def get_intervals(self, report: RoundReport) -> dict[str, list[float]]:
-        return {name: list(interval) for name, interval, _ in report.others}
-
-    def get_mistakes(self, report: RoundReport) -> dict[str, dict[str, int]]:
-        return {
-            row.label: {cell.said: cell.count for cell in row.cells if cell.count}
-            for row in report.mistakes
-        }
 
 
 class ModelSerializer(serializers.Serializer[Any]):
@@ -308,33 +197,6 @@ def _everybody(task: Task, number: int | None, asked_for: Asked, tallies: Tallie
     board = {"task": task.slug, "round": number, "authors": rows}
     paces = paces_of(task, [row.author_id for row in rows])
     return LeaderboardSerializer(board, context={"paces": paces}).data
-
-
-class Rounds(APIView):
-    permission_classes = [AllowAny]
-
-    @extend_schema(summary="Rounds, newest first", tags=["boards"], responses=RoundsSerializer)
-    def get(self, request: Request, slug: str) -> Response:
-        task = task_or_404(request, slug)
-        board = {"task": task.slug, "rounds": round_board(task, read_tallies(task, patient=True))}
-        return Response(RoundsSerializer(board).data)
-
-
-class RoundDetail(APIView):
-    permission_classes = [AllowAny]
-
-    @extend_schema(
-        operation_id="tasks_round_retrieve",
-        summary="One round: rates by label, source and tag, cost, and earlier rounds",
-        tags=["boards"],
-        responses=RoundReportSerializer,
-    )
-    def get(self, request: Request, slug: str, number: int) -> Response:
-        task = task_or_404(request, slug)
-        report = round_report(task, number, patient=True)
-        if report is None:
-            raise Refused("not_found", f"There is no round {number}.", status=404)
-        return Response(RoundReportSerializer(report).data)
 
 
 class Models(APIView):

@@ -18,6 +18,7 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
+from annotate.config import Rounds
 from annotate.models import Barred, Example, ModelVersion, Round, Task
 from annotate.queries import against
 from scoring import statements
@@ -101,6 +102,7 @@ class RoundRow:
     closed_at: datetime | None
     models: tuple[str, ...]
     needed: int | None
+    rules: Rounds
     authors: int
     counts: Counts
     mer: Rate
@@ -300,6 +302,7 @@ def row_of(round_: Round, tallies: Tallies) -> RoundRow:
         closed_at=round_.closed_at,
         models=tuple(sorted(model.name for model in round_.targets.all())),
         needed=round_.needed,
+        rules=round_.limits,
         authors=authors,
         counts=counts,
         mer=mer,

@@ -85,7 +85,9 @@ def an_owner_looked(task: Task) -> bool:
             "candidate__name", flat=True
         )
     )
-    by_hand = Event.objects.filter(scope=task.slug, verb="opened", actor__isnull=False)
+    by_hand = Event.objects.filter(
+        scope=task.slug, verb__in=["opened", "scheduled"], actor__isnull=False
+    )
     opened = by_hand.values_list("data", flat=True) if learned else ()
     return any(learned & set(data["models"]) for data in opened)
 

@@ -95,7 +95,7 @@ def _told(task: Task, file: RehearsalFile) -> dict[str, Any]:
 
 
 def _task_of(task: Task, file: RehearsalFile) -> dict[str, Any]:
-    """The task's file as it is rehearsed: nothing waits for owners, gold or midnight."""
+    """The task's file as it is rehearsed: nothing waits for owners, gold, midnight or a date."""
     assert task.config is not None
     told = task.config.file.model_dump(mode="json")
     for section, changes in file.task.items():
@@ -104,7 +104,7 @@ def _task_of(task: Task, file: RehearsalFile) -> dict[str, Any]:
         if "policy" in changes:  # another one has other parameters
             told[section].pop("parameters", None)
         told[section] |= changes
-    told["daily"] = None
+    told["daily"], told["rounds"] = None, {}
     told["retraining"] |= {"trigger": None, "promote": "automatic"}
     told["validation"] |= {"qualification": {"items": 0}}
     try:

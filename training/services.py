@@ -20,7 +20,7 @@ from django.utils.text import Truncator
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import ModelVersion, Round, Task
-from annotate.queries import Target, open_target
+from annotate.queries import Target, last_target
 from annotate.rounds import open_next_round, register_model
 from core.errors import Conflict, Refused
 from core.transactions import durable
@@ -64,7 +64,7 @@ def start_if_due(task: Task) -> TrainingRun | None:
         return None
     if _would_fail_again(task):
         return None
-    target = open_target(task.pk)
+    target = last_target(task.pk)
     parent = trainable_model(target)
     if target is None or parent is None:
         return None
@@ -84,7 +84,8 @@ def _would_fail_again(task: Task) -> bool:
 def start_all_due() -> list[TrainingRun]:
     """Queue the runs of every task where one is due."""
     begun = []
-    for task in Task.objects.filter(rounds__status=Round.Status.OPEN).select_related("config"):
+    opened = Round.objects.exclude(opened_at=None).values("task")
+    for task in Task.objects.filter(pk__in=opened).select_related("config"):
         with durable():
             begun.append(start_if_due(task))
     return [run for run in begun if run is not None]
@@ -112,12 +113,12 @@ def _begin_now(task: Task, origin: str, **how: Any) -> TrainingRun:
 
 
 def _something_to_learn(task: Task) -> tuple[Target, ModelVersion]:
-    """The open round and the model that would learn; Refused says what is missing."""
+    """The round and the model that would learn; Refused says what is missing."""
     if not is_trainable(task):
         raise Refused("not_trainable", "The models of this kind of task are not trained here.")
-    target = open_target(task.pk)
+    target = last_target(task.pk)
     if target is None:
-        raise Refused("no_open_round", f"{task.slug} has no open round.", status=409)
+        raise Refused("no_open_round", f"{task.slug} had no open round yet.", status=409)
     parent = trainable_model(target)
     if parent is None:
         raise Refused(
@@ -265,9 +266,11 @@ def _obstacle(run: TrainingRun) -> str:
             "Nobody has looked yet at what this task's model learns. Once an owner has promoted a "
             "candidate, the next ones follow by themselves."
         )
-    target = open_target(run.task_id)
+    target = last_target(run.task_id)
     if target is None or target.round.pk != run.round_id:
         return f"{run.round} was closed while it was trained."
+    if target.round.closes_at or Round.objects.filter(task=run.task_id, status="draft").exists():
+        return f"{run.round} has an end by the calendar: what follows it an owner opens."
     return ""
 
 

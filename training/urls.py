@@ -8,6 +8,7 @@ from training import (
     region_views,
     rehearsal_views,
     robustness_views,
+    round_views,
     views,
 )
 
@@ -41,6 +42,11 @@ urlpatterns = [
     path("tasks/<slug:slug>/training/live/", views.live_part, name="training_live"),
     path("tasks/<slug:slug>/training/start/", views.start, name="training_start"),
     path("tasks/<slug:slug>/training/serve/<int:number>/", views.serve, name="training_serve"),
+    path(
+        "tasks/<slug:slug>/training/rounds/<int:number>/",
+        round_views.round_rules,
+        name="training_round",
+    ),
     path("tasks/<slug:slug>/training/rehearsals/", rehearsal_views.newest, name="rehearsals"),
     path(
         "tasks/<slug:slug>/training/rehearsals/<int:number>/",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from django.contrib import messages
@@ -11,10 +12,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.caller import person
-from annotate.models import Example, ModelVersion, Task
+from annotate.models import Example, ModelVersion, Round, Task
 from annotate.owners import owned_task_or_404
-from annotate.queries import Target, open_target
-from annotate.rounds import change_target
+from annotate.queries import Target, last_target, open_target
+from annotate.rounds import change_target, standing_rules
 from core.errors import Refused
 from kinds.answers import in_words
 from training import services
@@ -26,6 +27,7 @@ from training.queries import (
     trainable_model,
     waiting_foolings,
 )
+from training.round_views import RulesForm
 from training.statements import active_run
 
 NO_CONTENT = 204
@@ -81,7 +83,10 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         task.models.exclude(backend="").filter(retired_at=None), number=number
     )
     reason, complaint = request.POST.get("reason", ""), ""
+    form = RulesForm.of(standing_rules(task))
     if request.method == "POST":
+        chosen = "retraction" in request.POST  # the page's own form has it always
+        form = RulesForm(request.POST) if chosen else form
         try:
             opened = change_target(
                 actor=person(request),
@@ -90,11 +95,13 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
                 reason=reason,
                 beside=request.POST.get("meets", "") in ("one", "all"),
                 needed=_needed(request.POST),
+                rules=form.rules if chosen else None,
             )
         except Refused as refused:
             complaint = refused.message
         else:
-            messages.success(request, f"Round {opened.number} is open with {model.name}.")
+            when = "is open" if opened.status == opened.Status.OPEN else "is scheduled"
+            messages.success(request, f"Round {opened.number} {when} with {model.name}.")
             return redirect("training", slug=slug)
     target = open_target(task.pk)
     run = TrainingRun.objects.filter(candidate=model).select_related("parent").first()
@@ -107,6 +114,7 @@ def serve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         if run
         else [],
         "target": target,
+        "form": form,
         "rolls_back": _rolls_back(model, target.models if target else ()),
         "reason": reason,
         "complaint": complaint,
@@ -137,8 +145,11 @@ def _state(task: Task, target: Target | None) -> dict[str, Any]:
         .values_list("id", flat=True)
         .first()
     )
-    round_number = target.round.number if target else 0
-    history_version = f"{ended or 0}.{round_number}"
+    scheduled = Round.objects.filter(task=task, status=Round.Status.DRAFT).first()
+    now, later = (
+        f"{one.number}{one.limits}" if one else "" for one in (target and target.round, scheduled)
+    )
+    history_version = f"{ended or 0}.{target.round.number if target else 0}"
     percent = round(100 * run.progress) if run else 0
     shown = (run.pk, run.status, percent, run.stage) if run else ()
     return {
@@ -148,10 +159,13 @@ def _state(task: Task, target: Target | None) -> dict[str, Any]:
         "percent": percent,
         "settings": settings,
         "waiting": waiting,
-        "may_train": trainable_model(target) is not None,
+        "may_train": trainable_model(target or last_target(task.pk)) is not None,
+        "scheduled": scheduled,
         "trained_here": is_trainable(task),
         "history_version": history_version,
-        "version": "|".join(map(str, (history_version, waiting, settings.trigger, *shown))),
+        "version": sha256(
+            repr((history_version, waiting, settings.trigger, now, later, *shown)).encode()
+        ).hexdigest(),
     }
 
 

@@ -11,6 +11,7 @@ from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from annotate.chats import forget_abandoned
+from annotate.schedule import follow_the_clock
 from crowd import tasks as crowd
 from crowd.services import look_after
 from releases import tasks as releases
@@ -39,7 +40,7 @@ def seconds_since_beat() -> float | None:
 
 
 def keep_house(done: threading.Event) -> None:
-    """Look every few seconds for runs that were lost or are due, until `done`.
+    """Look every few seconds for rounds and runs that are due or were lost, until `done`.
 
     Every ten minutes also for tasks whose nightly audit is due, for what admitted judges have not
     seen, for releases that hold what was withdrawn since, and for chats that nobody submits.
@@ -49,6 +50,7 @@ def keep_house(done: threading.Event) -> None:
         for look in count():
             try:
                 beat()
+                follow_the_clock()
                 tasks.resume_interrupted()
                 tasks.end_silent_evaluations()
                 releases.resume_interrupted()

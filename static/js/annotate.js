@@ -391,6 +391,7 @@ channel.addEventListener("ready", (event) => {
 channel.addEventListener("round", (event) => {
   if (!(event instanceof CustomEvent)) return;
   showRound(event.detail);
+  document.querySelector("[data-part=rules]")?.remove(); // they were the last round's
   const now =
     page.claim === null
       ? "the model learned from the confirmed foolings. Go on, it is the new one that reads now."

@@ -127,6 +127,10 @@ def test_every_call_answers_in_its_shape(
     judge = {"model": cast.fixed_model(task, 1).name}
     call(olive, "post tasks/{slug}/judges/", judge, slug=slug)
     call(olive, "get tasks/{slug}/judges/", slug=slug)
+    later = {"model": "coin", "reason": "A shared task.", "opens_at": "2999-01-01T00:00:00Z"}
+    call(olive, "post tasks/{slug}/rounds/", {**later, "submissions_each": 20}, slug=slug)
+    changed = {"verified": 100, "retraction": "never", "reason": "Announced."}
+    call(olive, "patch tasks/{slug}/rounds/{number}/", changed, slug=slug, number=3)
     # --- what comes of it
     call(guest, "get tasks/{slug}/rounds/{number}/", slug=slug, number=1)
     call(guest, "get tasks/{slug}/comparison/", slug=slug)

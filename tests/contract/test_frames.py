@@ -269,7 +269,10 @@ async def test_what_was_true_at_the_opening_is_looked_at_again(
         assert await refusal(3) == "signed_out"
         await person.aupdate(is_active=True)
         await task.rounds.aupdate(status="closed")
+        second = await task.rounds.acreate(number=2, status="open")
+        await second.targets.aset([await task.models.aget()])
         assert await refusal(4) == "round_changed"
+        await task.rounds.aupdate(status="closed")
         assert await refusal(5) == "no_open_round"
 
 

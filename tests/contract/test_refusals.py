@@ -366,6 +366,45 @@ def a_model_of_a_name_that_is_there(world: World) -> Any:
     return register(owner_of(world))
 
 
+# --- rounds
+def plan(client: APIClient, **changes: Any) -> Any:
+    body = {"model": "digits-1", "reason": "A shared task.", **changes}
+    return client.post(f"{TASK}rounds/", body)
+
+
+def change(client: APIClient, **changes: Any) -> Any:
+    return client.patch(f"{TASK}rounds/1/", {"reason": "A shared task.", **changes})
+
+
+@refused("bad_targets", 400)
+def a_round_against_nobody(world: World) -> Any:
+    return plan(owner_of(world), model="nobody")
+
+
+@refused("bad_rules", 400)
+def a_round_that_is_over_before_it_begins(world: World) -> Any:
+    return plan(owner_of(world), closes_at="2020-01-01T00:00:00Z")
+
+
+@refused("round_closed", 409)
+def the_rules_of_a_round_that_is_over(world: World) -> Any:
+    world.task.rounds.update(status="closed")
+    return change(owner_of(world), submissions=5)
+
+
+@refused("quota_reached", 409)
+def more_than_a_round_takes(world: World) -> Any:
+    assert change(owner_of(world), submissions_each=3).status_code == 200
+    return world.anna.post(SUBMIT, sent())
+
+
+@refused("not_retractable", 409)
+def what_counts_for_good(world: World) -> Any:
+    assert change(owner_of(world), retraction="never").status_code == 200
+    uid = Example.objects.latest("pk").uid
+    return world.anna.post(f"/api/v1/examples/{uid}/retract/")
+
+
 # --- examples
 @refused("no_open_round", 409)
 def a_task_without_an_open_round(world: World) -> Any:
@@ -802,7 +841,7 @@ OF_A_HANGING_MODEL = {"busy", "late", "model_unavailable", "no_answer", "used_up
 # Told as sentences, by pages of owners and of one's account and by commands.
 TOLD = {
     "already_serving", "already_training", "bad_id", "bad_language", "bad_line", "bad_row",
-    "bad_targets", "label_in_use", "version_moved",
+    "label_in_use", "version_moved",
     "bad_task_file", "bad_user", "decided", "input_kind_fixed", "is_admin", "is_owner",
     "last_admin",
     "chat_went_on",  # by a race: tests/annotate/test_chats.py

@@ -172,7 +172,7 @@ def test_the_page_costs_few_queries_whatever_the_history(
     for _ in range(3):
         carry_out(*services.begin_here(task=task))
     client.force_login(owner)
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         client.get(page(task))
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         client.get(page(task, "training_live"))

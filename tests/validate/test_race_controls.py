@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -16,11 +16,12 @@ from django.db import IntegrityError
 from django.db.models import QuerySet
 
 from accounts.models import Event, User
+from annotate import quotas, submissions
 from annotate import statements as reads
-from annotate import submissions
-from annotate.models import Example, Task
+from annotate.models import Example, Round, Task
 from annotate.rounds import open_next_round
-from core.errors import Conflict
+from annotate.schedule import change_round
+from core.errors import Conflict, Refused
 from core.transactions import durable
 from tests import acts, cast
 from tests.races import at_once, meeting, take_locks_away, without
@@ -61,6 +62,37 @@ def test_two_submissions_of_one_client_id(
         outcomes = at_once(calls)
         assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
         assert Example.objects.count() == (1 if constrained else 2)
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_the_last_place_of_a_round(
+    task: Task,
+    annotator: User,
+    other_annotator: User,
+    monkeypatch: pytest.MonkeyPatch,
+    in_turn: bool,
+) -> None:
+    """Without the round's lock both find a place left."""
+    change_round(task=task, number=1, changes={"submissions": 1}, reason="One is enough.")
+    if not in_turn:
+        monkeypatch.setattr(submissions, "takes_turns", lambda _: False)
+    counted, both = quotas.why_full, threading.Barrier(2)
+
+    def count_and_wait(round_: Round) -> str:
+        said = counted(round_)
+        with suppress(threading.BrokenBarrierError):  # with the lock nobody comes beside
+            both.wait(0.3 if in_turn else cast.PATIENCE)
+        return said
+
+    monkeypatch.setattr(quotas, "why_full", count_and_wait)
+    calls = [
+        submission_of(task, author, seed, uuid.uuid4())
+        for seed, author in enumerate((annotator, other_annotator))
+    ]
+    outcomes = at_once(calls)
+    assert Example.objects.count() == (1 if in_turn else 2)
+    codes = {one.code for one in outcomes if isinstance(one, Refused)}
+    assert codes == ({"quota_reached"} if in_turn else set())
 
 
 @pytest.mark.parametrize("locked", [True, False])

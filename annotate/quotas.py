@@ -1,0 +1,75 @@
+"""How much a task and its rounds take: of a person, in a day, in all."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from annotate.models import Example, Round
+from core.errors import Refused
+
+
+def is_counted(example: Example) -> bool:
+    """Whether its author's others have to be counted before it is taken, under their lock."""
+    return example.config.file.daily is not None or bool(
+        example.round.rules.keys() - {"retraction"}
+    )
+
+
+def takes_turns(round_: Round) -> bool:
+    """Whether submissions are taken one by one, whoever sends them: else two would be the last."""
+    return round_.limits.submissions is not None
+
+
+def require_room(example: Example) -> None:
+    """Refuse one too many; under its author's lock, and its round's where that `takes_turns`."""
+    if example.author_id is None:  # guests count nowhere
+        return
+    own = Example.objects.filter(author=example.author_id)
+    if (most := example.config.file.daily) is not None:
+        today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        if own.filter(task=example.task_id, created_at__gte=today).count() >= most:
+            raise Refused(
+                "daily_limit",
+                f"You have sent {most} today, as many as one person may: go on tomorrow (UTC).",
+                status=409,
+            )
+    round_ = example.round
+    if why := why_full(round_) or _why_enough(round_, own.filter(round=round_)):
+        raise Refused("quota_reached", why, status=409)
+
+
+def why_full(round_: Round) -> str:
+    """Why a round takes no more of anybody; empty where it does."""
+    limits, there = round_.limits, Example.objects.filter(round=round_)
+    if (most := limits.submissions) and there.filter(sandbox=False).count() >= most:
+        return f"Round {round_.number} has its {most:,} submissions and takes no more."
+    if (most := limits.verified) and _verified(there) >= most:
+        return f"Round {round_.number} has its {most:,} verified foolings and takes no more."
+    return ""
+
+
+def _why_enough(round_: Round, own: QuerySet[Example]) -> str:
+    """Why it takes no more of one person, who sent these."""
+    limits = round_.limits
+    if (most := limits.submissions_each) and own.count() >= most:
+        return f"You have sent {most:,} in round {round_.number}, as many as one person may."
+    if (most := limits.verified_each) and _verified(own.all()) >= most:
+        return f"You have {most:,} verified foolings in round {round_.number}: you are done."
+    return ""
+
+
+def _verified(examples: QuerySet[Example]) -> int:
+    usable = examples.filter(sandbox=False, provisional=False, retracted_at=None, hidden_at=None)
+    return usable.filter(fooled=True, status=Example.Status.VERIFIED).count()
+
+
+def why_kept(example: Example) -> str:
+    """Why its author may not take it back; empty where they may."""
+    retraction, round_ = example.round.limits.retraction, example.round
+    if retraction == "never":
+        return f"In round {round_.number} nothing can be taken back: what is sent counts."
+    over = round_.status == Round.Status.CLOSED or round_.is_over
+    if retraction == "while_open" and over:
+        return f"Round {round_.number} is over: what was sent in it stays."
+    return ""
