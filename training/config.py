@@ -6,13 +6,16 @@ What else it may say is the learner's: each says in ml/learners which settings i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator
 
-from annotate.config import Section, TaskFile, Word
+from annotate.config import Section, Slug, TaskFile, Word
 from ml.learners import Learner, all_learners, learners_of
 from training.gates import GateSettings, parse_gate_settings
+
+_OF_A_RECIPE: Final = ("start", "replay")
+MOST: Final = 30  # trainings of one run
 
 
 class EvaluationSettings(Section):
@@ -45,6 +48,18 @@ class RetrainingSettings(Section):
     author_share: float = Field(
         default=0.34, gt=0, le=1, description="Most of what one run learns that one author gives."
     )
+    start: Literal["parent", "scratch"] = Field(
+        default="parent", description="scratch: a first model anew, from clean data and foolings."
+    )
+    replay: float = Field(
+        default=1, ge=0, le=1, description="Share of what was learned before that is learned again."
+    )
+    seeds: Annotated[int, Field(ge=1, le=10)] = Field(
+        default=1, description="How often each recipe is trained."
+    )
+    recipes: dict[Slug, dict[str, Any]] = Field(
+        default_factory=dict, description="Several ways to learn, by name: what differs in each."
+    )
     promote: Literal["automatic", "after_a_look", "by_owner"] = Field(
         default="after_a_look",
         description="after_a_look: by itself once an owner has promoted one that learned.",
@@ -70,11 +85,28 @@ class RetrainingSettings(Section):
 
     def check_task(self, task: TaskFile) -> None:
         """Each learner of the kind takes its settings; one that is another kind's does nothing."""
-        for learner in learners_of(task.input):
-            self.of_learner(learner)
         known = {name for learner in all_learners() for name in learner.settings.model_fields}
         if unknown := self._others.keys() - known:
             raise ValueError(f"retraining has no setting {', '.join(sorted(unknown))}")
+        for name, changes in self.recipes.items():
+            if unknown := changes.keys() - known - {*_OF_A_RECIPE}:
+                raise ValueError(f"the recipe {name} has no setting {', '.join(sorted(unknown))}")
+        trials = self.trials()
+        if len(trials) > MOST:
+            raise ValueError(f"{len(trials)} trainings are more than the {MOST} of one run")
+        for learner in learners_of(task.input):
+            for _, recipe in trials:
+                recipe.of_learner(learner)
+
+    def trials(self) -> list[tuple[str, Self]]:
+        """Each way to learn with each seed, in the order of the recipes' names."""
+        own = {**self.model_dump(), "recipes": {}, "seeds": 1}
+        return [
+            (name, self.model_validate({**own, **changes, "seed": (self.seed + more) % 2**32}))
+            # Of what the file says first a database knows nothing.
+            for name, changes in sorted((self.recipes or {"": {}}).items())
+            for more in range(self.seeds)
+        ]
 
     @property
     def _others(self) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class TrainingRun(models.Model):
         PASSED = "passed", "passed the gates, not promoted by itself"
         REFUSED = "refused", "a gate was not passed"
         FAILED = "failed", "stopped by an error"
+        STOPPED = "stopped", "stopped by an owner"
 
     class Origin(models.TextChoices):
         TRIGGER = "trigger", "the trigger"
@@ -80,6 +81,7 @@ class TrainingRun(models.Model):
         COMMAND = "command", "the command line"
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
+    BROKEN_OFF = (Status.FAILED, Status.STOPPED)
 
     uid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="training_runs")
@@ -103,6 +105,9 @@ class TrainingRun(models.Model):
     config = models.JSONField(default=dict, blank=True)
     metrics = models.JSONField(default=dict, blank=True)
     gates = models.JSONField(default=list, blank=True)
+    trials = models.JSONField(
+        default=list, blank=True, help_text="What each recipe and seed came to, as it was trained."
+    )
     progress = models.FloatField(default=0, help_text="0 to 1.")
     stage = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True, help_text="Why it was not promoted, or what went wrong.")

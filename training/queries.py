@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -59,9 +61,9 @@ def authors_of_copies(task_id: int) -> list[tuple[str, str]]:
 
 
 def waiting_foolings(task_id: int) -> QuerySet[Example]:
-    """Verified foolings that no run has used yet; a run that an error stopped used none."""
+    """Verified foolings that no run has used yet; a run that was broken off used none."""
     used = TrainingRun.objects.filter(snapshot__items__example=OuterRef("pk")).exclude(
-        status=TrainingRun.Status.FAILED
+        status__in=TrainingRun.BROKEN_OFF
     )
     return verified_foolings(task_id).filter(~Exists(used))
 
@@ -76,6 +78,21 @@ def trainable_model(target: Target | None) -> ModelVersion | None:
     models = target.models if target is not None else ()
     able = [model for model in models if model.artifact and name_in(model.config) is not None]
     return able[-1] if able else None
+
+
+def shown_of(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """One way to learn beside others: what it gains, in points, and the gates that stop it."""
+    sets = {name: trial["figures"][name] for name in ("clean", "new_round")}
+    return {
+        "recipe": trial["recipe"] or "as the task says",
+        "seed": trial["seed"],
+        "sha256": trial["made"]["sha256"],
+        "failed": ", ".join(gate["name"] for gate in trial["gates"] if not gate["passed"]),
+        **{
+            name: 100 * (one["now"] - one["before"]) if one["items"] else 0.0
+            for name, one in sets.items()
+        },
+    }
 
 
 def an_owner_looked(task: Task) -> bool:

@@ -7,18 +7,12 @@ document.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from django.conf import settings
@@ -36,12 +30,9 @@ from scoring.plots import Plot
 from training.models import Rehearsal
 from training.queries import is_trainable, trainable_model
 from training.rehearsal_file import RehearsalFile
+from training.rehearsal_play import Listener, Turns, play
 from training.rehearsing import stock_of
 
-Listener = Callable[[float, str], None]
-
-# What the server is told by its environment concerns real people and their data.
-_OURS: Final = ("DADC_", "DATABASE_URL", "REDIS_URL")
 COUNTED: Final = (
     "days", "submissions", "refused", "looks", "fooled", "votes", "verified", "wrong", "cost",
     "quarantined",
@@ -135,7 +126,7 @@ def _check_source(task: Task, file: RehearsalFile, model: ModelVersion) -> None:
 # --- worlds ---------------------------------------------------------------------------------------
 def _play_all(
     told: dict[str, Any], seeds: int, at_once: int, listener: Listener | None
-) -> list[list[dict[str, Any]]]:
+) -> list[Turns]:
     done = [0.0] * seeds
 
     def hear(seed: int, fraction: float, words: str) -> None:
@@ -143,70 +134,19 @@ def _play_all(
         if listener is not None:
             listener(fmean(done), f"seed {seed + 1} of {seeds}, {words}")
 
+    named = (told["model"]["artifact"], told["model"]["config"]["base"]["file"])
+    files = {name: (Path(settings.ARTIFACT_DIR) / name).read_bytes() for name in named}
+    worlds = [{**told, "seed": seed} for seed in range(seeds)]
     with ThreadPoolExecutor(at_once) as pool:
         playing = [
-            pool.submit(_play, {**told, "seed": seed}, partial(hear, seed)) for seed in range(seeds)
+            pool.submit(play, world, files, partial(hear, seed))
+            for seed, world in enumerate(worlds)
         ]
         try:
             return [one.result() for one in playing]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _play(told: dict[str, Any], tell: Listener) -> list[dict[str, Any]]:
-    """One seed from its empty folder to its turns."""
-    with TemporaryDirectory(prefix="dadc-rehearsal-") as name:
-        folder = Path(name)
-        _lend_files(told["model"], folder / "artifacts")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
-        # Two threads that wait for each other on a busy machine take six times what one takes.
-        environment["OMP_NUM_THREADS"] = "1"
-        with (
-            (folder / "errors").open("w+") as errors,
-            subprocess.Popen(
-                [sys.executable, "-m", "training.rehearsal_world"],
-                cwd=settings.BASE_DIR,
-                env={**environment, "DADC_DATA": name, "DADC_LOG_LEVEL": "ERROR"},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            ) as process,
-        ):
-            try:
-                turns = _listen(process, told, tell)
-            except BaseException:
-                process.kill()
-                raise
-            if process.wait() or turns is None:
-                errors.seek(0)
-                last = errors.read().strip().splitlines()[-1:] or ["it said nothing"]
-                raise Refused("stopped", f"A rehearsal was stopped by an error: {last[0]}")
-    return turns
-
-
-def _listen(
-    process: subprocess.Popen[str], told: dict[str, Any], tell: Listener
-) -> list[dict[str, Any]] | None:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    json.dump(told, process.stdin)
-    process.stdin.close()
-    for line in process.stdout:
-        said = json.loads(line)
-        if "turns" in said:
-            turns: list[dict[str, Any]] = said["turns"]
-            return turns
-        tell(said["at"], said["words"])
-    return None
-
-
-def _lend_files(model: Mapping[str, Any], folder: Path) -> None:
-    """Copies of the model's file and of its clean data."""
-    folder.mkdir()
-    for name in (model["artifact"], model["config"]["base"]["file"]):
-        shutil.copy(Path(settings.ARTIFACT_DIR) / name, folder / name)
 
 
 # --- report ---------------------------------------------------------------------------------------

@@ -1,40 +1,51 @@
-"""One retraining from the frozen data to the gates: what a worker does for a claimed run."""
+"""One retraining from the frozen data to the gates: what a worker does for a claimed run.
+
+Each recipe of the task is tried with each seed. What a trial came to is kept as soon as it is
+there, so that a run whose process was killed goes on with the next one.
+"""
 
 from __future__ import annotations
 
 import logging
-import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings as django_settings
 
 from core.errors import Refused
+from core.outages import is_outage
 from ml import artifacts
 from ml.backends import Backend, open_model, source_of
-from ml.learners import Base, Learner, learner_named, name_in, read_base, save
+from ml.learners import (
+    Base,
+    Checkpoint,
+    Trained,
+    learner_named,
+    name_in,
+    read_base,
+    save,
+)
 from training import regions, services, snapshots
 from training.config import RetrainingSettings
 from training.evaluation import Comparison, ask_both, paired
-from training.gates import Breadth, GateSettings, judge
+from training.gates import Breadth, GateResult, GateSettings, judge
 from training.models import Snapshot, Split, TrainingRun
 from training.nearby import Distance, Nearby, nearby
+from training.progress import Listener, Progress
 from training.provenance import code_revision
 from training.queries import learned_examples
 from training.services import Superseded
 from training.snapshots import FrozenItem, frozen_items, read_usual
-from training.splits import capped
+from training.splits import capped, share_of
 
 logger = logging.getLogger(__name__)
 
-Listener = Callable[[float, str], None]
-
-WRITE_EVERY = 0.5  # seconds between two progress rows: a page polls once a second
-# Where the slow part, training, begins and ends on the bar.
-TRAINING_BEGINS, TRAINING_ENDS = 0.05, 0.85
+# Where the slow part, its trials, begins and ends on the bar.
+TRAINING_BEGINS, TRIALS_END = 0.05, 0.98
 NEAR_OF_CLEAN = 3_000  # clean items beside the held-out ones: to find those near a learned item
 
 
@@ -45,14 +56,16 @@ def carry_out(run: TrainingRun, claim: uuid.UUID, listener: Listener | None = No
     meanwhile is left to that one. `listener` hears (fraction, sentence) as the page does.
     """
     try:
-        ended = _retrain(run, _Progress(run, claim, listener))
+        ended = _retrain(run, Progress(run, claim, listener))
         regions.follow(ended.task)
         return ended
     except Superseded:
-        logger.warning("%s goes on in another process", run)
+        logger.warning("%s is not this process's any more", run)
     except (Refused, artifacts.ArtifactError) as error:
         return _failed(run, claim, str(error))
     except Exception as error:
+        if is_outage(error):  # whoever takes the run up goes on with what is kept
+            raise
         logger.exception("%s was stopped by an error", run)
         return _failed(run, claim, f"An error stopped it: {type(error).__name__}: {error}")
     run.refresh_from_db()
@@ -67,30 +80,7 @@ def _failed(run: TrainingRun, claim: uuid.UUID, reason: str) -> TrainingRun:
         return run
 
 
-class _Progress:
-    """Tells the database and the listener how far a run is."""
-
-    def __init__(self, run: TrainingRun, claim: uuid.UUID, listener: Listener | None) -> None:
-        self.run, self.claim, self.listener = run, claim, listener
-        self._written = float("-inf")
-
-    def step(self, fraction: float, stage: str) -> None:
-        """A new stage: always written."""
-        self.run.progress, self.run.stage = fraction, stage[:200]
-        services.report(self.run, self.claim, progress=fraction, stage=self.run.stage)
-        self._written = time.monotonic()
-        if self.listener is not None:
-            self.listener(fraction, stage)
-
-    def within(self, fraction: float, stage: str) -> None:
-        """Progress inside a stage: written at most twice a second."""
-        if time.monotonic() - self._written >= WRITE_EVERY:
-            self.step(fraction, stage)
-        elif self.listener is not None:
-            self.listener(fraction, stage)
-
-
-def _retrain(run: TrainingRun, progress: _Progress) -> TrainingRun:
+def _retrain(run: TrainingRun, progress: Progress) -> TrainingRun:
     folder = Path(django_settings.ARTIFACT_DIR)
     settings = RetrainingSettings.model_validate(run.config)
     parent = artifacts.load(folder / run.parent.artifact, run.parent.sha256)
@@ -102,64 +92,153 @@ def _retrain(run: TrainingRun, progress: _Progress) -> TrainingRun:
     )
     things = run.task.kind.words.things
     progress.step(0.02, f"Reading the frozen {things} and the clean data.")
-    data = _read(run, snapshot, read_base(learner, run.parent.config["base"], folder), parent)
-    progress.step(TRAINING_BEGINS, what := _what_it_learns(data, things))
-
-    def tell(fraction: float, sentence: str) -> None:
-        at = TRAINING_BEGINS + fraction * (TRAINING_ENDS - TRAINING_BEGINS)
-        progress.within(at, f"{what[:-1]}: {sentence[:1].lower()}{sentence[1:]}.")
-
-    trained = learner.fine_tune(
-        parent,
-        data.base,
-        data.train,
-        seed=settings.seed,
-        settings=settings.of_learner(learner),
-        progress=tell,
+    data = _read(
+        run, snapshot, read_base(learner_named(learner), run.parent.config["base"], folder), parent
     )
-    progress.step(TRAINING_ENDS, "Saving the candidate.")
-    made = save(trained, folder, run.parent.config["base"])
-    made["config"]["retraining"] = run.config
-    progress.step(0.9, "Testing the candidate and the current model.")
-    current = open_model(run.parent.backend, source_of(vars(run.parent), folder))
-    candidate = open_model(made["backend"], source_of(made, folder))
-    test = _Test(run, data, current, candidate)
-    progress.step(0.97, "Judging by the gates.")
-    gates = judge(
-        test.comparison.clean,
-        test.comparison.earlier,
-        test.comparison.new_round,
-        verified=test.verified,
-        shared_authors=data.authors_of_both,
-        train=_breadth(data.train),
-        held_out=_breadth(data.held_out),
-        near=test.near(run.task.kind.distance, settings.gate_settings),
-        settings=settings.gate_settings,
-    )
-    left_out = len(data.left_out) + test.left_out
+    named = settings.trials()
+    trials = [
+        _Trial(run, name, recipe, data, parent, learner, number, len(named), progress)
+        for number, (name, recipe) in enumerate(named)
+    ]
+    done = list(takewhile(lambda one: (folder / one["made"]["artifact"]).exists(), run.trials))
+    for trial in trials[len(done) :]:
+        done.append(trial.carry_out())
+        progress.step(trial.at(1), "Keeping what it came to.", trials=done)
+        trial.checkpoint.forget()
+    best = max(done, key=_merit)
+    left_out = len(data.left_out) + best["left_out"]
     return services.conclude(
         run,
         progress.claim,
         candidate={
-            **made,
+            **best["made"],
             "provenance": _provenance(run, snapshot, data),
-            "metrics": test.comparison.figures() | ({"left_out": left_out} if left_out else {}),
+            "metrics": best["figures"] | ({"left_out": left_out} if left_out else {}),
         },
-        gates=gates,
+        gates=[GateResult(**gate) for gate in best["gates"]],
     )
 
 
-def _learner_of(run: TrainingRun) -> Learner:
+def _merit(trial: Mapping[str, Any]) -> tuple[bool, float, float]:
+    """What puts a trial before others: its gates, what it gains on the round, and on clean data."""
+
+    def gain(of: Mapping[str, Any]) -> float:
+        return of["now"] - of["before"] if of["items"] else 0.0
+
+    passes = all(gate["passed"] for gate in trial["gates"])
+    return passes, gain(trial["figures"]["new_round"]), gain(trial["figures"]["clean"])
+
+
+@dataclass
+class _Trial:
+    """One recipe with one seed: trained, saved, loaded by its path, and judged."""
+
+    run: TrainingRun
+    name: str
+    recipe: RetrainingSettings
+    data: _Data
+    parent: artifacts.LoadedArtifact
+    learner_name: str
+    number: int
+    of: int
+    progress: Progress
+
+    def at(self, fraction: float) -> float:
+        """How far the run is when this trial is so far."""
+        share = (self.number + fraction) / self.of
+        return TRAINING_BEGINS + share * (TRIALS_END - TRAINING_BEGINS)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(Path(django_settings.ARTIFACT_DIR) / f"{self.run.uid}-{self.number}.part")
+
+    def _taught(self) -> list[FrozenItem]:
+        replay, seed = self.recipe.replay, str(self.recipe.seed)
+        return [
+            item
+            for item in self.data.train
+            if item.example not in self.data.known or share_of(seed, item.name) < replay
+        ] or self.data.train
+
+    def carry_out(self) -> dict[str, Any]:
+        folder, base = Path(django_settings.ARTIFACT_DIR), self.run.parent.config["base"]
+        which = ""
+        if self.of > 1:
+            which = f"{self.number + 1} of {self.of} ({self.name or 'seed'} {self.recipe.seed}): "
+        made = save(self._train(which), folder, base)
+        made["config"]["retraining"] = self.recipe.model_dump(mode="json")
+        self._say(0.9, which, "Testing the candidate and the current model.")
+        current = open_model(self.run.parent.backend, source_of(vars(self.run.parent), folder))
+        test = _Test(
+            self.run, self.data, current, open_model(made["backend"], source_of(made, folder))
+        )
+        self._say(0.97, which, "Judging by the gates.")
+        return {
+            "recipe": self.name,
+            "seed": self.recipe.seed,
+            "made": made,
+            "figures": test.comparison.figures(),
+            "gates": [asdict(gate) for gate in self._judge(test)],
+            "left_out": test.left_out,
+        }
+
+    def _say(self, fraction: float, which: str, sentence: str) -> None:
+        self.progress.step(self.at(fraction), which + sentence)
+
+    def _train(self, which: str) -> Trained:
+        learner, taught = learner_named(self.learner_name), self._taught()
+        what = which + _what_it_learns(self.data, taught, self.run.task.kind.words.things)
+        self._say(0, "", what)
+
+        def tell(fraction: float, sentence: str) -> None:
+            said = f"{what[:-1]}: {sentence[:1].lower()}{sentence[1:]}."
+            self.progress.within(self.at(0.85 * fraction), said)
+
+        if self.recipe.start == "scratch":
+            everything = replace(self.data.base, train=[*self.data.base.train, *taught])
+            return learner.train(
+                everything, labels=self.parent.labels, seed=self.recipe.seed, progress=tell
+            )
+        return learner.fine_tune(
+            self.parent,
+            self.data.base,
+            taught,
+            seed=self.recipe.seed,
+            settings=self.recipe.of_learner(learner),
+            progress=tell,
+            checkpoint=self.checkpoint,
+        )
+
+    def _judge(self, test: _Test) -> list[GateResult]:
+        gates = self.recipe.gate_settings
+        # The best of several is lucky, too: each has to be surer by as many (Bonferroni).
+        gates = replace(gates, confidence=round(1 - (1 - gates.confidence) / self.of, 4))
+        return judge(
+            test.comparison.clean,
+            test.comparison.earlier,
+            test.comparison.new_round,
+            verified=test.verified,
+            shared_authors=self.data.authors_of_both,
+            train=_breadth(self.data.train),
+            held_out=_breadth(self.data.held_out),
+            near=test.near(self.run.task.kind.distance, gates),
+            settings=gates,
+        )
+
+
+def _learner_of(run: TrainingRun) -> str:
     name = name_in(run.parent.config)
     if name is None:
         raise Refused("no_learner", f"{run.parent.name} names no learner of this server.")
-    return learner_named(name)
+    return name
 
 
 @dataclass(frozen=True)
 class _Data:
     train: list[FrozenItem]
     held_out: list[FrozenItem]
+    known: set[int]
+    """Examples that the current model learned from, or was tested with."""
     base: Base
     left_out: list[str]
     """Names of frozen examples that cannot be read, whose label the model does not have, or that
@@ -188,14 +267,15 @@ def _read(
         raise Refused(
             "nobody_trains", "No verified fooling is left of an author who may train a model."
         )
-    return _Data(train, held_out, base, [*unread, *unread_too, *unused])
+    known_before = set(learned_examples(run.parent).values_list("example_id", flat=True))
+    return _Data(train, held_out, known_before, base, [*unread, *unread_too, *unused])
 
 
-def _what_it_learns(data: _Data, things: str) -> str:
-    authors = len({item.author for item in data.train})
+def _what_it_learns(data: _Data, taught: Sequence[FrozenItem], things: str) -> str:
+    authors = len({item.author for item in taught})
     left_out = f" ({len(data.left_out):,} left out)" if data.left_out else ""
     return (
-        f"Training on {len(data.train):,} verified foolings{left_out} by {authors} "
+        f"Training on {len(taught):,} verified foolings{left_out} by {authors} "
         f"{'person' if authors == 1 else 'people'} and {len(data.base.train):,} clean {things}."
     )
 
@@ -208,7 +288,7 @@ class _Test:
     """
 
     def __init__(self, run: TrainingRun, data: _Data, current: Backend, candidate: Backend) -> None:
-        learned = set(learned_examples(run.parent).values_list("example_id", flat=True))
+        learned = data.known
         self._models, self._data, self._task = (current, candidate), data, run.task
         self._new = [item for item in data.train if item.example not in learned]
         self._clean = clean = ask_both(current, candidate, data.base.held_out)

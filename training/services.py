@@ -72,11 +72,11 @@ def start_if_due(task: Task) -> TrainingRun | None:
 
 
 def _would_fail_again(task: Task) -> bool:
-    """Whether an error stopped the newest run and nothing was verified since: an owner decides."""
+    """Whether the newest run was broken off and nothing verified since: an owner decides."""
     newest = TrainingRun.objects.filter(task=task).order_by("-id").first()
     return (
         newest is not None
-        and newest.status == Status.FAILED
+        and newest.status in TrainingRun.BROKEN_OFF
         and not waiting_foolings(task.pk).filter(settled_at__gt=newest.created_at).exists()
     )
 
@@ -293,6 +293,25 @@ def fail(run: TrainingRun, claim: uuid.UUID, *, reason: str) -> TrainingRun:
         run = _locked(run, claim)
         run.status, run.reason = Status.FAILED, reason
         run.stage = "It stopped before its end."
+        _end(run)
+    return run
+
+
+def stop(*, task: Task, actor: User | None = None) -> TrainingRun:
+    """End the active run because an owner wants it no more: its process finds its claim gone."""
+    with durable():
+        if actor is not None and not task.is_owned_by(actor):
+            raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
+        run = (
+            TrainingRun.objects.select_for_update(of=("self",))
+            .select_related("task__config")
+            .filter(task=task, status__in=TrainingRun.ACTIVE)
+            .first()
+        )
+        if run is None:
+            raise Conflict("not_training", f"No training run of {task.slug} is active.")
+        run.status, run.stage = Status.STOPPED, "It was stopped: nothing was promoted."
+        run.reason = f"Stopped by {actor.public_name if actor else 'a command'}."
         _end(run)
     return run
 

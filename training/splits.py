@@ -35,9 +35,9 @@ def sides_of_new_authors(
         return _sides_of_groups(counts, known, first_of, share=share, seed=seed)
     new = sorted(name for name in counts if name not in known)
     sides: dict[str, Side] = {
-        name: HELD_OUT if _fraction(seed, name) < share else TRAIN for name in new
+        name: HELD_OUT if share_of(seed, name) < share else TRAIN for name in new
     }
-    by_size = sorted(new, key=lambda name: (counts[name], _fraction(seed, name)))
+    by_size = sorted(new, key=lambda name: (counts[name], share_of(seed, name)))
     known_sides = {known[name] for name in counts if name in known}
     if by_size and TRAIN not in known_sides | set(sides.values()):
         sides[by_size[-1]] = TRAIN
@@ -65,7 +65,7 @@ def capped(authors: Sequence[str], *, share: float, seed: str) -> list[int]:
     kept = [
         place
         for author, own in places.items()
-        for place in sorted(own, key=lambda place: _fraction(seed, f"{author}\0{place}"))[:most]
+        for place in sorted(own, key=lambda place: share_of(seed, f"{author}\0{place}"))[:most]
     ]
     return sorted(kept)
 
@@ -101,7 +101,7 @@ def _sides_of_groups(
     return {name: sides[first_of.get(name, name)] for name in counts if name not in known}
 
 
-def _fraction(seed: str, name: str) -> float:
+def share_of(seed: str, name: str) -> float:
     """A number from 0 to 1 that nobody can foresee from the name without the seed."""
     digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.db import connections
 from django.db.models import Q, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
@@ -17,6 +18,7 @@ from django_tasks_db.models import DBTaskResult
 from accounts.models import User
 from annotate.models import ModelVersion, Task
 from core import request_ids
+from core.outages import is_outage
 from core.request_ids import carry_on
 from training import judges, regions, services
 from training.evaluations import evaluate_models
@@ -52,9 +54,11 @@ def _run(uid: UUID) -> str:
     try:
         with heartbeat(partial(services.report, run, claim), str(run)):
             return carry_out(run, claim).status
-    except BaseException:
-        # The worker is told to stop at once: the next one takes the run up.
-        services.requeue(run, claim, stage="The worker was stopped: waiting for the next one.")
+    except BaseException as error:
+        # The worker is told to stop at once, or its connection is gone: the next one takes it up.
+        if is_outage(error):
+            connections["default"].close()
+        services.requeue(run, claim, stage="It was broken off: waiting for a worker.")
         raise
 
 

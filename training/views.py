@@ -24,6 +24,7 @@ from training.queries import (
     is_trainable,
     sample_of_learned,
     settings_of,
+    shown_of,
     trainable_model,
     waiting_foolings,
 )
@@ -70,6 +71,17 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
     task = owned_task_or_404(request, slug)
     try:
         services.request_run(actor=person(request), task=task)
+    except Refused as refused:
+        messages.error(request, refused.message)
+    return redirect("training", slug=slug)
+
+
+@require_POST
+def stop(request: HttpRequest, slug: str) -> HttpResponse:
+    """End the run that is active."""
+    task = owned_task_or_404(request, slug)
+    try:
+        services.stop(task=task, actor=person(request))
     except Refused as refused:
         messages.error(request, refused.message)
     return redirect("training", slug=slug)
@@ -187,7 +199,10 @@ def _history(task: Task, target: Target | None) -> dict[str, Any]:
     )
     return {
         "with_history": True,
-        "runs": runs,
+        "runs": [
+            {"run": run, "trials": [shown_of(one) for one in run.trials if len(run.trials) > 1]}
+            for run in runs
+        ],
         "models": [
             {
                 "model": model,

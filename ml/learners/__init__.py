@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from kinds import Prepared
 from ml import artifacts
 from ml.artifacts import ArtifactError, LoadedArtifact
+from ml.files import written_whole
 
 NAMES: Final = tuple(sorted(found.name for found in iter_modules(__path__)))
 BEFORE_NAMES: Final = "digits"  # made every model of which the registration names no learner
@@ -47,6 +48,26 @@ class Base:
     train: Sequence[Item]
     held_out: Sequence[Item]
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A file where a training keeps how far it is: one that begins again goes on from there.
+
+    Of one training alone: the same data, seed and settings.
+    """
+
+    path: Path
+
+    def read(self) -> bytes | None:
+        return self.path.read_bytes() if self.path.exists() else None
+
+    def keep(self, data: bytes) -> None:
+        with written_whole(self.path) as out:
+            out.write(data)
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +126,12 @@ class Learner(Protocol):
         seed: int,
         settings: Mapping[str, Any],
         progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
-        """The next model: what `parent` becomes by verified items, whose labels are all its own."""
+        """The next model: what `parent` becomes by verified items, whose labels are all its own.
+
+        What takes long keeps a `checkpoint`, and gives the same model when it went on from one.
+        """
 
     def export(self, trained: Trained, /) -> Mapping[str, bytes]:
         """The members of its model file; ArtifactError for a model that must not serve."""

@@ -22,7 +22,7 @@ from kinds import Prepared
 from kinds.texts import text_of
 from ml.artifacts import ArtifactError, LoadedArtifact
 from ml.encoders import Encoder
-from ml.learners import Base, Item, Progress, Trained
+from ml.learners import Base, Checkpoint, Item, Progress, Trained
 from ml.learners.texts import FineTuning, TextLearner
 
 NAME: Final = "vectors"
@@ -77,6 +77,7 @@ class VectorLearner(TextLearner):
         seed: int,
         settings: Mapping[str, Any],
         progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
         if not verified:
             raise ValueError("there are no verified examples to learn from")

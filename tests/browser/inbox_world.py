@@ -56,11 +56,54 @@ def main() -> None:
     rehearsed(Task.objects.get(slug="inbox-looks"))
     judged(Task.objects.get(slug="inbox-looks"), vera.pk)
     measured(Task.objects.get(slug="inbox-looks"))
+    tried(Task.objects.get(slug="inbox-looks"))
     looks = Example.objects.filter(task__slug="inbox-looks", status="verified").first()
     if looks is not None:
         reason = "Weighing who mixes up which labels, it is 4 with 93%; the verdict has 6%."
         region_of(looks.task)
         Review.objects.create(example=looks, task=looks.task, kind="audit", reason=reason)
+
+
+def tried(task: Task) -> None:
+    """A run of two recipes with two seeds, and a round that is open until a day."""
+    from datetime import UTC, datetime
+
+    from django.utils import timezone
+
+    from annotate.models import Round
+    from tests import cast
+    from training.models import TrainingRun
+
+    rules = {"submissions_each": 100, "retraction": "while_open"}
+    Round.objects.filter(task=task).update(closes_at=datetime(2999, 3, 1, tzinfo=UTC), rules=rules)
+    now, candidate = timezone.now(), cast.fixed_model(task, seed=7)
+    gate = {"threshold": 2.0, "bound": None, "n": 10, "b": None, "c": None}
+    nearby = {**gate, "name": "nearby", "passed": False, "value": 3.8, "sentence": "Less sure."}
+    TrainingRun.objects.create(
+        task=task,
+        round=Round.objects.get(task=task),
+        parent=candidate,
+        candidate=candidate,
+        status=TrainingRun.Status.REFUSED,
+        stage=f"{candidate.name} did not pass: nearby.",
+        started_at=now,
+        finished_at=now,
+        gates=[nearby],
+        trials=[
+            {
+                "recipe": recipe,
+                "seed": seed,
+                "made": {"sha256": candidate.sha256 if (recipe, seed) == ("usual", 1) else ""},
+                "figures": {
+                    "clean": {"items": 359, "before": 0.991, "now": 0.986},
+                    "new_round": {"items": 60, "before": 0.0, "now": 0.45 + seed / 20},
+                },
+                "gates": [nearby],
+            }
+            for recipe in ("usual", "patient")
+            for seed in range(2)
+        ],
+    )
 
 
 def rehearsed(task: Task) -> None:

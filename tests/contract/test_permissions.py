@@ -95,6 +95,7 @@ ROWS = [
     Row("training", HIDDEN, arguments=DIGITS),
     Row("training_live", HIDDEN, arguments=DIGITS),
     Row("training_start", "404 404 404 404 302 404 302 404", "post", DIGITS),
+    Row("training_stop", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("training_serve", HIDDEN, arguments={**DIGITS, "number": "1"}),
     Row(
         "training_serve",

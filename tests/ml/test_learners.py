@@ -16,7 +16,16 @@ from ml import artifacts, learners
 from ml.artifacts import ArtifactError, LoadedArtifact
 from ml.backends import open_model, source_of
 from ml.backends.onnx import OnnxBackend
-from ml.learners import Base, Item, Trained, learner_named, learners_of, read_base, store_base
+from ml.learners import (
+    Base,
+    Checkpoint,
+    Item,
+    Trained,
+    learner_named,
+    learners_of,
+    read_base,
+    store_base,
+)
 from ml.learners.digits import export
 from ml.learners.digits.augmentation import Augmentation
 from ml.learners.digits.data import Images
@@ -137,6 +146,41 @@ def test_the_same_seed_gives_the_same_weights(clean, base, foolings):
         fine_tune(base, train, foolings, seed=7, epochs=1, epoch_images=64)[0] for _ in range(2)
     )
     assert torch.equal(weights(one), weights(two))
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_training_that_was_broken_off_goes_on_to_the_same_weights(
+    clean, base, foolings, tmp_path, patience
+):
+    checkpoint = Checkpoint(tmp_path / "run-0.part")
+    how = {"seed": 7, "epochs": 4, "epoch_images": 64, "patience": patience, "attacked": 0.2}
+    whole, config = fine_tune(base, few(clean[0]), foolings, **how)
+    assert config["patience"] == patience
+
+    def be_killed(fraction, _sentence):
+        if fraction >= 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(base, few(clean[0]), foolings, **how, progress=be_killed, checkpoint=checkpoint)
+    heard = []
+    resumed, _ = fine_tune(
+        base, few(clean[0]), foolings, **how, checkpoint=checkpoint,
+        progress=lambda fraction, _: heard.append(fraction),
+    )  # fmt: skip
+    assert heard[:1] in ([0.75], []), "the first two epochs are not learned again"
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_it_stops_when_what_is_held_back_gets_no_better(clean, base, foolings):
+    """At a rate that leaps about it is soon over, and the best epoch is taken."""
+    heard = []
+    how = {"seed": 0, "epochs": 30, "epoch_images": 64, "patience": 2, "learning_rate": 0.1}
+    net, _ = fine_tune(
+        base, clean[0], foolings, **how, progress=lambda fraction, _: heard.append(fraction)
+    )
+    assert len(heard) < 30
+    assert accuracy(net, clean[1]) > 0.5
 
 
 def test_training_leaves_the_process_and_the_parent_as_they_were(clean, base, foolings):

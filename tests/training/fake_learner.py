@@ -11,7 +11,7 @@ from pydantic import Field
 
 from kinds import Prepared
 from ml.artifacts import LoadedArtifact
-from ml.learners import Base, Item, Progress, Settings, Trained
+from ml.learners import Base, Checkpoint, Item, Progress, Settings, Trained
 
 
 class FakeSettings(Settings):
@@ -51,6 +51,7 @@ class FakeLearner:
         seed: int,
         settings: Mapping[str, Any],
         progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
         keys = sorted(item.prepared.key for item in verified)
         return self._trained(parent.labels, f"{keys} {seed} {settings}", progress)

@@ -385,7 +385,7 @@ def test_a_worker_that_is_told_to_stop_gives_the_run_back(
 def test_progress_is_written_while_it_trains(
     trained: Task, owner: User, authors: list[User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.retraining.WRITE_EVERY", 0)
+    monkeypatch.setattr("training.progress.WRITE_EVERY", 0)
     verified_foolings(trained, authors, owner, 2)
     run, claim = services.begin_here(task=trained)
     seen: list[tuple[float, str]] = []

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from kinds import Prepared
 from ml.artifacts import LoadedArtifact
-from ml.learners import Base, Item, Progress, Settings, Trained
+from ml.learners import Base, Checkpoint, Item, Progress, Settings, Trained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,6 +39,12 @@ class FineTuning(Settings):
     epochs: int = Field(default=5, ge=1, le=200)
     epoch_images: int = Field(
         default=4_300, ge=1, le=10**6, description="Clean drawings an epoch, redrawn each time."
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        le=200,
+        description="Epochs without a better one, by a tenth that is held back, and it stops.",
     )
     blend: float = Field(
         default=0.5,
@@ -122,6 +128,7 @@ class Digits:
         seed: int,
         settings: Mapping[str, Any],
         progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
         from ml.learners.digits.net import read_weights
         from ml.learners.digits.training import fine_tune
@@ -132,6 +139,7 @@ class Digits:
             _images(verified, parent.labels),
             seed=seed,
             progress=progress,
+            checkpoint=checkpoint,
             **settings,
         )
         return Trained(NAME, parent.labels, net, config)

@@ -1,7 +1,9 @@
 """Training the net: the first model from clean images, the next one from foolings."""
 
 import copy
-from collections.abc import Iterator
+import io
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -14,7 +16,7 @@ from torch.nn import functional as F
 
 from kinds.image.pixels import InputError, normalise
 from ml.attacks import fgsm, pgd
-from ml.learners import Progress
+from ml.learners import Checkpoint, Progress
 from ml.learners.digits.augmentation import Augmentation, augment
 from ml.learners.digits.data import Images
 from ml.learners.digits.net import DigitNet
@@ -93,8 +95,10 @@ def fine_tune(
     attacked: float = 0,
     attack_reach: float = 0.1,
     attack_steps: int = 1,
+    patience: int | None = None,
     how: Augmentation | None = None,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Made:
     """Continue training a copy of `net` with verified foolings; the given net is left alone.
 
@@ -104,7 +108,9 @@ def fine_tune(
     way from the old weights to the tuned ones (Wortsman et al., "Robust fine-tuning of zero-shot
     models", 2022), which keeps most of the gain and forgets much less than all the way, 1. The
     share `attacked` of each batch is learned as an attack on the net of that moment leaves it.
-    Reproducible and cancelled as `train_base`.
+    With `patience` a tenth of both is held back, and the weights of the epoch that does best there
+    are taken, once so many epochs were no better. Reproducible and cancelled as `train_base`; what
+    goes on from a `checkpoint` gives the same.
     """
     if len(verified) == 0:
         raise ValueError("There are no verified examples to train on.")
@@ -113,13 +119,22 @@ def fine_tune(
     rng = np.random.default_rng(seed)
     with _repeatable(seed):
         optimizer = torch.optim.SGD(tuned.parameters(), lr=learning_rate, momentum=momentum)
-        for epoch in range(epochs):
+        course, back = _Course(tuned, optimizer, rng, checkpoint), None
+        if patience is not None:
+            verified, back_of_verified = _hold_back(verified, seed)
+            clean, back_of_clean = _hold_back(clean, seed)
+            back = [back_of_verified, back_of_clean]
+        for epoch in range(course.resume(), epochs):
+            if patience is not None and course.since >= patience:
+                break
             batches = _mixed(clean, verified, batch_size, mix, epoch_images, rng, how)
             if attacked:
                 attack = Attack(attack_reach, attack_steps, torch.Generator().manual_seed(seed))
                 batches = _attacked(tuned, batches, attacked, attack)
             loss = _epoch(tuned, optimizer, batches)
+            course.end_epoch(epoch, back)
             _report(progress, epoch, epochs, loss)
+        course.take_best()
         with torch.no_grad():
             for weight, old in zip(tuned.parameters(), net.parameters(), strict=True):
                 weight.lerp_(old, 1 - blend)
@@ -132,6 +147,7 @@ def fine_tune(
         "verified_images": len(verified),
         "seed": seed,
         "epochs": epochs,
+        "patience": patience,
         "epoch_images": epoch_images,
         "batch_size": batch_size,
         "optimizer": "SGD",
@@ -219,6 +235,81 @@ def _mixed(
         yield from _shuffled(x, np.concatenate([clean_y, verified.y[rows]]), batch_size, rng)
     else:
         raise ValueError(f"There is no mix {mix!r}: half, union or foolings_only.")
+
+
+class _Course:
+    """How far a training is, kept after each epoch, and the best weights so far."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rng: np.random.Generator,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._net, self._optimizer, self._rng, self._checkpoint = net, optimizer, rng, checkpoint
+        self.since, self._least = 0, float("inf")
+        self._best: dict[str, Any] | None = None
+
+    def resume(self) -> int:
+        """The epoch to go on with."""
+        kept = self._checkpoint and self._checkpoint.read()
+        if not kept:
+            return 0
+        state = torch.load(io.BytesIO(kept), weights_only=True)
+        self._net.load_state_dict(state["net"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["lots"])
+        self._rng.bit_generator.state = json.loads(state["rng"])
+        self.since, self._least, self._best = state["since"], state["least"], state["best"]
+        return int(state["epochs"])
+
+    def end_epoch(self, epoch: int, back: Sequence[Images] | None) -> None:
+        if back is not None:
+            loss = _loss(self._net, back)
+            self.since = 0 if loss < self._least else self.since + 1
+            if not self.since:
+                self._least, self._best = loss, copy.deepcopy(self._net.state_dict())
+        if self._checkpoint is None:
+            return
+        stream = io.BytesIO()
+        torch.save(
+            {
+                "epochs": epoch + 1,
+                "net": self._net.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "lots": torch.get_rng_state(),
+                "rng": json.dumps(self._rng.bit_generator.state),
+                "since": self.since,
+                "least": self._least,
+                "best": self._best,
+            },
+            stream,
+        )
+        self._checkpoint.keep(stream.getvalue())
+
+    def take_best(self) -> None:
+        if self._best is not None:
+            self._net.load_state_dict(self._best)
+
+
+def _hold_back(images: Images, seed: int) -> tuple[Images, Images]:
+    """Nine tenths and one, of one image all and none."""
+    order = np.random.default_rng([seed, 1]).permutation(len(images))
+    many = len(images) // 10
+    return images.take(order[many:]), images.take(order[:many])
+
+
+def _loss(net: nn.Module, back: Sequence[Images]) -> float:
+    """The mean of the losses on each of these as they are."""
+    net.eval()
+    with torch.no_grad():
+        losses = [
+            F.nll_loss(net(torch.from_numpy(one.x)[:, None]), torch.from_numpy(one.y)).item()
+            for one in back
+            if len(one)
+        ]
+    return float(np.mean(losses))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pydantic import Field
 from core.errors import Refused
 from kinds import kind_named
 from ml.artifacts import ArtifactError, LoadedArtifact
-from ml.learners import BadSource, Base, Item, Progress, Settings, Trained
+from ml.learners import BadSource, Base, Checkpoint, Item, Progress, Settings, Trained
 from ml.learners.texts import model as models
 from ml.learners.texts.lexicon import Lexicon, read_words
 
@@ -115,6 +115,7 @@ class TextLearner:
         seed: int,
         settings: Mapping[str, Any],
         progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
         """All that is known, fitted anew: what was learned last depends on no order."""
         if not verified:

@@ -6,15 +6,19 @@ import json
 from argparse import ArgumentParser
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from tqdm import tqdm
 
 from annotate.models import Task
 from core.errors import Refused
+from core.outages import outage_words
 from training import services
 from training.heartbeat import heartbeat
 from training.models import TrainingRun
+from training.queries import shown_of
 from training.retraining import carry_out
 
 
@@ -23,29 +27,47 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("task", help="the task's slug")
+        parser.add_argument(
+            "--stop", action="store_true", help="end the run that is active, wherever it is"
+        )
         parser.add_argument("--json", action="store_true", help="end with a JSON summary")
 
-    def handle(self, *, task: str, json: bool, **_: Any) -> None:
+    def handle(self, *, task: str, stop: bool, json: bool, **_: Any) -> None:
         found = Task.objects.select_related("config").filter(slug=task).first()
         if found is None:
             raise CommandError(f"There is no task {task}.")
         try:
-            run, claim = services.begin_here(task=found)
+            if stop:
+                run = services.stop(task=found)
+            else:
+                run, claim = services.begin_here(task=found)
         except Refused as refused:
             raise CommandError(refused.message) from refused
-        try:
-            with heartbeat(partial(services.report, run, claim), str(run)), _Bar() as bar:
-                run = carry_out(run, claim, bar)
-        except KeyboardInterrupt:
-            services.fail(run, claim, reason="It was stopped at the terminal.")
-            raise CommandError("Stopped: nothing was promoted.") from None
+        if not stop:
+            run = self._carry_out(run, claim)
         self._report(run)
         if json:
             self.stdout.write(_summary(run))
         if run.status == TrainingRun.Status.FAILED:
             raise CommandError(run.reason)
 
+    def _carry_out(self, run: TrainingRun, claim: UUID) -> TrainingRun:
+        try:
+            with heartbeat(partial(services.report, run, claim), str(run)), _Bar() as bar:
+                return carry_out(run, claim, bar)
+        except DatabaseError as error:
+            raise CommandError(f"{outage_words(error)} A worker takes the run up.") from error
+        except KeyboardInterrupt:
+            services.fail(run, claim, reason="It was stopped at the terminal.")
+            raise CommandError("Stopped: nothing was promoted.") from None
+
     def _report(self, run: TrainingRun) -> None:
+        for trial in run.trials if len(run.trials) > 1 else ():
+            told = shown_of(trial)
+            self.stdout.write(
+                f"  {told['recipe']}, seed {told['seed']}: clean {told['clean']:+.2f} points, new "
+                f"round {told['new_round']:+.2f}; {told['failed'] or 'passes every gate'}"
+            )
         for gate in run.gates:
             self.stdout.write(f"  {'passed' if gate['passed'] else 'FAILED':<7} {gate['sentence']}")
         if run.status != TrainingRun.Status.FAILED:
@@ -78,6 +100,7 @@ def _summary(run: TrainingRun) -> str:
             "candidate": run.candidate.name if run.candidate else None,
             "snapshot": run.snapshot.sha256 if run.snapshot else None,
             "metrics": run.metrics,
+            "trials": [shown_of(trial) for trial in run.trials],
             "gates": {gate["name"]: gate["passed"] for gate in run.gates},
             "reason": run.reason,
         }
