@@ -122,10 +122,19 @@ async def test_when_an_act_on_an_item_is_answered_does_not_tell_how_long_it_took
 ) -> None:
     settings.DATABASE_THREADS = 0
     path = f"/api/v1/validations/{uuid.uuid4()}/heartbeat/"
-    since = time.monotonic()
-    status, _, _ = await answer_to(handler, request_for(path, "POST"), body_of(b""))
-    assert status in (401, 403)
-    assert time.monotonic() - since >= judging.TICK
+    whole = 0.0
+
+    async def late() -> Message:
+        # Who sends the end of a body when they like would choose what just misses a tick.
+        nonlocal whole
+        await asyncio.sleep(0.6 * judging.TICK)
+        whole = time.monotonic()
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    for _ in range(3):  # the first of them imports what others have
+        status, _, _ = await answer_to(handler, request_for(path, "POST"), late)
+        assert status in (401, 403)
+        assert time.monotonic() - whole >= judging.TICK
 
 
 def test_every_act_on_an_item_is_answered_so() -> None:

@@ -34,8 +34,8 @@ class Handler(ASGIHandler):
     check of host names may refuse them, and none may send them to https. Nothing in their answers
     is made of the name. They wait for no thread.
 
-    A response with `sent_at_ticks_of` seconds waits for the next of them after its request came,
-    and keeps no thread: how long it took to make it shall tell nothing.
+    A response with `sent_at_ticks_of` seconds waits for the next of them after its request was all
+    here, and keeps no thread: how long it took to make it shall tell nothing.
     """
 
     async def handle(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -43,7 +43,6 @@ class Handler(ASGIHandler):
         if path in PROBES:
             await super().handle(scope, receive, send)
             return
-        since = time.monotonic()
         try:
             body = await _body(receive)
         except RequestAborted:
@@ -51,6 +50,7 @@ class Handler(ASGIHandler):
         if body is None:
             await _refuse(path, send)
             return
+        since = time.monotonic()  # not before: who sends the end late would choose what misses one
         async with one_thread():
             response = await sync_to_async(self._respond)(scope, body)
             if response.streaming:  # its parts are made one by one, on the same thread
