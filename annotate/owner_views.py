@@ -76,7 +76,8 @@ def task_file(request: HttpRequest, slug: str) -> HttpResponse:
                 messages.success(request, f"Version {saved.config.version} is in force.")
                 return redirect("task-file", slug)
         except NotYaml as error:
-            mistakes = [_at_its_line(one, text) for one in error.mistakes]
+            lines = text.splitlines()
+            mistakes = [_at_its_line(one, lines) for one in error.mistakes]
         except Refused as refused:
             draft, mistakes = None, [{"words": refused.message}]
     return render(
@@ -94,8 +95,7 @@ def task_file(request: HttpRequest, slug: str) -> HttpResponse:
     )
 
 
-def _at_its_line(mistake: Mistake, text: str) -> dict[str, Any]:
-    lines = text.splitlines()
+def _at_its_line(mistake: Mistake, lines: Sequence[str]) -> dict[str, Any]:
     known = mistake.line is not None and mistake.line <= len(lines)
     shown = lines[mistake.line - 1].strip() if known and mistake.line else ""
     return {"line": mistake.line if known else None, "words": mistake.words, "shown": shown}

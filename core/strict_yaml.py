@@ -8,7 +8,7 @@ refused: a few lines of them make gigabytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -110,9 +110,9 @@ def parse(kind: type[Model], data: object, *, what: str, text: str | bytes | Non
         parsed = kind.model_validate(dict(data))
         check_storable(parsed.model_dump(mode="json"))
     except ValidationError as error:
+        lines = dict(_lines(yaml.compose(text, _Loader), ())) if text else {}
         found = [
-            Mistake(_sentence(one, what), line_of(text, one["loc"]) if text else None)
-            for one in error.errors()
+            Mistake(_sentence(one, what), _line_of(lines, one["loc"])) for one in error.errors()
         ]
         raise NotYaml("; ".join(map(str, found)), found) from error
     except NotJson as error:
@@ -132,18 +132,23 @@ def _sentence(mistake: Mapping[str, Any], what: str) -> str:
     return f"{place or what}: {mistake['msg']}"
 
 
-def line_of(text: str | bytes, place: Sequence[str | int]) -> int | None:
-    """On which line that stands which a path of keys and numbers leads to; of what is missing, what
-    should hold it; None for the whole."""
-    node, line = yaml.compose(text, _Loader), None
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            key, node = next((pair for pair in node.value if pair[0].value == part), (None, None))
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            key = node = node.value[part] if part < len(node.value) else None
-        else:
-            break
-        if key is None:
-            break
-        line = key.start_mark.line + 1
-    return line
+Place = tuple[str | int, ...]  # a path of keys and numbers
+
+
+def _lines(node: yaml.Node | None, place: Place) -> Iterator[tuple[Place, int]]:
+    """Every place of a document with its line; once, for a long one can be wrong in every line."""
+    if isinstance(node, yaml.MappingNode):
+        inside = [(key.value, key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        inside = [(number, one, one) for number, one in enumerate(node.value)]
+    else:
+        return
+    for name, begin, value in inside:
+        yield (*place, name), begin.start_mark.line + 1
+        yield from _lines(value, (*place, name))
+
+
+def _line_of(lines: Mapping[Place, int], place: Place) -> int | None:
+    """Where a place is; of what is missing, what should hold it; None for the whole."""
+    parts = range(len(place), 0, -1)
+    return next((lines[place[:end]] for end in parts if place[:end] in lines), None)

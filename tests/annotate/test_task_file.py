@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,11 @@ def test_an_owner_checks_previews_and_saves_a_version(
     assert "Line 7" in wrong
     assert "<code>daily: many</code>" in wrong
     assert wrong.count("daily: many") == 2, "what was written is still there"
+    many = "".join(f"k{number}: 1\n" for number in range(400))
+    began = time.thread_time()
+    wrong = post(f"{before['text']}{many}", "check").content.decode()
+    assert wrong.count("Extra inputs are not permitted") == 400
+    assert time.thread_time() - began < 4, "each mistake reads the whole file anew: 12 s and more"
 
     changed = before["text"].replace("- 'no'", "- 'no'\n- <b>perhaps</b>")
     looked = post(f"{changed}explanation: {{required: true}}\n", "check").content.decode()
