@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -114,6 +116,27 @@ def test_skips_are_bounded_and_answers_make_up_for_them(long_queue: Task, valida
     assert row.skipped == 7
     acts.unskip(validator=validator, task=long_queue)
     assert check(long_queue).agrees
+
+
+def test_nobody_finds_out_what_the_first_one_said_by_taking_answers_back(
+    annotator: User, validator: User, other_validator: User
+) -> None:
+    """What can be taken back has not settled it: with two labels the other one then does."""
+    task = cast.text_task(validation={"policy": "two_plus_one", "sample": 1})
+    for number in range(20):
+        text = {"text": f"{number} {sha256(str(number).encode()).hexdigest()}"}
+        cast.submission(task, annotator, fooled=False, input=text, label="yes")
+        cast.answer(other_validator, task)
+    lease: Lease | None = cast.lease_for(validator, task)
+    while lease is not None:
+        acts.vote_and_go_on(validator=validator, lease_id=lease.pk, label="no")
+        with suppress(Conflict):
+            back = acts.undo(validator=validator, task=task, answer=lease.pk)
+            acts.vote_and_go_on(validator=validator, lease_id=back.pk, label="yes")
+        lease = acts.next_item(validator=validator, task=task)
+    assert Vote.objects.filter(validator=validator).count() == 20
+    assert Vote.objects.filter(validator=validator, label="yes").count() <= 12, "without a bound 20"
+    assert check(task).agrees
 
 
 @pytest.mark.parametrize("how", ["given back", "run out"])

@@ -20,7 +20,7 @@ from validate.acts.lease import end_lease, grant
 from validate.decisions import is_withdrawn, urgency
 from validate.hearing import Hearing, hear_all
 from validate.models import Gold, Lease, QueueItem, Vote
-from validate.people.patience import charge
+from validate.people.patience import UNDONE, charge, require_undo
 from validate.people.reliability import (
     is_scored,
     proven,
@@ -59,8 +59,9 @@ def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
         example = hearing.example
         open_vote = Vote.objects.filter(Q(dropped=False) | Q(hasty=True), pk=last.pk, surplus=False)
         on_gold = last.purpose == Vote.Purpose.GOLD
-        # What somebody hasty says settles nothing, until known answers have proven them.
         row = reliability_of(task.pk, validator.pk)
+        require_undo(row, timezone.now())  # first: alike, whatever became of the answer
+        # What somebody hasty says settles nothing, until known answers have proven them.
         share = 0.0 if last.hasty and not proven(row) else _share_that_settles(last)
         if on_gold:
             gold = Gold.objects.filter(pk=example.pk, retired_at=None)
@@ -134,7 +135,7 @@ def _undo_gold(hearing: Hearing, last: Vote) -> None:
         unscore_gold(row, right=last.credit == 1)
     row.gold_pending_id = last.example_id
     uncount_answer(row)
-    charge(row, timezone.now(), settings_of(hearing.example.task).skip_share)
+    charge(row, timezone.now(), UNDONE + settings_of(hearing.example.task).skip_share)
     statements.save_answer(row)
 
 
@@ -152,5 +153,5 @@ def _undo_verdict(hearing: Hearing, last: Vote) -> None:
     )
     row = hearing.lock_rows([last.validator_id])[last.validator_id]
     uncount_answer(row)
-    charge(row, timezone.now(), settings_of(hearing.example.task).skip_share)
+    charge(row, timezone.now(), UNDONE + settings_of(hearing.example.task).skip_share)
     statements.save_answer(row)

@@ -15,6 +15,7 @@ from validate.models import Reliability
 
 ASKED: Final = 1 / 3  # an item that was asked for, until it is answered
 SKIPPED: Final = 2 / 3  # on top of it: a skip costs one
+UNDONE: Final = 1.0  # that an answer can be taken back tells that it was not the one that settles
 PAID_AN_HOUR: Final = 0.25
 SKIPS: Final = 6.0
 MOST: Final = 12.0
@@ -54,3 +55,15 @@ def charge_skip(row: Reliability, now: datetime) -> None:
         )
     charge(row, now, SKIPPED)
     row.skipped += 1
+
+
+def require_undo(row: Reliability, now: datetime) -> None:
+    """Refuse to take one more answer back when too few answers stand against it, as for skips.
+
+    Whoever could do so after each would find out what the person before them said, and say that.
+    """
+    if passed(row, now) + UNDONE > SKIPS:
+        raise Conflict(
+            "too_many_skips",
+            "You took many answers back lately, so this one stands. Answers make up for that.",
+        )
