@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.test import Client
+from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from accounts.imported import person_of_a_log
@@ -34,7 +35,7 @@ from validate.acts import vote as votes
 from validate.decisions import decision_on
 from validate.hearing import hear
 from validate.logs import import_log
-from validate.models import Gold, Judge, JudgeAnswer, Review, Vote
+from validate.models import AuthorShare, Gold, Judge, JudgeAnswer, Reliability, Review, Vote
 from validate.people.quarantine import follow_quarantines
 from validate.policies import Outcome
 from validate.verdicts import queue_for_votes
@@ -281,6 +282,38 @@ def test_its_vote_follows_a_persons_within_its_share_and_is_undone_when_it_is_de
     copy.pk, copy.validator = None, owner
     with pytest.raises(IntegrityError), transaction.atomic():
         copy.save(force_insert=True)
+
+
+def test_its_vote_is_looked_at_as_closely_as_a_persons_and_goes_with_the_one_that_it_followed(
+    annotator: User, validator: User, other_validator: User
+) -> None:
+    task = cast.text_task(validation={"policy": "two_plus_one", "judge_share": 0.5, "sample": 1})
+    able = cast.fixed_model(task, 1)
+    judge = Judge.objects.create(task=task, model=able)
+    text = {"text": "Not my cup of tea."}
+    label = said_by(able, text["text"])
+    example = cast.submission(task, annotator, fooled=False, input=text, label=label)
+    judges.ask(judge)
+    Judge.objects.update(standing="admitted", voter=person_of_a_log("judge texts"))
+    # An author who is known well, and enough people for a closer look.
+    AuthorShare.objects.create(
+        task=task, author=annotator, validator=other_validator, votes=99, agreed=99
+    )
+    for number in range(6):
+        person = cast.person(f"crowd{number}", "validator")
+        Reliability.objects.create(task=task, validator=person, answered_at=timezone.now())
+
+    lease = cast.lease_for(validator, task)
+    acts.vote(validator=validator, lease_id=lease.pk, label=label)
+    example.refresh_from_db()
+    assert Vote.objects.filter(automatic=True).count() == 1
+    assert example.status == "open", "two who are right with .94 together are followed by one more"
+
+    back = acts.undo(validator=validator, task=task)
+    assert not Vote.objects.exists(), "a judge is never first"
+    acts.vote(validator=validator, lease_id=back.pk, label=label)
+    assert cast.answer(cast.person("xena", "validator"), task).status == "verified"
+    assert AuthorShare.objects.get(validator__imported=True).votes == 1
 
 
 def test_a_judges_vote_alone_decides_nothing(owner: User, annotator: User) -> None:

@@ -143,6 +143,11 @@ def _undo_verdict(hearing: Hearing, last: Vote) -> None:
     example, item = hearing.example, hearing.item
     assert item is not None  # it is asked still
     uncount_share(last, example)
+    if all(vote.automatic for vote in hearing.votes):  # a judge is never first: it votes again
+        for vote in hearing.votes:
+            uncount_share(vote, example)
+            vote.delete()
+        hearing.read = []
     decision = hearing.decision()
     if item.leases_active + 1 > decision.votes_wanted:
         raise _stands()  # somebody else is being asked because of that answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ from validate.people.ties import look_later
 from validate.policies import FLAG_REASONS, UNSURE, Decision
 from validate.policies.trust import is_fast, is_hasty
 from validate.queries import are_apart, progress_of, settings_of
+from validate.statements import Met
 from validate.verdicts import follow, follow_later, reweigh_later
 
 _chance = random.SystemRandom()
@@ -199,9 +201,8 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
         lost_weight = row.quarantined_at is not None or made.validator.banned_at is not None
         made.dropped = lost_weight or made.hasty or met.tied
         votes.append(made)
-        # Once: the confirmation that it takes then is enough.
-        if met.may_be and made.lease_id is not None and not any(vote.close for vote in votes):
-            made.close = takes_one_more(example, votes) and _falls_on(example)
+        if made.lease_id is not None:
+            _look_closer(made, example, votes, met)
     _insert(made, example)
     if item is None:
         return
@@ -254,8 +255,16 @@ def _with_judge(hearing: Hearing, decision: Decision) -> Decision:
         uncount_share(vote, example)
         return decision
     votes.append(vote)
+    _look_closer(vote, example, votes, met)
     _insert(vote, example)
     return hearing.decision()
+
+
+def _look_closer(made: Vote, example: Example, votes: Sequence[Vote], met: Met) -> None:
+    """Mark the newest vote where it would verify by too little; once: the confirmation that it
+    takes then is enough."""
+    if met.may_be and not any(vote.close for vote in votes):
+        made.close = takes_one_more(example, votes) and _falls_on(example)
 
 
 def _falls_on(example: Example) -> bool:
