@@ -113,6 +113,20 @@ def _sampled(number: int, middles: tuple[float, float], scale: float) -> Gray:
     return weights
 
 
+def apart(mine: Gray, theirs: Gray) -> float:
+    """How far two pictures are apart, as a part of the stronger one."""
+    strongest = max(float(np.linalg.norm(mine)), float(np.linalg.norm(theirs)), _BLANK)
+    return float(np.linalg.norm(mine - theirs) / strongest)
+
+
+def likely_keys(strengths: Gray) -> list[int]:
+    """Under which numbers pictures with nearly such waves are kept."""
+    weakest = np.argsort(np.abs(strengths))[:_WEAK]
+    likely = int(_BITS @ (strengths > 0)) ^ (_CHANGES @ _BITS[weakest])
+    found: list[int] = likely.tolist()
+    return found
+
+
 class Shapes(Likeness):
     """Two pictures are as far apart as their shapes: L2, as a part of the stronger one's."""
 
@@ -123,16 +137,10 @@ class Shapes(Likeness):
         return [int(_BITS @ (one.form.strengths > 0))]
 
     def looked_up_by(self, one: Prepared, about: str) -> Sequence[int]:
-        strengths = one.form.strengths
-        weakest = np.argsort(np.abs(strengths))[:_WEAK]
-        likely = int(_BITS @ (strengths > 0)) ^ (_CHANGES @ _BITS[weakest])
-        found: list[int] = likely.tolist()
-        return found
+        return likely_keys(one.form.strengths)
 
     def distance(self, one: Prepared, other: Prepared) -> float:
-        mine, theirs = one.form.array, other.form.array
-        strongest = max(float(np.linalg.norm(mine)), float(np.linalg.norm(theirs)), _BLANK)
-        return float(np.linalg.norm(mine - theirs) / strongest)
+        return apart(one.form.array, other.form.array)
 
     def ruling(self, distance: float, *, same_author: bool, same_answer: bool) -> Ruling:
         return Ruling.COPY if distance <= NEAR else Ruling.DISTINCT

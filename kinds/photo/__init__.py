@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +15,8 @@ from PIL import Image
 from core.errors import Refused
 from kinds import Kind, Prepared
 from kinds.answers import ONE_OF_THE_LABELS
-from kinds.image.likeness import Shape, Shapes, strengths_of
-from kinds.image.pixels import SIDE, InputError
+from kinds.image.likeness import Shape, Shapes, apart, likely_keys, strengths_of
+from kinds.image.pixels import SIDE, Gray, InputError
 from kinds.photo.photographs import encoded, is_heavy, read
 from kinds.words import Words
 
@@ -59,9 +60,30 @@ def shape(image: Image.Image) -> Shape:
     shrunk or recompressed, another where colours are others."""
     small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
     array = small - small.mean()
+    return Shape(array, _longest(array))
+
+
+def _longest(array: Gray) -> Gray:
     strengths = strengths_of(array.mean(axis=2))
     strengths[WAVES:] = np.inf
-    return Shape(array, strengths)
+    return strengths
+
+
+class Views(Shapes):
+    """A photograph that is mirrored or turned by a quarter shows what it showed: models answer
+    nearly the same, and one tag of EXIF does it."""
+
+    def looked_up_by(self, one: Prepared, about: str) -> Sequence[int]:
+        return [key for view in _views(one.form.array) for key in likely_keys(_longest(view))]
+
+    def distance(self, one: Prepared, other: Prepared) -> float:
+        return min(apart(view, other.form.array) for view in _views(one.form.array))
+
+
+def _views(array: Gray) -> Iterator[Gray]:
+    """All eight ways in which a photograph can lie."""
+    for upright in (array, array.transpose(1, 0, 2)):
+        yield from (upright, upright[::-1], upright[:, ::-1], upright[::-1, ::-1])
 
 
 def _view(*colours: tuple[int, int, int]) -> dict[str, str]:
@@ -93,7 +115,7 @@ KIND = Kind(
     ),
     picture=picture,
     seen=seen,
-    likeness=Shapes(),
+    likeness=Views(),
     page_of="image",
     folder=Path(__file__).parent,
 )

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from PIL import ImageOps
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from annotate import rounds
+from annotate import judged, rounds
 from annotate.config import parse_task_file
 from annotate.models import Example, Task
 from annotate.registry import read_model_file, register
@@ -51,15 +52,19 @@ def test_a_photograph_goes_the_whole_way(
     body = {"client_id": str(uuid.uuid4()), "input": sent(photo), "label": "green"}
     made = anna.post("/api/v1/tasks/colours/examples/", body, format="json")
     assert (made.status_code, made.json()["fooled"]) == (201, True)
-    smaller = sent(scene(1, tint="red", size=(300, 450)), "WEBP")
-    copy = {**body, "client_id": str(uuid.uuid4()), "input": smaller}
-    refused = anna.post("/api/v1/tasks/colours/examples/", copy, format="json")
-    assert refused.json()["error"]["code"] == "duplicate"
+    smaller = scene(1, tint="red", size=(300, 450))
+    for again in (sent(smaller, "WEBP"), mirrored := sent(ImageOps.mirror(smaller))):
+        copy = {**body, "client_id": str(uuid.uuid4()), "input": again}
+        refused = anna.post("/api/v1/tasks/colours/examples/", copy, format="json")
+        assert refused.json()["error"]["code"] == "duplicate"
     assert anna.get(f"/api/v1/examples/{made.json()['id']}/why/").json()["error"]["code"] == (
         "cannot_say"
     )
 
     item = vera.post("/api/v1/tasks/colours/validations/next/").json()
+    judged.forget()  # a lease is known at its commit, which this test has none of
+    asked = vera.post("/api/v1/tasks/colours/predictions/", {"input": mirrored}, format="json")
+    assert asked.json()["error"]["code"] == "being_judged"
     image = shown(item["input"])
     assert (image.size, dict(image.getexif())) == ((341, 512), {})
     vera.post(f"/api/v1/validations/{item['lease']}/vote/", {"label": "green"}, format="json")

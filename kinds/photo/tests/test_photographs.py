@@ -114,6 +114,10 @@ def test_copies_are_found_and_other_scenes_and_colours_are_not() -> None:
         assert like.distance(one, copy) < 0.1
         found += like.kept_under(one, "")[0] in like.looked_up_by(copy, "")
     assert found == len(scenes)
+    for way in Image.Transpose:
+        turned = PHOTO.parse(sent(scene(3).transpose(way), quality=60))
+        assert like.distance(scenes[3], turned) < 0.1, way
+        assert like.kept_under(scenes[3], "")[0] in like.looked_up_by(turned, ""), way
     apart = [like.distance(one, two) for one, two in itertools.pairwise(scenes)]
     assert min(apart) > 0.3
     swapped = Image.fromarray(np.asarray(scene(1))[..., ::-1])
