@@ -40,7 +40,7 @@ from annotate.queries import (
     require_company,
     visible_task,
 )
-from annotate.standing import require_sandbox
+from annotate.standing import require_sandbox, require_standing
 from core import metrics
 from core.addresses import address_of
 from core.bridge import in_database_thread
@@ -270,6 +270,10 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
         """Wait here for a model that is asked elsewhere: in a database thread others would, too."""
         if self._kind.talks:
             return  # it is asked nothing
+        if self.user is None:  # who may not submit has nothing asked: each question may cost money
+            require_sandbox(target.config.file)
+        else:
+            require_standing(self.user)
         models = target.models_for(str(frame.context or self._person_key))
         remote = [one for one in map(already_open, models) if one is not None and one.remote]
         if not remote:

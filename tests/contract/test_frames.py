@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -19,7 +20,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import create_token
-from annotate import rounds
+from annotate import consumers, rounds
 from annotate.models import Example, Task
 from core.doors import Door, Rate
 from core.transactions import durable
@@ -172,12 +173,21 @@ async def test_the_frames_of_a_guest(task: Task, pinned: Pins) -> None:
         assert (await Example.objects.aget()).sandbox
 
 
-async def test_a_task_without_a_sandbox_answers_no_guest(owner: User, pinned: Pins) -> None:
+async def test_a_task_without_a_sandbox_answers_no_guest(
+    owner: User, pinned: Pins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sync_to_async(cast.digits_task)(owner)
+    cookie = await cookie_of_a_guest()
     await sync_to_async(cast.digits_task)(owner, sandbox=False)
-    async with socket(pinned) as page:
-        await page.receive("(nobody)")
+    far = AsyncMock(remote=True, known=lambda _: None)  # each question costs its owner
+    monkeypatch.setattr(consumers, "already_open", lambda _: far)
+    async with socket(pinned, cookie=cookie) as page:
+        await page.receive()
         await page.send(**PREDICT)
         assert (await page.receive("(predict)"))["code"] == "sign_in"
+        await page.send(**submission())
+        assert (await page.receive("(submit)"))["code"] == "sign_in"
+    far.predict.assert_not_awaited()
 
 
 async def test_between_two_rounds_there_is_no_model(task: Task, pinned: Pins) -> None:
