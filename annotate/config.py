@@ -7,6 +7,7 @@ first vote comes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -388,11 +389,11 @@ class TaskFile(Section):
         A key of its own; else a value of one character, which people press as they read it; else
         its place, unless that digit is something else here.
         """
-        own = [(label.key or label.value).casefold() for label in self.labels]
+        own = Counter((label.key or label.value).casefold() for label in self.labels)
         taken = {*own, *(label.name for label in self.labels)}
 
         def key(label: Label, place: int) -> str | None:
-            alone = own.count(label.value.casefold()) == 1  # a and A are one key
+            alone = own[label.value.casefold()] == 1  # a and A are one key
             if label.key or (len(label.value) == 1 and alone):
                 return label.key or label.value
             digit = str(place)
