@@ -135,7 +135,7 @@ def _is_ours(data: bytes) -> bool:
         return False
     height, width = struct.unpack(">HH", size)
     found = _MARKER.search(data, len(head))
-    if max(height, width) > SIDE or found is None:
+    if min(height, width) < LEAST or max(height, width) > SIDE or found is None:
         return False
     return data[found.start() :] == _END
 

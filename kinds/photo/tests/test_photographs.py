@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from core.errors import Refused
 from kinds import kind_named
+from kinds.photo.photographs import encoded
 from kinds.photo.tests import colours
 from kinds.photo.tests.colours import file_of, scene, sent, shown, taken_sideways
 from ml.artifacts import ArtifactError
@@ -83,12 +84,13 @@ def test_what_is_clear_is_white_and_a_profile_s_colours_are_screens_colours() ->
         ({"photo": "!"}, "bad_base64"),
         ({"photo": 7}, "bad_base64"),
         (sent(scene(1, size=(20, 200))), "bad_image"),
+        (sent(encoded(scene(1, size=(20, 200)))), "bad_image"),  # as if it were one of ours
         (sent(Image.new("L", (4000, 100)), "PNG"), "bad_image"),
         (sent(Image.new("L", (4100, 4100)), "PNG"), "too_large"),
         (sent(scene(1), "GIF"), "bad_image"),
         (sent(file_of(scene(1))[:900]), "bad_image"),
     ],
-    ids=[*"123456789"],
+    ids=[*"1234567890"],
 )
 def test_what_is_no_photograph_is_told_in_a_sentence(raw: Any, code: str) -> None:
     with pytest.raises(Refused) as refused:
