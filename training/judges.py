@@ -188,12 +188,13 @@ def put_to_test(*, judge: Judge, actor: User | None = None) -> JudgeTest:
     tests nothing.
     """
     with durable():
-        judge = Judge.objects.select_for_update(of=("self",)).select_related("model").get(
-            pk=judge.pk
-        )  # fmt: skip
+        # All of the task's: of two tested at once the second sees what became of the first.
+        of_task = Judge.objects.select_for_update(of=("self",)).filter(task=judge.task_id)
+        locked = {one.pk: one for one in of_task.select_related("model", "task").order_by("pk")}
+        judge = locked[judge.pk]
         if judge.standing == Standing.ADMITTED:
             raise Conflict("admitted", f"{judge.model.name} is admitted, and watched since.")
-        admitted = Judge.objects.filter(task=judge.task_id, standing=Standing.ADMITTED).first()
+        admitted = next((one for one in locked.values() if one.standing == Standing.ADMITTED), None)
         if admitted is not None:
             raise Conflict(
                 "another_judge", f"{admitted.model.name} is admitted: one judge at a time."

@@ -6,8 +6,11 @@ import json
 import random
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -368,3 +371,28 @@ def test_who_demotes_a_judge_waits_for_its_vote(
     outcomes = at_once([vote, demote])
     assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
     assert Vote.objects.get(automatic=True).dropped == locked
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_pass_at_once_one_is_admitted_and_the_other_told(
+    monkeypatch: pytest.MonkeyPatch, on_postgres: bool
+) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time")
+    task = cast.text_task()
+    both = [
+        Judge.objects.create(task=task, model=cast.fixed_model(task, number)) for number in (1, 2)
+    ]
+    told = {"epsilon": 0.1, "winning_rate": 1, "advantage": 1, "people": (), "left_out": ()}
+    meet = threading.Barrier(2)
+
+    def passes(*_: Any) -> Any:
+        with suppress(threading.BrokenBarrierError):
+            meet.wait(0.5)
+        return SimpleNamespace(passed=True, items=60, **told)
+
+    monkeypatch.setattr(judges, "alternative_test", passes)
+    outcomes = at_once([partial(judges.put_to_test, judge=judge) for judge in both])
+    (refused,) = [one for one in outcomes if isinstance(one, Exception)]
+    assert isinstance(refused, Refused), refused
+    assert refused.code == "another_judge"
