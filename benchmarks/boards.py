@@ -41,6 +41,7 @@ def main() -> None:
     if asked.one:
         measure(asked.one)
         return
+    pictures: list[str] = []
     columns = ("queries", "first", "again", "cpu", "minute", "behind", "kB")
     print(
         "| page | examples | queries | first, ms | again, ms | of it CPU | a minute later, ms |",
@@ -52,6 +53,9 @@ def main() -> None:
             size: stack.enter_context(_process(size, asked.postgresql)) for size in asked.sizes
         }
         found = {size: json.loads(process.stdout.readline()) for size, process in there.items()}
+        for size, figures in found.items():
+            made, kept = figures["a picture"].values()
+            pictures.append(f"{made:.1f} and {kept:.2f} ms of {size:,} examples")
         for page in PAGES:
             again = _in_turns(there, page)
             for size in there:
@@ -59,6 +63,7 @@ def main() -> None:
                 figures = found[size][page] | {"again": ms, "cpu": cpu}
                 told = " | ".join(f"{figures[name]:.1f}" for name in columns)
                 print(f"| {page} | {size:,} | {told} |", flush=True)
+    print(f"\nA picture by itself, made and kept: {', '.join(pictures)}")
 
 
 @contextmanager
@@ -134,9 +139,30 @@ def measure(size: int) -> None:
             "queries": queries.total(), "first": first, "minute": minute, "behind": behind,
             "kB": len(told) / 1000,
         }  # fmt: skip
+    found["a picture"] = _picture()
     print(json.dumps(found), flush=True)
     for line in sys.stdin:
         print(json.dumps(_timed(client, line.strip())), flush=True)
+
+
+def _picture() -> dict[str, float]:
+    """Milliseconds for a round's picture by its numbers: made, and found again in the cache."""
+    from django.core.cache import cache
+
+    from annotate.models import Task
+    from scoring.kept import read_tallies
+    from scoring.round_views import _plots
+
+    task = Task.objects.select_related("config").get(slug="large")
+    plot = _plots(task, 2, read_tallies(task))["labels"]
+    made, kept = [], []
+    for _ in range(AGAIN):
+        cache.delete(f"plot-{plot.digest}")
+        for figures in (made, kept):
+            began = time.perf_counter()
+            assert plot.svg
+            figures.append(1000 * (time.perf_counter() - began))
+    return {"made": median(made), "kept": median(kept)}
 
 
 def _count(queries: Counter[str], execute: Any, sql: str, *more: Any) -> Any:
