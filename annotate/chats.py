@@ -26,6 +26,7 @@ from annotate.queries import Participant, Target, is_barred, no_open_round, open
 from annotate.standing import banned, require_sandbox, require_standing
 from core.bridge import in_database_thread
 from core.errors import Conflict, Refused
+from core.looks import is_blank
 from core.strict_json import NotJson, check_storable
 from core.transactions import durable
 from kinds.wording import fold
@@ -220,7 +221,7 @@ async def ask_aloud(asked: Asked, heard: Heard) -> ChatTurn:
 
 
 def _content(file: TaskFile, content: object) -> str:
-    if not isinstance(content, str) or not content.strip():
+    if not isinstance(content, str) or is_blank(content):
         raise Refused("bad_input", "Say something: content is a text.", fields={"content": "none"})
     if len(content) > file.chat.characters:
         raise Refused("too_long", f"Say it in {file.chat.characters:,} characters or fewer.")

@@ -15,6 +15,20 @@ _LATIN: Final = str.maketrans(
 _ALIKE: Final = str.maketrans("i1|0", "lllo")
 
 
+# What typefaces leave blank although it is a letter or a sign: fillers of Hangul, Braille's blank.
+_BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of a text can be seen; looks no further than to the first that can."""
+    return all(
+        character.isspace()
+        or character in _BLANK
+        or unicodedata.category(character) in ("Cf", "Cc")
+        for character in text
+    )
+
+
 def seen_as(text: str) -> str:
     """The text without what cannot be seen: forms, scripts, spaces and invisible characters."""
     shown = "".join(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from core.errors import Refused
+from core.looks import is_blank
 from kinds import Prepared
 from kinds.wording import Wording, folded
 
@@ -28,7 +29,7 @@ def parser(*fields: str, hidden: tuple[str, ...] = ()) -> Callable[[object], Pre
         if not isinstance(raw, dict):
             raise Refused("bad_input", f"The input must be an object with {' and '.join(fields)}.")
         for field in fields:
-            if not isinstance(raw.get(field), str) or not raw[field].strip():
+            if not isinstance(raw.get(field), str) or is_blank(raw[field]):
                 raise Refused("bad_input", f"{field} must be a text.", fields={field: "missing"})
             if len(raw[field]) > MAX_TEXT:
                 raise Refused("too_long", f"{field} has more than {MAX_TEXT} characters.")

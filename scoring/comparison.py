@@ -32,7 +32,9 @@ def conclusion(
 def _of_both(raw: Difference, within: Stratified | None, strata: str) -> str:
     inside = within.difference.sign if within is not None else 0
     if not raw.sign and not inside:
-        return "No difference: chance, and people who differ, explain what there is."
+        return (
+            "No difference can be told: chance, and people who differ, may explain what there is."
+        )
     if not strata:
         return f"The verified rate {_MOVED[raw.sign]}; the people were others, too."
     if within is None:

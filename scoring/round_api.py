@@ -59,7 +59,7 @@ class PlannedSerializer(serializers.Serializer[Any]):
 
 
 class RoundSerializer(ScoresSerializer):
-    """Its intervals resample authors, so they are wider than a share's of its examples."""
+    """Its intervals know that people differ, so they are wider than a share's of its examples."""
 
     number = serializers.IntegerField()
     status = serializers.ChoiceField(Round.Status.choices)
@@ -132,6 +132,14 @@ class CostSerializer(serializers.Serializer[Any]):
     probes = serializers.FloatField(allow_null=True, help_text="Answers seen a submission.")
 
 
+class BinSerializer(serializers.Serializer[Any]):
+    """Submissions of which the model was about equally sure."""
+
+    sure = serializers.FloatField(help_text="The mean of its highest probability.")
+    items = serializers.IntegerField()
+    right = serializers.IntegerField(help_text="Of these, read as their authors did.")
+
+
 class RoundReportSerializer(serializers.Serializer[Any]):
     round = RoundSerializer(source="row")
     decided = serializers.IntegerField()
@@ -157,6 +165,12 @@ class RoundReportSerializer(serializers.Serializer[Any]):
     mistakes = serializers.SerializerMethodField(
         help_text="Verified foolings by the right label, and what the model said."
     )
+
+    funnel = serializers.SerializerMethodField(help_text="From answers seen to verified foolings.")
+    surety = BinSerializer(source="bins", many=True)
+
+    def get_funnel(self, report: RoundReport) -> dict[str, int]:
+        return dict(report.funnel)
 
     def get_intervals(self, report: RoundReport) -> dict[str, list[float]]:
         return {name: list(interval) for name, interval, _ in report.others}

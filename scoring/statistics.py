@@ -212,7 +212,9 @@ def mantel_haenszel(parts: Iterable[Part], confidence: float = CONFIDENCE) -> St
     """The rate's difference within strata, weighed after Mantel and Haenszel, over authors.
 
     Its error adds up what each author contributes on both sides and in all strata, with Student's t
-    for the number of authors. None where no stratum is on both sides, or of fewer than two authors.
+    for the number of authors, and is never less than that of independent examples: people who moved
+    alike are luck, not knowledge. None where no stratum is on both sides, or of fewer than two
+    authors.
     """
     parts = [part for part in parts if part.trials]
     hits: dict[tuple[str, bool], int] = {}
@@ -242,7 +244,12 @@ def mantel_haenszel(parts: Iterable[Part], confidence: float = CONFIDENCE) -> St
     trials = np.array(list(sent.values()), dtype=np.float64)
     moves = np.array(list(moved.values()), dtype=np.float64)
     variance, t = _over_authors(moves, trials / trials.sum(), confidence)
-    reach = t * sqrt(variance)
+    alone = sum(
+        (weights[name] / whole) ** 2 * _spread(hits[name, now], sizes[name, now])
+        for name in shared
+        for now in (True, False)
+    )
+    reach = max(t * sqrt(variance), _normal_quantile(confidence) * sqrt(alone))
     held = {now: sum(sizes[name, now] for name in shared) for now in (True, False)}
     all_ = {now: sum(size for (_, side), size in sizes.items() if side == now) for now in held}
     return Stratified(
@@ -251,6 +258,12 @@ def mantel_haenszel(parts: Iterable[Part], confidence: float = CONFIDENCE) -> St
         share_now=held[True] / all_[True],
         share_before=held[False] / all_[False],
     )
+
+
+def _spread(k: int, n: int) -> float:
+    """The variance of a rate of independent trials; some even where none or all succeeded."""
+    rate = (k + 0.5) / (n + 1)
+    return rate * (1 - rate) / n
 
 
 # --- a rate that somebody reports who errs --------------------------------------------------------

@@ -132,7 +132,7 @@ def test_a_chat_ends_with_its_turns_its_tokens_its_round_and_its_authors_standin
     assert anna("post", path, content="Three")["turn"] == 3
     ChatTurn.objects.filter(number=3).delete()
     talks.rounds.update(status="closed")
-    assert anna("post", path, content="Three") == "round_changed"
+    assert anna("post", path, content="Three") == "no_open_round"
     assert anna("post", "tasks/chats/chats/") == "no_open_round"
     cast.digits_task(owner)
     assert anna("post", "tasks/digits/chats/") == "no_chat"

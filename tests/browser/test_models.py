@@ -14,7 +14,7 @@ HOME = "/tasks/inbox-looks/models/"
 def test_a_bad_model_is_refused_with_why_and_the_mended_one_can_serve(visit: Visits) -> None:
     page = visit("olive", **WIDE)
     page.goto(HOME)
-    expect(page.get_by_role("row")).to_have_count(3)
+    expect(page.get_by_role("row")).to_have_count(5)
     file = page.get_by_label("Model file")
     file.fill("name: second\nbackend: null\nlabels: ['0', '1']\n")
     page.get_by_role("button", name="Check and register").click()

@@ -169,7 +169,8 @@ def test_rounds_have_intervals_over_authors(task: Task, three_people: list[User]
     did(bob, first, 100, 10, verified=5)
     second = next_round(task, 1)
     did(cyd, second, 50, 20, verified=20)
-    Round.objects.create(task=task, number=9, status=Round.Status.DRAFT)
+    later = timezone.now() + timedelta(days=1)
+    Round.objects.create(task=task, number=9, status=Round.Status.DRAFT, opens_at=later)
 
     newest, oldest = queries.round_board(task)
 

@@ -19,8 +19,12 @@ def test_a_text_is_kept_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [None, "plain", {}, {"text": 7}, {"text": " \n"}, {"text": "x" * 20_001}]
-)
+    "raw",
+    [
+        None, "plain", {}, {"text": 7}, {"text": " \n"}, {"text": "\u200b \u2800"},
+        {"text": "x" * 20_001},
+    ],
+)  # fmt: skip
 def test_what_is_no_text_is_refused_with_a_sentence(raw: object) -> None:
     with pytest.raises(Refused, match=r"\.$"):
         TEXT.parse(raw)
