@@ -252,9 +252,10 @@ def _fill(size: int, owner: Any) -> None:
             cursor.execute(
                 f"""
                 INSERT INTO validate_vote (example_id, validator_id, author_id, label, flag, reason,
-                    purpose, surplus, dropped, hasty, close, fast, created_at)
+                    purpose, surplus, dropped, hasty, close, fast, automatic,
+                    created_at)
                 SELECT e.id, {base} + (e.author_id - {base} + {place + 1}) % {AUTHORS}, e.author_id,
-                    e.label, '', '', 'verdict', false, false, false, false, false, {settled}
+                    e.label, '', '', 'verdict', false, false, false, false, false, false, {settled}
                 FROM annotate_example e WHERE true {half}
                 """
             )
