@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from accounts.models import User, WorkSession
 from annotate import statements
 from annotate.config import TaskFile
-from annotate.models import Barred, Example, ModelVersion, Round, Task, TaskConfig, Viewer
+from annotate.models import Example, ModelVersion, Round, Task, TaskConfig, Viewer
 from core.errors import Refused
 
 
@@ -127,8 +127,7 @@ def require_company(target: Target, user: User | None) -> None:
 
 def is_barred(person: User, of: Task | Example) -> bool:
     """Whether the owners of a task, or of an example's, keep this person out of it; one query."""
-    task = of.pk if isinstance(of, Task) else of.task_id
-    return Barred.objects.filter(task=task, person=person).exists()
+    return statements.is_barred(person.pk, of.pk if isinstance(of, Task) else of.task_id)
 
 
 def visible_task(user: Viewer, slug: str) -> Task | None:

@@ -16,7 +16,16 @@ from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import QuerySet
 
 from accounts.models import User, WorkSession
-from annotate.models import ContextLease, Example, ModelVersion, Round, Task, Viewer, role_of
+from annotate.models import (
+    Barred,
+    ContextLease,
+    Example,
+    ModelVersion,
+    Round,
+    Task,
+    Viewer,
+    role_of,
+)
 from core.sql import compiled, prepared
 from core.sql.compiled import Compiled, Given, adapted
 from core.sql.together import Together as Together  # for annotate.submissions, which writes with it
@@ -180,6 +189,18 @@ def _visible(role: str) -> Compiled[Task]:
         return named.filter(pk=Given("task")) if by_link else named.visible_as(role, Given("user"))
 
     return Compiled(build)
+
+
+def is_barred(person_id: int, task_id: int) -> bool:
+    """Whether the owners of a task keep this person out of it."""
+    return _BARRED.first(person=person_id, task=task_id) is not None
+
+
+_BARRED = Compiled(
+    lambda: Barred.objects.filter(person=Given("person"), task=Given("task")).values_list(
+        "pk", flat=True
+    )
+)
 
 
 def visible_task(user: Viewer, slug: str) -> Task | None:

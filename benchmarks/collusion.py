@@ -32,6 +32,7 @@ from validate.policies.trust import (
     PRIOR_WRONG,
     fails_gold,
     has_standing,
+    is_unknown,
     is_untrustworthy,
 )
 
@@ -88,6 +89,10 @@ class Person:
     def stands(self) -> bool:
         total = sum(self.agreements)
         return has_standing(self.gold_right, self.gold_seen, total, len(self.agreements))
+
+    @property
+    def is_unknown(self) -> bool:
+        return is_unknown(self.gold_seen, len(self.agreements))
 
 
 @dataclass(slots=True)
@@ -176,7 +181,8 @@ class World:
                 picked = DRAWN * (1 if age <= 0 else MORE)
                 if not is_picked(place(person.key, item.number), len(self.people), picked):
                     continue
-                if not trusted and self.shares[item.author] < NEW_UNTIL:
+                begins = person.is_unknown and not person.tied and not item.votes
+                if not (trusted or begins) and self.shares[item.author] < NEW_UNTIL:
                     continue
             window.append(item)
             if len(window) == WINDOW:

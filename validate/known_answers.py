@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from core.sql.compiled import Compiled, Given
 from kinds.answers import same_answer
 from validate.config import ValidationSettings
 from validate.models import Gold, Lease, Reliability, Vote
@@ -27,20 +28,20 @@ def in_qualification(settings: ValidationSettings, row: Reliability) -> bool:
 
 def gold_for(row: Reliability, held: Iterable[Held]) -> Gold | None:
     """Gold to ask this person about: what they left unanswered first, else any they never saw."""
-    all_of_it = unseen(row.validator_id, row.task_id)
+    of_theirs = {"validator": row.validator_id, "task": row.task_id}
     left = row.gold_pending_id
     again = None
     if left not in {None, *(lease.example_id for lease in held)}:
-        again = all_of_it.filter(pk=left).first()
-    return again or all_of_it.order_by("?").first()
+        again = _LEFT.first(left=left, **of_theirs)
+    return again or _ANY.first(**of_theirs)
 
 
-def unseen(validator_id: int, task_id: int) -> QuerySet[Gold]:
+def _unseen() -> QuerySet[Gold]:
     """The task's gold that is not this person's own, and that they neither answered nor skipped.
 
     An owner has tens to thousands of these: choosing one reads them all.
     """
-    theirs = Q(validator=validator_id)
+    theirs = Q(validator=Given("validator"))
     answered = Vote.objects.filter(theirs, example=OuterRef("example"))
     claimed = Lease.objects.filter(theirs, example=OuterRef("example")).filter(
         Q(ended_at=None) | Q(end=Lease.End.SKIPPED)
@@ -48,14 +49,18 @@ def unseen(validator_id: int, task_id: int) -> QuerySet[Gold]:
     active = Gold.objects.filter(
         ~Exists(answered),
         ~Exists(claimed),
-        task=task_id,
+        task=Given("task"),
         retired_at=None,
         example__hidden_at=None,
         example__retracted_at=None,
     )
-    return active.exclude(example__author=validator_id).select_related(
+    return active.exclude(example__author=Given("validator")).select_related(
         "example__context", "example__config"
     )
+
+
+_LEFT = Compiled(lambda: _unseen().filter(pk=Given("left")))
+_ANY = Compiled(lambda: _unseen().order_by("?")[:1])
 
 
 def credit_of(gold: Gold, label: object, accuses: bool) -> float | None:

@@ -30,11 +30,12 @@ HARDLY: Final = 3  # fewer than one vote of so many confirms an author
 # such: in a new crowd nobody is known, and the queue would stand still. People known from a log, or
 # who stayed away for a week, are not among them.
 FEW_OF_STANDING: Final = 3
-_FEW: Final = f"(crowd.known < {FEW_OF_STANDING} OR 3 * crowd.known < crowd.people)"
 _CROWD: Final = f"""
-    SELECT COUNT(*) AS people, COUNT(CASE WHEN {HAS_STANDING} THEN 1 END) AS known
-    FROM validate_reliability r
-    WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL AND r.answered_at >= %(since)s
+    SELECT people, known, known < {FEW_OF_STANDING} OR 3 * known < people AS few FROM (
+        SELECT COUNT(*) AS people, COUNT(CASE WHEN {HAS_STANDING} THEN 1 END) AS known
+        FROM validate_reliability r
+        WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL AND r.answered_at >= %(since)s
+    ) at_work
 """  # noqa: S608
 
 # Of whom this person is not asked: authors they are tied to, or who may be themselves under another
@@ -54,22 +55,31 @@ _NOT_FOR_THEM: Final = f"""
 """  # noqa: S608
 
 # Their place in the lot of an example (validate.policies.lots), and whether they are picked for it.
-# Somebody of no standing, or tied to an author, is not asked about others of whom as little is
-# known. The lots are picked among all who are at work: these are more than those of standing.
+# It asks of nothing but the entry itself, so that a database may ask it before all that costs more.
 _X: Final = f"((%(turn)s * (q.example_id %% {PRIME}) + %(shift)s) %% {PRIME})"
 _PLACE: Final = f"({_X} * {_X} %% {PRIME})"
-_CALLED: Final = f"""
-    q.open_from <= %(aged)s OR (
-        {_PLACE} * (CASE WHEN crowd.people < {MOST_PEOPLE} THEN crowd.people ELSE {MOST_PEOPLE} END)
+_PICKED: Final = f"""
+    q.open_from <= %(aged)s OR
+        {_PLACE} * (
+            SELECT CASE WHEN people < {MOST_PEOPLE} THEN people ELSE {MOST_PEOPLE} END FROM crowd)
             < CAST({PRIME} AS bigint) * %(picked)s
                 * (CASE WHEN q.open_from <= %(now)s THEN {MORE} ELSE 1 END)
-        AND (%(standing)s = 1 AND NOT EXISTS (
-                SELECT 1 FROM validate_authorshare t
-                WHERE t.task_id = %(task)s AND t.validator_id = %(validator)s
-                    AND t.named_at IS NOT NULL)
-            OR {_FEW} OR {NEW_UNTIL} <= (
-            SELECT COALESCE(SUM(a.votes), 0) FROM validate_authorshare a
-            WHERE a.task_id = q.task_id AND a.author_id = q.author_id)))
+"""  # noqa: S608
+
+# Somebody of no standing, or tied to an author, is not asked about others of whom little is known.
+# But of whom nothing is known either may begin: they give the first vote or none, and those who
+# come late to a crowd win their standing by it. The lots are picked among all who are at work:
+# these are more than those of standing.
+_TRUSTED: Final = f"""
+    q.open_from <= %(aged)s OR (SELECT few FROM crowd)
+    OR NOT EXISTS (
+        SELECT 1 FROM validate_authorshare t
+        WHERE t.task_id = %(task)s AND t.validator_id = %(validator)s AND t.named_at IS NOT NULL)
+    AND (%(standing)s = 1 OR %(unknown)s = 1 AND q.leases_active = 0 AND NOT EXISTS (
+        SELECT 1 FROM validate_vote f WHERE f.example_id = q.example_id LIMIT 1 OFFSET 0))
+    OR {NEW_UNTIL} <= (
+        SELECT COALESCE(SUM(a.votes), 0) FROM validate_authorshare a
+        WHERE a.task_id = q.task_id AND a.author_id = q.author_id)
 """  # noqa: S608
 
 # From the first ones as one would order them the lot takes one. Only that one is locked, and what
@@ -77,9 +87,9 @@ _CALLED: Final = f"""
 FREE: Final = f"""
     WITH crowd AS ({_CROWD}), candidates AS (
         SELECT q.example_id, q.priority, q.urgency, {_PLACE} AS place
-        FROM validate_queueitem q CROSS JOIN crowd
+        FROM validate_queueitem q
         WHERE {WAITING} AND q.votes_wanted > q.leases_active
-            AND q.author_id NOT IN ({_NOT_FOR_THEM}) AND ({_CALLED})
+            AND ({_PICKED}) AND q.author_id NOT IN ({_NOT_FOR_THEM}) AND ({_TRUSTED})
         ORDER BY q.priority, q.urgency DESC, q.example_id LIMIT {WINDOW}
     )
     SELECT q.example_id FROM candidates c JOIN validate_queueitem q ON q.example_id = c.example_id
@@ -103,7 +113,7 @@ ADD_TO_SHARE: Final = f"""
             FROM validate_authorshare a
             WHERE a.task_id = %(task)s AND a.author_id = %(author)s)
         THEN (
-            SELECT CASE WHEN crowd.known > {FEW_OF_STANDING} AND NOT {_FEW} THEN 2 ELSE 0 END
+            SELECT CASE WHEN crowd.known > {FEW_OF_STANDING} AND NOT crowd.few THEN 2 ELSE 0 END
             FROM ({_CROWD}) crowd)
         WHEN %(rests_on_two)s = 1
         THEN (SELECT CASE WHEN people > {IT_MAY_TAKE} THEN 1 ELSE 0 END FROM ({_CROWD}) crowd) END,

@@ -40,6 +40,7 @@ from validate.policies.trust import (
     PRIOR_WRONG,
     fails_gold,
     has_standing,
+    is_unknown,
     is_untrustworthy,
 )
 
@@ -113,6 +114,10 @@ class _Person:
     @property
     def stands(self) -> bool:
         return has_standing(self.gold_right, self.gold_seen, self.agreed, len(self.agreements))
+
+    @property
+    def is_unknown(self) -> bool:
+        return is_unknown(self.gold_seen, len(self.agreements))
 
     def learn(self, credit: float, agreement: float, labels: int) -> None:
         self.alpha += credit
@@ -193,7 +198,8 @@ def _ask(
         person = people[place]
         if person.is_out or person is author or item.author in person.tied:
             continue
-        if new and many and pool.close_look and not person.stands:
+        begins = person.is_unknown and not item.ballots
+        if new and many and pool.close_look and not (person.stands or begins):
             continue
         while _gold_turn(person, pool, rng):
             person.answered += 1

@@ -99,6 +99,7 @@ class Asked(NamedTuple):
     cap: float
     picked: int
     standing: bool
+    unknown: bool
 
 
 def free_item(asked: Asked, *, lock: bool = True) -> int | None:
@@ -119,7 +120,7 @@ def free_example(asked: Asked) -> Example | None:
 
 
 def _given(asked: Asked) -> dict[str, Any]:
-    task_id, validator_id, cap, picked, standing = asked
+    task_id, validator_id, cap, picked, standing, unknown = asked
     now = timezone.now()
     turn, shift = lots.key_of(settings.SECRET_KEY, task_id, validator_id)
     return {
@@ -134,6 +135,7 @@ def _given(asked: Asked) -> dict[str, Any]:
         "turn": turn,
         "shift": shift,
         "standing": int(standing),
+        "unknown": int(unknown),
     }
 
 

@@ -172,7 +172,9 @@ def test_who_is_at_the_cap_is_left_out_alike(task: Task, annotator: User, valida
     for cap, author in ((0.1, other), (0.4, annotator)):
         for _ in range(LEAST + 2):
             with durable():
-                asked = statements.Asked(task.pk, validator.pk, cap, picked=4, standing=True)
+                asked = statements.Asked(
+                    task.pk, validator.pk, cap, picked=4, standing=True, unknown=False
+                )
                 free = statements.free_example(asked)
             assert free is not None
             assert free.author == author

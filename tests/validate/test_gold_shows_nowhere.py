@@ -68,7 +68,8 @@ def world(
     settings.LIMITS = doors.OFF
     cast.submission(task, annotator, 99)
     for person in (other_validator, third_validator):
-        cast.answer(person, task)
+        settled = cast.answer(person, task)
+    assert settled.status == Example.Status.VERIFIED, list(settled.votes.values())
     lines = [
         json.dumps({"input": cast.drawing(1_000 + seed), "answer": "3"}).encode()
         for seed in range(4)

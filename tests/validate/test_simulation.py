@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from io import StringIO
+from statistics import fmean
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -64,9 +65,9 @@ def test_colluding_pairs_change_no_verdict_worth_speaking_of() -> None:
 def test_at_two_labels_it_takes_a_closer_look_to_be_as_precise() -> None:
     """Anybody is right half of the time there: without that look the pairs have their way."""
     league = Pool(items=500, colluding=0.2, close_look=1)
-    found = simulate(TwoPlusOne(), league, seed=0)
+    found = [simulate(TwoPlusOne(), league, seed=seed) for seed in range(4)]
     honest = simulate(TwoPlusOne(), replace(league, colluding=0), seed=0)
     control = simulate(TwoPlusOne(), replace(league, close_look=0), seed=0)
     assert control.precision < 0.9
-    assert found.precision >= 0.95
-    assert found.votes_per_item <= 1.15 * honest.votes_per_item
+    assert fmean(one.precision for one in found) >= 0.95
+    assert fmean(one.votes_per_item for one in found) <= 1.15 * honest.votes_per_item

@@ -195,17 +195,23 @@ def test_standing_is_the_same_in_python_and_in_sql(
 
 
 def test_who_is_new_is_judged_by_people_of_standing_where_there_are_any(
-    task: Task, annotator: User, validator: User
+    task: Task, annotator: User, validator: User, other_validator: User
 ) -> None:
+    """Others may begin, one at each example, so that they are not left without work."""
     cast.submission(task, annotator)
     known = crowd(task, 4, **KNOWN)
-    assert acts.next_item(validator=validator, task=task) is None
-    assert acts.next_item(validator=known[0], task=task)
+    assert acts.next_item(validator=validator, task=task)
+    assert acts.next_item(validator=other_validator, task=task) is None
+    cast.answer(validator, task)
+    assert acts.next_item(validator=other_validator, task=task) is None
+    lease = acts.next_item(validator=known[0], task=task)
+    assert lease is not None
+    acts.release(validator=known[0], lease_id=lease.pk)
 
     AuthorShare.objects.create(
         task=task, author=annotator, validator=known[1], votes=NEW_UNTIL, agreed=0
     )
-    assert acts.next_item(validator=validator, task=task)
+    assert acts.next_item(validator=other_validator, task=task)
 
 
 def test_a_new_crowd_judges_new_authors(task: Task, annotator: User, validator: User) -> None:

@@ -25,7 +25,7 @@ from validate.hearing import hear, lock_rows
 from validate.known_answers import gold_for, in_qualification, is_gold_turn
 from validate.models import Gold, Lease, QueueItem, Reliability
 from validate.people.patience import ASKED, charge, charge_skip, passed, require_patience
-from validate.people.reliability import reliability_of, stands
+from validate.people.reliability import reliability_of, stands, unknown
 from validate.people.standing import require_standing, require_validator
 from validate.queries import settings_of
 from validate.statements import Held
@@ -118,6 +118,7 @@ def _asked(row: Reliability, task: Task) -> statements.Asked:
         settings.share_cap,
         picked=settings.people_picked,
         standing=stands(row),
+        unknown=unknown(row),
     )
 
 

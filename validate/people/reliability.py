@@ -33,6 +33,7 @@ from validate.policies.trust import (
     fails_gold,
     has_standing,
     is_proven,
+    is_unknown,
     is_untrustworthy,
     may_be_untrustworthy,
 )
@@ -206,6 +207,11 @@ def _agreements(row: Reliability) -> list[float]:
 def stands(row: Reliability) -> bool:
     """Whether they judge authors of whom nothing is known."""
     return has_standing(row.gold_right, row.gold_seen, row.agreement, row.scored)
+
+
+def unknown(row: Reliability) -> bool:
+    """Whether nothing is known of them yet, either."""
+    return is_unknown(row.gold_seen, row.scored)
 
 
 def proven(row: Reliability) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 PRIME: Final = 2**31 - 1
 MORE: Final = 2  # times as many people are asked from the second day on, and from the fourth all
 MOST_PEOPLE: Final = 96  # more count as so many: the queue is read until some items are picked
-WINDOW: Final = 64  # how many items are picked from: the first ones as one would order them
+WINDOW: Final = 32  # how many items are picked from: the first ones as one would order them
 
 Key = tuple[int, int]
 

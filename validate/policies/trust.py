@@ -101,7 +101,12 @@ def has_standing(gold_right: int, gold_seen: int, agreement: float, scored: int)
     return scored >= _AGREED_SCORED and agreement >= _AGREED_SHARE * scored
 
 
-# The same of a row `r` of validators in SQL; a test compares the two.
+def is_unknown(gold_seen: int, scored: int) -> bool:
+    """Whether too little is known about somebody to say whether they have standing."""
+    return gold_seen < _GOLD_PROVES and scored < _AGREED_SCORED
+
+
+# The standing of a row `r` of validators in SQL; a test compares it with the above.
 HAS_STANDING: Final = f"""
     CASE WHEN r.gold_seen >= {_GOLD_PROVES}
     THEN r.gold_right >= {_GOLD_PROVES} AND r.gold_right >= {_GOLD_SHARE} * r.gold_seen
