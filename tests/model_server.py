@@ -2,7 +2,7 @@
 
 It speaks the Open Inference Protocol v2 and chat completions, as real ones differ in doing so, and
 misbehaves where a text asks for it: a mortal one dies in the middle of an answer to "drop dead".
-What it was asked is counted under /asked.
+What it was asked is counted under /asked; who waits to be let go is so by /let_go.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -20,6 +20,7 @@ KEY = "Bearer a-key-of-ours"
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     asked = 0
+    let_go = threading.Event()
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -27,6 +28,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/asked":
             self._send(200, {"asked": Handler.asked, "host": self.headers["Host"]})
+        elif self.path == "/let_go":
+            Handler.let_go.set()
+            self._send(200, {})
         else:
             self._send(404, b"")
 
@@ -75,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         text = body["messages"][-1]["content"]
         if "slow" in text:
-            time.sleep(1)
+            Handler.let_go.wait()
         said = "Positive." if "good" in text or "wonderful" in text else "negative"
         said = "That depends on whom you ask." if "nonsense" in text else said
         said = "I would say it's not positive." if "denied" in text else said

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,12 @@ class Server:
 
     def start(self, *how: str) -> None:
         self._process = subprocess.Popen([sys.executable, str(SCRIPT), str(self.port), *how])
-        ends = time.monotonic() + cast.PATIENCE
-        while time.monotonic() < ends:
-            with suppress(OSError), closing(socket.create_connection(("127.0.0.1", self.port), 1)):
-                return
-            time.sleep(0.02)
-        raise TimeoutError("the model's server did not start")
+        until(self._listens, "the model's server did not start")
+
+    def _listens(self) -> bool:
+        with suppress(OSError), closing(socket.create_connection(("127.0.0.1", self.port), 1)):
+            return True
+        return False
 
     def kill(self) -> None:
         self._process.kill()
@@ -75,8 +75,23 @@ class Server:
         return f"http://localhost:{self.port}"
 
     def asked(self) -> Any:
-        with urlopen(f"http://127.0.0.1:{self.port}/asked", timeout=5) as answer:
+        return self._get("asked")
+
+    def let_go(self) -> Any:
+        """Answer those whose text has it wait."""
+        return self._get("let_go")
+
+    def _get(self, what: str) -> Any:
+        with urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=cast.PATIENCE) as answer:
             return json.load(answer)
+
+
+def until(is_so: Callable[[], bool], otherwise: str) -> None:
+    """Wait for a state, however long a busy machine takes to come to it."""
+    ends = time.monotonic() + cast.PATIENCE
+    while not is_so():
+        assert time.monotonic() < ends, otherwise
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +230,6 @@ def test_its_speed_is_measured_where_it_is_and_its_memory_is_not(server: Server)
     texts = [{"text": f"good {number}"} for number in range(9)]
     found = measure("chat", source, "text", texts)
     assert found["per_second"] is not None
-    assert found["per_second"] > 1
     assert found["memory_gb"] is None
     assert server.asked()["asked"] == asked + 5, "somebody may pay for each"
 
@@ -320,7 +334,7 @@ async def test_a_slow_chat_holds_up_nobody_else(
 ) -> None:
     """More submissions than there are database threads wait for it; a digit is read meanwhile."""
     digits = await sync_to_async(cast.digits_task)(owner)
-    await sync_to_async(register)(chat(server, lanes=2), tmp_path)
+    await sync_to_async(register)(chat(server, lanes=2, seconds=120), tmp_path)
     async with page(moods, annotator) as slow, page(digits, annotator) as quick:
         for opened in (slow, quick):
             await opened.receive("ready")
@@ -332,15 +346,12 @@ async def test_a_slow_chat_holds_up_nobody_else(
             await slow.send(
                 type="submit", client_id=client_id, input={"text": text}, label="positive"
             )
-        began = time.monotonic()
         sent = {"client_id": str(uuid.uuid4()), "input": cast.drawing(1), "label": "3"}
         await quick.send(type="submit", **sent)
         assert (await quick.receive("accepted"))["client_id"] == sent["client_id"]
-        assert time.monotonic() - began < 3, "ten answers of a second, two at a time, take five"
-        accepted = {
-            (await asyncio.wait_for(slow.receive("accepted"), 20))["client_id"] for _ in ids
-        }
-        assert accepted == set(ids)
+        assert await slow.socket.receive_nothing(), "all of them wait"
+        await asyncio.to_thread(server.let_go)
+        assert {(await slow.receive("accepted"))["client_id"] for _ in ids} == set(ids)
 
 
 @pytest.mark.parametrize(("file", "kills"), [(inference, 3), (chat, 1)])
@@ -349,7 +360,7 @@ def test_killed_and_started_anew_under_load_nothing_is_lost_or_doubled_or_wrong(
 ) -> None:
     register(file(server), tmp_path)
     people = [cast.person(f"writer-{n}") for n in range(3)]
-    stop, refusals, done = threading.Event(), set(), []
+    stop, refusals, done = threading.Event(), [], []
 
     def write(person: User) -> None:
         client = APIClient()
@@ -364,7 +375,7 @@ def test_killed_and_started_anew_under_load_nothing_is_lost_or_doubled_or_wrong(
                 answer = submitting(client, text, "negative", **sent)
                 if answer.status_code in (200, 201):
                     break
-                refusals.add(answer.json()["error"]["code"])
+                refusals.append(answer.json()["error"]["code"])
                 time.sleep(0.05)
             done.append(answer.json()["id"])
         connections.close_all()
@@ -373,18 +384,15 @@ def test_killed_and_started_anew_under_load_nothing_is_lost_or_doubled_or_wrong(
     for writer in writers:
         writer.start()
     for _ in range(int(os.environ.get("DADC_KILLS", kills))):
-        before = len(done)
+        refused = refusals.count("model_unavailable")
         server.kill()
-        time.sleep(0.3)
+        until(lambda: refusals.count("model_unavailable") > refused, "nobody met the dead server")
+        before = len(done)
         server.start()
-        ends = time.monotonic() + cast.PATIENCE
-        while len(done) < before + 4:
-            assert time.monotonic() < ends, "the circuit did not close"
-            time.sleep(0.05)
+        until(lambda: len(done) >= before + 4, "the circuit did not close")
     stop.set()
     for writer in writers:
         writer.join(cast.PATIENCE)
-    assert "model_unavailable" in refusals
     stored = {str(example.uid): example for example in Example.objects.all()}
     assert sorted(stored) == sorted(done)
     for example in stored.values():
