@@ -48,9 +48,9 @@ class GateSettings:
     train_contents: int = 20
     held_out_authors: int = 1
     held_out_contents: int = 5
-    nearby_fall: float = 2.0
+    nearby_fall: float = 5.0
     """Highest median fall of surety on the clean items nearest to what was learned, in points."""
-    nearby_items: int = 10
+    nearby_items: int = 20
     """How many of these there are for each class that the learned items were taken for."""
     nearby_learned: int = 3
     """With fewer learned items than these a class is not looked at."""

@@ -384,12 +384,12 @@ def test_killed_and_started_anew_under_load_nothing_is_lost_or_doubled_or_wrong(
     for writer in writers:
         writer.start()
     for _ in range(int(os.environ.get("DADC_KILLS", kills))):
-        refused = refusals.count("model_unavailable")
+        refusals.clear()
         server.kill()
-        until(lambda: refusals.count("model_unavailable") > refused, "nobody met the dead server")
-        before = len(done)
+        until(lambda: "model_unavailable" in refusals, "nobody met the dead server")
+        enough = len(done) + 4
         server.start()
-        until(lambda: len(done) >= before + 4, "the circuit did not close")
+        until(lambda enough=enough: len(done) >= enough, "the circuit did not close")
     stop.set()
     for writer in writers:
         writer.join(cast.PATIENCE)
