@@ -28,6 +28,24 @@ ATTEMPTS = 20
 
 Numbers = dict[str, int]
 
+# A try is one since the author's last fooling in the round: those that follow the same one are
+# numbered.
+_WRONG_TRIES = f"""
+    WITH since AS (
+        SELECT id, round_id, author_id, tries, COUNT(*) FILTER (WHERE fooled) OVER (
+            PARTITION BY round_id, author_id ORDER BY id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS foolings
+        FROM {Example._meta.db_table} WHERE NOT sandbox
+    ), counted AS (
+        SELECT id, tries, ROW_NUMBER() OVER (
+            PARTITION BY round_id, author_id, foolings ORDER BY id
+        ) AS counted
+        FROM since
+    )
+    SELECT id, counted FROM counted WHERE tries <> counted
+"""  # noqa: S608  (the name of a table, from the model)
+
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # some time, for a rule that asks only whether
 
 
@@ -49,6 +67,7 @@ class Recount:
     examples: int
     tally_differences: tuple[TallyDifference, ...]
     queue_differences: tuple[QueueDifference, ...]
+    tries: Mapping[int, int]  # by the example's id, where they are stored otherwise
     standings: Mapping[str, StandingRecount]  # by the task's slug
     not_found: int  # examples that nobody would find by their own content
 
@@ -56,7 +75,8 @@ class Recount:
     def differences(self) -> int:
         """How many stored numbers were wrong."""
         wrong = sum(one.wrong for one in self.standings.values())
-        return len(self.tally_differences) + len(self.queue_differences) + wrong + self.not_found
+        here = len(self.tally_differences) + len(self.queue_differences) + len(self.tries)
+        return here + wrong + self.not_found
 
     @property
     def agrees(self) -> bool:
@@ -106,6 +126,8 @@ def _repair() -> Recount:
             )
         for entry in found.queue_differences:
             repair_queue(entry)
+        for example, tries in found.tries.items():
+            Example.objects.filter(pk=example).update(tries=tries)
     return found
 
 
@@ -141,9 +163,16 @@ def _recount() -> Recount:
         examples=sum(numbers["submitted"] for numbers in facts.values()),
         tally_differences=tuple(differences),
         queue_differences=tuple(queue_differences()),
+        tries=_wrong_tries(),
         standings={},
         not_found=0,
     )
+
+
+def _wrong_tries() -> dict[int, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_WRONG_TRIES)
+        return dict(cursor.fetchall())
 
 
 def counted(examples: QuerySet[Example]) -> dict[tuple[int, int], Numbers]:

@@ -142,6 +142,9 @@ def test_what_is_known_about_validators_is_proved_too(
 ) -> None:
     standing = Reliability.objects.get(validator=validator)
     Reliability.objects.filter(pk=standing.pk).update(alpha=1, answered_today=99)
+    Reliability.objects.filter(validator=other_validator).update(gold_seen=7)
+    tried = Example.objects.order_by("id")[2]
+    Example.objects.filter(pk=tried.pk).update(tries=tried.tries + 1)
     Vote.objects.filter(validator=other_validator, credit__isnull=False).update(credit=0.5)
     share = AuthorShare.objects.filter(validator=validator).latest("votes")
     AuthorShare.objects.filter(pk=share.pk).update(votes=50)
@@ -152,9 +155,12 @@ def test_what_is_known_about_validators_is_proved_too(
     found = json.loads(output.splitlines()[-1])["standings"]["digits"]
     assert (found["reliabilities"], found["shares"]) == (2, 1)
     assert found["credits"] == 2  # examples on which the other one voted
+    assert "1 examples are another try than they say" in output
 
-    assert summary("recompute")["repaired"] == 5
+    assert summary("recompute")["repaired"] == 6
     assert check()[1]
+    assert Example.objects.get(pk=tried.pk).tries == tried.tries
+    assert Reliability.objects.get(validator=other_validator).gold_seen == 0
     standing.refresh_from_db()
     assert standing.alpha != 1
     assert AuthorShare.objects.get(pk=share.pk).votes == share.votes

@@ -32,8 +32,9 @@ from validate.people.reliability import (
 from validate.verdicts import QUARANTINE_TO_FOLLOW, follow_later, reweigh, weightless_votes
 
 CHUNK = 500
-_RECOUNTED = ["alpha", "beta", "agreement", "scored", "answered_today", "skipped"]
-Numbers = tuple[float, float, float, int]
+_STANDING = ("alpha", "beta", "agreement", "scored", "gold_seen", "gold_right")
+_RECOUNTED = [*_STANDING, "answered_today", "skipped"]
+Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class StandingRecount:
 
 
 def recount(task: Task) -> dict[int, Numbers]:
-    """Alpha, beta, agreement and scored votes of everybody with a row, by what votes hold."""
+    """What is known of everybody with a row (`_STANDING`), by what votes hold."""
     rows = list(Reliability.objects.filter(task=task))
     restarted = {row.validator_id: row.restarted_at for row in rows}
     counted = {
@@ -65,15 +66,19 @@ def recount(task: Task) -> dict[int, Numbers]:
     }
     votes = Vote.objects.filter(
         example__task=task, credit__isnull=False, surplus=False, validator__in=list(counted)
-    ).only("validator_id", "credit", "agreement", "created_at")
+    ).only("validator_id", "credit", "agreement", "created_at", "purpose")
     for vote in votes.order_by("id").iterator(chunk_size=2_000):
         if is_scored(vote, restarted[vote.validator_id]):
-            move(counted[vote.validator_id], None, stored_credit(vote))
+            row = counted[vote.validator_id]
+            move(row, None, stored_credit(vote))
+            if vote.purpose != Vote.Purpose.VERDICT:
+                row.gold_seen += 1
+                row.gold_right += vote.credit == 1
     return {person: _numbers(row) for person, row in counted.items()}
 
 
 def _numbers(row: Reliability) -> Numbers:
-    return row.alpha, row.beta, row.agreement, row.scored
+    return tuple(getattr(row, name) for name in _STANDING)
 
 
 def check(task: Task) -> StandingRecount:
@@ -133,7 +138,8 @@ def _put_right(task: Task, rows: Mapping[int, Reliability]) -> list[Reliability]
         if row.skipped != skipped.get(person, 0):
             row.skipped, is_wrong = skipped.get(person, 0), True
         if not _same(_numbers(row), numbers):
-            row.alpha, row.beta, row.agreement, row.scored = numbers
+            for name, number in zip(_STANDING, numbers, strict=True):
+                setattr(row, name, number)
             is_wrong = True
         if is_wrong:
             wrong.append(row)

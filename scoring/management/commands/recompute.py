@@ -41,6 +41,7 @@ class Command(SummaryCommand):
                 "repaired": 0 if only_check else wrong,
                 "tally_differences": [asdict(one) for one in found.tally_differences],
                 "queue_differences": [asdict(one) for one in found.queue_differences],
+                "tries_differ": len(found.tries),
                 "contents_not_found": found.not_found,
                 "standings": {slug: asdict(one) for slug, one in found.standings.items()},
             },
@@ -83,6 +84,8 @@ def _table(found: Recount) -> list[str]:
             for what, wrong in asdict(standing).items()
             if wrong and what != "validators"
         ]
+    if found.tries:
+        lines.append(f"{len(found.tries)} examples are another try than they say")
     if found.not_found:
         lines.append(f"{found.not_found} examples would not be found by their own content")
     return lines
