@@ -8,7 +8,7 @@ without them, or with a board that counts claims, is the control.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final
@@ -21,12 +21,14 @@ from kinds.likeness import Ruling
 from scoring.statistics import wilson
 from validate.policies import Ballot, Bayes, Outcome, Policy, confirmed_again, decide, posterior
 from validate.policies.ties import Look, may_be_tied, ties
+from validate.policies.trust import JUDGED_ANSWERS, is_untrustworthy
 
 NEW_UNTIL: Final = 60  # votes on an author's examples, as trust.md has it
 CAPPED_FROM: Final = 20
 FLOOD: Final = 5
 MOST_SENT_AGAIN: Final = 50  # of an author's foolings; the rest is taken to go as these
 FAVOURITES: Final = 12
+_UNREAD: Final = tuple(Ballot(f"reader {number}", flag="unreadable") for number in range(3))
 
 Voter = Any
 
@@ -80,8 +82,20 @@ def audit(facts: Facts, *, colluding: float = 0.05, runs: int = 3, seed: int = 0
     ranked.sort(key=lambda one: wilson(verified[one], facts.submitted[one]).low)
     step = max(1, len(ranked) // FAVOURITES)
     league = max(2, round(colluding * facts.validators))
+    left = {
+        on: [_downvoted(facts, verified, league, rng, rules=on) for _ in range(runs if on else 1)]
+        for on in (True, False)
+    }
     found: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
     for one in ranked[::step]:
+        name = f"unreadable inputs that {league} confirm"
+        unread = [Claim(one, claim.label, _UNREAD) for claim in by_author[one]]
+        for on in (True, False):
+            gained = verified[one] + _collude(facts, unread, league, rng, rules=on)
+            found[name, on].append(_places(facts, verified, one, gained, more=len(unread)))
+            found[f"downvoting of all others by {league}", on] += [
+                _places(facts, verified, one, verified[one], then=others) for others in left[on]
+            ]
         for name, people in (("a second account", 1), (f"{league} colluding validators", league)):
             for on in (True, False):
                 for _ in range(runs if on else 1):
@@ -120,11 +134,17 @@ def _sent_again(facts: Facts, claims: Sequence[Claim]) -> tuple[int, int]:
 
 
 def _places(
-    facts: Facts, verified: Mapping[int, int], author: int, gained: int, more: int = 0
+    facts: Facts,
+    verified: Mapping[int, int],
+    author: int,
+    gained: int,
+    more: int = 0,
+    then: Mapping[int, int] | None = None,
 ) -> int:
-    """How many places this author rises with so many verified, and `more` submissions."""
+    """How many places this author rises with so many verified, and `more` submissions; `then` are
+    the others' verified foolings where these changed, too."""
 
-    def rank(count: int, of: int) -> int:
+    def rank(count: int, of: int, verified: Mapping[int, int]) -> int:
         own = wilson(count, of).low
         return sum(
             wilson(verified[other], sent).low > own
@@ -133,7 +153,7 @@ def _places(
         )
 
     sent = facts.submitted[author]
-    return rank(verified[author], sent) - rank(gained, sent + more)
+    return rank(verified[author], sent, verified) - rank(gained, sent + more, then or verified)
 
 
 def _places_by_claims(facts: Facts, author: int, more: int) -> int:
@@ -176,6 +196,46 @@ def _collude(
     return verified
 
 
+def _downvoted(
+    facts: Facts, verified: Mapping[int, int], people: int, rng: Generator, *, rules: bool
+) -> dict[int, int]:
+    """What is left of everybody's verified foolings when so many validators refuse all they can.
+
+    The rules stop who disagrees with the others about as often as chance would.
+    """
+    friends = [f"friend {number}" for number in range(people)]
+    looks: defaultdict[Voter, list[Look]] = defaultdict(list)
+    cast: defaultdict[int, Counter[Voter]] = defaultdict(Counter)
+    stopped: set[Voter] = set()
+    refused: list[tuple[Claim, list[Ballot]]] = []
+    for claim in facts.claims:
+        others = [label for label in facts.labels or () if label != claim.label]
+        said = others[0] if others else "another answer"
+        own = [
+            Ballot(one, said)
+            for one in friends
+            if one not in stopped and _meets(facts, cast[claim.author], one, rng, rules)
+        ]
+        ballots = _mixed(own, claim.ballots, rng) if rules else [*own, *claim.ballots]
+        cast[claim.author].update(ballot.validator for ballot in ballots)
+        if own:
+            refused.append((claim, ballots))
+        if rules:
+            _look(facts, claim, ballots, looks, of=[ballot.validator for ballot in own])
+            stopped |= {ballot.validator for ballot in own if _stops(facts, looks, ballot)}
+    left = dict(verified)
+    for claim, ballots in refused:
+        kept = [ballot for ballot in ballots if ballot.validator not in stopped]
+        was = _outcome(facts, claim, claim.ballots) is Outcome.VERIFIED
+        left[claim.author] += (_outcome(facts, claim, kept) is Outcome.VERIFIED) - was
+    return left
+
+
+def _stops(facts: Facts, looks: Mapping[Voter, Sequence[Look]], ballot: Ballot) -> bool:
+    said = [look.agreement for look in looks[ballot.validator][-JUDGED_ANSWERS:]]
+    return bool(said) and is_untrustworthy(said, labels=len(facts.labels or ()))
+
+
 def _meets(facts: Facts, cast: Counter[Voter], one: Voter, rng: Generator, rules: bool) -> bool:
     """Whether a friend is asked about a claim: by lot, and below the cap on one person's share."""
     if not rules:
@@ -195,14 +255,22 @@ def _mixed(own: Sequence[Ballot], others: Sequence[Ballot], rng: Generator) -> l
 
 
 def _look(
-    facts: Facts, claim: Claim, ballots: Sequence[Ballot], looks: dict[Voter, list[Look]]
+    facts: Facts,
+    claim: Claim,
+    ballots: Sequence[Ballot],
+    looks: dict[Voter, list[Look]],
+    of: Collection[Voter] | None = None,
 ) -> None:
-    """What each vote says by the others, as the server scores it."""
+    """What each vote, or each of these people's, says by the others, as the server scores it."""
     labels = facts.labels or sorted({str(one.label) for one in ballots} | {str(claim.label)})
     flat = Bayes(prior_author=1 / max(2, len(labels)))
     for ballot in ballots:
         others = [one for one in ballots if one is not ballot and one.label in labels]
-        if ballot.label not in labels or not others:
+        if (
+            ballot.label not in labels
+            or not others
+            or (of is not None and ballot.validator not in of)
+        ):
             continue
         agreement = posterior(others, flat, claim.label, labels)[ballot.label]
         confirmed = ballot.label == claim.label

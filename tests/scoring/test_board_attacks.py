@@ -47,8 +47,10 @@ def by_name(found: list[Moved]) -> dict[str, Moved]:
 def test_the_rules_hold_what_is_open_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
     found = by_name(audit(world(), colluding=0.2, runs=2))
     league, repeats, flood = found["2"], found["each"], found["5"]
-    assert min(one.most_without for one in (league, repeats, flood)) >= 7
-    assert league.most <= 2
+    down, unread = found["downvoting"], found["unreadable"]
+    assert min(one.most_without for one in (league, repeats, flood, down, unread)) >= 7
+    assert max(league.most, down.most) <= 2
+    assert unread.most == 0, "what nobody else could read is no fooling"
     assert (repeats.most, flood.most) == (0, 0)
     assert flood.mean < repeats.mean < 0, "who sends what nobody confirms falls"
     assert found["a"].most == 0
@@ -57,9 +59,12 @@ def test_the_rules_hold_what_is_open_without_them(monkeypatch: pytest.MonkeyPatc
     taken = by_name(audit(world(again=lambda _: [Ruling.DISTINCT] * 4), runs=1))["each"]
     assert (taken.most, taken.mean) == (repeats.most_without, repeats.mean_without)
     monkeypatch.setattr(board_attacks, "_is_named", lambda *_: False)
+    monkeypatch.setattr(board_attacks, "_stops", lambda *_: False)
     monkeypatch.setattr(board_attacks, "NEW_UNTIL", 0)
-    open_ = by_name(audit(world(picked=10, share_cap=1.0), colluding=0.2, runs=2))["2"]
+    opened = by_name(audit(world(picked=10, share_cap=1.0), colluding=0.2, runs=2))
+    open_ = opened["2"]
     assert open_.mean > league.mean + 1
+    assert opened["downvoting"].mean > down.mean + 1
 
 
 def test_a_rank_that_nobody_has_cannot_be_moved() -> None:
@@ -82,7 +87,7 @@ def test_the_command_plays_on_what_the_task_has(
     Tally.objects.update(submitted=30)
     call_command("audit_board", "digits", "--json")
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (told["authors"], told["claims"], len(told["attacks"])) == (1, 1, 4)
+    assert (told["authors"], told["claims"], len(told["attacks"])) == (1, 1, 6)
 
 
 def test_a_text_sent_again_in_another_dress_meets_the_server_s_own_rule(
