@@ -40,6 +40,7 @@ from annotate.queries import (
     require_company,
     visible_task,
 )
+from annotate.services import note_visit
 from annotate.standing import require_sandbox, require_standing
 from core import metrics
 from core.addresses import address_of
@@ -403,10 +404,12 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             model=target.against if target else None,
             person=self._person_key if self.user or self.guest else None,
             sandbox=self.user is None,
-            session=await in_database_thread(self._progress, task.pk),
+            session=await in_database_thread(self._progress, task.pk, target),
         )
 
-    def _progress(self, task_id: int) -> dict[str, Any]:
+    def _progress(self, task_id: int, target: Target | None) -> dict[str, Any]:
+        if target is not None and self._visit is not None:
+            note_visit(target.round, self._visit)
         if self.user is None and self.guest is None:
             return {"tries": 0, "fooled": 0, "verified": 0, "streak": 0}
         if self.user is not None:

@@ -356,6 +356,21 @@ class Round(models.Model):
         return self.closes_at is not None and self.closes_at <= timezone.now()
 
 
+class RoundVisit(models.Model):
+    """That somebody signed in opened the task's page while this round was open."""
+
+    round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="+", db_index=False)
+    session = models.ForeignKey(WorkSession, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["round", "session"], name="visit_once_a_round")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.session_id} in {self.round_id}"
+
+
 class ExampleQuerySet(models.QuerySet["Example"]):
     def visible_to(self, user: Viewer) -> Self:
         """A person's own examples, and all of a task for its owners and for admins."""
@@ -488,6 +503,9 @@ class Example(models.Model):
             models.Index(F("task"), F("id").desc(), name="example_task_newest"),
             models.Index(F("author"), F("id").desc(), name="example_author_newest"),
             models.Index(fields=["round", "author"], name="example_round_author"),
+            models.Index(
+                F("round"), F("id").desc(), condition=Q(status="verified"), name="example_verified"
+            ),
             models.Index(fields=["task", "status", "id"], name="example_task_status"),
             models.Index(
                 fields=["session"], condition=Q(provisional=True), name="example_provisional"

@@ -14,15 +14,23 @@ from typing import Any, NamedTuple
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import User, WorkSession
 from accounts.services import add_events, new_event, record_event
 from annotate import facts, statements
-from annotate.models import Context, Example
+from annotate.models import Context, Example, Round, RoundVisit
 from annotate.queries import Participant, lockable, with_configs
 from annotate.quotas import why_kept
 from core.errors import Refused
 from core.transactions import durable
 from kinds.texts import text_key
+
+
+def note_visit(round_: Round, session: WorkSession) -> None:
+    """Note that somebody's visit has come to a round; a query, and a write the first time."""
+    visit = RoundVisit(round=round_, session=session)
+    if not RoundVisit.objects.filter(round=round_, session=session).exists():
+        with durable():
+            RoundVisit.objects.bulk_create([visit], ignore_conflicts=True)
 
 
 def tries_at_next(examples: QuerySet[Example]) -> int:

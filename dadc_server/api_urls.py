@@ -11,6 +11,7 @@ from crowd import api as crowd
 from dadc_server.api import NoSuchCall
 from releases import api as releases
 from scoring import api as scoring
+from scoring import owner_api as owners
 from scoring import round_api as rounds
 from training import api as training
 from validate import api as validate
@@ -42,6 +43,7 @@ urlpatterns = [
     path("tasks/<slug:slug>/rounds/", rounds.Rounds.as_view(), name="api-rounds"),
     path("tasks/<slug:slug>/rounds/<int:number>/", rounds.RoundDetail.as_view(), name="api-round"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
+    path("tasks/<slug:slug>/agreement/", owners.AgreementDetail.as_view(), name="api-agreement"),
     path("models/<int:id>/", scoring.ModelDetail.as_view(), name="api-model"),
     path("tasks/<slug:slug>/releases/", releases.Releases.as_view(), name="api-releases"),
     path(

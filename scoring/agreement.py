@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -20,15 +20,19 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.config import Label, TaskFile
 from annotate.models import Example, Task
+from scoring.kept import Tallies
 from scoring.pair_agreement import Agreement, agreement, of_one_label
 from scoring.queries import Rate
 from scoring.statistics import Interval, wilson
 from validate.models import QueueItem, Reliability, Vote
+from validate.people.ties import named_ties
 from validate.policies.trust import interval as trust_interval
+from validate.queries import reciprocal_pairs
 
 MAX_LABELS: Final = 20  # a larger matrix cannot be read
 VALIDATORS_SHOWN: Final = 200
 PACE_DAYS: Final = 7
+PAIRS_SHOWN: Final = 20
 
 _VOTE, _EXAMPLE, _ROUND = (
     Vote._meta.db_table,
@@ -59,6 +63,23 @@ _VOTES_BY_LABELS: Final = f"""
 """  # noqa: S608  (names of tables, from the models)
 
 Pair = tuple[str, str]
+
+
+def agreement_of(task: Task, votes: Tallies) -> dict[str, Any]:
+    """All that owners are told of validators, made once for each reading of their votes."""
+    return votes.once(("agreement", task.config_id), lambda _: _agreement(task))
+
+
+def _agreement(task: Task) -> dict[str, Any]:
+    counts = vote_counts(task)
+    return {
+        "board": agreement_board(task, counts),
+        "confusion": confusion_rows(task, counts),
+        "validators": validator_board(task),
+        "pairs": reciprocal_pairs(task.pk)[:PAIRS_SHOWN],
+        "ties": named_ties(task),
+        "backlog": backlog(task),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +217,11 @@ def label_matrix(labels: Sequence[Label], counts: Mapping[Pair, int]) -> tuple[C
     return tuple(rows)
 
 
+def counts_by_label(rows: Iterable[ConfusionRow]) -> dict[str, dict[str, int]]:
+    """The same by names, without what never was."""
+    return {row.label: {one.said: one.count for one in row.cells if one.count} for row in rows}
+
+
 # --- validators -----------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class ValidatorRow:
@@ -207,6 +233,8 @@ class ValidatorRow:
     flags: int
     fast_share: float
     gold: Rate | None
+    borne_out: Rate | None
+    """Scored votes that the others bear out, or the known answer: the own vote is left out."""
     reliability: Rate | None
     median_seconds: float | None
     skipped: int
@@ -254,11 +282,12 @@ def validator_board(task: Task) -> ValidatorBoard:
 def _validator_row(
     person: User, total: Mapping[str, Any], standing: Reliability | None
 ) -> ValidatorRow:
-    gold = reliability = None
+    gold = borne_out = reliability = None
     if standing is not None and standing.gold_seen:
-        right, seen = standing.gold_right, standing.gold_seen
-        gold = Rate(right, seen, wilson(right, seen))
+        gold = _rate(standing.gold_right, standing.gold_seen)
     if standing is not None and standing.scored:
+        # The sum of many differences may lie a rounding error outside.
+        borne_out = _rate(min(max(0.0, standing.agreement), standing.scored), standing.scored)
         low, high = trust_interval(standing.alpha, standing.beta)
         # Per mille keeps three digits of the mean: a Rate counts whole things.
         reliability = Rate(round(1000 * standing.mean), 1000, Interval(low, high))
@@ -269,11 +298,16 @@ def _validator_row(
         flags=total["flagged"],
         fast_share=total["fast"] / total["votes"],
         gold=gold,
+        borne_out=borne_out,
         reliability=reliability,
         median_seconds=standing.median_seconds if standing else None,
         skipped=standing.skipped if standing else 0,
         quarantined_at=standing.quarantined_at if standing else None,
     )
+
+
+def _rate(count: float, of: int) -> Rate:
+    return Rate(count, of, wilson(count, of))
 
 
 # --- backlog --------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from core.errors import Refused
 from core.strict_yaml import NotYaml
 from ml.backends import NAMES
 from scoring.kept import Tallies, read_tallies
-from scoring.model_board import card_of, model_visible_to
+from scoring.model_board import card_of, model_visible_to, record_told
 from scoring.paces import paces_of
 from scoring.queries import (
     PERIODS,
@@ -38,6 +38,12 @@ class RateSerializer(serializers.Serializer[Any]):
     value = serializers.FloatField(allow_null=True, help_text="0 to 1; null: nothing to share.")
     low = serializers.FloatField(source="interval.low")
     high = serializers.FloatField(source="interval.high")
+
+
+class CountedSerializer(RateSerializer):
+    """A share, and of how many."""
+
+    of = serializers.IntegerField()
 
 
 class CountsSerializer(serializers.Serializer[Any]):
@@ -141,6 +147,30 @@ class RegisteredSerializer(serializers.Serializer[Any]):
     check = serializers.DictField(help_text="What the model showed before it was taken.")
 
 
+class SortRecordSerializer(serializers.Serializer[Any]):
+    """How a model did on one sort of examples, and what it most often said when it was wrong."""
+
+    name = serializers.CharField()
+    mer = CountedSerializer()
+    verified = serializers.IntegerField()
+    said = serializers.CharField()
+    said_times = serializers.IntegerField()
+
+
+class RecordSerializer(serializers.Serializer[Any]):
+    """What became of a model; intervals are Wilson's."""
+
+    submitted = serializers.IntegerField()
+    answers = serializers.IntegerField(help_text="About how often it was asked for that.")
+    cost = serializers.DictField(
+        child=serializers.FloatField(), allow_null=True, help_text="`tokens`, and `money`."
+    )
+    mer = RateSerializer()
+    vmer = RateSerializer()
+    labels = SortRecordSerializer(many=True)
+    sources = SortRecordSerializer(many=True)
+
+
 class CardSerializer(serializers.Serializer[Any]):
     """A model and what it showed before it was taken."""
 
@@ -159,6 +189,11 @@ class CardSerializer(serializers.Serializer[Any]):
     )
     metrics = serializers.DictField()
     rounds = serializers.ListField(child=serializers.IntegerField())
+    record = serializers.SerializerMethodField(help_text="null: its task's owners see it.")
+
+    @extend_schema_field(RecordSerializer(allow_null=True))
+    def get_record(self, card: dict[str, Any]) -> Any:
+        return self.context["record"] and RecordSerializer(self.context["record"]).data
 
 
 class RoundQuery(serializers.Serializer[Any]):
@@ -250,4 +285,7 @@ class ModelDetail(APIView):
         model = model_visible_to(request.user, id)
         if model is None:
             raise Refused("not_found", "There is no such model.", status=404)
-        return Response(CardSerializer(card_of(model)).data)
+        record = None
+        if model.task.is_owned_by(request.user):
+            record = record_told(model, read_tallies(model.task, patient=True))
+        return Response(CardSerializer(card_of(model), context={"record": record}).data)

@@ -106,9 +106,9 @@ def read_tallies(task: Task, *, patient: bool = False) -> Tallies:
     return _reading(f"tallies-{task.pk}", partial(_rows, task), patient=patient)
 
 
-def read_votes(task: Task) -> Tallies:
+def read_votes(task: Task, *, patient: bool = False) -> Tallies:
     """One without rows, for what is made of all votes: however long that takes, boards go on."""
-    return _reading(f"votes-{task.pk}", list, patient=False)
+    return _reading(f"votes-{task.pk}", list, patient=patient)
 
 
 def forget() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from django.db.models.functions import Greatest
 
 from annotate.models import Example, ModelVersion, Round, Task, Viewer
 from kinds.answers import in_order, in_words
+from scoring.kept import Tallies
 from scoring.queries import Rate
 from scoring.statistics import wilson
 from scoring.targets import OF_ANSWER, answers_of_examples, answers_of_targets, fate
@@ -35,11 +36,12 @@ class Record:
     """What became of a model: all it met, by the author's label and by where contexts are from.
 
     `answers` is about how often it was asked for it: once at least for each submission, and for
-    each answer that its author saw before.
+    each answer that its author saw before; `cost` what that took, where somebody tells.
     """
 
     submitted: int
     answers: int
+    cost: Mapping[str, float] | None
     mer: Rate
     vmer: Rate
     labels: tuple[Share, ...]
@@ -64,8 +66,10 @@ def card_of(model: ModelVersion) -> dict[str, Any]:
     numbers = (
         model.rounds.exclude(opened_at=None).order_by("number").values_list("number", flat=True)
     )
+    unscored = {"dynascore": None, "dynascore_of": {"reason": "not evaluated yet"}}
     return {
         **{name: getattr(model, name) for name in _TOLD},
+        "metrics": unscored | model.metrics,
         "id": model.pk,
         "task": model.task.slug,
         "parent": model.parent.name if model.parent else None,
@@ -75,7 +79,12 @@ def card_of(model: ModelVersion) -> dict[str, Any]:
     }
 
 
-_TOLD: Final = ("number", "name", "backend", "sha256", "created_at", "retired_at", "metrics")
+_TOLD: Final = ("number", "name", "backend", "sha256", "created_at", "retired_at")
+
+
+def record_told(model: ModelVersion, tallies: Tallies) -> Record:
+    """Its record as of these tallies."""
+    return tallies.once(("record", model.pk), lambda _: record_of(model))
 
 
 def record_of(model: ModelVersion) -> Record:
@@ -101,10 +110,11 @@ def record_of(model: ModelVersion) -> Record:
             asked=Sum(Greatest(f"{example}probes", 1)),
         )
     ]
-    whole = _share("", rows)
+    whole, asked = _share("", rows), sum(row.answers for row in rows)
     return Record(
         submitted=whole.mer.of,
-        answers=sum(row.answers for row in rows),
+        answers=asked,
+        cost=_cost_of(model, asked),
         mer=whole.mer,
         vmer=_rate(whole.verified, whole.mer.of),
         labels=_shares((row.label, row) for row in rows) if few else (),
@@ -126,7 +136,7 @@ class _Row:
         self.verified: int = row["verified"]
 
 
-def cost_of(model: ModelVersion, record: Record) -> dict[str, float] | None:
+def _cost_of(model: ModelVersion, answers: int) -> dict[str, float] | None:
     """About what people's questions cost, by the tokens that an answer took in its check.
 
     None where nobody tells, and for whole conversations, of which each turn takes more.
@@ -134,7 +144,7 @@ def cost_of(model: ModelVersion, record: Record) -> dict[str, float] | None:
     each = (model.provenance.get("check") or {}).get("tokens")
     if each is None or model.task.kind.talks:
         return None
-    tokens, price = record.answers * each, model.config.get("price")
+    tokens, price = answers * each, model.config.get("price")
     return {"tokens": tokens} | ({"money": tokens * price / 1e6} if price is not None else {})
 
 

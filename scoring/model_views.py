@@ -19,7 +19,7 @@ from annotate.rounds import retire_model
 from core.errors import Refused
 from core.strict_yaml import NotYaml
 from scoring.kept import read_tallies
-from scoring.model_board import cost_of, models_of, record_of
+from scoring.model_board import models_of, record_told
 
 BLANK: Final = "name: \nbackend: \n"
 
@@ -67,14 +67,12 @@ def model_page(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     task = owned_task_or_404(request, slug)
     model = get_object_or_404(task.models.select_related("task", "parent"), number=number)
     rounds = list(model.rounds.exclude(status=Round.Status.DRAFT).order_by("number"))
-    record = read_tallies(task).once(("record", number), lambda _: record_of(model))
     context = {
         "task": task,
         "model": model,
         "rounds": rounds,
         "serves": any(round_.status == Round.Status.OPEN for round_ in rounds),
-        "record": record,
-        "cost": cost_of(model, record),
+        "record": record_told(model, read_tallies(task)),
         "card": model.provenance.get("card", {}),
         "check": model.provenance.get("check"),
         "clean": model.metrics.get("clean"),

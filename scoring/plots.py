@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache as once
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,6 +103,8 @@ _COLOUR: Final = re.compile("|".join(_TOKENS))
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -186,18 +189,25 @@ def _surety(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _lines(axes: Axes, rows: Sequence[Row]) -> None:
-    """Rows of series, place, value, low, high: a line a series over the places in their order."""
-    places = list(dict.fromkeys(row[1] for row in rows))
+    """Rows of series, moment, value, low, high: a line a series over time."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+
     names = list(dict.fromkeys(row[0] for row in rows))
+    days = [date2num(row[1]) for row in rows]
+    width = max(days) - min(days) or 1.0
     for number, series in enumerate(names):
         own = [row for row in rows if row[0] == series]
-        aside = 0.06 * (number - (len(names) - 1) / 2)
-        x = [places.index(row[1]) + aside for row in own]
+        aside = 0.015 * width * (number - (len(names) - 1) / 2)
+        x = [date2num(row[1]) + aside for row in own]
         colour, mark = SERIES[number % len(SERIES)], "osD^v"[number % 5]
         axes.plot(x, [row[2] for row in own], f"-{mark}", color=colour, label=_short(series))
         lows, highs = zip(*(row[3:5] for row in own), strict=True)
         axes.vlines(x, lows, highs, color=colour, linewidth=4, alpha=0.3)
-    axes.set_xticks(range(len(places)), [_short(place) for place in places])
+    axes.xaxis_date()
+    axes.margins(x=0.1)
+    locator = AutoDateLocator(minticks=2, maxticks=6)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.grid(axis="y", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.legend(frameon=False, fontsize=9, loc="best", labelcolor=INK)

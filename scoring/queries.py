@@ -33,9 +33,12 @@ RANKED_FROM: Final = 20  # submissions; below it a rank would be luck
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`count` of `of`, and the range in which the true rate lies with 95 % confidence."""
+    """`count` of `of`, and the range in which the true rate lies with 95 % confidence.
 
-    count: int
+    What counts in part, as an item by the share of its copies, makes no whole number.
+    """
+
+    count: float
     of: int
     interval: Interval
 
@@ -58,6 +61,11 @@ class Counts:
     ambiguous: int = 0
     flagged: int = 0
     withdrawn: int = 0
+
+    @property
+    def decided(self) -> int:
+        """The claims that validators, or an owner, have decided."""
+        return self.fooled - self.pending - self.withdrawn
 
     @property
     def pending_share(self) -> float | None:
@@ -284,7 +292,7 @@ def _authors_by_round(tallies: Tallies) -> Mapping[int, dict[int, Counts]]:
 
 def _round_numbers(authors: Mapping[int, Counts]) -> tuple[int, Counts, Rate, Rate]:
     parts = authors.values()
-    mer, vmer = _rate_over_authors(parts, "fooled"), _rate_over_authors(parts, "verified")
+    mer, vmer = rate_over_authors(parts, "fooled"), rate_over_authors(parts, "verified")
     return len(authors), Counts.total(parts), mer, vmer
 
 
@@ -310,8 +318,8 @@ def row_of(round_: Round, tallies: Tallies) -> RoundRow:
     )
 
 
-def _rate_over_authors(authors: Iterable[Counts], column: str) -> Rate:
-    pairs = [(getattr(author, column), author.submitted) for author in authors]
+def rate_over_authors(authors: Iterable[Counts], column: str, of: str = "submitted") -> Rate:
+    pairs = [(getattr(author, column), getattr(author, of)) for author in authors]
     return clustered_rate([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 

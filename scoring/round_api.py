@@ -19,6 +19,7 @@ from annotate.rest import checked, pass_door, signed_in, task_or_404
 from annotate.rounds import change_target, standing_rules
 from annotate.schedule import change_round, read_rules
 from core.errors import Refused
+from scoring.agreement import counts_by_label
 from scoring.api import RateSerializer, ScoresSerializer
 from scoring.kept import read_tallies
 from scoring.queries import round_board
@@ -166,7 +167,9 @@ class RoundReportSerializer(serializers.Serializer[Any]):
         help_text="Verified foolings by the right label, and what the model said."
     )
 
-    funnel = serializers.SerializerMethodField(help_text="From answers seen to verified foolings.")
+    funnel = serializers.SerializerMethodField(
+        help_text="From visits and answers seen to verified foolings."
+    )
     surety = BinSerializer(source="bins", many=True)
 
     def get_funnel(self, report: RoundReport) -> dict[str, int]:
@@ -176,10 +179,7 @@ class RoundReportSerializer(serializers.Serializer[Any]):
         return {name: list(interval) for name, interval, _ in report.others}
 
     def get_mistakes(self, report: RoundReport) -> dict[str, dict[str, int]]:
-        return {
-            row.label: {cell.said: cell.count for cell in row.cells if cell.count}
-            for row in report.mistakes
-        }
+        return counts_by_label(report.mistakes)
 
 
 class Rounds(APIView):

@@ -1,4 +1,4 @@
-"""What a round's examples say beyond the tallies: read in five queries, kept while nothing changes.
+"""What a round's examples say beyond the tallies: read in six queries, kept while nothing changes.
 
 The tallies tell whether anything did: as long as they are the same, so are these facts. A closed
 round is read once, an open one at most once a minute, whoever looks.
@@ -17,7 +17,7 @@ from django.core.cache import cache
 from django.db.models import Count, Q, QuerySet, Sum, Value
 
 from accounts.models import User
-from annotate.models import Example, Round, TaskConfig
+from annotate.models import Example, Round, RoundVisit, TaskConfig
 from annotate.queries import works_alone
 from scoring.queries import digest
 from scoring.targets import Met, fate, met_in
@@ -79,6 +79,8 @@ class RoundFacts:
     seconds_in_all: float
     timed: int
     probes: int
+    visits: int
+    """Of people signed in, who opened the page or sent something; 0 of what came from a log."""
     votes: int
     mistakes: dict[tuple[str, str], int]
     """Verified foolings by the right label and the model's, as JSON."""
@@ -93,7 +95,7 @@ def facts_of(round_: Round, tallies: object, *, few: bool, several: bool) -> Rou
     `few`: answers are some labels, so that what has one of them is a group. `several`: it has
     models beside each other, which takes two queries more.
     """
-    key = f"round-facts-4-{round_.pk}-{digest(tallies)}"
+    key = f"round-facts-5-{round_.pk}-{digest(tallies)}"
     kept: RoundFacts | None = cache.get(key)
     if kept is None:
         kept = _read(round_, few=few, several=several)
@@ -122,6 +124,7 @@ def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
         seconds_in_all=spent.seconds,
         timed=spent.timed,
         probes=spent.probes,
+        visits=_visits(round_, counted),
         # Of what is settled: a number that moved with each vote would tell which was gold.
         votes=Vote.objects.counted()
         .filter(example__round=round_, example__settled_at__isnull=False, automatic=False)
@@ -130,6 +133,13 @@ def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
         bins=_bins(counted),
         met=met_in([round_.pk] if several else ()),
     )
+
+
+def _visits(round_: Round, counted: QuerySet[Example]) -> int:
+    """A page that stays open meets the next round without opening anything."""
+    opened = RoundVisit.objects.filter(round=round_).order_by().values_list("session")
+    sent = counted.filter(session__isnull=False).values_list("session")
+    return opened.union(sent).count()
 
 
 def _groups(

@@ -16,7 +16,7 @@ _SHARE = "verified of submitted, with 95 % interval"
 def round_plots(report: RoundReport) -> dict[str, Plot]:
     """By name, those that there is something to show in."""
     plots = [
-        Plot("funnel", "From answers seen to verified foolings", "bars", ("step", "number"),
+        Plot("funnel", "From visits to verified foolings", "bars", ("step", "number"),
              report.funnel),
         _rounds(report),
         _splits("labels", "Verified rate by label", report.by_label),

@@ -19,6 +19,7 @@ from scoring.queries import (
     authors_by_round,
     clustered_rate,
     opened_round,
+    rate_over_authors,
     round_board,
     row_of,
 )
@@ -123,7 +124,7 @@ def round_report(task: Task, number: int, *, patient: bool = False) -> RoundRepo
 def report_of(task: Task, number: int, tallies: Tallies) -> RoundReport:
     """The report of a round that was opened, as of these tallies.
 
-    No query where it is kept, else three, and six more for each round of which something changed.
+    No query where it is kept, else three, and seven more for each round of which something changed.
     """
     key = ("report", number, task.config_id)
     return tallies.once(key, lambda tallies: _made(task, number, tallies))
@@ -137,24 +138,24 @@ def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
     numbers = [number, *earlier[:COMPARED]]
     wanted = [rows[one] for one in numbers]
     models = {row.number: row.models for row in wanted}
+    rounds = {one.number: one for one in Round.objects.filter(task=task, number__in=numbers)}
     facts = {
-        round_.number: facts_of(
+        one: facts_of(
             round_,
             sorted(authors.get(round_.pk, {}).items()),
             few=bool(few_labels(file)),
-            several=len(models[round_.number]) > 1,
+            several=len(models[one]) > 1,
         )
-        for round_ in Round.objects.filter(task=task, number__in=numbers)
+        for one, round_ in rounds.items()
     }
     row, here = wanted[0], facts[wanted[0].number]
-    counts = row.counts
-    decided = counts.fooled - counts.pending - counts.withdrawn
+    counts, people = row.counts, authors.get(rounds[number].pk, {}).values()
     by_arm = _by_arm(here.groups)
     by_target = {one.name: [o for o in here.met if o.name == one.name] for one in here.met}
     return RoundReport(
         row=row,
-        decided=decided,
-        verified_of_decided=Rate(counts.verified, decided, wilson(counts.verified, decided)),
+        decided=counts.decided,
+        verified_of_decided=rate_over_authors(people, "verified", of="decided"),
         at_most=(counts.verified + counts.pending) / counts.submitted if counts.submitted else None,
         by_label=_by_label(here.groups, file),
         by_source=_splits(here.groups, lambda group: [group.source] if group.source else []),
@@ -164,10 +165,11 @@ def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
         arms=_difference(*(split.vmer for split in by_arm)) if len(by_arm) > 1 else None,
         cost=_cost(row, here),
         funnel=(
+            *([("visits", here.visits)] if here.visits else []),
             ("live answers seen", here.probes),
             ("submitted", counts.submitted),
             ("claimed foolings", counts.fooled),
-            ("decided", decided),
+            ("decided", counts.decided),
             ("verified", counts.verified),
         ),
         mistakes=label_matrix(few_labels(file), here.mistakes),

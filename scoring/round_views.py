@@ -112,12 +112,9 @@ def round_foolings(request: HttpRequest, slug: str, number: int) -> HttpResponse
     task = owned_task_or_404(request, slug)
     round_ = _round_or_404(task, number)
     foolings = verified_of(round_).select_related("task", "round", "model", "context")
-    sources = foolings.exclude(context__source="").order_by()
-    form = FoolingFilter(
-        request.GET,
-        task=task,
-        sources=sorted(filter(None, sources.values_list("context__source", flat=True).distinct())),
-    )
+    # As the round's page has them, of most submissions: asking the examples would read them all.
+    parts = report_of(task, number, read_tallies(task)).by_source
+    form = FoolingFilter(request.GET, task=task, sources=sorted(part.name for part in parts))
     conditions = form.conditions()
     page = page_of_work(foolings.filter(**conditions).order_by("-id"), request.GET)
     shown = {"task": task, "round": round_, "form": form, "filtered": bool(conditions), **page}

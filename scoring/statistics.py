@@ -6,7 +6,7 @@ of these means and when not to trust it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, log, sqrt
 from statistics import NormalDist
@@ -28,7 +28,7 @@ class Interval(NamedTuple):
 UNKNOWN: Final = Interval(0.0, 1.0)
 
 
-def wilson(k: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson(k: float, n: int, confidence: float = CONFIDENCE) -> Interval:
     """Score interval of a rate (Wilson 1927): good for small n and for rates near 0 and 1.
 
     Without trials it is the whole range from 0 to 1.
@@ -113,19 +113,20 @@ def _edge(stays: Callable[[float], bool], inside: float, outside: float) -> floa
 
 # --- people differ --------------------------------------------------------------------------------
 def clustered(
-    successes: Sequence[int], trials: Sequence[int], confidence: float = CONFIDENCE
+    successes: Sequence[float], trials: Sequence[int], confidence: float = CONFIDENCE
 ) -> Interval:
     """Interval of a pooled rate that knows that examples of one author resemble each other.
 
-    `successes[i]` of `trials[i]` belong to author i. It is Wilson's interval of as many independent
-    examples as would vary as much as the rate does when an author is left out, with Student's t for
-    the number of authors (as surveys do: Korn and Graubard 1998), and never narrower than Wilson's
-    of all examples. Resampling authors, which is better known, holds the truth in 83 to 89 % of
-    rounds with ten authors instead of 95 (`python -m benchmarks.coverage`). With fewer than two
-    authors it is the whole range from 0 to 1: nothing is known about others. Where every example
-    failed, or none, authors show no variation, and Wilson's interval is given.
+    `successes[i]` of `trials[i]` belong to author i; an item's share of 1 may be such, too. It is
+    Wilson's interval of as many independent examples as would vary as much as the rate does when an
+    author is left out, with Student's t for the number of authors (as surveys do: Korn and Graubard
+    1998), and never narrower than Wilson's of all examples. Resampling authors, which is better
+    known, holds the truth in 83 to 89 % of rounds with ten authors instead of 95 (`python -m
+    benchmarks.coverage`). With fewer than two authors it is the whole range from 0 to 1: nothing is
+    known about others. Where every example failed, or none, authors show no variation, and Wilson's
+    interval is given.
     """
-    k, n = np.asarray(successes, dtype=np.int64), np.asarray(trials, dtype=np.int64)
+    k, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.int64)
     if k.shape != n.shape or k.ndim != 1:
         raise ValueError("Give one number of successes and one of trials for each author.")
     if (k < 0).any() or (k > n).any():
@@ -133,7 +134,7 @@ def clustered(
     k, n = k[n > 0], n[n > 0]
     if len(n) < _LEAST_AUTHORS:
         return UNKNOWN
-    hits, total = int(k.sum()), int(n.sum())
+    hits, total = float(k.sum()), int(n.sum())
     plain = wilson(hits, total, confidence)
     if hits in (0, total):
         return plain
@@ -266,6 +267,36 @@ def _spread(k: int, n: int) -> float:
     return rate * (1 - rate) / n
 
 
+# --- a mean over labels ---------------------------------------------------------------------------
+def macro_f1(
+    pairs: Mapping[tuple[str, str], int], confidence: float = CONFIDENCE, *, seed: int = 0
+) -> tuple[float, Interval]:
+    """The mean F1 of the labels that are right somewhere, and its percentile interval.
+
+    `pairs` counts items by the right label and what was said. Items are resampled: as counts, one
+    multinomial sample over the pairs. A label that a resample lacks is left out of its mean.
+    """
+    cells = sorted(pairs)
+    labels = sorted({right for right, _ in cells})
+    right = np.array([[truth == label for label in labels] for truth, _ in cells])
+    said = np.array([[answer == label for label in labels] for _, answer in cells])
+    counts = np.array([[pairs[cell] for cell in cells]])
+    total = int(counts.sum())
+
+    def means(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        hits, all_ = counts @ (right & said), counts @ right + counts @ said
+        found: NDArray[np.float64] = np.nanmean(2 * hits / np.where(all_, all_, np.nan), axis=1)
+        return found
+
+    picked = np.random.default_rng(seed).multinomial(total, counts[0] / total, size=_RESAMPLES)
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(means(picked), [tail, 100 - tail])
+    return float(means(counts)[0]), Interval(float(low), float(high))
+
+
+_RESAMPLES: Final = 1_000
+
+
 # --- a rate that somebody reports who errs --------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Corrected:
@@ -313,7 +344,7 @@ def _share(value: float) -> float:
     return min(1.0, max(0.0, value))
 
 
-def _check_counts(k: int, n: int) -> None:
+def _check_counts(k: float, n: int) -> None:
     if not 0 <= k <= n:
         raise ValueError(f"{k} of {n} is no rate.")
 

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from annotate.models import Task
 from annotate.rest import asked, checked, signed_in, task_or_404
 from core.errors import Refused
-from scoring.api import RateSerializer
+from scoring.api import CountedSerializer, RateSerializer
 from scoring.dynascore import WEIGHTS
 from scoring.model_board import model_visible_to
 from training import judges
@@ -40,6 +40,9 @@ class CellSerializer(serializers.Serializer[Any]):
     on = serializers.CharField(source="data", help_text="The set.")
     accuracy = RateSerializer(allow_null=True, help_text="null: not evaluated.")
     f1 = serializers.FloatField(allow_null=True, help_text="The mean over labels.")
+    f1_interval = serializers.ListField(
+        child=serializers.FloatField(), allow_null=True, help_text="Its ends, over items."
+    )
     calibration_error = serializers.FloatField(allow_null=True)
     own = serializers.BooleanField(help_text="The set is of a round against this very model.")
 
@@ -55,7 +58,7 @@ class StressSerializer(serializers.Serializer[Any]):
 
     suite = serializers.CharField()
     about = serializers.CharField()
-    unchanged = RateSerializer(help_text="Copies answered as what they copy.")
+    unchanged = RateSerializer(help_text="Copies answered as what they copy, mean over items.")
     changes = serializers.SerializerMethodField()
 
     @extend_schema_field(ChangeSerializer(many=True))
@@ -66,6 +69,7 @@ class StressSerializer(serializers.Serializer[Any]):
 class ComparedModelSerializer(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     name = serializers.CharField()
+    since = serializers.DateTimeField(help_text="When it was registered.")
     cells = CellSerializer(many=True)
     stress = StressSerializer(many=True)
     per_second = serializers.FloatField(allow_null=True)
@@ -104,12 +108,6 @@ class ModelComparison(APIView):
         weights = {name: query.get(name, usual) for name, usual in WEIGHTS.items()}
         found = compare(task, request.user, query.get("on", ""), weights)
         return Response(ComparisonSerializer(found).data)
-
-
-class CountedSerializer(RateSerializer):
-    """A share, and of how many."""
-
-    of = serializers.IntegerField()
 
 
 class SliceSerializer(serializers.Serializer[Any]):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
-from annotate.models import ModelVersion, Task, Viewer
+from annotate.models import ModelQuerySet, ModelVersion, Round, Task, Viewer
+from core.transactions import durable
 from scoring.dynascore import PERFORMANCE, WEIGHTS, NotComparable, dynascores, pareto
 from scoring.plots import Plot
 from scoring.queries import Rate
@@ -26,13 +28,15 @@ class Cell:
     data: str
     accuracy: Rate | None
     f1: float | None
+    f1_interval: tuple[float, float] | None
     calibration_error: float | None
     own: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Stressed:
-    """How often a model answers copies that a program changed as it answers what they copy."""
+    """How often a model answers copies that a program changed as it answers what they copy: the
+    mean over items, of which some have more copies than others."""
 
     suite: str
     about: str
@@ -52,6 +56,7 @@ class Compared:
 
     number: int
     name: str
+    since: datetime
     cells: tuple[Cell, ...]
     stress: tuple[Stressed, ...]
     per_second: float | None
@@ -96,8 +101,45 @@ def compare(
 
     `data` names the set that performance is measured on: clean data where there is some.
     """
-    seen = ModelVersion.objects.visible_to(viewer).filter(task=task).exclude(backend="")
-    models = list(seen.order_by("-number").prefetch_related("rounds"))
+    return _among(ModelVersion.objects.visible_to(viewer), task, data, weights)
+
+
+def keep_scores(task: Task) -> None:
+    """Write each model's Dynascore by the usual weights into its metrics, with the set of models
+    that it holds for.
+
+    One that served is scored among those that did: the others are their owners' alone to see.
+    """
+    all_, served = ModelVersion.objects.all(), Round.objects.exclude(opened_at=None)
+    told: dict[int, tuple[Compared, Comparison]] = {}
+    for models in (all_, all_.filter(pk__in=served.values("targets"))):
+        found = _among(models, task)
+        told |= {row.number: (row, found) for row in found.rows}
+    for row, found in told.values():
+        _keep(task, row, found)
+
+
+def _keep(task: Task, row: Compared, found: Comparison) -> None:
+    among: dict[str, Any] = {
+        "models": list(found.scored), "on": found.data, "weights": dict(found.weights),
+        "reason": row.reason,
+    }  # fmt: skip
+    with durable():
+        model = task.models.select_for_update().get(number=row.number)
+        known = model.metrics.get("dynascore_of", among)
+        if known["models"] != among["models"]:
+            among["before"] = {"dynascore": model.metrics["dynascore"], "models": known["models"]}
+        elif "before" in known:
+            among["before"] = known["before"]
+        metrics = {**model.metrics, "dynascore": row.dynascore, "dynascore_of": among}
+        task.models.filter(pk=model.pk).update(metrics=metrics)
+
+
+def _among(
+    seen: ModelQuerySet, task: Task, data: str = "", weights: Mapping[str, float] = WEIGHTS
+) -> Comparison:
+    live = seen.filter(task=task).exclude(backend="")
+    models = list(live.order_by("-number").prefetch_related("rounds"))
     found: dict[tuple[str, int], Evaluation] = {}
     newest: dict[str, str] = {}
     for one in Evaluation.objects.filter(task=task).order_by("-id"):
@@ -119,6 +161,7 @@ def compare(
             Compared(
                 number=model.number,
                 name=model.name,
+                since=model.created_at,
                 cells=cells,
                 stress=stress,
                 per_second=beside and beside["per_second"],
@@ -151,10 +194,16 @@ def in_order(name: str) -> tuple[bool, int]:
 def _cell(model: ModelVersion, name: str, found: Evaluation | None) -> Cell:
     own = name in {f"round {round_.number}" for round_ in model.rounds.all()}
     if found is None:
-        return Cell(name, None, None, None, own)
-    rate = Rate(found.right, found.items, wilson(found.right, found.items))
-    figures = found.figures
-    return Cell(name, rate, figures.get("f1"), figures.get("expected_calibration_error"), own)
+        return Cell(name, None, None, None, None, own)
+    rate, figures = Rate(found.right, found.items, wilson(found.right, found.items)), found.figures
+    return Cell(
+        name,
+        accuracy=rate,
+        f1=figures.get("f1"),
+        f1_interval=figures.get("f1_interval"),
+        calibration_error=figures.get("expected_calibration_error"),
+        own=own,
+    )
 
 
 def _unchanged(stress: Sequence[Stressed], about: str) -> float | None:
@@ -166,10 +215,11 @@ def _unchanged(stress: Sequence[Stressed], about: str) -> float | None:
 def stressed(found: Evaluation) -> Stressed:
     """What a suite came to."""
     figures = found.figures
+    kept, of = figures.get("over_items", (found.right, found.items))  # all together, once
     return Stressed(
         suite=found.data.removeprefix(Evaluation.STRESS),
         about=figures["about"],
-        unchanged=Rate(found.right, found.items, Interval(figures["low"], figures["high"])),
+        unchanged=Rate(kept, of, Interval(figures["low"], figures["high"])),
         by_change=tuple((name, *counts) for name, counts in figures["by_change"].items()),
     )
 
@@ -229,14 +279,14 @@ def _scored(
 
 # --- pictures -------------------------------------------------------------------------------------
 def comparison_plots(found: Comparison) -> dict[str, Plot]:
-    """Each model over the rounds' sets, and accuracy against speed."""
-    rounds = [name for name in found.sets if name != Evaluation.CLEAN]
+    """Each round's set as models came, and accuracy against speed."""
+    rounds = [name for name in found.sets if name != Evaluation.CLEAN][-_MOST:]
     over_time = tuple(
-        (row.name, name, 100 * cell.accuracy.value, *(100 * end for end in cell.accuracy.interval))
+        (name, row.since, 100 * cell.accuracy.value,
+         *(100 * end for end in cell.accuracy.interval), row.name)
         for name in rounds
-        for row in sorted(found.rows, key=lambda row: row.number)[-_MOST:]
+        for row in _since(found, name)
         if (cell := row.on(name)) and cell.accuracy and cell.accuracy.value is not None
-        and not cell.own
     )  # fmt: skip
     speed = tuple(
         (row.name, row.per_second, 100 * cell.accuracy.value, row.unbeaten)
@@ -246,8 +296,9 @@ def comparison_plots(found: Comparison) -> dict[str, Plot]:
     )  # fmt: skip
     plots = [
         Plot(
-            "over-time", "Each model on each round’s foolings", "lines",
-            ("model", "set", "accuracy", "low", "high"), over_time, y="right, %",
+            "over-time", "Each round’s foolings, by the models that came since", "lines",
+            ("set", "model of", "accuracy", "low", "high", "model"), over_time,
+            "when the model was registered", "right, %",
         ),
         Plot(
             "pareto", f"Right on {found.data}, and how fast", "points",
@@ -258,4 +309,11 @@ def comparison_plots(found: Comparison) -> dict[str, Plot]:
     return {plot.name: plot for plot in plots if len(plot.rows) > 1}
 
 
-_MOST: Final = 6  # models in one picture, the newest ones
+def _since(found: Comparison, name: str) -> list[Compared]:
+    """The models that came after those that a round's set was made against, as they came."""
+    rows = sorted(found.rows, key=lambda row: row.since)
+    own = [place for place, row in enumerate(rows) if (cell := row.on(name)) and cell.own]
+    return rows[own[-1] + 1 :] if own else rows
+
+
+_MOST: Final = 5  # sets in one picture, the newest ones: there are as many colours

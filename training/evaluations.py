@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -29,7 +30,9 @@ from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, open_model, source_of
 from ml.learners import Item, learner_named, name_in, read_base
 from ml.measure import NotMeasured, measure
+from scoring.statistics import macro_f1
 from training.attacked import AttackSet
+from training.board import keep_scores
 from training.evaluation import answers_of
 from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import settings_of, verified_foolings
@@ -116,6 +119,7 @@ def evaluate_models(
             logger.warning("%s could not be evaluated", model, exc_info=True)
             outcome.failed[model.name] = str(error)
     _measure_speed(task, sets, run, outcome)
+    keep_scores(task)
     tell(steps, steps, "done")
     return outcome
 
@@ -267,7 +271,9 @@ def _figures(
     }
     if file.kind.answers.few:
         figures |= metrics.figures(answers, truth, file.label_values)
-        figures["f1"] = _macro_f1(answers, truth)
+        said = (str(answer.label) for answer in answers)
+        pairs = Counter(zip(map(str, truth), said, strict=True))
+        figures["f1"], figures["f1_interval"] = macro_f1(pairs)
         if (sure := metrics.confidence(answers)) is not None:
             figures["selective"] = metrics.selective(sure, metrics.right_answers(answers, truth))
             figures["sets"] = sets_of(answers, truth, threshold)
@@ -292,22 +298,6 @@ def is_right(rule: Any, said: Any, label: Any) -> bool:
         return not rule.fooled(said, label)
     except ValueError:
         return False
-
-
-def _macro_f1(answers: Sequence[Answer], truth: Sequence[Any]) -> float:
-    """Over the labels that the data has."""
-    from sklearn.metrics import f1_score
-
-    said = [str(answer.label) for answer in answers]
-    return float(
-        f1_score(
-            list(map(str, truth)),
-            said,
-            average="macro",
-            labels=sorted(set(map(str, truth))),
-            zero_division=0,
-        )
-    )
 
 
 def _measure_speed(

@@ -110,7 +110,7 @@ def board_of(discovery: Discovery) -> Board:
                 RegionRow(
                     region=region,
                     members=len(members),
-                    of=base.count,
+                    of=int(base.count),
                     near=rate(sum(near), len(near)),
                     base=base,
                     examples=[shown[pk] for pk in members[:SHOWN]],

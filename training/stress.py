@@ -54,7 +54,7 @@ class StressSet:
     def sha256(self) -> str:
         """Of the items, the parameters and the seed, of which the copies are made."""
         own = [content_of(_own(item.prepared.features, self.field)) for item in self.items]
-        told = json.dumps([self.suite.recorded, own], sort_keys=True)
+        told = json.dumps([self.suite.recorded, own, "over items"], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
     def figures(self, task: Task, model: ModelVersion, backend: Backend) -> dict[str, Any] | None:
@@ -75,10 +75,10 @@ def as_before(
 ) -> dict[str, Any]:
     """How many answers to the copies of each item, by what was changed, are those to the item.
 
-    Copies of one item are alike, as examples of one author are, and the interval knows that.
+    An item counts once, however many copies it has, by the share of them that is answered so.
     """
     by_change: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    kept_of = []
+    kept_of, shares = [], []
     for answer, copies in zip(before, after, strict=True):
         same = 0
         for name, other in copies:
@@ -89,10 +89,13 @@ def as_before(
             by_change[name][1] += 1
             same += kept
         kept_of.append(same)
-    all_of = [len(copies) for copies in after]
-    low, high = clustered(kept_of, all_of)
-    figures = {"low": low, "high": high, "by_change": dict(by_change), **recorded}
-    return {"items": sum(all_of), "right": sum(kept_of), "figures": figures}
+        shares += [same / len(copies)] if copies else []
+    low, high = clustered(shares, [1] * len(shares))
+    figures = {
+        "low": low, "high": high, "over_items": [sum(shares), len(shares)],
+        "by_change": dict(by_change), **recorded,
+    }  # fmt: skip
+    return {"items": sum(map(len, after)), "right": sum(kept_of), "figures": figures}
 
 
 def some_of(items: Sequence[Item]) -> list[Item]:

@@ -123,10 +123,12 @@ def test_every_call_answers_in_its_shape(
     coin = {"name": "coin", "backend": "null", "open_round": True}
     registered = call(olive, "post tasks/{slug}/models/", coin, slug=slug)
     call(guest, "get models/{id}/", id=registered["id"])
+    call(olive, "get models/{id}/", why="(its owner)", id=task.models.earliest("number").pk)
     call(guest, "get models/{id}/robustness/", id=registered["id"])
     judge = {"model": cast.fixed_model(task, 1).name}
     call(olive, "post tasks/{slug}/judges/", judge, slug=slug)
     call(olive, "get tasks/{slug}/judges/", slug=slug)
+    call(olive, "get tasks/{slug}/agreement/", slug=slug)
     later = {"model": "coin", "reason": "A shared task.", "opens_at": "2999-01-01T00:00:00Z"}
     call(olive, "post tasks/{slug}/rounds/", {**later, "submissions_each": 20}, slug=slug)
     changed = {"verified": 100, "retraction": "never", "reason": "Announced."}

@@ -246,6 +246,7 @@ ROWS = [
     Row("api-comparison", HIDDEN, arguments=SECRET),
     Row("api-robustness", FOR_ALL, arguments={"id": "SERVED"}),
     Row("api-robustness", HIDDEN, arguments={"id": "UNRELEASED"}),
+    Row("api-agreement", HIDDEN, arguments=DIGITS),
     Row("api-judges", HIDDEN, arguments=DIGITS),
     Row("api-judges", "404 404 404 404 201 404 201 404", "post", DIGITS, {"model": "digits-2"}),
     Row("api-models", FOR_ALL, arguments=DIGITS),

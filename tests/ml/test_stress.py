@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from difflib import SequenceMatcher
 
 import numpy as np
 import pytest
@@ -15,6 +16,12 @@ from ml.stress import suite_named, suites_for
 from tests import cast
 
 pytestmark = pytest.mark.once
+
+TEXTS = (
+    "I do not really like it because the little room was cold until we left.",
+    "The government believes that people receive too much, which is probably right.",
+    "A beautiful surprise: their friends came together tomorrow evening, didn't they?",
+)
 
 
 def changed(suite: str, text: str) -> dict[str, str]:
@@ -65,6 +72,20 @@ def test_texts_say_the_same_otherwise() -> None:
     assert found["white space"].split() == ["I", "do", "not", "really", "like", "it."]
     assert len(found) == 9
     assert set(changed("wordings", "12")) <= {"punctuation", "white space"}, "no letters"
+
+
+def test_what_wordings_do_to_people_s_own_texts_can_be_read_back() -> None:
+    """A reader sees through case, marks, gaps, look-alikes and a slip: the words stay."""
+    from ml.stress.wordings import _ALIKE
+
+    back = str.maketrans({alike: letter for letter, alike in _ALIKE.items()})
+    for told in TEXTS:
+        for name, copy in changed("wordings", told).items():
+            before, after = (
+                "".join(filter(str.isalnum, text.translate(back).casefold()))
+                for text in (told, copy)
+            )
+            assert SequenceMatcher(None, before, after).ratio() >= 0.9, (name, copy)
 
 
 def test_persons_are_others_and_a_text_without_any_is_left_out() -> None:

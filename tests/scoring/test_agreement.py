@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import timedelta
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate.models import Example, Task
+from benchmarks import anli
 from scoring import agreement as queries
 from scoring.pair_agreement import agreement, of_one_label
 from tests import cast
@@ -48,6 +50,16 @@ def alpha_of(units: Iterable[Sequence[Hashable]]) -> float | None:
 def test_krippendorffs_alpha_of_pairs(pairs: list[str], alpha: float | None) -> None:
     found = agreement(Counter((pair[0], pair[1]) for pair in pairs)).alpha
     assert found == (None if alpha is None else pytest.approx(alpha, abs=5e-5))
+
+
+@pytest.mark.skipif(not anli.FOLDER.exists(), reason=f"no data in {anli.FOLDER}")
+def test_votes_that_were_asked_for_because_two_differ_look_like_more_agreement() -> None:
+    lines = (anli.FOLDER / "verifier_labels_R1-3.jsonl").read_text().splitlines()
+    votes = [json.loads(line)["verifier labels"] for line in lines]
+    assert agreement(Counter((one[0], one[1]) for one in votes)).alpha == pytest.approx(
+        0.546, abs=5e-4
+    )
+    assert alpha_of(votes) == pytest.approx(0.605, abs=5e-4)
 
 
 def test_alpha_from_counts_is_alpha_from_units() -> None:
@@ -217,6 +229,17 @@ def test_the_page_before_and_after_the_first_votes(
     assert "reliable" in text or "tentative" in text or "too low" in text
     assert "vera" in text
     assert "No two people judge" in text
+
+    told = client.get("/api/v1/tasks/digits/agreement/").json()
+    assert f'agreement__big num">{told["overall"]["alpha"]:.2f}<' in text
+    assert sum(n for row in told["votes"].values() for n in row.values()) == 9
+    vera = told["validators"][0]
+    assert (vera["name"], vera["votes"], vera["gold"]) == ("vera", 4, None)
+    # Three times two alike, and once the other one of three: half of what two others say.
+    assert vera["borne_out"]["of"] == 4
+    assert 0.5 < vera["borne_out"]["value"] < 1
+    assert f"{100 * vera['borne_out']['value']:.0f} %" in text
+    assert told["backlog"]["waiting"] == 0
 
 
 def test_the_page_of_a_task_with_open_answers(client: Client, owner: User) -> None:

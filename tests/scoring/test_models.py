@@ -96,6 +96,14 @@ def test_an_owner_registers_reads_why_not_mends_it_plays_and_retires_it(
     assert 'data-label="fooled">50 %<' in fine
     assert "rude" in fine.partition("it said instead")[2]
     assert any("letters" in row for row in rows), "by where contexts are from"
+    call = f"/api/v1/models/{ModelVersion.objects.get().pk}/"
+    record = client.get(call).json()["record"]
+    assert record["mer"]["value"] == pytest.approx(1 / 3)
+    assert [(one["name"], one["mer"]["of"], one["said"]) for one in record["labels"]] == [
+        ("fine", 2, "rude"), ("rude", 1, ""),
+    ]  # fmt: skip
+    assert [(one["name"], one["verified"]) for one in record["sources"]] == [("letters", 0)]
+    assert Client().get(call).json()["record"] is None
     assert 'href="/tasks/manners/models/1/"' in client.get(home).content.decode()
 
     retire = f"{home}1/retire/"

@@ -83,6 +83,7 @@ def test_a_round_says_its_rates_parts_cost_and_what_may_be_concluded(
     assert (counts.submitted, counts.fooled, counts.verified, counts.pending) == (30, 30, 12, 6)
     assert report.row.vmer.interval == clustered([4, 4, 4], [10, 10, 10])
     assert (report.decided, report.verified_of_decided.value) == (24, 0.5)
+    assert report.verified_of_decided.interval == clustered([4, 4, 4], [8, 8, 8])
     assert report.at_most == 18 / 30
     assert [(part.name, part.submitted, part.verified) for part in report.by_source] == [
         ("news", 24, 12), ("wiki", 6, 0),

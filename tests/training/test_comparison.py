@@ -17,11 +17,12 @@ from ml.backends import Answer, Down, Source
 from ml.backends.null import NullBackend
 from ml.batcher import Busy
 from ml.measure import NotMeasured, measure
+from scoring.statistics import clustered
 from tests import cast
 from tests.pins import Pins
 from tests.training.world import verified_foolings
 from training import evaluations, stress
-from training.board import compare
+from training.board import compare, comparison_plots
 from training.models import Evaluation
 from training.robustness import report_of
 from training.services import STALE_AFTER
@@ -33,6 +34,15 @@ from training.tasks import (
 )
 
 SPEEDS = iter(range(1, 100))
+
+
+def test_an_item_counts_once_however_many_copies_it_has() -> None:
+    one, other = Answer("one"), Answer("other")
+    copies = [[(str(n), one) for n in range(9)], [("0", other)], []]
+    figures = stress.as_before([one, one, one], copies)["figures"]
+    assert figures["over_items"] == [1, 2]
+    assert (figures["low"], figures["high"]) == clustered([1, 0], [1, 1])
+    assert figures["by_change"]["0"] == [1, 2]
 
 
 @pytest.fixture
@@ -83,12 +93,30 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     assert own.accuracy is not None
     assert (own.own, own.accuracy.count, own.accuracy.of) == (True, 0, 7)
     assert all(row.per_second for row in found.rows)
+    second = by_name["digits-2"].on("clean")
+    assert second is not None
+    assert second.f1_interval is not None
+    assert second.f1_interval[0] <= (second.f1 or 0) <= second.f1_interval[1]
+    (over_time,) = [one for name, one in comparison_plots(found).items() if name == "over-time"]
+    assert [(row[0], row[-1]) for row in over_time.rows] == [
+        ("round 1", "digits-2"), ("round 1", "digits-3"),
+    ]  # fmt: skip
+
+    # Each model keeps its score with the set that it holds for; those that served, without others.
+    kept = {one.name: one.metrics for one in world.models.all()}
+    assert kept["digits-2"]["dynascore"] == by_name["digits-2"].dynascore
+    assert kept["digits-2"]["dynascore_of"]["models"] == list(found.scored)
+    assert kept["digits-1"]["dynascore"] is None
+    assert kept["digits-1"]["dynascore_of"]["models"] == ["digits-1"]
+    assert "two models" in kept["digits-1"]["dynascore_of"]["reason"]
+    told = client.get(f"/api/v1/models/{world.models.get(number=2).pk}/").json()["metrics"]
+    assert told["dynascore"] == by_name["digits-2"].dynascore
 
     # What a program changed is asked beside it, and counts nowhere above.
     assert found.suites == ("corruptions",)
     (net,) = by_name["digits-1"].stress
     assert net.about == "robustness"
-    assert net.unchanged.of == sum(of for _, _, of in net.by_change) > 0
+    assert net.unchanged.of == 3, "an item counts once, however many copies it has"
     assert net.unchanged.interval.low <= (net.unchanged.value or 0) <= net.unchanged.interval.high
     assert net.weakest is not None
     assert net.weakest[1] < 1
@@ -162,6 +190,11 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     evaluate("--model", net_itself, capsys=capsys)
     rows = {row.name: row for row in compare(world, owner).rows}
     assert [one.suite for one in rows[net_itself].stress] == ["attacks", "corruptions"]
+    among = world.models.get(name="digits-2").metrics["dynascore_of"]
+    assert net_itself in among["models"]
+    assert among["before"]["models"] == ["digits-1", "digits-2", "digits-3"]
+    page = client.get("/tasks/digits/models/2/robustness/").content.decode()
+    assert "among digits-1, digits-2, digits-3" in page
     assert [one.suite for one in rows["digits-1"].stress] == ["corruptions"]
     attacks = {name: kept for name, kept, _ in rows[net_itself].stress[0].by_change}
     assert attacks["40 steps within 0.1"] < 3, "three of three stayed, under the worst of them"
