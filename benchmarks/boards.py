@@ -4,6 +4,8 @@ Each size has a fresh database with 5,000 authors, two rounds, ten labels and 2.
 written by SQL past the services. A hundred people have a rank and a hundred none at any size, so
 that pages show equally many lines. A page is asked for in this process through every middleware:
 when nothing is remembered, again, and when a minute is over, while a thread makes the next numbers.
+At last some are read while facts change: an owner's word before each read, and each read finds
+numbers that are older than a minute.
 """
 
 from __future__ import annotations
@@ -25,11 +27,13 @@ from typing import Any, Final
 from tests.services import private_services
 
 AUTHORS, BUSY = 5_000, 100
+CHANGE: Final = "change "
 AGAIN = 25
 PAGES: Final = (
     "leaderboard/", "leaderboard/?round=2", "leaderboard/?days=30", "rounds/2/", "compare/",
-    "models/1/", "agreement/", "rounds/2/labels.svg", "rounds/2/funnel.csv",
+    "models/1/", "agreement/", "rounds/2/labels.svg", "rounds/2/funnel.csv", "rounds/2/foolings/",
 )  # fmt: skip
+BUSILY: Final = ("leaderboard/", "rounds/2/", "rounds/2/foolings/")  # read while facts change
 
 
 def main() -> None:
@@ -63,6 +67,12 @@ def main() -> None:
                 figures = found[size][page] | {"again": ms, "cpu": cpu}
                 told = " | ".join(f"{figures[name]:.1f}" for name in columns)
                 print(f"| {page} | {size:,} | {told} |", flush=True)
+        print("\n| while facts change | examples | ms | of it CPU |\n|---|---|---|---|")
+        for page in BUSILY:
+            busy = _in_turns(there, f"{CHANGE}{page}")
+            for size in there:
+                ms, cpu = (median(figures) for figures in zip(*busy[size], strict=True))
+                print(f"| {page} | {size:,} | {ms:.1f} | {cpu:.1f} |", flush=True)
     print(f"\nA picture by itself, made and kept: {', '.join(pictures)}")
 
 
@@ -128,8 +138,7 @@ def measure(size: int) -> None:
         queries = Counter[str]()
         with connection.execute_wrapper(partial(_count, queries)):
             told = client.get(f"/tasks/large/{page}").content
-        for key in list(cache_keys()):
-            cache.delete(key)
+        cache.delete_many(cache_keys())
         began = time.perf_counter()
         minute = _timed(client, page)[0]
         for lock in kept._making.values():
@@ -141,8 +150,25 @@ def measure(size: int) -> None:
         }  # fmt: skip
     found["a picture"] = _picture()
     print(json.dumps(found), flush=True)
+    change = _changes(owner)
     for line in sys.stdin:
-        print(json.dumps(_timed(client, line.strip())), flush=True)
+        page = line.strip()
+        if page.startswith(CHANGE):
+            next(change)
+            cache.delete_many(cache_keys())
+        print(json.dumps(_timed(client, page.removeprefix(CHANGE))), flush=True)
+
+
+def _changes(owner: Any) -> Iterator[None]:
+    """One verdict after the other, by an owner's word."""
+    from annotate.models import Example
+    from tests import acts
+
+    claims = Example.objects.filter(round__number=2, fooled=True).order_by("id")
+    for pk in list(claims.values_list("pk", flat=True)[: 10 * AGAIN]):
+        for status in ("rejected", "verified"):
+            acts.adjudicate(actor=owner, example_id=pk, status=status, reason="So it is.")
+            yield
 
 
 def _picture() -> dict[str, float]:
@@ -192,7 +218,7 @@ def _fill(size: int, owner: Any) -> None:
     from django.utils import timezone
 
     from accounts.models import User
-    from annotate.models import Round
+    from annotate.models import Context, Round
     from tests import cast
 
     task = cast.digits_task(owner, slug="large")
@@ -206,6 +232,11 @@ def _fill(size: int, owner: Any) -> None:
         [User(username=f"a{n}", pseudonym=f"p-{n}", password="!") for n in range(AUTHORS)]
     )
     base = User.objects.get(username="a0").pk
+    for number in range(10):
+        Context.objects.create(
+            task=task, data={"text": f"{number}"}, sha256=f"{number}", source=f"source {number % 5}"
+        )
+    about = Context.objects.earliest("pk").pk
     postgresql = connection.vendor == "postgresql"
     uid, json_of, ago = (
         ("gen_random_uuid()", "CAST({} AS jsonb)", "now() - (i % 86400) * interval '1 minute'")
@@ -233,14 +264,15 @@ def _fill(size: int, owner: Any) -> None:
                          ELSE {BUSY} + (i * 7919) % {AUTHORS - BUSY - 200} END AS author
                 FROM n
             ), e AS (SELECT i, author, luck, luck < 20 + author % 25 AS fooled FROM a)
-            INSERT INTO annotate_example (uid, task_id, config_id, round_id, model_id, author_id,
-                sandbox, provisional, external_id, input, input_hash, label, prediction, fooled,
-                explanation, probes, tries, seconds, created_at, queued, status, settled_at,
+            INSERT INTO annotate_example (uid, task_id, config_id, round_id, model_id, context_id,
+                author_id, sandbox, provisional, external_id, input, input_hash, label, prediction,
+                fooled, explanation, probes, tries, seconds, created_at, queued, status, settled_at,
                 adjudicated)
             SELECT {uid}, {task.pk}, {task.config_id},
                 CASE WHEN i / 2 % 2 = 0 THEN {first.pk} ELSE {second.pk} END, {model.pk},
-                {base} + author, false, false, 'x' || i, '{{"text": "x"}}', 'x' || i,
-                {label}, {said}, fooled, '', i % 7, 1 + i % 9, 5.0 + i % 50, {ago}, fooled,
+                {about} + (i % 10), {base} + author, false, false, 'x' || i, '{{"text": "x"}}',
+                'x' || i, {label}, {said}, fooled, '', i % 7, 1 + i % 9, 5.0 + i % 50, {ago},
+                fooled,
                 CASE WHEN NOT fooled OR luck > 40 THEN 'open'
                      WHEN luck % 2 = 1 THEN 'verified' ELSE 'rejected' END,
                 CASE WHEN NOT fooled OR luck > 40 THEN NULL ELSE {settled} END, false
