@@ -211,7 +211,7 @@ def ask(asked: Asked) -> ChatTurn:
 
 
 async def ask_aloud(asked: Asked, heard: Heard) -> ChatTurn:
-    """The same on the event loop; `heard` gets the answer piece by piece, on another thread."""
+    """The same on the event loop; `heard` gets the answer piece by piece."""
     try:
         said = await asked.engine.turn(asked.messages, heard)
     except BaseException:

@@ -344,12 +344,11 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
 
     @asynccontextmanager
     async def _aloud(self, reply_to: dict[str, Any]) -> AsyncIterator[Heard]:
-        """Something to be heard by, on any thread; what came while one was sent goes out as one."""
-        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+        """Something to be heard by; what comes while a piece is sent goes out as one.
 
-        def heard(piece: str) -> None:
-            with suppress(RuntimeError):  # the server ends: nobody listens
-                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+        Who reads slowly holds up no model: what it says is kept, and stored.
+        """
+        pieces = asyncio.Queue[str | None]()
 
         async def pass_on() -> None:
             some: list[str | None] = [""]
@@ -362,7 +361,7 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
 
         passing = asyncio.create_task(pass_on())
         try:
-            yield heard
+            yield pieces.put_nowait
         finally:
             pieces.put_nowait(None)
             await passing

@@ -6,13 +6,14 @@ the new round, while requests that are under way finish on the old one.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -23,7 +24,7 @@ from core.limits import Passage
 from core.metrics import BATCH_SIZE, QUEUE_DEPTH
 from kinds import Kind, Prepared
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Backend, Down, Failed, Heard, Source, Turn, open_model
+from ml.backends import Answer, Backend, Down, Failed, Heard, Source, Talker, Turn, open_model
 from ml.batcher import MAX_RETRY_MS, Busy, Late, PredictionCache
 from ml.breaker import FIRST_PAUSE, Breaker, Unavailable
 
@@ -35,13 +36,6 @@ MOST_AT_ONCE = 64
 MOST_WAITING = 1_024
 REMOTE_WAITING = 16  # for each question under way
 REMOTE_PAUSE = 0.5  # seconds: a server that is started anew is soon back
-
-
-class Said(NamedTuple):
-    """What a model that talks is asked, and who listens while it answers."""
-
-    messages: Sequence[Mapping[str, str]]
-    heard: Heard | None = None
 
 
 class LiveModel:
@@ -85,7 +79,7 @@ class LiveModel:
 
     def answer_to(self, messages: Sequence[Mapping[str, str]]) -> Turn:
         """The next turn of a model that talks, for a thread without an event loop; as `turn`."""
-        turn: Turn = self._ask(Said(messages))
+        turn: Turn = self._ask(lambda talker: talker.turn(messages))
         return turn
 
     def _ask(self, input: object) -> Any:
@@ -108,10 +102,19 @@ class LiveModel:
         """What it has just answered to this input."""
         return _cache.get((self.identity, prepared.key))
 
-    async def turn(self, messages: Sequence[Mapping[str, str]], heard: Heard | None = None) -> Turn:
+    async def turn(self, messages: Sequence[Mapping[str, str]], heard: Heard) -> Turn:
         """What a model that talks says next, `heard` piece by piece; Refused as by `predict`."""
+        loop = asyncio.get_running_loop()
+
+        def read_by_the_loop(talker: Talker) -> Turn:  # while one of the model's lanes waits
+            reading = asyncio.run_coroutine_threadsafe(talker.aloud(messages, heard), loop)
+            try:
+                return reading.result(self._deadline)
+            finally:
+                reading.cancel()
+
         with self._said_to_people():
-            turn: Turn = await self._breaker.submit(Said(messages, heard), timeout=self._deadline)
+            turn: Turn = await self._breaker.submit(read_by_the_loop, timeout=self._deadline)
         return turn
 
     async def predict(self, input: object) -> Answer:
@@ -162,8 +165,7 @@ class LiveModel:
     def _answer_batch(self, inputs: Sequence[Any]) -> list[Any]:
         """One pass for the inputs that can be read; an error in one fails that one alone."""
         if self.kind.talks:
-            talker: Any = self.backend
-            return [talker.turn(one.messages, heard=one.heard) for one in inputs]
+            return [ask(self.backend) for ask in inputs]
         BATCH_SIZE.observe(len(inputs))
         self._queue_depth.set(self._breaker.waiting)
         read: list[Prepared | Exception] = []

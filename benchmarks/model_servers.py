@@ -11,6 +11,7 @@ chat checkpoint made here), asked 200 times for its rate, and stopped. Ends with
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import subprocess
 import tempfile
@@ -143,8 +144,11 @@ def talked(port: int, model: str) -> dict[str, Any]:
     options = {"url": f"http://127.0.0.1:{port}/v1", "model": model, "max_tokens": 6, "seconds": 60}
     chat = Chat(ChatOptions.model_validate(options))
     pieces: list[str] = []
-    for name, heard in (("whole", None), ("streamed", pieces.append)):
-        turn = chat.turn([{"role": "user", "content": "a good day"}], heard=heard)
+    said = [{"role": "user", "content": "a good day"}]
+    for name, turn in (
+        ("whole", chat.turn(said)),
+        ("streamed", asyncio.run(chat.aloud(said, pieces.append))),
+    ):
         told[name] = [turn.content, turn.finish_reason, turn.tokens]
     told["pieces"] = len(pieces)
     backend = open_model("chat", Source(None, "", {**options, "labels": ["negative", "positive"]}))

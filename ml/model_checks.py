@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +78,7 @@ def check_talk(open_it: Callable[[], Any], messages: Sequence[Mapping[str, str]]
     pieces: list[str] = []
     began = time.perf_counter()
     try:
-        said = backend.turn(messages, heard=pieces.append)
+        said = asyncio.run(backend.aloud(messages, pieces.append))
     except Failed as failed:
         raise ArtifactError(str(failed)) from failed
     except Busy as busy:

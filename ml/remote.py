@@ -24,6 +24,7 @@ from ml.backends import Down, Failed, Options
 
 AWAY: Final = {401, 402, 403, 404, 408, 429, 502, 503, 504}  # whatever is asked
 MOST_BYTES: Final = 4 * 2**20
+CONNECT: Final = 2.0  # seconds
 WORDS: Final = 200  # of what a server says went wrong
 
 _allowed: Callable[[], Collection[str]] = lambda: ()  # noqa: E731
@@ -73,17 +74,23 @@ class Remote:
         host, port = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
         require_allowed(host, port)
         self._path = parts.path.rstrip("/")
-        self._headers = {"Host": parts.netloc, "Content-Type": "application/json"}
+        self._headers = {
+            "Host": parts.netloc,
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",  # what is packed comes late
+        }
         if options.key is not None:
             self._headers["Authorization"] = f"Bearer {_unseal(options.key.get_secret_value())}"
         how: dict[str, Any] = {
             "maxsize": options.lanes,
-            "timeout": urllib3.Timeout(connect=min(2.0, options.seconds), read=options.seconds),
+            "timeout": urllib3.Timeout(connect=min(CONNECT, options.seconds), read=options.seconds),
             "retries": False,
         }
         # The address that was looked up is the one that is asked, until the model is opened anew:
         # a name that is led elsewhere later leads nobody into this network.
         address = _resolved(host, port)
+        self._base = f"{parts.scheme}://{_bracketed(address)}:{port}{self._path}"
+        self._certified = host if parts.scheme == "https" else None
         if parts.scheme == "https":
             how |= {"assert_hostname": host, "server_hostname": host}
             self._pool: urllib3.HTTPConnectionPool = urllib3.HTTPSConnectionPool(
@@ -96,7 +103,7 @@ class Remote:
         """The JSON object that is answered; Down or Failed with a sentence."""
         with self._asked(path, body) as answer:
             data = answer.read(MOST_BYTES + 1)
-            _require_well(answer.status, data)
+            require_well(answer.status, data)
         try:
             told = json.loads(data)
         except ValueError as error:
@@ -104,14 +111,6 @@ class Remote:
         if not isinstance(told, dict):
             raise Failed("The model's server answered, but no JSON object.")
         return told
-
-    @contextmanager
-    def lines(self, path: str, body: Mapping[str, Any]) -> Iterator[Iterator[bytes]]:
-        """The lines of an answer as they come."""
-        with self._asked(path, body) as answer:
-            if answer.status >= 300:
-                _require_well(answer.status, answer.read(MOST_BYTES))
-            yield _lines(answer)
 
     @contextmanager
     def _asked(self, path: str, body: Mapping[str, Any]) -> Iterator[urllib3.BaseHTTPResponse]:
@@ -130,7 +129,7 @@ class Remote:
             if answer is not None:
                 answer.close()  # half of an answer is in it
                 answer = None
-            raise Down(f"The model's server does not answer ({type(error).__name__}).") from error
+            raise unanswered(error) from error
         except BaseException:
             if answer is not None:
                 answer.close()  # what is left of it may have no end
@@ -142,20 +141,12 @@ class Remote:
                 answer.release_conn()
 
 
-def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    rest, read = b"", 0
-    # As they come, also where the answer ends with its connection: `stream` waits for 16 KiB then.
-    while piece := answer.read1(2**14):
-        read += len(piece)
-        if read > MOST_BYTES:
-            raise Failed("The model's server goes on and on.")
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
+def unanswered(error: Exception) -> Down:
+    """That nobody was reached, or that they were lost."""
+    return Down(f"The model's server does not answer ({type(error).__name__}).")
 
 
-def _require_well(status: int, data: bytes) -> None:
+def require_well(status: int, data: bytes) -> None:
     """Nothing but 200 is an answer: a redirect could lead anywhere, and is not followed."""
     if status == 200 and len(data) <= MOST_BYTES:
         return
@@ -167,12 +158,16 @@ def _require_well(status: int, data: bytes) -> None:
 
 def require_allowed(host: str, port: int) -> None:
     """ArtifactError for a host that the operator has not listed."""
-    name = f"[{host}]" if ":" in host else host
+    name = _bracketed(host)
     if not {name, f"{name}:{port}"} & set(_allowed()):
         raise ArtifactError(
             f"Models may not be asked at {name}:{port}: the operator of this server has to list "
             "it in DADC_MODEL_HOSTS."
         )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _resolved(host: str, port: int) -> str:

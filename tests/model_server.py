@@ -11,6 +11,8 @@ import json
 import os
 import sys
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -95,12 +97,18 @@ class Handler(BaseHTTPRequestHandler):
         pieces: list[Any] = [
             {"choices": [{"delta": {"content": piece}}]} for piece in (said[:3], said[3:])
         ]
-        if "break off" not in text:
+        if "too long" in text:
+            pieces[1:] = [{"error": {"message": "The context is too long.", "code": 400}}]
+        elif "break off" not in text:
             pieces.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
             pieces.append({"choices": [], "usage": usage})
-        self._stream(pieces, dies="drop dead" in text and "mortal" in sys.argv)
+        if "endless" in text:
+            pieces *= 1_000
+        pause = 0.01 if "endless" in text else 10 if "silent" in text else 0
+        with suppress(ConnectionError):  # nobody listens any more
+            self._stream(pieces, pause, dies="drop dead" in text and "mortal" in sys.argv)
 
-    def _stream(self, pieces: list[Any], *, dies: bool) -> None:
+    def _stream(self, pieces: list[Any], pause: float, *, dies: bool) -> None:
         """Chunk by chunk, each at once on its way."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -111,6 +119,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             if dies:
                 os._exit(1)
+            time.sleep(pause)
         self.wfile.write(b"0\r\n\r\n")
 
     def _send(self, status: int, body: Any) -> None:

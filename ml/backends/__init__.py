@@ -45,7 +45,7 @@ class Turn:
 
 
 Heard = Callable[[str], None]
-"""Gets what a model says piece by piece, on the thread that asks it."""
+"""Gets what a model says piece by piece, on the event loop that asks it."""
 
 
 class Failed(Exception):
@@ -59,11 +59,14 @@ class Down(Failed):
 class Talker(Protocol):
     """A model that talks, from any thread; it may have what a backend may have."""
 
-    def turn(self, messages: Sequence[Mapping[str, str]], *, heard: Heard | None = None) -> Turn:
+    def turn(self, messages: Sequence[Mapping[str, str]]) -> Turn:
         """Its next turn after these (`role`, `content`), of which the last is a person's.
 
         Raises Failed, Down, or ml.batcher.Busy.
         """
+
+    async def aloud(self, messages: Sequence[Mapping[str, str]], heard: Heard) -> Turn:
+        """The same on an event loop, which waits for nothing else; `heard` gets it as it comes."""
 
 
 class Backend(Protocol):

@@ -22,7 +22,8 @@ from kinds.texts import MAX_TEXT
 from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, Down, Failed, Heard, Source, Talker, Turn
 from ml.batcher import Busy
-from ml.remote import Remote, RemoteOptions, options_in
+from ml.remote import WORDS, RemoteOptions, options_in
+from ml.streams import Streaming
 
 FREE: Final = "Answer with the words of the text that answer the question, and nothing else."
 # Why a turn ended that is a whole one, by servers' names. Of half of one, or of one that a filter
@@ -72,15 +73,30 @@ class Chat:
 
     def __init__(self, options: ChatOptions) -> None:
         self.options = options
-        self._remote = Remote(options)
+        self._remote = Streaming(options)
         self._caps = _Caps(options.per_minute, options.tokens_per_day)
 
-    def turn(self, messages: Sequence[Mapping[str, str]], *, heard: Heard | None = None) -> Turn:
-        """The model's next turn after these (`role`, `content`); `heard` gets it piece by piece.
+    def turn(self, messages: Sequence[Mapping[str, str]]) -> Turn:
+        """The model's next turn after these (`role`, `content`).
 
         Raises Down, Failed, or Busy when a cap is reached.
         """
         self._caps.pass_()
+        turn = self._whole(self._body(messages))
+        self._caps.count(turn.tokens or 0)
+        return turn
+
+    async def aloud(self, messages: Sequence[Mapping[str, str]], heard: Heard) -> Turn:
+        """The same on the event loop; `heard` gets it piece by piece."""
+        self._caps.pass_()
+        said = _Streamed(heard, time.monotonic() + self.options.seconds)
+        how = {"stream": True, "stream_options": {"include_usage": True}}
+        await self._remote.lines("/chat/completions", self._body(messages) | how, said.take)
+        turn = said.turn()
+        self._caps.count(turn.tokens or 0)
+        return turn
+
+    def _body(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.options.model,
             "messages": list(messages),
@@ -90,9 +106,7 @@ class Chat:
         for name in ("top_p", "seed"):
             if (value := getattr(self.options, name)) is not None:
                 body[name] = value
-        turn = self._whole(body) if heard is None else self._streamed(body, heard)
-        self._caps.count(turn.tokens or 0)
-        return turn
+        return body
 
     def _whole(self, body: dict[str, Any]) -> Turn:
         told = self._remote.post("/chat/completions", body)
@@ -103,37 +117,47 @@ class Chat:
             raise Failed("The chat model's server answered without a text.")
         return Turn(_storable(content), _reason(choice), _tokens(told))
 
-    def _streamed(self, body: dict[str, Any], heard: Heard) -> Turn:
-        """Pieces until one says why it ended; a stream that ends before is half an answer."""
-        pieces, reason, tokens = [], None, None
-        ends = time.monotonic() + self.options.seconds
-        asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
-        with self._remote.lines("/chat/completions", asked) as lines:
-            for line in lines:
-                if time.monotonic() > ends:
-                    raise Failed("The chat model takes too long.")
-                data = line.removeprefix(b"data:").strip()
-                if not line.startswith(b"data:") or data == b"[DONE]":
-                    continue
-                try:
-                    told = json.loads(data)
-                except ValueError as error:
-                    raise Failed("The chat model's server sent what is no JSON.") from error
-                if not isinstance(told, dict):
-                    raise Failed("The chat model's server sent what is no JSON object.")
-                tokens = _tokens(told) or tokens
-                if not told.get("choices"):
-                    continue  # the last one of some has the usage alone
-                choice = _choice(told)
-                delta = choice.get("delta")
-                piece = delta.get("content") if isinstance(delta, dict) else None
-                if piece:
-                    pieces.append(str(piece))
-                    heard(str(piece))
-                reason = _reason(choice) or reason
-        if reason is None:
+
+class _Streamed:
+    """What was heard of a turn: pieces until one says why it ended, or half an answer."""
+
+    def __init__(self, heard: Heard, ends: float) -> None:
+        self._heard, self._ends = heard, ends
+        self._pieces: list[str] = []
+        self._reason: str | None = None
+        self._tokens: int | None = None
+
+    def take(self, line: bytes) -> None:
+        """The next line of the stream."""
+        if time.monotonic() > self._ends:
+            raise Failed("The chat model takes too long.")
+        data = line.removeprefix(b"data:").strip()
+        if not line.startswith(b"data:") or data == b"[DONE]":
+            return
+        try:
+            told = json.loads(data)
+        except ValueError as error:
+            raise Failed("The chat model's server sent what is no JSON.") from error
+        if not isinstance(told, dict):
+            raise Failed("The chat model's server sent what is no JSON object.")
+        if error := told.get("error"):  # its status was sent before it knew
+            raise Failed(f"The chat model's server could not go on: {str(error)[:WORDS]}")
+        self._tokens = _tokens(told) or self._tokens
+        if not told.get("choices"):
+            return  # the last one of some has the usage alone
+        choice = _choice(told)
+        delta = choice.get("delta")
+        piece = delta.get("content") if isinstance(delta, dict) else None
+        if piece:
+            self._pieces.append(str(piece))
+            self._heard(str(piece))
+        self._reason = _reason(choice) or self._reason
+
+    def turn(self) -> Turn:
+        """All of it; Down where it ended before its end."""
+        if self._reason is None:
             raise Down("The chat model broke off.")
-        return Turn(_storable("".join(pieces)), reason, tokens)
+        return Turn(_storable("".join(self._pieces)), self._reason, self._tokens)
 
 
 def _storable(said: str) -> str:
@@ -197,21 +221,27 @@ class TalkingBackend:
     remote = True
 
     def __init__(self, options: ChatOptions) -> None:
-        self._chat, self._options = Chat(options), options
+        self._chat = Chat(options)
+        self._begin = [{"role": "system", "content": options.system}] if options.system else []
         self.lanes, self.seconds = options.lanes, options.seconds
         self.remarks = (
             f"Asked at temperature {options.temperature:g}; its server may change it at any time.",
         )
 
-    def turn(self, messages: Sequence[Mapping[str, str]], *, heard: Heard | None = None) -> Turn:
-        system = self._options.system
-        begin = [{"role": "system", "content": system}] if system else []
-        turn = self._chat.turn([*begin, *messages], heard=heard)
-        if not turn.content.strip():
-            raise Failed("The chat model said nothing.")
-        if len(turn.content) > MAX_TEXT:
-            return Turn(turn.content[:MAX_TEXT], "length", turn.tokens)
-        return turn
+    def turn(self, messages: Sequence[Mapping[str, str]]) -> Turn:
+        return _told(self._chat.turn([*self._begin, *messages]))
+
+    async def aloud(self, messages: Sequence[Mapping[str, str]], heard: Heard) -> Turn:
+        return _told(await self._chat.aloud([*self._begin, *messages], heard))
+
+
+def _told(turn: Turn) -> Turn:
+    """A turn as it is shown and kept; Failed where there is nothing to be shown."""
+    if not turn.content.strip():
+        raise Failed("The chat model said nothing.")
+    if len(turn.content) > MAX_TEXT:
+        return Turn(turn.content[:MAX_TEXT], "length", turn.tokens)
+    return turn
 
 
 class ChatBackend:

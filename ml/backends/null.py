@@ -77,12 +77,15 @@ class Echo:
     at_once = 1
     remarks = ("It says back what it is told: nobody is measured against it.",)
 
-    def turn(self, messages: Sequence[Mapping[str, str]], *, heard: Heard | None = None) -> Turn:
+    def turn(self, messages: Sequence[Mapping[str, str]]) -> Turn:
         said = f"You said: {messages[-1]['content']}"[:MAX_TEXT]
-        if heard is not None:
-            for piece in re.findall(r"\S+\s*", said):
-                heard(piece)
         return Turn(said, "stop", sum(len(one["content"].split()) for one in messages))
+
+    async def aloud(self, messages: Sequence[Mapping[str, str]], heard: Heard) -> Turn:
+        turn = self.turn(messages)
+        for piece in re.findall(r"\S+\s*", turn.content):
+            heard(piece)
+        return turn
 
 
 def hash_of(text: str) -> int:
