@@ -16,6 +16,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -33,8 +34,23 @@ from kinds import Kind, Prepared, all_kinds, kind_named
 from kinds.answers import NONE
 from kinds.comparators import Comparator, parse_comparator
 
+
+def _as_written(word: object) -> object:
+    """A whole number as it stands in the file, where no other spelling of it is a number."""
+    return str(word) if type(word) is int else word
+
+
 # Neither blank nor with spaces around it: a person could not tell two of these apart.
-Word = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$", max_length=100)]
+Word = Annotated[
+    str,
+    BeforeValidator(_as_written, json_schema_input_type=str | int),
+    StringConstraints(pattern=r"^\S(.*\S)?$", max_length=100),
+]
+Key = Annotated[
+    str,
+    BeforeValidator(_as_written, json_schema_input_type=str | int),
+    StringConstraints(pattern=r"^\S$"),
+]
 Language = Annotated[str, AfterValidator(canonical)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
@@ -58,7 +74,7 @@ class Label(Section):
 
     value: Word
     name: Word
-    key: Annotated[str, StringConstraints(pattern=r"^\S$")] | None = None
+    key: Key | None = None
 
 
 class Picture(Section):
@@ -284,8 +300,8 @@ class TaskFile(Section):
     def _plain_labels_are_their_own_names(cls, labels: object) -> object:
         if not isinstance(labels, list | tuple):
             return labels
-        if any(isinstance(label, bool | float) for label in labels):
-            raise ValueError("write labels such as true, false and 1.50 in quotes")
+        if any(isinstance(label, bool | float | None) for label in labels):
+            raise ValueError("write labels such as true, null and 1.50 in quotes")
         return [
             {"value": str(label), "name": str(label)} if isinstance(label, str | int) else label
             for label in labels
@@ -435,9 +451,9 @@ def _rules_of(kind: object) -> tuple[str, ...]:
 
 def _require_sense(file: TaskFile) -> None:
     """Asked of new files only: a stored one stays readable, whatever it says."""
-    looks = [seen_as(value) for value in file.label_values]
-    if len(set(looks)) != len(looks):
-        raise NotYaml("labels: two of them look the same to a person")
+    for texts in (file.label_values, [label.name for label in file.labels]):
+        if len({seen_as(text) for text in texts}) != len(texts):
+            raise NotYaml("labels: two of them look the same to a person")
     rule, rules = file.comparator["rule"], file.kind.rules
     if rule not in rules:
         raise NotYaml(

@@ -72,7 +72,7 @@ class _Loader(yaml.SafeLoader):
 _SCALARS = {
     "null": re.compile(r"^(?:null|~|)$"),
     "bool": re.compile(r"^(?:true|false)$"),
-    "int": re.compile(rf"^-?(?:0|[1-9][0-9]{{0,{MAX_DIGITS - 1}}})$"),
+    "int": re.compile(rf"^(?:0|-?[1-9][0-9]{{0,{MAX_DIGITS - 1}}})$"),
     "float": re.compile(r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?(?:[eE][-+]?[0-9]{1,2})?$"),
     "merge": re.compile(r"^<<$"),
 }

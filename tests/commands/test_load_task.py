@@ -84,12 +84,15 @@ def test_open_answers_are_counted_and_not_weighed(load: Any, input: str) -> None
         (MINIMAL.replace("[e, n, c]", "[e, e]"), "two labels have the same value"),
         (MINIMAL.replace("[e, n, c]", "[true, no]"), "in quotes"),
         (MINIMAL.replace("[e, n, c]", "[1.50, 2]"), "in quotes"),
+        (MINIMAL.replace("[e, n, c]", "[-0, 0]"), "in quotes"),
+        (MINIMAL.replace("[e, n, c]", "[null, e]"), "in quotes"),
         (MINIMAL.replace("two_plus_one", "three"), "Unknown policy 'three'"),
         (MINIMAL.replace("two_plus_one", "two_plus_one, n: 3"), "no parameter n"),
         (MINIMAL + "colour: red\n", "colour: "),
         (MINIMAL + "comparator: {rule: guess}\n", "Unknown rule 'guess'"),
         (MINIMAL.replace("[e, n, c]", '["é", "e\u0301"]'), "look the same"),
         (MINIMAL.replace("[e, n, c]", '[a b, "a  b"]'), "look the same"),
+        (MINIMAL.replace("[e, n, c]", "[{value: e, name: Yes.}, {value: n, name: Yes.}]"), "same"),
         (MINIMAL + "comparator: {rule: ask_annotator}\n", "cannot compare answers to text_pair"),
         (MINIMAL + "comparator: {rule: ensemble, of: {rule: numeric}}\n", "cannot compare"),
         (MINIMAL + "name: Another\n", "name is there twice"),
@@ -127,6 +130,9 @@ def test_labels_stay_as_they_were_written(load: Any) -> None:
 
     config = TaskConfig.objects.get()
     assert config.file.label_values == labels
+
+    load(MINIMAL.replace("[e, n, c]", "[{value: 7, name: 07, key: 7}, {value: 1_0, name: x}]"))
+    assert TaskConfig.objects.latest("id").file.label_values == ["7", "1_0"]
 
 
 def test_a_file_that_is_not_there_is_named(command: Any, tmp_path: Path) -> None:

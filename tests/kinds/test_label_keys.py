@@ -20,7 +20,7 @@ from tests import cast
         (["A", "a", "b"], "12b"),  # Caps Lock must not decide between the two
         (["да", "нет"], "12"),
         (["я", "ы"], "яы"),
-        ([{"value": "good", "name": "1", "key": "g"}, "bad", "1"], "g21"),
+        ([{"value": "good", "name": "1", "key": "g"}, "bad", {"value": "1", "name": "one"}], "g21"),
         ([f"label {n}" for n in range(11)], "123456789--"),
     ],
 )

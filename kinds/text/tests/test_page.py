@@ -17,6 +17,7 @@ from tests.browser.test_looks import TOO_WIDE_OR_SMALL
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("library")]
 TASK = "/tasks/sentiment/"
 OTHER = {"negative": "positive", "positive": "negative"}
+PRESS = "key => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', key))"
 
 
 @pytest.fixture(scope="session")
@@ -73,24 +74,34 @@ def test_a_draft_is_there_after_a_reload_and_what_was_read_can_be_changed(visit:
     expect(field(page)).to_have_value(written)
 
 
-def test_validators_see_a_text_as_it_was_written_and_answer_by_key(
+def test_two_validators_see_a_text_as_it_was_written_and_answer_by_key(
     visit: Visits, server: Server, tmp_path: Path
 ) -> None:
     # A task of its own: in the library's, what other tests wrote may come first.
-    file = {"slug": "moods", "name": "Moods", "input": "text", "labels": ["negative", "positive"]}
+    labels = [{"value": mood, "name": mood, "key": mood[0]} for mood in OTHER]
+    policy = {"policy": "two_plus_one"}
+    file = {"slug": "moods", "name": "Moods", "input": "text", "labels": labels}
+    file |= {"validation": policy}
     (tmp_path / "task.yaml").write_text(json.dumps(file))
     (tmp_path / "model.yaml").write_text('{"name": "guess", "backend": null}')
     server.run("manage", "load_task", str(tmp_path / "task.yaml"))
     server.run("manage", "register_model", "moods", str(tmp_path / "model.yaml"), "--open-round")
     written = "<b>Not bold</b>,\n    but   indented."
     label = fool(visit, written, "/tasks/moods/")
-    page = visit("vera")
-    open_queue(page, "moods")
-    text = page.locator("[data-part=input] p")
-    assert text.evaluate("p => [p.textContent, p.dir]") == [written, "auto"]
-    assert text.evaluate("p => getComputedStyle(p).whiteSpace") == "pre-wrap"
-    page.keyboard.press({"negative": "1", "positive": "2"}[label])
-    expect(said(page)).to_have_text(f"You said {label}.")
+    typed = {  # with a Cyrillic layout, whose letters are others, and with Caps Lock
+        "vera": {"key": {"negative": "т", "positive": "з"}[label]},
+        "wim": {"key": label[0].upper()},
+    }
+    for name, key in typed.items():
+        page = visit(name)
+        open_queue(page, "moods")
+        text = page.locator("[data-part=input] p")
+        assert text.evaluate("p => [p.textContent, p.dir]") == [written, "auto"]
+        assert text.evaluate("p => getComputedStyle(p).whiteSpace") == "pre-wrap"
+        page.evaluate(PRESS, {**key, "code": f"Key{label[0].upper()}", "bubbles": True})
+        expect(said(page)).to_have_text(f"You said {label}.")
+    page.goto("/tasks/moods/leaderboard/")
+    expect(page.get_by_role("row").filter(has_text="bert")).to_contain_text("1")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
