@@ -77,7 +77,10 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
             with suppress(StopConsumer):
                 while True:
                     message = await receive()
-                    await getattr(self, get_handler_name(message))(message)
+                    if message["type"] == "websocket.receive":
+                        await self.receive(message.get("text"), message.get("bytes"))
+                    else:
+                        await getattr(self, get_handler_name(message))(message)
         finally:  # also when a mistake of ours ended it: nobody must be told of rounds for ever
             if self.task is not None:
                 live.page_closed(self.task, self)
@@ -428,4 +431,5 @@ class AnnotateConsumer(AsyncWebsocketConsumer):
     async def _send(self, kind: str, /, **body: Any) -> None:
         # The page may have gone meanwhile: it asks again under the same UUID when it is back.
         with suppress(OSError):
-            await self.send(json.dumps({"type": kind, **body}))
+            text = json.dumps({"type": kind, **body})
+            await self.base_send({"type": "websocket.send", "text": text})

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ OPEN_MODELS = 8
 MOST_AT_ONCE = 64
 MOST_WAITING = 1_024
 REMOTE_WAITING = 16  # for each question under way
+UNANSWERED = (Busy, Unavailable, Failed, Late)
 REMOTE_PAUSE = 0.5  # seconds: a server that is started anew is soon back
 
 
@@ -87,8 +87,9 @@ class LiveModel:
         if self.remote and not _may_wait.acquire(blocking=False):
             raise TooBusy(BUSY_RETRY_MS, self.kind)
         try:
-            with self._said_to_people():
-                return self._breaker.ask(input, timeout=self._deadline)
+            return self._breaker.ask(input, timeout=self._deadline)
+        except UNANSWERED as error:
+            raise self._in_words(error) from error
         finally:
             if self.remote:
                 _may_wait.release()
@@ -113,8 +114,10 @@ class LiveModel:
             finally:
                 reading.cancel()
 
-        with self._said_to_people():
+        try:
             turn: Turn = await self._breaker.submit(read_by_the_loop, timeout=self._deadline)
+        except UNANSWERED as error:
+            raise self._in_words(error) from error
         return turn
 
     async def predict(self, input: object) -> Answer:
@@ -125,42 +128,35 @@ class LiveModel:
         "no_answer" when it had none to this input.
         """
         self._require_predicts()
-        with self._said_to_people():
+        try:
             answer: Answer = await self._breaker.submit(input, timeout=self._deadline)
+        except UNANSWERED as error:
+            raise self._in_words(error) from error
         return answer
 
     def _require_predicts(self) -> None:
         if self.kind.talks:
             raise Refused("no_prediction", "Nothing is predicted in a chat: talk with the model.")
 
-    @contextmanager
-    def _said_to_people(self) -> Iterator[None]:
-        """Whatever keeps an answer from coming, as a Refused."""
-        try:
-            yield
-        except Busy as busy:
-            if self.kind.talks and busy.retry_ms > LONG_MS:
+    def _in_words(self, error: Exception) -> Refused:
+        """Whatever keeps an answer from coming, one of UNANSWERED, as people are told it."""
+        if isinstance(error, Busy):
+            if self.kind.talks and error.retry_ms > LONG_MS:
                 words = "This model may be asked no more today: come back tomorrow (UTC)."
-                raise Refused("used_up", words, status=503) from busy
-            if busy.retry_ms > MAX_RETRY_MS:  # no crowd, but the model's own cap
-                raise ModelUnavailable(busy.retry_ms) from busy
-            raise TooBusy(busy.retry_ms, self.kind) from busy
-        except Unavailable as unavailable:
-            raise ModelUnavailable(unavailable.retry_ms) from unavailable
-        except Down as down:
-            log.warning("model_down", model=self.identity[:8], reason=str(down))
-            raise ModelUnavailable(BUSY_RETRY_MS) from down
-        except Failed as failed:
-            log.warning("model_failed", model=self.identity[:8], reason=str(failed))
-            raise Refused(
-                "no_answer",
-                "The model had no answer to this: change it, or try again.",
-                status=503,
-            ) from failed
-        except Late as late:
-            raise Refused(
-                "late", "The model did not answer in time: try again.", status=503
-            ) from late
+                return Refused("used_up", words, status=503)
+            if error.retry_ms > MAX_RETRY_MS:  # no crowd, but the model's own cap
+                return ModelUnavailable(error.retry_ms)
+            return TooBusy(error.retry_ms, self.kind)
+        if isinstance(error, Unavailable):
+            return ModelUnavailable(error.retry_ms)
+        if isinstance(error, Down):
+            log.warning("model_down", model=self.identity[:8], reason=str(error))
+            return ModelUnavailable(BUSY_RETRY_MS)
+        if isinstance(error, Late):
+            return Refused("late", "The model did not answer in time: try again.", status=503)
+        log.warning("model_failed", model=self.identity[:8], reason=str(error))
+        words = "The model had no answer to this: change it, or try again."
+        return Refused("no_answer", words, status=503)
 
     def _answer_batch(self, inputs: Sequence[Any]) -> list[Any]:
         """One pass for the inputs that can be read; an error in one fails that one alone."""

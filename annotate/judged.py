@@ -156,12 +156,14 @@ async def catch_up(task_id: int, user: User | None) -> bool:
 
     While the database is away it is what was known last.
     """
+    found = False
     for key in _keys(task_id, user):
         if (age := _age(key)) > MAX_AGE / 2 and (key not in _reading or _reading[key].done()):
             _reading[key] = asyncio.create_task(_read_soon(key))
         if age > MAX_AGE:
             await asyncio.shield(_reading[key])
-    return any(_known[key].items for key in _keys(task_id, user))
+        found = found or bool(_known[key].items)
+    return found
 
 
 async def _read_soon(key: Key) -> None:

@@ -24,6 +24,7 @@ Subject = Callable[[argparse.Namespace], dict[str, Any]]
 
 MEASURED: dict[str, Subject] = {
     "predict": predict.predict,
+    "texts": predict.texts,
     "strokes": predict.strokes,
     "gradio": predict.gradio,
     "submit": writes.submit,

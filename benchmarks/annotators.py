@@ -27,8 +27,12 @@ class Page:
         self.seq = 0
 
     async def send_predict(self) -> int:
-        """Send the next drawing; its seq."""
+        """Send the next input; its seq."""
         self.seq += 1
+        if self.orders.given.get("texts"):
+            ask = {"type": "predict", "seq": self.seq, "input": {"text": self.orders.text()}}
+            await self.socket.send_str(json.dumps(ask))
+            return self.seq
         _, png = self.orders.drawing()
         if self.orders.given.get("pixels"):
             await self.socket.send_bytes(self.seq.to_bytes(4) + self.orders.pixels(png))

@@ -40,6 +40,7 @@ class Orders:
         self.kept: dict[str, Any] = {}
         self.used = 0
         self._drawings = take(given.get("first", 0), min(READY_DRAWINGS, given.get("drawings", 1)))
+        self._texts: list[str] = given.get("texts", [])
         self._pixels: dict[str, bytes] = {}
         if given.get("pixels"):
             for _, png in self._drawings:
@@ -51,6 +52,12 @@ class Orders:
         """The next drawing that the server has not seen: label and base64 PNG."""
         self.used += 1
         return self._drawings[self.used % len(self._drawings)]
+
+    def text(self) -> str:
+        """The next text that the server has not seen, of one to twenty words."""
+        self.used += 1
+        first = self.given.get("first", 0)
+        return f"{self._texts[self.used % len(self._texts)]} {first + self.used}"
 
     def pixels(self, png: str) -> bytes:
         """A drawing as the 784 bytes that the net reads; made once for each."""

@@ -19,10 +19,11 @@ from benchmarks.measure import (
     trouble,
 )
 from benchmarks.servers import Server, bare, ours
+from benchmarks.world import trained_model
 
 QUIET = {"retraining": {"trigger": None}}  # no training shall begin beside a measurement
 PEER_SOCKETS = 128
-CLASS, STROKES = 32, 10  # people, strokes a second each
+CLASS, STROKES, KEYSTROKES = 32, 10, 5  # people, strokes or keystrokes a second each
 HEAD = ("server", "sockets", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU ms each", "client CPU")
 
 
@@ -122,6 +123,38 @@ def gradio(asked: argparse.Namespace) -> dict[str, Any]:
     }
     show_table("Ours to Gradio", ("Gradio", "times as many"), pairs.items())
     return {"rows": found, "ratios": pairs}
+
+
+def texts(asked: argparse.Namespace) -> dict[str, Any]:
+    """Texts of the library's task of moods: a closed loop beside the bare limit, and keystrokes."""
+    lines = (trained_model("sentiment") / "dev.tsv").read_text().splitlines()[1:]
+    how = {"texts": [line.split("\t")[0] for line in lines], "path": "/ws/tasks/sentiment/"}
+    mine: list[Row] = []
+    theirs: list[Row] = []
+    written: list[Row] = []
+    with ours(annotators=PEER_SOCKETS, library="sentiment", task=QUIET) as world, bare() as limit:
+        people = world.sessions["annotator"]
+        for _ in range(asked.rounds):
+            mine.append(_asked(world.server, people, PEER_SOCKETS, asked.seconds, **how))
+            theirs.append(_asked(limit, [], PEER_SOCKETS, asked.seconds, **how))
+            written.append(
+                _asked(
+                    world.server, people, CLASS, asked.seconds,
+                    load="strokes", rate=KEYSTROKES, **how,
+                )
+            )  # fmt: skip
+    ratio = ratios(rates(mine), rates(theirs))
+    show_table(
+        f"Texts, {asked.seconds:g} s each, {asked.rounds} rounds in turn",
+        HEAD,
+        [
+            _line(mine, PEER_SOCKETS),
+            _line(theirs, PEER_SOCKETS),
+            _line(written, CLASS, "stroke"),
+        ],
+    )
+    print(f"\nours to the bare limit: {ratio}; anything but answers: {trouble(mine + written)}")
+    return {"ours": mine, "bare": theirs, "keystrokes": written, "ratio_to_bare": ratio}
 
 
 def strokes(asked: argparse.Namespace) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What a measured server knows, made by a process of its own: `python -m benchmarks.world SPEC`.
 
-SPEC is JSON: how many annotators and validators, how many examples wait for votes, and what the
-task file changes. Prints JSON: the cookies of a real session of each of these people, and the true
-labels of what waits. The model is the library's.
+SPEC is JSON: which task of the library, how many annotators and validators, how many examples wait
+for votes, and what the task file changes. Prints JSON: the cookies of a real session of each of
+these people, and the true labels of what waits. The model is the library's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
 
     spec = json.loads(sys.argv[1])
     call_command("migrate", verbosity=0, interactive=False)
-    task = _task(spec.get("task", {}))
+    task = _task(spec.get("library", "digits"), spec.get("task", {}))
     sessions = {
         role: [_session(f"{role}-{n}", role) for n in range(spec.get(f"{role}s", 0))]
         for role in ("annotator", "validator", "owner")
@@ -49,8 +49,8 @@ def main() -> None:
     print(json.dumps({"sessions": sessions, "truth": truth}))
 
 
-def _task(changes: dict[str, Any]) -> Any:
-    """The library's digits task, its round open with a model of the usual net."""
+def _task(name: str, changes: dict[str, Any]) -> Any:
+    """A task of the library, its round open with its shipped model."""
     from django.conf import settings
 
     from annotate.config import parse_task_file
@@ -58,10 +58,10 @@ def _task(changes: dict[str, Any]) -> Any:
     from core.transactions import durable
     from dadc_server.bootstrap import LIBRARY
 
-    file = {**yaml.safe_load((LIBRARY / "digits.yaml").read_text()), **changes}
+    file = {**yaml.safe_load((LIBRARY / f"{name}.yaml").read_text()), **changes}
     task, is_new = load_task(file=parse_task_file(file))
     if is_new:
-        folder = trained_model()
+        folder = trained_model(name)
         shutil.copytree(folder, settings.ARTIFACT_DIR, dirs_exist_ok=True)
         made = json.loads((folder / "model.json").read_text())
         with durable():
@@ -69,11 +69,9 @@ def _task(changes: dict[str, Any]) -> Any:
     return task
 
 
-def trained_model() -> Path:
-    """The folder of the library's digits model and of its base data."""
-    from dadc_server.bootstrap import LIBRARY
-
-    return LIBRARY / "digits"
+def trained_model(task: str = "digits") -> Path:
+    """The folder of the library's model of a task and of its base data; Django need not be up."""
+    return Path(__file__).parents[1] / "dadc_server" / "library" / task
 
 
 def _session(name: str, role: str) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -60,29 +59,32 @@ class Breaker(Generic[T, R]):
 
     async def submit(self, item: T, *, timeout: float) -> R:  # noqa: ASYNC109 (the item's deadline)
         """The item's output, as `Batcher.submit`; raises Unavailable while the circuit is open."""
-        with self._watched() as batcher:
-            return await batcher.submit(item, timeout=timeout)
+        batcher = self._closed_circuit()
+        try:
+            output = await batcher.submit(item, timeout=timeout)
+        except Exception as error:
+            self._failed(batcher, error)
+            raise
+        self._ended(batcher)
+        return output
 
     def ask(self, item: T, *, timeout: float) -> R:
         """The same for a thread without an event loop, as `Batcher.ask`."""
-        with self._watched() as batcher:
-            return batcher.ask(item, timeout=timeout)
-
-    @contextmanager
-    def _watched(self) -> Iterator[Batcher[T, R]]:
-        """The batcher to ask, whose outcome opens or closes the circuit."""
         batcher = self._closed_circuit()
         try:
-            yield batcher
-        except Late:
-            raise
+            output = batcher.ask(item, timeout=timeout)
         except Exception as error:
-            if self._away is not None and isinstance(error, self._away):
-                self._is_away(batcher)
-            else:
-                self._ended(batcher)
+            self._failed(batcher, error)
             raise
         self._ended(batcher)
+        return output
+
+    def _failed(self, batcher: Batcher[T, R], error: Exception) -> None:
+        """Open the circuit, or close it: an error is an end, too. What is late may still hang."""
+        if self._away is not None and isinstance(error, self._away):
+            self._is_away(batcher)
+        elif not isinstance(error, Late):
+            self._ended(batcher)
 
     @property
     def waiting(self) -> int:

@@ -140,8 +140,8 @@ class _Streamed:
             raise Failed("The chat model's server sent what is no JSON.") from error
         if not isinstance(told, dict):
             raise Failed("The chat model's server sent what is no JSON object.")
-        if error := told.get("error"):  # its status was sent before it knew
-            raise Failed(f"The chat model's server could not go on: {str(error)[:WORDS]}")
+        if fault := told.get("error"):  # its status was sent before it knew
+            raise Failed(f"The chat model's server could not go on: {str(fault)[:WORDS]}")
         self._tokens = _tokens(told) or self._tokens
         if not told.get("choices"):
             return  # the last one of some has the usage alone

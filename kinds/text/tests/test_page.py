@@ -79,9 +79,13 @@ def test_two_validators_see_a_text_as_it_was_written_and_answer_by_key(
 ) -> None:
     # A task of its own: in the library's, what other tests wrote may come first.
     labels = [{"value": mood, "name": mood, "key": mood[0]} for mood in OTHER]
-    policy = {"policy": "two_plus_one"}
-    file = {"slug": "moods", "name": "Moods", "input": "text", "labels": labels}
-    file |= {"validation": policy}
+    file = {
+        "slug": "moods",
+        "name": "Moods",
+        "input": "text",
+        "labels": labels,
+        "validation": {"policy": "two_plus_one"},
+    }
     (tmp_path / "task.yaml").write_text(json.dumps(file))
     (tmp_path / "model.yaml").write_text('{"name": "guess", "backend": null}')
     server.run("manage", "load_task", str(tmp_path / "task.yaml"))
