@@ -17,6 +17,7 @@ from tests.browser.test_looks import TOO_WIDE_OR_SMALL
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("library")]
 TASK = "/tasks/sentiment/"
 OTHER = {"negative": "positive", "positive": "negative"}
+INERT = "<img src=x onerror=document.title='run'>"
 PRESS = "key => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', key))"
 
 
@@ -81,7 +82,13 @@ def test_two_validators_see_a_text_as_it_was_written_and_answer_by_key(
     labels = [{"value": mood, "name": mood, "key": mood[0]} for mood in OTHER]
     file = {
         "slug": "moods",
-        "name": "Moods",
+        "name": INERT,
+        "instructions": {
+            "goal": INERT,
+            "steps": [INERT],
+            "validation": INERT,
+            "texts": [{"text": INERT, "caption": INERT, "good": True}],
+        },
         "input": "text",
         "labels": labels,
         "validation": {"policy": "two_plus_one"},
@@ -104,8 +111,10 @@ def test_two_validators_see_a_text_as_it_was_written_and_answer_by_key(
         assert text.evaluate("p => getComputedStyle(p).whiteSpace") == "pre-wrap"
         page.evaluate(PRESS, {**key, "code": f"Key{label[0].upper()}", "bubbles": True})
         expect(said(page)).to_have_text(f"You said {label}.")
+        assert page.locator("img[src=x]").count() == 0
     page.goto("/tasks/moods/leaderboard/")
     expect(page.get_by_role("row").filter(has_text="bert")).to_contain_text("1")
+    assert page.locator("img[src=x]").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -155,6 +164,8 @@ def fool(visit: Visits, text: str, task: str) -> str:
     choose(author, label)
     submit(author)
     verdict(author, "You fooled it")
+    expect(author.get_by_text(INERT)).not_to_have_count(0)
+    assert author.locator("img[src=x]").count() == 0
     return label
 
 
