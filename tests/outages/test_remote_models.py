@@ -39,7 +39,7 @@ from ml.batcher import Busy
 from ml.measure import measure
 from ml.remote import Down, Failed
 from ml.streams import Streaming
-from scoring.model_board import cost_of, record_of
+from scoring.model_board import record_of
 from tests import cast
 from tests.annotate.test_consumer import page
 
@@ -218,7 +218,7 @@ def test_a_cap_is_said_at_registration_and_is_no_crowd_to_people(
     assert said[-1].json()["error"]["code"] == "model_unavailable"
     model = ModelVersion.objects.get()
     # Seven tokens each, at a thousand a million.
-    assert cost_of(model, record_of(model)) == {"tokens": 42, "money": pytest.approx(0.042)}
+    assert record_of(model).cost == {"tokens": 42, "money": pytest.approx(0.042)}
     page = APIClient()
     page.force_login(moods.owners.get())
     assert "some 42 tokens" in page.get("/tasks/moods/models/1/").content.decode()
