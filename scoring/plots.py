@@ -189,25 +189,31 @@ def _surety(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _lines(axes: Axes, rows: Sequence[Row]) -> None:
-    """Rows of series, moment, value, low, high: a line a series over time."""
+    """Rows of series, place, value, low, high: a line a series, over time where places are moments,
+    else over the places in their order."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
     names = list(dict.fromkeys(row[0] for row in rows))
-    days = [date2num(row[1]) for row in rows]
-    width = max(days) - min(days) or 1.0
+    places = list(dict.fromkeys(row[1] for row in rows))
+    over_time = isinstance(places[0], datetime)
+    at = {one: date2num(one) if over_time else float(n) for n, one in enumerate(places)}
+    apart = 0.015 * (max(at.values()) - min(at.values()) or 1.0) if over_time else 0.06
     for number, series in enumerate(names):
         own = [row for row in rows if row[0] == series]
-        aside = 0.015 * width * (number - (len(names) - 1) / 2)
-        x = [date2num(row[1]) + aside for row in own]
+        aside = apart * (number - (len(names) - 1) / 2)
+        x = [at[row[1]] + aside for row in own]
         colour, mark = SERIES[number % len(SERIES)], "osD^v"[number % 5]
         axes.plot(x, [row[2] for row in own], f"-{mark}", color=colour, label=_short(series))
         lows, highs = zip(*(row[3:5] for row in own), strict=True)
         axes.vlines(x, lows, highs, color=colour, linewidth=4, alpha=0.3)
-    axes.xaxis_date()
-    axes.margins(x=0.1)
-    locator = AutoDateLocator(minticks=2, maxticks=6)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    if over_time:
+        axes.xaxis_date()
+        axes.margins(x=0.1)
+        locator = AutoDateLocator(minticks=2, maxticks=6)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        axes.set_xticks(range(len(places)), [_short(place) for place in places])
     axes.grid(axis="y", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.legend(frameon=False, fontsize=9, loc="best", labelcolor=INK)
