@@ -19,6 +19,7 @@ from accounts.services import create_token, end_sessions, new_password, revoke_t
 from annotate.models import Task
 from core.doors import Door, Rate
 from dadc_server.web.sockets import websocket
+from scoring.round_report import round_report
 from tests import cast
 
 Event = dict[str, Any]
@@ -76,8 +77,13 @@ async def test_a_page_of_this_site_opens_it_with_its_session(task: Task, annotat
     cookie = await cookie_of(annotator)
 
     ready = await first_answer(cookie=cookie, origin="http://localhost:8000")
+    await first_answer(cookie=cookie, origin="http://localhost:8000")
+    await first_answer(cookie=await cookie_of(annotator), origin="http://localhost:8000")
 
     assert (ready["type"], ready["sandbox"]) == ("ready", False)
+    report = await sync_to_async(round_report)(task, 1)
+    assert report is not None
+    assert dict(report.funnel)["visits"] == 2, "one of them was here twice"
 
 
 async def test_a_page_of_another_site_is_refused(task: Task, annotator: User) -> None:
