@@ -29,7 +29,6 @@ from core.errors import Conflict, Refused
 from core.looks import is_blank
 from core.strict_json import NotJson, check_storable
 from core.transactions import durable
-from kinds.wording import fold
 from ml.backends import Heard, Turn
 
 GRACE: Final = 2.0  # seconds between the end of somebody's patience and that of their claim
@@ -105,8 +104,7 @@ def outcome_of(file: TaskFile, answers: Sequence[str | None]) -> str | None:
     rule = file.chat.rule
     if rule is None:
         return None
-    wanted = fold(rule.contains)
-    return rule.outcome if any(wanted in fold(said or "") for said in answers) else file.claim
+    return rule.outcome if any(rule.is_said(said or "") for said in answers) else file.claim
 
 
 def answer_body(turn: ChatTurn) -> dict[str, Any]:

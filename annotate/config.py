@@ -26,13 +26,14 @@ from pydantic import (
 
 from accounts.languages import canonical
 from annotate import tongues
-from core import strict_yaml
+from core import patterns, strict_yaml
 from core.errors import Refused
 from core.looks import seen_as
 from core.strict_yaml import NotYaml
 from kinds import Kind, Prepared, all_kinds, kind_named
 from kinds.answers import NONE
 from kinds.comparators import Comparator, parse_comparator
+from kinds.wording import fold
 
 
 def _as_written(word: object) -> object:
@@ -176,12 +177,35 @@ class Explanation(Section):
         return self.of == "all" or (self.of == "fooled") is fooled
 
 
-class Contained(Section):
-    """A text that the model must not say, such as a secret of its system prompt, and the outcome
-    when it does; where case, spaces and what nobody sees differ it is said all the same."""
+class ChatRule(Section):
+    """What the model must not say, such as a secret of its system prompt, and the outcome when it
+    does."""
 
-    contains: Annotated[str, StringConstraints(pattern=r"\S", max_length=1_000)]
+    contains: Annotated[str, StringConstraints(pattern=r"\S", max_length=1_000)] | None = Field(
+        default=None, description="Said also where case, spaces and what nobody sees differ."
+    )
+    matches: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = Field(
+        default=None, description="A regular expression of RE2, searched in what the model says."
+    )
     outcome: Word
+
+    @model_validator(mode="after")
+    def _says_it_once(self) -> ChatRule:
+        if (self.contains is None) == (self.matches is None):
+            raise ValueError("write contains or matches, one of the two")
+        if self.matches is not None:
+            try:
+                patterns.compiled(self.matches)
+            except patterns.NoPattern as error:
+                raise ValueError(f"matches: {error}") from error
+        return self
+
+    def is_said(self, answer: str) -> bool:
+        """Whether an answer of the model says it."""
+        if self.matches is not None:
+            return patterns.compiled(self.matches).search(answer) is not None
+        assert self.contains is not None
+        return fold(self.contains) in fold(answer)
 
 
 class Chat(Section):
@@ -194,7 +218,7 @@ class Chat(Section):
     characters: Annotated[int, Field(ge=1, le=20_000)] = Field(
         default=4_000, description="Of a person's turn."
     )
-    rule: Contained | None = None
+    rule: ChatRule | None = None
 
 
 Quota = Annotated[int, Field(ge=1, le=10**6)]

@@ -129,7 +129,7 @@ def sentences(error: ValidationError, what: str) -> str:
 
 def _sentence(mistake: Mapping[str, Any], what: str) -> str:
     place = ".".join(str(part) for part in mistake["loc"])
-    return f"{place or what}: {mistake['msg']}"
+    return f"{place or what}: {mistake['msg'].removeprefix('Value error, ')}"
 
 
 Place = tuple[str | int, ...]  # a path of keys and numbers

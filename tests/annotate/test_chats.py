@@ -20,6 +20,7 @@ from annotate.own_work import own_data
 from annotate.queries import Participant
 from core.doors import OFF
 from core.errors import Refused
+from core.strict_yaml import NotYaml
 from tests import cast
 from tests.races import at_once, meeting_once, without
 
@@ -138,8 +139,11 @@ def test_a_chat_ends_with_its_turns_its_tokens_its_round_and_its_authors_standin
     assert anna("post", "tasks/digits/chats/") == "no_chat"
 
 
-def test_a_rule_says_the_outcome_where_the_task_has_one(owner: User, annotator: User) -> None:
-    task = cast.chat_task(owner, chat={"rule": RULE})
+@pytest.mark.parametrize("rule", [RULE, {"matches": r"(?i)\bs\w+n$", "outcome": "harmful"}])
+def test_a_rule_says_the_outcome_where_the_task_has_one(
+    owner: User, annotator: User, rule: dict[str, str]
+) -> None:
+    task = cast.chat_task(owner, chat={"rule": rule})
     anna, chat = Caller(annotator), cast.chatted(task, annotator, "Hello")
     assert anna("post", "tasks/chats/examples/", **submission(chat)) == "other_outcome"
     said = anna("post", f"chats/{chat.uid}/turns/", content="ＯＴＴＥＲ seven")
@@ -151,6 +155,22 @@ def test_a_rule_says_the_outcome_where_the_task_has_one(owner: User, annotator: 
     made = anna("post", "tasks/chats/examples/", **submission(chat, "acceptable"))
     assert made == "other_outcome"
     assert anna("post", "tasks/chats/examples/", **submission(chat))["fooled"] is True
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({}, "contains or matches"),
+        ({"contains": "a", "matches": "a"}, "contains or matches"),
+        ({"matches": "(otter"}, "missing \\)"),
+        ({"matches": "(a{500}b{500}){500}"}, "chat.rule: matches: "),
+    ],
+)
+def test_a_rule_that_cannot_be_followed_is_refused(
+    owner: User, rule: dict[str, str], says: str
+) -> None:
+    with pytest.raises(NotYaml, match=says):
+        cast.chat_task(owner, chat={"rule": {"outcome": "harmful", **rule}})
 
 
 def test_the_rule_does_not_tell_a_validator_what_came_of_what_they_judge(
