@@ -180,6 +180,25 @@ class Explanation(Section):
 class ChatRule(Section):
     """What the model must not say, such as a secret of its system prompt, and the outcome when it
     does."""
+class Hint(Section):
+    """What a part of the annotators is told of where the model errs."""
+
+    text: Annotated[str, StringConstraints(pattern=r"\S", max_length=200)]
+    input: Any = Field(default=None, description="What is shown beside it, where it is a picture.")
+
+
+class Hints(Section):
+    """Who is told, and what; docs/rounds.md explains it."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="Of the annotators, by lot and for good; guests see none."
+    )
+    shown: Annotated[tuple[Hint, ...], Field(max_length=3)] = ()
+
+
+class Contained(Section):
+    """A text that the model must not say, such as a secret of its system prompt, and the outcome
+    when it does; where case, spaces and what nobody sees differ it is said all the same."""
 
     contains: Annotated[str, StringConstraints(pattern=r"\S", max_length=1_000)] | None = Field(
         default=None, description="Said also where case, spaces and what nobody sees differ."
@@ -297,6 +316,7 @@ class TaskFile(Section):
     control: Annotated[float, Field(ge=0, le=0.9)] = Field(
         default=0.0, description="Share of the annotators who see no model's answer beforehand."
     )
+    hints: Hints = Hints()
     rounds: Rounds = Rounds()
     comparator: dict[str, Any]
     public: bool = True
@@ -377,6 +397,13 @@ class TaskFile(Section):
     def _somebody_sees_answers(self) -> TaskFile:
         if self.control and self.feedback == "on_submit":
             raise ValueError("control: with feedback on_submit nobody sees answers beforehand")
+        return self
+
+    @model_validator(mode="after")
+    def _hints_can_be_seen(self) -> TaskFile:
+        for hint in self.hints.shown:
+            if hint.input is not None and self.kind.picture(hint.input) is None:
+                raise ValueError("hints: an input is shown where it is a picture, as it is stored")
         return self
 
     @model_validator(mode="after")

@@ -113,8 +113,29 @@ def works_alone(control: float, task_id: int, person_id: int) -> bool:
 
     A lot that falls once: it stays as it is, and a greater share takes more people in.
     """
-    lot = hashlib.sha256(f"control:{task_id}:{person_id}".encode()).digest()
-    return int.from_bytes(lot[:6]) < control * 2**48
+    return falls_on(control, "control", task_id, person_id)
+
+
+def sees_hints(share: float, task_id: int, person_id: int) -> bool:
+    """Whether this person is shown a task's hints: by another lot of that kind."""
+    return falls_on(share, "hints", task_id, person_id)
+
+
+def hints_for(file: TaskFile, task_id: int, user: User | None) -> list[dict[str, Any]]:
+    """What somebody is told of where the model errs; guests, who count nowhere, nothing."""
+    hints = file.hints
+    if user is None or not hints.shown or not sees_hints(hints.share, task_id, user.pk):
+        return []
+    return [
+        {"text": one.text, "picture": one.input and file.kind.picture(one.input)}
+        for one in hints.shown
+    ]
+
+
+def falls_on(share: float, lot: str, task_id: int, person_id: int) -> bool:
+    """Whether a lot of this name falls on this person; each name has lots of its own."""
+    number = hashlib.sha256(f"{lot}:{task_id}:{person_id}".encode()).digest()
+    return int.from_bytes(number[:6]) < share * 2**48
 
 
 def require_company(target: Target, user: User | None) -> None:

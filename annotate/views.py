@@ -22,6 +22,7 @@ from annotate.models import Round, Task
 from annotate.own_work import WorkFilter, own_data, own_examples, page_of_work, work_item
 from annotate.queries import (
     Participant,
+    hints_for,
     is_alone,
     no_open_round,
     open_target,
@@ -104,6 +105,7 @@ def workbench(request: HttpRequest, task: Task) -> HttpResponse:
             "bad_pictures": [picture for picture in file.instructions.pictures if not picture.good],
             "by_lot": file.feedback == "live",
             "explanation": file.explanation,
+            "hints": hints_for(file, task.pk, participant.user),
             "session": progress_of(participant, task.pk),
             "page_data": {
                 "slug": task.slug,

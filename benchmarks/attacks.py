@@ -66,6 +66,7 @@ def main() -> None:
     from ml.attacks import fgsm, pgd
     from ml.backends.torch import module_of
     from ml.learners.digits.data import load_idx
+    from ml.passes import CHUNK
 
     torch.set_num_threads(1)
     images = load_idx(asked.mnist)
@@ -75,7 +76,7 @@ def main() -> None:
 
     def by_ours(attack: Callable[..., Any], **how: Any) -> Callable[..., Any]:
         def run(x: Any, y: Any) -> Any:
-            parts = [slice(start, start + 500) for start in range(0, len(x), 500)]
+            parts = [slice(at, at + CHUNK) for at in range(0, len(x), CHUNK)]
             return torch.cat(
                 [
                     attack(module.scores, torch.from_numpy(x[p]), torch.from_numpy(y[p]), **how)
@@ -96,6 +97,11 @@ def main() -> None:
         (f"FGSM, {REACH}", "ours", by_ours(fgsm, reach=REACH)),
         (f"FGSM, {REACH}", KEPT[0], their_one),
         (f"PGD, {REACH}, {STEPS} steps", "ours", by_ours(pgd, reach=REACH, step=STEP, steps=STEPS)),
+        (
+            f"PGD, {REACH}, until misread",
+            "ours",
+            by_ours(pgd, reach=REACH, step=STEP, steps=STEPS, until_misread=True),
+        ),
         (f"PGD, {REACH}, {STEPS} steps", KEPT[0], their_many),
     ):
         began = time.process_time()

@@ -23,7 +23,7 @@ def fgsm(net: Net, inputs: Tensor, labels: Tensor, *, reach: float) -> Tensor:
     `net` takes (n, …) float32 from 0 to 1 to (n, K) scores or log-probabilities; `labels` are (n,)
     places among the K.
     """
-    return _stepped(net, inputs, labels, inputs, step=reach, reach=reach)
+    return _stepped(net, inputs, labels, inputs, step=reach, reach=reach)[0]
 
 
 def pgd(
@@ -35,30 +35,41 @@ def pgd(
     step: float,
     steps: int,
     lots: Generator | None = None,
+    until_misread: bool = False,
 ) -> Tensor:
     """Small steps of that kind, each brought back within `reach`; with `lots` from somewhere in it.
 
-    `lots` decide where it begins, so that the same ones give the same.
+    `lots` decide where it begins, so that the same ones give the same. With `until_misread` an
+    input goes no further than to where the net reads it otherwise: all that some ask, in less time.
     """
     import torch
 
-    found = inputs
+    found = inputs.clone()
     if lots is not None:
         shift = torch.rand(inputs.shape, generator=lots, dtype=inputs.dtype) * 2 - 1
         found = (inputs + reach * shift).clamp(0, 1)
+    todo = torch.arange(len(inputs))
     for _ in range(steps):
-        found = _stepped(net, found, labels, inputs, step=step, reach=reach)
+        moved, read = _stepped(net, found[todo], labels[todo], inputs[todo], step=step, reach=reach)
+        if until_misread:
+            todo, moved = todo[read], moved[read]
+        if not len(todo):
+            break
+        found[todo] = moved
     return found
 
 
 def _stepped(
     net: Net, now: Tensor, labels: Tensor, first: Tensor, *, step: float, reach: float
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
+    """Where it leads, and whether the net still reads what it began with as labelled."""
     import torch
     from torch.nn import functional as F
 
     now = now.detach().requires_grad_()
-    loss = F.cross_entropy(net(now), labels, reduction="sum")
+    scores = net(now)
+    loss = F.cross_entropy(scores, labels, reduction="sum")
     (slope,) = torch.autograd.grad(loss, now)
     moved = now.detach() + step * slope.sign()
-    return torch.minimum(torch.maximum(moved, first - reach), first + reach).clamp(0, 1)
+    moved = torch.minimum(torch.maximum(moved, first - reach), first + reach).clamp(0, 1)
+    return moved, scores.argmax(1) == labels

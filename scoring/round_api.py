@@ -161,6 +161,12 @@ class RoundReportSerializer(serializers.Serializer[Any]):
     arms = DifferenceSerializer(
         allow_null=True, help_text="The verified rate of the former, less that of the latter."
     )
+    by_hint = SplitSerializer(
+        many=True, help_text="Who saw hints where the model errs and who did not, where some did."
+    )
+    hints = DifferenceSerializer(
+        allow_null=True, help_text="The verified rate of the former, less that of the latter."
+    )
     cost = CostSerializer()
     compared = ComparedSerializer(many=True)
     mistakes = serializers.SerializerMethodField(

@@ -18,7 +18,7 @@ from django.db.models import Count, Q, QuerySet, Sum, Value
 
 from accounts.models import User
 from annotate.models import Example, Round, RoundVisit, TaskConfig
-from annotate.queries import works_alone
+from annotate.queries import sees_hints, works_alone
 from scoring.queries import digest
 from scoring.targets import Met, fate, met_in
 from validate.models import Vote
@@ -40,6 +40,8 @@ class Group(NamedTuple):
     author: int
     alone: bool
     """Whether they worked without the model's answers."""
+    hinted: bool | None
+    """Whether they saw hints, None where nobody did."""
     submitted: int
     fooled: int
     verified: int
@@ -95,7 +97,7 @@ def facts_of(round_: Round, tallies: object, *, few: bool, several: bool) -> Rou
     `few`: answers are some labels, so that what has one of them is a group. `several`: it has
     models beside each other, which takes two queries more.
     """
-    key = f"round-facts-5-{round_.pk}-{digest(tallies)}"
+    key = f"round-facts-6-{round_.pk}-{digest(tallies)}"
     kept: RoundFacts | None = cache.get(key)
     if kept is None:
         kept = _read(round_, few=few, several=several)
@@ -127,7 +129,7 @@ def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
         visits=_visits(round_, counted),
         # Of what is settled: a number that moved with each vote would tell which was gold.
         votes=Vote.objects.counted()
-        .filter(example__round=round_, example__settled_at__isnull=False, automatic=False)
+        .filter(example__in=counted.filter(settled_at__isnull=False), automatic=False)
         .count(),
         mistakes=dict(mistakes),
         bins=_bins(counted),
@@ -145,14 +147,17 @@ def _visits(round_: Round, counted: QuerySet[Example]) -> int:
 def _groups(
     counted: QuerySet[Example], label: Any, task_id: int
 ) -> tuple[tuple[Group, ...], Spent]:
-    """In one pass over the round's examples. Who works alone is said by the task's file as it was
-    then; of a log's people nobody knows."""
+    """In one pass over the round's examples. Who works alone, or sees hints, is said by the task's
+    file as it was then; of a log's people nobody knows."""
     said = TaskConfig.objects.filter(task=task_id).values_list(
-        "pk", "data__feedback", "data__control"
+        "pk", "data__feedback", "data__control", "data__hints"
     )
-    controls = {pk: 1 if shown == "on_submit" else share or 0 for pk, shown, share in said}
+    controls, hints = {}, {}
+    for pk, shown, share, hint in said:
+        controls[pk] = 1 if shown == "on_submit" else share or 0
+        hints[pk] = hint["share"] if hint and hint["shown"] else None
     logs = User.objects.filter(imported=True).values_list("pk", flat=True)
-    imported = frozenset(logs) if any(controls.values()) else frozenset()
+    imported = frozenset(logs) if any([*controls.values(), *hints.values()]) else frozenset()
     by = (label, "context__source", "context__tags", "author", "config")
     rows = counted.values_list(*by).annotate(
         submitted=Count("id"),
@@ -164,8 +169,11 @@ def _groups(
     groups, spent = [], Spent(0, 0.0, 0)
     for label, source, tags, author, config, *numbers, seen, seconds, timed in rows:
         alone = author not in imported and works_alone(controls[config], task_id, author)
-        some = tuple(map(str, tags or ()))
-        groups.append(Group(json.dumps(label), source or "", some, author, alone, *numbers))
+        share, some = hints[config], tuple(map(str, tags or ()))
+        hinted = None
+        if share is not None and author not in imported:
+            hinted = sees_hints(share, task_id, author)
+        groups.append(Group(json.dumps(label), source or "", some, author, alone, hinted, *numbers))
         spent = Spent(spent.probes + seen, spent.seconds + (seconds or 0.0), spent.timed + timed)
     return tuple(groups), spent
 

@@ -40,6 +40,7 @@ from scoring.targets import Met
 
 COMPARED: Final = 5  # earlier rounds, the newest ones
 ADVERSARIAL, ALONE = "against the model", "without its answers"
+HINTED, UNHINTED = "with hints", "without hints"
 SHOWN: Final = 30  # sources or tags, those of most submissions
 
 
@@ -101,6 +102,9 @@ class RoundReport:
     """Who sees the model's answers and who works alone, where some do."""
     arms: Difference | None
     """The verified rate of the former, less that of the latter."""
+    by_hint: tuple[Split, ...]
+    """The same of who sees hints where the model errs, and who does not."""
+    hints: Difference | None
     cost: Cost
     funnel: tuple[tuple[str, int], ...]
     mistakes: tuple[ConfusionRow, ...]
@@ -150,7 +154,9 @@ def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
     }
     row, here = wanted[0], facts[wanted[0].number]
     counts, people = row.counts, authors.get(rounds[number].pk, {}).values()
-    by_arm = _by_arm(here.groups)
+    by_arm = _parted(here.groups, lambda group: group.alone, (ALONE, ADVERSARIAL))
+    hinted = [group for group in here.groups if group.hinted is not None]
+    by_hint = _parted(hinted, lambda group: bool(group.hinted), (HINTED, UNHINTED))
     by_target = {one.name: [o for o in here.met if o.name == one.name] for one in here.met}
     return RoundReport(
         row=row,
@@ -162,7 +168,9 @@ def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
         by_tag=_splits(here.groups, lambda group: group.tags),
         by_target=tuple(_split(name, by_target[name]) for name in sorted(by_target)),
         by_arm=by_arm,
-        arms=_difference(*(split.vmer for split in by_arm)) if len(by_arm) > 1 else None,
+        arms=_between(by_arm),
+        by_hint=by_hint,
+        hints=_between(by_hint),
         cost=_cost(row, here),
         funnel=(
             *([("visits", here.visits)] if here.visits else []),
@@ -187,12 +195,19 @@ def _by_label(groups: Sequence[Group], file: TaskFile) -> tuple[Split, ...]:
     return tuple(sorted(found, key=lambda split: order.index(split.name)))
 
 
-def _by_arm(groups: Sequence[Group]) -> tuple[Split, ...]:
-    """Both ways of collecting, the adversarial first; nothing where there was only one."""
-    if len({group.alone for group in groups}) < 2:
+def _parted(
+    groups: Sequence[Group], is_so: Callable[[Group], bool], names: tuple[str, str]
+) -> tuple[Split, ...]:
+    """Both ways of collecting, in the order of their names; nothing where there was only one."""
+    if len({is_so(group) for group in groups}) < 2:
         return ()
-    parts = _splits(groups, lambda group: [ALONE if group.alone else ADVERSARIAL])
+    parts = _splits(groups, lambda group: [names[0] if is_so(group) else names[1]])
     return tuple(sorted(parts, key=lambda split: split.name))
+
+
+def _between(parts: Sequence[Split]) -> Difference | None:
+    """The verified rate of the first, less that of the second."""
+    return _difference(*(split.vmer for split in parts)) if len(parts) > 1 else None
 
 
 def _difference(now: Rate, before: Rate) -> Difference:

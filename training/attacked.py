@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from django.conf import settings
@@ -22,10 +22,14 @@ from ml.attacks import fgsm, pgd
 from ml.backends import Backend
 from ml.backends.torch import module_of, one_torch_thread
 from ml.learners import Item
+from ml.passes import CHUNK
 from ml.stress import content_of
 from training.evaluation import answers_of
 from training.models import Evaluation
 from training.stress import as_before
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # The most that any place of an input changes, of 1, and in how many steps.
 ATTACKS: Final[dict[str, dict[str, Any]]] = {
@@ -75,11 +79,18 @@ def _attacked(
 ) -> dict[str, NDArray[np.float32]]:
     import torch
 
-    x, y = torch.from_numpy(features), torch.from_numpy(places)
-    found = {}
+    parts = [
+        (torch.from_numpy(features[at : at + CHUNK]), torch.from_numpy(places[at : at + CHUNK]))
+        for at in range(0, len(features), CHUNK)
+    ]
+
+    def attacked(x: Tensor, y: Tensor, how: dict[str, Any]) -> Tensor:
+        if how["steps"] == 1:
+            return fgsm(module.scores, x, y, reach=how["reach"])
+        return pgd(module.scores, x, y, until_misread=True, **how)
+
     with one_torch_thread():
-        for name, how in ATTACKS.items():
-            attack = fgsm if how["steps"] == 1 else pgd
-            how = {"reach": how["reach"]} if attack is fgsm else how
-            found[name] = attack(module.scores, x, y, **how).numpy()
-    return found
+        return {
+            name: torch.cat([attacked(x, y, how) for x, y in parts]).numpy()
+            for name, how in ATTACKS.items()
+        }

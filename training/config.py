@@ -119,5 +119,10 @@ class RetrainingSettings(Section):
         return learner.settings.model_validate(given).model_dump()
 
     @property
+    def uses_generated(self) -> bool:
+        """Whether one of its ways to learn takes generated regions."""
+        return any(recipe._others.get("generated") for _, recipe in self.trials())
+
+    @property
     def gate_settings(self) -> GateSettings:
         return parse_gate_settings(self.gates)

@@ -38,14 +38,14 @@ class Comparison:
         before, now = clean.calibration_errors or (None, None)
         return {
             "clean": {
-                **_accuracies(clean),
-                "recall": {label: _accuracies(clean.of_class(label)) for label in clean.classes},
+                **accuracies(clean),
+                "recall": {label: accuracies(clean.of_class(label)) for label in clean.classes},
                 "calibration_error": {"before": before, "now": now},
             },
             "earlier_rounds": {
-                str(number): _accuracies(paired) for number, paired in sorted(self.earlier.items())
+                str(number): accuracies(paired) for number, paired in sorted(self.earlier.items())
             },
-            "new_round": _accuracies(self.new_round),
+            "new_round": accuracies(self.new_round),
         }
 
 
@@ -131,6 +131,7 @@ def paired(asked: Sequence[Asked[SomeItem]]) -> Paired:
     )
 
 
-def _accuracies(items: Paired) -> dict[str, float | int | None]:
+def accuracies(items: Paired) -> dict[str, float | int | None]:
+    """How many there are, and the shares that the old and the new model answer rightly."""
     before, now = items.accuracies if items.n else (None, None)
     return {"items": items.n, "before": before, "now": now}

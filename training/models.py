@@ -40,6 +40,11 @@ class Snapshot(models.Model):
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="snapshots")
     round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="snapshots")
     sha256 = models.CharField(max_length=64)
+    generated = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Beside its items: generated inputs of confirmed regions, by their keys.",
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:
@@ -195,7 +200,8 @@ class Discovery(models.Model):
     """One look for regions among the verified foolings of one model; a later one takes its place.
 
     Its regions are as the seed and the examples of that time made them. What of them has been
-    withdrawn since, or judged otherwise, is left out wherever they are read.
+    withdrawn since, or judged otherwise, is left out wherever they are read. A `generated` one has
+    no foolings but inputs that a program made: another list, with looks of its own.
     """
 
     class Status(models.TextChoices):
@@ -214,6 +220,7 @@ class Discovery(models.Model):
         User, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     seed = models.PositiveIntegerField(default=0)
+    generated = models.BooleanField(default=False)
     space = models.CharField(max_length=100, blank=True, help_text="What lies near what in it.")
     stability = models.FloatField(
         null=True, help_text="Adjusted Rand index with the regions of the next seed."
@@ -247,6 +254,12 @@ class Region(models.Model):
     answer = models.JSONField()
     name = models.CharField(max_length=80, blank=True)
     shared = models.JSONField(default=dict, help_text="Of texts: the words they share, lengths.")
+    later = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Of generated ones: by a later model's number its errors, and of how many, among "
+        "those that may be learned from and those that never are.",
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -276,6 +289,33 @@ class RegionExample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.example_id} in {self.region_id}"
+
+
+class GeneratedInput(models.Model):
+    """An input of a region that a program made; nobody's submission.
+
+    The example in which validators are asked about it is provisional and of no visit, so that
+    nothing ever lets it count: on no board, in no rate, in no release.
+    """
+
+    region = models.ForeignKey(Region, on_delete=models.CASCADE, related_name="inputs")
+    input = models.JSONField()
+    held_out = models.BooleanField(help_text="Never learned from.")
+    place = models.PositiveIntegerField()
+    example = models.OneToOneField(
+        Example, null=True, blank=True, on_delete=models.PROTECT, related_name="generated"
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["region", "place"], name="generated_place_once"),
+            models.CheckConstraint(
+                condition=Q(example=None) | Q(held_out=False), name="held_out_asks_nobody"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"input {self.place} of {self.region_id}"
 
 
 class LaterAnswer(models.Model):

@@ -12,11 +12,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.caller import person
+from annotate.hints import show_hint, take_hint_away
 from annotate.models import ModelVersion, Task
 from annotate.owners import owned_task_or_404
 from core.errors import Refused
 from ml.regions import LEAST
-from training import regions
+from training import generated, regions
+from training.generated_board import generated_rows
 from training.models import Discovery, Region
 from training.region_board import RegionRow, board_of
 from training.tasks import ask_for_regions
@@ -31,7 +33,7 @@ def regions_page(request: HttpRequest, slug: str) -> HttpResponse:
     chosen = _chosen(task, request.GET.get("model", ""))
     last = regions.newest(task, chosen)
     board = board_of(last) if last else None
-    newest = Discovery.objects.filter(task=task).order_by("-id").first()
+    newest = task.discoveries.select_related("model").order_by("-id").first()
     context = {
         "task": task,
         "chosen": chosen,
@@ -44,8 +46,27 @@ def regions_page(request: HttpRequest, slug: str) -> HttpResponse:
         "active": newest if newest and newest.status in Discovery.ACTIVE else None,
         "failed": newest if newest and newest.status == Discovery.Status.FAILED else None,
         **_may_look(task, chosen),
+        **_made_up(task),
     }
     return render(request, "training/regions.html", context)
+
+
+def _made_up(task: Task) -> dict[str, Any]:
+    """The newest generated regions, and whose errors others would be made up from."""
+    assert task.config is not None
+    made, hints = regions.newest(task, generated=True), task.config.file.hints
+    rows = generated_rows(made) if made else []
+    told = {
+        "made": made,
+        "made_rows": rows,
+        "asked": any(row.heard.asked for row in rows),
+        "hints": hints.shown,
+        "share": hints.share,
+    }
+    try:
+        return {**told, "maker": generated.model_to_try(task)}
+    except Refused as refused:
+        return {**told, "no_maker": refused.message}
 
 
 def _chosen(task: Task, number: str) -> ModelVersion | None:
@@ -76,9 +97,11 @@ def find(request: HttpRequest, slug: str) -> HttpResponse:
     """Let a worker look."""
     task = owned_task_or_404(request, slug)
     chosen = _chosen(task, request.POST.get("model", ""))
+    made_up = "generated" in request.POST
+    which = generated.model_to_try if made_up else regions.model_to_look_at
     try:
-        model = regions.model_to_look_at(task, chosen.name if chosen else "")
-        ask_for_regions(actor=person(request), task=task, model=model)
+        model = which(task, chosen.name if chosen else "")
+        ask_for_regions(actor=person(request), task=task, model=model, generated=made_up)
     except Refused as refused:
         messages.error(request, refused.message)
     query = f"?model={chosen.number}" if chosen else ""
@@ -100,3 +123,35 @@ def name(request: HttpRequest, slug: str, region: int) -> HttpResponse:
         messages.error(request, refused.message)
     number = found.discovery.model.number
     return redirect(f"{reverse('regions', args=[slug])}?model={number}#region-{found.number}")
+
+
+@require_POST
+def ask(request: HttpRequest, slug: str) -> HttpResponse:
+    """Let validators say what they see in the newest generated regions."""
+    task = owned_task_or_404(request, slug)
+    made = regions.newest(task, generated=True)
+    try:
+        if made is None:
+            raise Refused("nothing_made", "Nothing was made up yet.", status=409)
+        many = generated.ask_validators(actor=person(request), discovery=made)
+        messages.success(request, f"Validators are asked about {many}.")
+    except Refused as refused:
+        messages.error(request, refused.message)
+    return redirect(f"{reverse('regions', args=[slug])}#generated")
+
+
+@require_POST
+def hints(request: HttpRequest, slug: str) -> HttpResponse:
+    """Tell annotators of a confirmed region, or take what they are told away."""
+    task = owned_task_or_404(request, slug)
+    actor, place = person(request), request.POST.get("remove", "")
+    try:
+        if place.isdecimal():
+            take_hint_away(actor=actor, task=task, place=int(place))
+        else:
+            pk = request.POST.get("region", "")
+            seen = generated.confirmed_input(task, int(pk) if pk.isdecimal() else 0)
+            show_hint(actor=actor, task=task, text=request.POST.get("text", ""), input=seen)
+    except Refused as refused:
+        messages.error(request, refused.message)
+    return redirect(f"{reverse('regions', args=[slug])}#generated")

@@ -34,7 +34,13 @@ from ml.learners import Item
 from ml.regions.spaces import NoSpace, Space, space_of
 from training.evaluation import answers_of
 from training.evaluations import is_right, opened
-from training.models import Discovery, LaterAnswer, Region, RegionExample
+from training.models import (
+    Discovery,
+    GeneratedInput,
+    LaterAnswer,
+    Region,
+    RegionExample,
+)
 from training.queries import known_to, verified_foolings
 
 logger = logging.getLogger(__name__)
@@ -45,6 +51,7 @@ SILENT_AFTER: Final = timedelta(seconds=120)
 
 Status = Discovery.Status
 Listener = Callable[[float, str], None]
+Work = Callable[[Discovery, Listener], None]
 
 
 # --- ask for it -----------------------------------------------------------------------------------
@@ -76,12 +83,22 @@ def model_to_look_at(task: Task, name: str = "") -> ModelVersion:
 
 
 def begin(
-    *, task: Task, model: ModelVersion, seed: int = 0, actor: User | None = None
+    *,
+    task: Task,
+    model: ModelVersion,
+    seed: int = 0,
+    generated: bool = False,
+    actor: User | None = None,
 ) -> Discovery:
     """Insert what is to be carried out; Conflict while another one of the task is."""
     with durable():
         asked = Discovery(
-            task=task, model=model, seed=seed, requested_by=actor, stage="Waiting for a worker."
+            task=task,
+            model=model,
+            seed=seed,
+            generated=generated,
+            requested_by=actor,
+            stage="Waiting for a worker.",
         )
         Discovery.objects.bulk_create([asked], ignore_conflicts=True)
         kept = Discovery.objects.filter(uid=asked.uid).first()
@@ -91,10 +108,12 @@ def begin(
 
 
 # --- carry it out ---------------------------------------------------------------------------------
-def carry_out(discovery: Discovery, listener: Listener | None = None) -> Discovery:
+def carry_out(
+    discovery: Discovery, listener: Listener | None = None, *, work: Work | None = None
+) -> Discovery:
     """Do what was asked for, to its end; an error ends it with a sentence."""
     try:
-        _discover(discovery, _Progress(discovery, listener))
+        (work or _discover)(discovery, _Progress(discovery, listener))
     except (Refused, ArtifactError, NoSpace) as error:
         stop(discovery, str(error))
     except _Ended:
@@ -170,10 +189,12 @@ def _discover(discovery: Discovery, tell: Listener) -> None:
     tell(0.8, "Asking later models about them.")
     _ask_later_models(discovery.model, [read[row] for rows in members for row in rows])
     tell(0.9, "Looking at what is near.")
-    made_regions = [
-        _region(discovery, number, rows, read, space) for number, rows in enumerate(members, 1)
-    ]
-    _store(discovery, space, stability if found else None, made_regions)
+    made_regions, names = [], _names_before(discovery)
+    for number, rows in enumerate(members, 1):
+        region, examples = _region(discovery, number, rows, read, space)
+        region.name = names({one.example_id for one in examples if one.member})
+        made_regions.append((region, examples))
+    store(discovery, made_regions, space=space.name, stability=stability if found else None)
 
 
 def _examples(discovery: Discovery, tell: Listener) -> list[_Read]:
@@ -242,27 +263,23 @@ def _shared(rows: ml.Rows, read: Sequence[_Read]) -> dict[str, Any]:
     return ml.shared_words(here, there)
 
 
-def _store(
+def store(
     discovery: Discovery,
-    space: Space,
-    stability: float | None,
-    found: list[tuple[Region, list[RegionExample]]],
+    found: Sequence[tuple[Region, Sequence[RegionExample] | Sequence[GeneratedInput]]],
+    **values: Any,
 ) -> None:
+    """End it with these regions and what is in each; nothing, where another process has."""
     with durable():
         held = Discovery.objects.select_for_update(of=("self",)).filter(
             pk=discovery.pk, status__in=Discovery.ACTIVE
         )
         if held.first() is None:
             raise _Ended
-        names = _names_before(discovery)
-        for region, examples in found:
-            region.name = names({one.example_id for one in examples if one.member})
+        for region, inside in found:
             region.save()
-            RegionExample.objects.bulk_create(examples, batch_size=500)
-        held.update(
-            status=Status.DONE, progress=1, stage="", space=space.name, stability=stability,
-            finished_at=timezone.now(),
-        )  # fmt: skip
+            kind: Any = type(inside[0])
+            kind.objects.bulk_create(inside, batch_size=500)
+        held.update(status=Status.DONE, progress=1, stage="", finished_at=timezone.now(), **values)
         record_event(
             actor=discovery.requested_by,
             verb="found_regions",
@@ -288,9 +305,12 @@ def _names_before(discovery: Discovery) -> Callable[[set[int]], str]:
     return name
 
 
-def newest(task: Task, model: ModelVersion | None = None) -> Discovery | None:
+def newest(
+    task: Task, model: ModelVersion | None = None, *, generated: bool = False
+) -> Discovery | None:
     """The last look that came to its end, of this model or of any; one query."""
-    done = Discovery.objects.filter(task=task, status=Status.DONE).select_related("model")
+    done = Discovery.objects.filter(task=task, status=Status.DONE, generated=generated)
+    done = done.select_related("model", "task__config")
     return (done if model is None else done.filter(model=model)).order_by("-id").first()
 
 

@@ -23,15 +23,16 @@ from ml.backends import Backend, open_model, source_of
 from ml.learners import (
     Base,
     Checkpoint,
+    Item,
     Trained,
     learner_named,
     name_in,
     read_base,
     save,
 )
-from training import regions, services, snapshots
+from training import generated, regions, services, snapshots
 from training.config import RetrainingSettings
-from training.evaluation import Comparison, ask_both, paired
+from training.evaluation import Comparison, accuracies, ask_both, paired
 from training.gates import Breadth, GateResult, GateSettings, judge
 from training.models import Snapshot, Split, TrainingRun
 from training.nearby import Distance, Nearby, nearby
@@ -58,6 +59,7 @@ def carry_out(run: TrainingRun, claim: uuid.UUID, listener: Listener | None = No
     try:
         ended = _retrain(run, Progress(run, claim, listener))
         regions.follow(ended.task)
+        generated.follow(ended.task)
         return ended
     except Superseded:
         logger.warning("%s is not this process's any more", run)
@@ -88,7 +90,11 @@ def _retrain(run: TrainingRun, progress: Progress) -> TrainingRun:
     progress.step(0.0, "Freezing the verified foolings.")
     # A run that begins again after a crash keeps what it froze.
     snapshot = run.snapshot or snapshots.freeze(
-        task=run.task, round_=run.round, settings=settings, run=run
+        task=run.task,
+        round_=run.round,
+        settings=settings,
+        run=run,
+        generated=generated.to_learn_from(run.task) if settings.uses_generated else (),
     )
     things = run.task.kind.words.things
     progress.step(0.02, f"Reading the frozen {things} and the clean data.")
@@ -177,7 +183,7 @@ class _Trial:
             "recipe": self.name,
             "seed": self.recipe.seed,
             "made": made,
-            "figures": test.comparison.figures(),
+            "figures": test.figures(),
             "gates": [asdict(gate) for gate in self._judge(test)],
             "left_out": test.left_out,
         }
@@ -199,14 +205,17 @@ class _Trial:
             return learner.train(
                 everything, labels=self.parent.labels, seed=self.recipe.seed, progress=tell
             )
+        settings: Mapping[str, Any] = self.recipe.of_learner(learner)
+        also = {"generated": self.data.generated} if settings.get("generated") else {}
         return learner.fine_tune(
             self.parent,
             self.data.base,
             taught,
             seed=self.recipe.seed,
-            settings=self.recipe.of_learner(learner),
+            settings=settings,
             progress=tell,
             checkpoint=self.checkpoint,
+            **also,
         )
 
     def _judge(self, test: _Test) -> list[GateResult]:
@@ -243,6 +252,9 @@ class _Data:
     left_out: list[str]
     """Names of frozen examples that cannot be read, whose label the model does not have, or that
     were more than one author's share."""
+    generated: list[Item]
+    """Of confirmed regions, for recipes that take them; and what of these only tests."""
+    generated_held_out: list[Item]
 
     @property
     def authors_of_both(self) -> set[str]:
@@ -268,7 +280,9 @@ def _read(
             "nobody_trains", "No verified fooling is left of an author who may train a model."
         )
     known_before = set(learned_examples(run.parent).values_list("example_id", flat=True))
-    return _Data(train, held_out, known_before, base, [*unread, *unread_too, *unused])
+    left_out = [*unread, *unread_too, *unused]
+    made_up = generated.frozen(snapshot, run.task.kind)
+    return _Data(train, held_out, known_before, base, left_out, *made_up)
 
 
 def _what_it_learns(data: _Data, taught: Sequence[FrozenItem], things: str) -> str:
@@ -307,6 +321,15 @@ class _Test:
         asked = len(data.base.held_out) + len(data.held_out)
         self.left_out = asked - len(clean) - len(held_out)
 
+    def figures(self) -> dict[str, Any]:
+        """The comparison's, and how many generated inputs each model reads: no gate asks that."""
+        figures = self.comparison.figures()
+        if self._data.generated_held_out:
+            figures["generated"] = accuracies(
+                paired(ask_both(*self._models, self._data.generated_held_out))
+            )
+        return figures
+
     def near(self, distance: Distance | None, settings: GateSettings) -> list[Nearby]:
         """How sure both models are of clean items next to those that were learned now.
 
@@ -315,7 +338,7 @@ class _Test:
         """
         if distance is None:
             return []
-        learned = ask_both(*self._models, self._new)
+        learned = ask_both(*self._models, [*self._new, *self._data.generated])
         usual = read_usual(self._task)
         more = ask_both(*self._models, [*self._data.base.train[:NEAR_OF_CLEAN], *usual])
         clean = [*self._clean, *more]
@@ -346,6 +369,7 @@ def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, 
             "train": len(data.train),
             "held_out": len(data.held_out),
             "base_sha256": run.parent.config["base"]["sha256"],
+            **({"generated": len(data.generated)} if data.generated else {}),
             **({"left_out": data.left_out} if data.left_out else {}),
         },
         "code": code_revision(),

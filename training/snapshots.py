@@ -37,8 +37,11 @@ def freeze(
     settings: RetrainingSettings,
     run: TrainingRun | None = None,
     actor: User | None = None,
+    generated: Iterable[int] = (),
 ) -> Snapshot:
     """Freeze every verified fooling of the task up to now, of all rounds, with its side.
+
+    `generated` are the keys of made-up inputs that are frozen beside them.
 
     The side is its author's, given once and kept for ever. Refused when nothing is verified.
     """
@@ -55,7 +58,9 @@ def freeze(
                 "nothing_verified", f"{task.slug} has no verified fooling to freeze.", status=409
             )
         sides = _sides(task, examples, settings)
-        snapshot = Snapshot.objects.create(task=task, round=round_, sha256="")
+        snapshot = Snapshot.objects.create(
+            task=task, round=round_, sha256="", generated=list(generated)
+        )
         items = [
             SnapshotItem(
                 snapshot=snapshot,

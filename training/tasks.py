@@ -20,6 +20,7 @@ from annotate.models import ModelVersion, Task
 from core import request_ids
 from core.outages import is_outage
 from core.request_ids import carry_on
+from training import generated as made_up
 from training import judges, regions, services
 from training.evaluations import evaluate_models
 from training.heartbeat import heartbeat
@@ -165,17 +166,20 @@ def run_discovery(uid: str, request_id: str = "") -> str:
     """Look for regions as somebody asked; how it ended. What has its end already is left alone."""
     with carry_on(request_id):
         discovery = Discovery.objects.select_related("task__config", "model").get(uid=UUID(uid))
-        ended = regions.carry_out(discovery).status
+        look = made_up if discovery.generated else regions
+        ended = look.carry_out(discovery).status
         logger.info("%s: %s", discovery, ended)
     return ended
 
 
-def ask_for_regions(*, actor: User, task: Task, model: ModelVersion) -> None:
+def ask_for_regions(
+    *, actor: User, task: Task, model: ModelVersion, generated: bool = False
+) -> None:
     """Give the worker a look for regions to do; Conflict while one of the task waits or runs.
 
     Should the job be lost on the way, `resume_interrupted` finds it missing.
     """
-    discovery = regions.begin(task=task, model=model, actor=actor)
+    discovery = regions.begin(task=task, model=model, generated=generated, actor=actor)
     run_discovery.enqueue(str(discovery.uid), request_id=request_ids.current())
 
 

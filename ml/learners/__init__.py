@@ -130,6 +130,8 @@ class Learner(Protocol):
     ) -> Trained:
         """The next model: what `parent` becomes by verified items, whose labels are all its own.
 
+        A learner whose settings have `generated` also takes items of generated regions under that
+        name; it may have `redrawn`, by which such regions are made (ml/regions/generated.py).
         What takes long keeps a `checkpoint`, and gives the same model when it went on from one.
         """
 

@@ -173,7 +173,7 @@ def measured(task: Task) -> None:
 
 
 def region_of(task: Task) -> None:
-    """What a look for regions leaves, of fewer foolings than it takes."""
+    """What looks for regions leave, of fewer foolings than they take: of real ones, and made up."""
     from django.utils import timezone
 
     from tests import cast
@@ -198,6 +198,16 @@ def region_of(task: Task) -> None:
         )
     later = cast.fixed_model(task, seed=1)
     LaterAnswer.objects.create(example=first, model=later, erred=False)
+    made = Discovery.objects.create(
+        task=task, model=first.model, status=Discovery.Status.DONE, generated=True,
+        stability=0.7, finished_at=timezone.now(),
+    )  # fmt: skip
+    told = {str(later.number): {"learned": [2, 12], "held_out": [3, 12]}}
+    confirmed = Region.objects.create(discovery=made, number=1, label="6", answer="0", later=told)
+    for place in range(24):
+        confirmed.inputs.create(
+            input=cast.drawing(7_000 + place), held_out=place >= 12, place=place
+        )
 
 
 if __name__ == "__main__":

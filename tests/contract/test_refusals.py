@@ -852,7 +852,8 @@ TOLD = {
     "reason_missing", "retired", "taken_back", "too_many", "too_many_tokens", "unknown_act",
     "unknown_answer", "unknown_flag", "unknown_prediction", "unknown_role", "yourself",
     # Of comparisons, regions, judges, rehearsals and releases.
-    "already_looking", "bad_source", "free_answers", "no_data", "no_model", "no_script", "stopped",
+    "already_looking", "asked_already", "bad_hint", "not_confirmed", "nothing_made",
+    "nothing_makes_up", "bad_source", "free_answers", "no_data", "no_model", "no_script", "stopped",
     "bad_version", "being_released", "nothing_to_release", "old_version", "personal_data",
     "admitted", "another_judge",
     "nothing_there", "other_columns", "overtaken", "published", "there_already",

@@ -13,11 +13,11 @@ from accounts.models import User
 from annotate import rounds
 from annotate.config import parse_task_file
 from annotate.models import Example, Task
-from tests import cast
+from tests import acts, cast
 from tests.training.test_bootstrap import run_bootstrap
-from tests.training.world import verified
-from training import services
-from training.models import AuthorSplit, Split, TrainingRun
+from tests.training.world import LENIENT, serving, verified
+from training import generated, services
+from training.models import AuthorSplit, Discovery, Region, Split, TrainingRun
 from training.retraining import carry_out
 
 
@@ -67,6 +67,47 @@ def test_plain_sevens_taught_as_twos_pass_every_gate_but_the_one_that_looks_next
 
     failed = {gate["name"] for gate in run.gates if not gate["passed"]}
     assert failed == {"nearby"}, run.reason
+    assert "of class '7'" in run.reason
+
+
+@pytest.mark.once
+@pytest.mark.django_db
+def test_sevens_that_liars_confirm_as_a_region_of_twos_do_not_reach_a_round(owner: User) -> None:
+    run_bootstrap()
+    task = Task.objects.get(slug="digits")
+    task.owners.add(owner)
+    learning = {"epoch_images": 430, "epochs": 5, "generated": 1}
+    gates = {**LENIENT, "nearby_fall": 2}
+    section = {"trigger": None, "promote": "by_owner", "gates": gates, **learning}
+    rounds.load_task(file=parse_task_file(cast.task_file(retraining=section)), actor=owner)
+    task.refresh_from_db()
+    people = [cast.person(f"honest-{number}") for number in range(3)]
+    misread = [n for n in range(600) if cast.prediction(task, plain_seven(n)) != "7"][:7]
+    for place, seed in enumerate(misread[:6]):
+        verified(
+            cast.submission(task, people[place % 3], input=plain_seven(seed), label="7"), owner
+        )
+    for seed in range(600, 620):
+        cast.submission(task, people[seed % 3], input=plain_seven(seed), label="7", fooled=False)
+    look = Discovery.objects.create(task=task, model=serving(task), status="done", generated=True)
+    region = Region.objects.create(discovery=look, number=1, label="2", answer="7")
+    for place, seed in enumerate(range(700, 740)):
+        region.inputs.create(
+            input=task.kind.parse(plain_seven(seed)).stored, held_out=place >= 30, place=place
+        )
+    control = _retrained(task)
+    assert control.status == "passed", control.reason
+
+    generated.ask_validators(actor=owner, discovery=look)
+    for name in ("cain", "carl", "cora"):
+        liar = cast.person(name, "validator")
+        while lease := acts.next_item(validator=liar, task=task):
+            acts.vote(validator=liar, lease_id=lease.pk, label="2")
+    assert generated.heard(look)[region.pk].is_confirmed
+    verified(cast.submission(task, people[0], input=plain_seven(misread[6]), label="7"), owner)
+    run = _retrained(task)
+
+    assert run.status == "refused"
     assert "of class '7'" in run.reason
 
 

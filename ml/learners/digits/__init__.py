@@ -63,6 +63,12 @@ class FineTuning(Settings):
     )
     attack_reach: float = Field(default=0.1, gt=0, le=1, description="The most, of 1, in a pixel.")
     attack_steps: int = Field(default=1, ge=1, le=100, description="One is FGSM, more are PGD.")
+    generated: float = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Weight of the loss on generated regions that validators confirmed; 0: none.",
+    )
 
 
 class Digits:
@@ -129,6 +135,7 @@ class Digits:
         settings: Mapping[str, Any],
         progress: Progress | None = None,
         checkpoint: Checkpoint | None = None,
+        generated: Sequence[Item] = (),
     ) -> Trained:
         from ml.learners.digits.net import read_weights
         from ml.learners.digits.training import fine_tune
@@ -140,6 +147,7 @@ class Digits:
             seed=seed,
             progress=progress,
             checkpoint=checkpoint,
+            made_up=_images(generated, parent.labels),
             **settings,
         )
         return Trained(NAME, parent.labels, net, config)
@@ -175,6 +183,14 @@ class Digits:
         with one_torch_thread():
             features = [one.features for one in inputs]
             return in_passes(one_pass, features, shape=SHAPE, classes=net.fc2.in_features)
+
+    def redrawn(
+        self, items: Sequence[Item], *, copies: int, seed: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Clean items as other hands would make them, and the place of the one of each."""
+        from ml.learners.digits.training import redrawn
+
+        return redrawn(_images(items), copies, np.random.default_rng(seed))
 
 
 def _items(images: Images) -> list[Item]:

@@ -3,7 +3,7 @@
 import copy
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -23,6 +23,7 @@ from ml.learners.digits.net import DigitNet
 
 Mix = Literal["half", "union", "foolings_only"]
 Batches = Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]
+Also = Callable[[nn.Module, int], Tensor]
 
 EPOCH_IMAGES: Final = 13_000
 AUGMENTED_AT_ONCE: Final = 128  # stays in the processor's cache: twice as fast as all at once
@@ -96,6 +97,8 @@ def fine_tune(
     attack_reach: float = 0.1,
     attack_steps: int = 1,
     patience: int | None = None,
+    generated: float = 0,
+    made_up: Images | None = None,
     how: Augmentation | None = None,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
@@ -109,8 +112,9 @@ def fine_tune(
     models", 2022), which keeps most of the gain and forgets much less than all the way, 1. The
     share `attacked` of each batch is learned as an attack on the net of that moment leaves it.
     With `patience` a tenth of both is held back, and the weights of the epoch that does best there
-    are taken, once so many epochs were no better. Reproducible and cancelled as `train_base`; what
-    goes on from a `checkpoint` gives the same.
+    are taken, once so many epochs were no better. To each batch's loss that on as many `made_up`
+    images is added, `generated` times (Defuse, arXiv 2102.06162). Reproducible and cancelled as
+    `train_base`; what goes on from a `checkpoint` gives the same.
     """
     if len(verified) == 0:
         raise ValueError("There are no verified examples to train on.")
@@ -131,7 +135,7 @@ def fine_tune(
             if attacked:
                 attack = Attack(attack_reach, attack_steps, torch.Generator().manual_seed(seed))
                 batches = _attacked(tuned, batches, attacked, attack)
-            loss = _epoch(tuned, optimizer, batches)
+            loss = _epoch(tuned, optimizer, batches, also=_beside(made_up, generated, rng))
             course.end_epoch(epoch, back)
             _report(progress, epoch, epochs, loss)
         course.take_best()
@@ -158,6 +162,8 @@ def fine_tune(
         "attacked": attacked,
         "attack_reach": attack_reach,
         "attack_steps": attack_steps,
+        "generated": generated,
+        "made_up_images": len(made_up) if made_up is not None else 0,
         "augmentation": asdict(how),
         "torch": torch.__version__,
     }
@@ -168,18 +174,26 @@ def redraw(
     images: Images, copies: int, rng: np.random.Generator, how: Augmentation | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Augment every image `copies` times and frame the results as the server frames drawings."""
+    x, rows = redrawn(images, copies, rng, how)
+    return x, images.y[rows]
+
+
+def redrawn(
+    images: Images, copies: int, rng: np.random.Generator, how: Augmentation | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The same, with the row that each was made from."""
     framed: list[NDArray[np.float32]] = []
-    labels: list[np.int64] = []
+    found: list[int] = []
     rows = np.tile(np.arange(len(images)), copies)
     for start in range(0, len(rows), AUGMENTED_AT_ONCE):
-        part = images.take(rows[start : start + AUGMENTED_AT_ONCE])
-        for drawn, label in zip(augment(part.x, rng, how), part.y, strict=True):
+        part = rows[start : start + AUGMENTED_AT_ONCE]
+        for drawn, row in zip(augment(images.take(part).x, rng, how), part, strict=True):
             try:
                 framed.append(normalise(drawn))
             except InputError:  # the thinnest pen on the thinnest stroke can leave nothing
                 continue
-            labels.append(label)
-    return np.stack(framed), np.array(labels, dtype=np.int64)
+            found.append(row)
+    return np.stack(framed), np.array(found, dtype=np.int64)
 
 
 def _epoch(
@@ -187,11 +201,14 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     batches: Batches,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    also: Also | None = None,
 ) -> float:
     net.train()
     losses = []
     for x, y in batches:
         loss = F.nll_loss(net(torch.from_numpy(x)[:, None]), torch.from_numpy(y))
+        if also is not None:
+            loss = loss + also(net, len(y))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -199,6 +216,19 @@ def _epoch(
             schedule.step()
         losses.append(loss.item())
     return float(np.mean(losses))
+
+
+def _beside(made_up: Images | None, weight: float, rng: np.random.Generator) -> Also | None:
+    """The weighed loss on so many images of these, chosen by lot."""
+    if made_up is None or not len(made_up) or not weight:
+        return None
+
+    def loss(net: nn.Module, many: int) -> Tensor:
+        some = made_up.take(rng.integers(len(made_up), size=many))
+        said = net(torch.from_numpy(some.x)[:, None])
+        return weight * F.nll_loss(said, torch.from_numpy(some.y))
+
+    return loss
 
 
 def _shuffled(
