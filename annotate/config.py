@@ -177,9 +177,6 @@ class Explanation(Section):
         return self.of == "all" or (self.of == "fooled") is fooled
 
 
-class ChatRule(Section):
-    """What the model must not say, such as a secret of its system prompt, and the outcome when it
-    does."""
 class Hint(Section):
     """What a part of the annotators is told of where the model errs."""
 
@@ -196,9 +193,9 @@ class Hints(Section):
     shown: Annotated[tuple[Hint, ...], Field(max_length=3)] = ()
 
 
-class Contained(Section):
-    """A text that the model must not say, such as a secret of its system prompt, and the outcome
-    when it does; where case, spaces and what nobody sees differ it is said all the same."""
+class ChatRule(Section):
+    """What the model must not say, such as a secret of its system prompt, and the outcome when it
+    does."""
 
     contains: Annotated[str, StringConstraints(pattern=r"\S", max_length=1_000)] | None = Field(
         default=None, description="Said also where case, spaces and what nobody sees differ."

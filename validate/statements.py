@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
@@ -24,7 +24,7 @@ from annotate.models import Example
 from annotate.queries import lockable
 from core.sql import compiled, prepared
 from core.sql.compiled import Compiled, CompiledUpdate, Given, adapted
-from validate.models import Lease, QueueItem, Reliability, Vote
+from validate.models import Gold, Lease, QueueItem, Reliability, Vote
 from validate.order import ADD_TO_SHARE, CAP_FROM_VOTES, FREE, WAITING
 from validate.policies import lots
 
@@ -305,6 +305,36 @@ def shown_lease(lease: UUID) -> Lease | None:
 _SHOWN_LEASE = Compiled(
     lambda: Lease.objects.select_related("example__context").filter(pk=Given("lease"))
 )
+
+
+def unseen_gold(row: Reliability, *, only: int | None = None) -> Gold | None:
+    """Any of the task's gold that this person never saw, or this one if they did not."""
+    given = {"validator": row.validator_id, "task": row.task_id}
+    return _ANY_GOLD.first(**given) if only is None else _THIS_GOLD.first(gold=only, **given)
+
+
+def _gold() -> QuerySet[Gold]:
+    """Gold that is not this person's own, and that they neither answered nor skipped.
+
+    An owner has tens to thousands of these: choosing one reads them all.
+    """
+    theirs = Q(validator=Given("validator"), example=OuterRef("example"))
+    claims = Lease.objects.filter(theirs).filter(Q(ended_at=None) | Q(end=Lease.End.SKIPPED))
+    active = Gold.objects.filter(
+        ~Exists(Vote.objects.filter(theirs)),
+        ~Exists(claims),
+        task=Given("task"),
+        retired_at=None,
+        example__hidden_at=None,
+        example__retracted_at=None,
+    )
+    return active.exclude(example__author=Given("validator")).select_related(
+        "example__context", "example__config"
+    )
+
+
+_ANY_GOLD = Compiled(lambda: _gold().order_by("?")[:1])
+_THIS_GOLD = Compiled(lambda: _gold().filter(pk=Given("gold")))
 
 
 # --- writes ---------------------------------------------------------------------------------------
