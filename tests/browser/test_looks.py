@@ -59,7 +59,7 @@ ON_A_PHONE = {
         "/tasks/inbox-looks/inbox/",
         "/tasks/inbox-looks/agreement/",
         "/tasks/inbox-looks/training/",
-        "/tasks/inbox-looks/training/rounds/1/",
+        "/tasks/inbox-keys/training/rounds/1/",
         "/tasks/inbox-looks/training/rehearsals/",
         "/tasks/inbox-keys/training/rehearsals/",
         "/tasks/inbox-looks/regions/",

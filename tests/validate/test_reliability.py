@@ -127,7 +127,7 @@ def test_an_owner_s_word_replaces_the_credits_by_the_difference(
     acts.adjudicate(actor=owner, example_id=example.pk, status="verified", reason="no, a 3")
     row.refresh_from_db()
     assert (row.alpha, row.beta, row.scored) == pytest.approx((9, 2, 1))
-    assert recount(bayes_task)[validator.pk] == pytest.approx((9, 2, 1, 1))
+    assert recount(bayes_task)[validator.pk][:4] == pytest.approx((9, 2, 1, 1))
 
 
 def test_votes_on_flagged_examples_say_nothing(
@@ -278,7 +278,7 @@ def test_a_lifted_quarantine_gives_votes_their_weight_and_a_fresh_start(
     assert cast.answer(other_validator, bayes_task).status == Example.Status.VERIFIED
     row.refresh_from_db()
     assert row.scored == 0  # that vote was cast before the fresh start
-    assert recount(bayes_task)[validator.pk] == (8, 2, 0, 0)
+    assert recount(bayes_task)[validator.pk][:4] == (8, 2, 0, 0)
 
 
 def test_a_ban_takes_the_weight_from_votes_and_lifting_it_gives_it_back(
