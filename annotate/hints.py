@@ -23,10 +23,12 @@ def show_hint(*, actor: User, task: Task, text: str, input: Any = None) -> None:
     _change(actor, task, [*task.config.file.hints.shown, hint])
 
 
-def take_hint_away(*, actor: User, task: Task, place: int) -> None:
-    """No more of the one in this place, counted from 0."""
+def take_hint_away(*, actor: User, task: Task, place: int, text: str) -> None:
+    """No more of the one in this place, counted from 0, as far as it still says this."""
     assert task.config is not None
     shown = task.config.file.hints.shown
+    if place >= len(shown) or shown[place].text != text:
+        raise Refused("bad_hint", "The hints are others by now: look again.")
     _change(actor, task, [one for number, one in enumerate(shown) if number != place])
 
 

@@ -14,6 +14,7 @@ from accounts.models import User, WorkSession
 from annotate import statements
 from annotate.config import TaskFile
 from annotate.models import Example, ModelVersion, Round, Task, TaskConfig, Viewer
+from annotate.standing import is_asked
 from core.errors import Refused
 
 
@@ -122,9 +123,14 @@ def sees_hints(share: float, task_id: int, person_id: int) -> bool:
 
 
 def hints_for(file: TaskFile, task_id: int, user: User | None) -> list[dict[str, Any]]:
-    """What somebody is told of where the model errs; guests, who count nowhere, nothing."""
+    """What somebody is told of where the model errs; guests, who count nowhere, nothing.
+
+    Nor is who may validate: a hint says what others read in a picture, and would say it to a judge.
+    """
     hints = file.hints
     if user is None or not hints.shown or not sees_hints(hints.share, task_id, user.pk):
+        return []
+    if is_asked(file, task_id, user):
         return []
     return [
         {"text": one.text, "picture": one.input and file.kind.picture(one.input)}

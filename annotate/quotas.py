@@ -41,7 +41,9 @@ def require_room(example: Example) -> None:
 
 def why_full(round_: Round) -> str:
     """Why a round takes no more of anybody; empty where it does."""
-    limits, there = round_.limits, Example.objects.filter(round=round_)
+    # What a program made up is nobody's submission: it waits for no platform's word on a visit.
+    there = Example.objects.filter(round=round_).exclude(provisional=True, session=None)
+    limits = round_.limits
     if (most := limits.submissions) and there.filter(sandbox=False).count() >= most:
         return f"Round {round_.number} has its {most:,} submissions and takes no more."
     if (most := limits.verified) and _verified(there) >= most:

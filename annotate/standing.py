@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accounts.models import User
+from accounts.models import Role, User
 from annotate.config import TaskFile
 from core.errors import Refused
 
@@ -12,6 +12,14 @@ def require_standing(user: User) -> None:
         raise banned()
     if user.by_link is not None and not user.by_link.annotates:
         raise Refused("not_your_work", "Your link does not ask for this.", status=403)
+
+
+def is_asked(file: TaskFile, task_id: int, user: User) -> bool:
+    """Whether this person is one of those to whom the task opens its queue."""
+    if user.by_link is not None:
+        return user.by_link.validates and user.by_link.task_id == task_id
+    opened = file.section("validation").open_to == "annotator"
+    return user.has_role(Role.ANNOTATOR if opened else Role.VALIDATOR)
 
 
 def banned() -> Refused:

@@ -83,8 +83,8 @@ def reasons(*, waiting: bool) -> list[tuple[str, Q]]:
     return [
         ("practice", Q(sandbox=True)),
         ("withdrawn by their authors", Q(retracted_at__isnull=False)),
-        ("hidden by an owner", Q(hidden_at__isnull=False)),
         ("made up by a program", Q(generated__isnull=False)),
+        ("hidden by an owner", Q(hidden_at__isnull=False)),
         ("made on visits that no platform has confirmed", Q(provisional=True)),
         ("kept back for personal data", has(PersonalFind.objects.filter(decision=LEAVE_OUT))),
         ("still asked of validators", asked if waiting else asked | has(QueueItem.objects.all())),

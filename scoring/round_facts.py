@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from django.core.cache import cache
 from django.db.models import Count, Q, QuerySet, Sum, Value
 
-from accounts.models import User
+from accounts.models import Role, User
 from annotate.models import Example, Round, RoundVisit, TaskConfig
 from annotate.queries import sees_hints, works_alone
 from scoring.queries import digest
@@ -148,14 +148,15 @@ def _groups(
     counted: QuerySet[Example], label: Any, task_id: int
 ) -> tuple[tuple[Group, ...], Spent]:
     """In one pass over the round's examples. Who works alone, or sees hints, is said by the task's
-    file as it was then; of a log's people nobody knows."""
+    file as it was then; of a log's people nobody knows, and who may validate is told no hint."""
     said = TaskConfig.objects.filter(task=task_id).values_list(
-        "pk", "data__feedback", "data__control", "data__hints"
+        "pk", "data__feedback", "data__control", "data__hints", "data__validation"
     )
     controls, hints = {}, {}
-    for pk, shown, share, hint in said:
+    for pk, shown, share, hint, validation in said:
         controls[pk] = 1 if shown == "on_submit" else share or 0
-        hints[pk] = hint["share"] if hint and hint["shown"] else None
+        told = hint and hint["shown"] and (validation or {}).get("open_to") != Role.ANNOTATOR
+        hints[pk] = hint["share"] if told else None
     logs = User.objects.filter(imported=True).values_list("pk", flat=True)
     imported = frozenset(logs) if any([*controls.values(), *hints.values()]) else frozenset()
     by = (label, "context__source", "context__tags", "author", "config")
@@ -166,12 +167,16 @@ def _groups(
         pending=Count("id", filter=fate(Example.Status.OPEN)),
         seen=Sum("probes"), spent=Sum("seconds"), timed=Count("seconds"),
     )  # fmt: skip
+    validators: frozenset[int] = frozenset()
+    if any(share is not None for share in hints.values()):  # nobody tells them
+        may = User.objects.exclude(role=Role.ANNOTATOR).values_list("pk", flat=True)
+        validators = frozenset(may)
     groups, spent = [], Spent(0, 0.0, 0)
     for label, source, tags, author, config, *numbers, seen, seconds, timed in rows:
         alone = author not in imported and works_alone(controls[config], task_id, author)
         share, some = hints[config], tuple(map(str, tags or ()))
         hinted = None
-        if share is not None and author not in imported:
+        if share is not None and author not in imported and author not in validators:
             hinted = sees_hints(share, task_id, author)
         groups.append(Group(json.dumps(label), source or "", some, author, alone, hinted, *numbers))
         spent = Spent(spent.probes + seen, spent.seconds + (seconds or 0.0), spent.timed + timed)

@@ -96,7 +96,12 @@ class RetrainingSettings(Section):
             raise ValueError(f"{len(trials)} trainings are more than the {MOST} of one run")
         for learner in learners_of(task.input):
             for _, recipe in trials:
-                recipe.of_learner(learner)
+                taken = recipe.of_learner(learner)
+                if recipe.start == "scratch" and taken.get("generated"):
+                    raise ValueError(
+                        "a model from scratch learns nothing generated: write generated: 0 beside "
+                        "start: scratch, or leave start as it is"
+                    )
 
     def trials(self) -> list[tuple[str, Self]]:
         """Each way to learn with each seed, in the order of the recipes' names."""

@@ -1,12 +1,14 @@
 """Regions of inputs that a program made: hints where a model may err, until people confirm them.
 
-Validators are asked about some of each region in the blind queue, where nothing tells these from
-what people sent. What they confirm a recipe may learn from (`retraining: {generated: …}`).
+Validators are asked about some of each region in the blind queue. Nothing there says which these
+are, but who looks at an input's size can tell: what the page sends is larger. What they confirm a
+recipe may learn from (`retraining: {generated: …}`).
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Count, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.imported import person_of_a_log
 from accounts.models import User
 from accounts.services import record_event
-from annotate.contents import content_of, keep, recognise
+from annotate.contents import content_of, copies, keep, recognise
 from annotate.models import Example, ModelVersion, Task
 from annotate.queries import last_target
-from annotate.services import announce, insert
+from annotate.services import announce, hide, insert
 from core.errors import Conflict, Refused
 from core.transactions import durable
 from kinds import Kind
@@ -32,6 +34,9 @@ from training import regions
 from training.evaluation import answers_of
 from training.evaluations import is_right, opened
 from training.models import Discovery, GeneratedInput, Region, Snapshot
+from training.queries import is_doubted
+from validate.hearing import hear_all
+from validate.models import Vote
 
 if TYPE_CHECKING:
     from ml.regions.generated import Made
@@ -102,6 +107,18 @@ def _make(discovery: Discovery, tell: regions.Listener) -> None:
         found.append((region, _inputs(region, made, rows, discovery.seed)))
     alike = stability(made, other) if found else None
     regions.store(discovery, found, space=SPACE, stability=alike)
+    _withdraw_earlier(discovery)
+
+
+def _withdraw_earlier(discovery: Discovery) -> None:
+    """Ask nobody any more about what looks before this one made up, as far as it is open."""
+    waiting = Example.objects.filter(
+        task=discovery.task, status=Status.OPEN, hidden_at=None, generated__isnull=False
+    ).exclude(generated__region__discovery=discovery)
+    with durable():
+        for hearing in hear_all(list(waiting.values_list("pk", flat=True))).values():
+            if hearing.example.status == Status.OPEN:
+                hide(hearing.example, actor=None, hidden=True, reason="Others were made up.")
 
 
 def _half(tell: regions.Listener, number: int) -> regions.Listener:
@@ -185,7 +202,7 @@ def _ask(one: GeneratedInput, region: Region, author: User, round_: int, task: T
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What validators, two at least who agree, made of the inputs that they were asked about."""
+    """What validators, as many as the task's policy asks, made of what they were asked about."""
 
     asked: int = 0
     confirmed: int = 0
@@ -209,19 +226,40 @@ class Heard:
 
 
 def heard(discovery: Discovery) -> dict[int, Heard]:
-    """By the keys of its regions; one query."""
+    """By the keys of its regions, nothing by any other; one query.
 
-    def of(*statuses: str) -> Count:
-        return Count("inputs", filter=Q(inputs__example__status__in=statuses))
-
-    counted = discovery.regions.annotate(
-        confirmed=of(Status.VERIFIED),
-        unreadable=of(Status.AMBIGUOUS, Status.FLAGGED),
-        waiting=of(Status.OPEN),
+    What an owner hid is out. A verdict that rests on a vote that lost its weight waits for them.
+    """
+    labels = Vote.objects.counted().filter(example=OuterRef("example"), flag="")
+    asked = GeneratedInput.objects.filter(
+        region__discovery=discovery, example__isnull=False, example__hidden_at=None
     )
-    fields = ("pk", "asked", "confirmed", "unreadable", "waiting")
-    rows = counted.annotate(asked=Count("inputs__example")).values_list(*fields)
-    return {pk: Heard(*numbers) for pk, *numbers in rows}
+    told: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for region, *facts in asked.values_list(
+        "region", "example__status", is_doubted("example"), Exists(labels)
+    ):
+        told[region][_fate(*facts)] += 1
+    found = defaultdict(Heard)
+    for region, by in told.items():
+        found[region] = Heard(by.total(), by["confirmed"], by["unreadable"], by["waiting"])
+    return found
+
+
+def _fate(status: str, doubted: bool, labelled: bool) -> str:
+    if doubted or status == Status.OPEN:
+        return "waiting"
+    if status == Status.VERIFIED:
+        return "confirmed"
+    # Two who read different things could read it.
+    unread = status == Status.FLAGGED or (status == Status.AMBIGUOUS and not labelled)
+    return "unreadable" if unread else "otherwise"
+
+
+def _read() -> QuerySet[GeneratedInput]:
+    """What validators read as its region's label, as far as nobody doubts that or hid it."""
+    return GeneratedInput.objects.filter(
+        ~is_doubted("example"), example__status=Status.VERIFIED, example__hidden_at=None
+    )
 
 
 def confirmed_input(task: Task, region: int) -> Any:
@@ -230,21 +268,37 @@ def confirmed_input(task: Task, region: int) -> Any:
     said = heard(last).get(region) if last else None
     if said is None or not said.is_confirmed:
         raise Refused("not_confirmed", "Validators have not confirmed this region.", status=409)
-    seen = GeneratedInput.objects.filter(region=region, example__status=Status.VERIFIED)
-    return seen.order_by("place").values_list("input", flat=True)[0]
+    return _read().filter(region=region).order_by("place").values_list("input", flat=True)[0]
 
 
 # --- what is learned ------------------------------------------------------------------------------
 def to_learn_from(task: Task) -> list[int]:
     """The keys of all inputs of the newest look's confirmed regions, less those that validators
-    did not read as the region's label."""
+    did not read as the region's label, in this look or, much the same, in one before."""
     last = regions.newest(task, generated=True)
     if last is None:
         return []
     confirmed = [pk for pk, said in heard(last).items() if said.is_confirmed]
-    kept = Q(example=None) | Q(example__status=Status.VERIFIED)
-    found = GeneratedInput.objects.filter(kept, region__in=confirmed, example__hidden_at=None)
-    return list(found.order_by("pk").values_list("pk", flat=True))
+    kept = Q(example=None) | Q(pk__in=_read())
+    found = GeneratedInput.objects.filter(kept, region__in=confirmed)
+    made = list(found.select_related("region").order_by("pk"))
+    unread = _copies_of_unread(task, [one for one in made if one.example_id is None])
+    return [one.pk for one in made if one.pk not in unread]
+
+
+def _copies_of_unread(task: Task, made: Sequence[GeneratedInput]) -> set[int]:
+    asked = Example.objects.filter(task=task, generated__isnull=False)
+    unread = set(asked.exclude(generated__in=_read()).values_list("pk", flat=True))
+    if not unread:
+        return set()
+    new = [
+        (
+            Example(task=task, label=one.region.label),
+            content_of(task.kind, task.kind.parse(one.input)),
+        )
+        for one in made
+    ]
+    return {made[place].pk for place, copy in copies(new).items() if copy.of in unread}
 
 
 def frozen(snapshot: Snapshot, kind: Kind) -> tuple[list[Item], list[Item]]:
@@ -257,14 +311,17 @@ def frozen(snapshot: Snapshot, kind: Kind) -> tuple[list[Item], list[Item]]:
 
 
 def follow(task: Task) -> None:
-    """Ask the models that came since about the newest look's inputs; never raises."""
-    try:
-        last = regions.newest(task, generated=True)
-        for model in task.models.exclude(backend="") if last else ():
-            if last is not None and model.number > last.model.number:
-                _ask_later_model(last, model)
-    except Exception:
-        logger.exception("later models of %s were not asked about generated regions", task)
+    """Ask the models that came since about the newest look's inputs; what one model cannot do
+    stops no other."""
+    last = regions.newest(task, generated=True)
+    if last is None:
+        return
+    later = task.models.exclude(backend="").filter(number__gt=last.model.number)
+    for model in later.order_by("number"):
+        try:
+            _ask_later_model(last, model)
+        except Exception:
+            logger.warning("%s could not be asked about made-up inputs", model, exc_info=True)
 
 
 def _ask_later_model(discovery: Discovery, model: ModelVersion) -> None:

@@ -32,15 +32,22 @@ def verified_foolings(task_id: int) -> QuerySet[Example]:
     Each content once: of copies, which a log may hold, the first alone. None whose verdict rests on
     a vote that lost its weight, until its owner has looked.
     """
-    doubted = Review.objects.filter(
-        example=OuterRef("pk"), kind=Review.Kind.QUARANTINE, closed_at=None
-    )
     return Example.objects.usable().filter(
-        ~Exists(doubted),
+        ~is_doubted("pk"),
         task_id=task_id,
         fooled=True,
         status=Example.Status.VERIFIED,
         copy_of=None,
+    )
+
+
+def is_doubted(example: str) -> Exists:
+    """Whether the verdict on the example of this name in a row rests on a vote that lost its
+    weight, and no owner has looked yet."""
+    return Exists(
+        Review.objects.filter(
+            example=OuterRef(example), kind=Review.Kind.QUARANTINE, closed_at=None
+        )
     )
 
 

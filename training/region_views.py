@@ -70,7 +70,12 @@ def _made_up(task: Task) -> dict[str, Any]:
 
 
 def _chosen(task: Task, number: str) -> ModelVersion | None:
-    return task.models.filter(number=int(number)).first() if number.isdecimal() else None
+    return task.models.filter(number=_number(number)).first() if number else None
+
+
+def _number(text: str) -> int:
+    """What is written there; 0, which nothing here has, where it is none that a database knows."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 def _may_look(task: Task, chosen: ModelVersion | None) -> dict[str, Any]:
@@ -144,14 +149,14 @@ def ask(request: HttpRequest, slug: str) -> HttpResponse:
 def hints(request: HttpRequest, slug: str) -> HttpResponse:
     """Tell annotators of a confirmed region, or take what they are told away."""
     task = owned_task_or_404(request, slug)
-    actor, place = person(request), request.POST.get("remove", "")
+    actor, text = person(request), request.POST.get("text", "")
     try:
-        if place.isdecimal():
-            take_hint_away(actor=actor, task=task, place=int(place))
+        if "remove" in request.POST:
+            take_hint_away(actor=actor, task=task, place=_number(request.POST["remove"]), text=text)
         else:
             pk = request.POST.get("region", "")
-            seen = generated.confirmed_input(task, int(pk) if pk.isdecimal() else 0)
-            show_hint(actor=actor, task=task, text=request.POST.get("text", ""), input=seen)
+            seen = generated.confirmed_input(task, _number(pk))
+            show_hint(actor=actor, task=task, text=text, input=seen)
     except Refused as refused:
         messages.error(request, refused.message)
     return redirect(f"{reverse('regions', args=[slug])}#generated")

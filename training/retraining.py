@@ -112,13 +112,14 @@ def _retrain(run: TrainingRun, progress: Progress) -> TrainingRun:
         progress.step(trial.at(1), "Keeping what it came to.", trials=done)
         trial.checkpoint.forget()
     best = max(done, key=_merit)
+    made_up = trials[done.index(best)].made_up
     left_out = len(data.left_out) + best["left_out"]
     return services.conclude(
         run,
         progress.claim,
         candidate={
             **best["made"],
-            "provenance": _provenance(run, snapshot, data),
+            "provenance": _provenance(run, snapshot, data, len(made_up)),
             "metrics": best["figures"] | ({"left_out": left_out} if left_out else {}),
         },
         gates=[GateResult(**gate) for gate in best["gates"]],
@@ -166,6 +167,12 @@ class _Trial:
             if item.example not in self.data.known or share_of(seed, item.name) < replay
         ] or self.data.train
 
+    @property
+    def made_up(self) -> list[Item]:
+        """What it learns of generated regions."""
+        settings = self.recipe.of_learner(learner_named(self.learner_name))
+        return self.data.generated if settings.get("generated") else []
+
     def carry_out(self) -> dict[str, Any]:
         folder, base = Path(django_settings.ARTIFACT_DIR), self.run.parent.config["base"]
         which = ""
@@ -206,7 +213,7 @@ class _Trial:
                 everything, labels=self.parent.labels, seed=self.recipe.seed, progress=tell
             )
         settings: Mapping[str, Any] = self.recipe.of_learner(learner)
-        also = {"generated": self.data.generated} if settings.get("generated") else {}
+        also = {"generated": self.made_up} if self.made_up else {}
         return learner.fine_tune(
             self.parent,
             self.data.base,
@@ -230,7 +237,7 @@ class _Trial:
             shared_authors=self.data.authors_of_both,
             train=_breadth(self.data.train),
             held_out=_breadth(self.data.held_out),
-            near=test.near(self.run.task.kind.distance, gates),
+            near=test.near(self.run.task.kind.distance, gates, self.made_up),
             settings=gates,
         )
 
@@ -330,25 +337,33 @@ class _Test:
             )
         return figures
 
-    def near(self, distance: Distance | None, settings: GateSettings) -> list[Nearby]:
+    def near(
+        self, distance: Distance | None, settings: GateSettings, made_up: Sequence[Item]
+    ) -> list[Nearby]:
         """How sure both models are of clean items next to those that were learned now.
+
+        What people sent and what was `made_up` apart: neither takes the places of the other among
+        those that are compared.
 
         Among them what people sent lately and the model read as its author did: base data is of
         other hands, and what is next to a fooling is most of all what people here make.
         """
         if distance is None:
             return []
-        learned = ask_both(*self._models, [*self._new, *self._data.generated])
         usual = read_usual(self._task)
         more = ask_both(*self._models, [*self._data.base.train[:NEAR_OF_CLEAN], *usual])
         clean = [*self._clean, *more]
-        return nearby(
-            learned,
-            clean,
-            distance,
-            nearest=settings.nearby_items,
-            least=settings.nearby_learned,
-        )
+        return [
+            one
+            for learned in (self._new, made_up)
+            for one in nearby(
+                ask_both(*self._models, learned),
+                clean,
+                distance,
+                nearest=settings.nearby_items,
+                least=settings.nearby_learned,
+            )
+        ]
 
 
 def _breadth(items: Sequence[FrozenItem]) -> Breadth:
@@ -358,7 +373,7 @@ def _breadth(items: Sequence[FrozenItem]) -> Breadth:
     )
 
 
-def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, Any]:
+def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data, made_up: int) -> dict[str, Any]:
     return {
         "kind": "retrained",
         "training_run": str(run.uid),
@@ -369,7 +384,7 @@ def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, 
             "train": len(data.train),
             "held_out": len(data.held_out),
             "base_sha256": run.parent.config["base"]["sha256"],
-            **({"generated": len(data.generated)} if data.generated else {}),
+            **({"generated": made_up} if made_up else {}),
             **({"left_out": data.left_out} if data.left_out else {}),
         },
         "code": code_revision(),

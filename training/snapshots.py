@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from accounts.models import User
 from accounts.services import record_event
@@ -20,7 +20,14 @@ from core.transactions import durable
 from kinds import Kind
 from ml.learners import Item
 from training.config import RetrainingSettings
-from training.models import AuthorSplit, Snapshot, SnapshotItem, Split, TrainingRun
+from training.models import (
+    AuthorSplit,
+    GeneratedInput,
+    Snapshot,
+    SnapshotItem,
+    Split,
+    TrainingRun,
+)
 from training.queries import authors_of_copies, verified_foolings
 from training.splits import Side, sides_of_new_authors
 
@@ -58,8 +65,10 @@ def freeze(
                 "nothing_verified", f"{task.slug} has no verified fooling to freeze.", status=409
             )
         sides = _sides(task, examples, settings)
+        made_up = GeneratedInput.objects.filter(pk__in=list(generated)).select_related("region")
+        made = list(made_up.order_by("pk"))
         snapshot = Snapshot.objects.create(
-            task=task, round=round_, sha256="", generated=list(generated)
+            task=task, round=round_, sha256="", generated=[one.pk for one in made]
         )
         items = [
             SnapshotItem(
@@ -71,7 +80,7 @@ def freeze(
             for example in examples
         ]
         SnapshotItem.objects.bulk_create(items, batch_size=BATCH)
-        snapshot.sha256 = digest_of(items)
+        snapshot.sha256 = digest_of(items, made)
         snapshot.save(update_fields=["sha256"])
         if run is not None:
             TrainingRun.objects.filter(pk=run.pk).update(snapshot=snapshot)
@@ -85,20 +94,27 @@ def freeze(
     return snapshot
 
 
-def digest_of(items: Iterable[SnapshotItem]) -> str:
-    """SHA-256 over one canonical JSON line an item, in the order in which they were submitted.
+def digest_of(items: Iterable[SnapshotItem], made_up: Iterable[GeneratedInput] = ()) -> str:
+    """SHA-256 over one canonical JSON line an item, in the order in which they were submitted, and
+    then one each that was made up.
 
     A line names the example, its round, the content of its input, its label and its side.
     """
     digest = hashlib.sha256()
-    for item in sorted(items, key=lambda item: item.example_id):
-        line = {
+    lines: list[dict[str, Any]] = [
+        {
             "example": item.example.public_id,
             "round": item.example.round.number,
             "input": item.example.input_hash,
             "label": item.label,
             "split": str(item.split),
         }
+        for item in sorted(items, key=lambda item: item.example_id)
+    ]
+    for one in made_up:
+        side = Split.HELD_OUT if one.held_out else Split.TRAIN
+        lines.append({"input": one.input, "label": one.region.label, "split": str(side)})
+    for line in lines:
         text = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         digest.update(f"{text}\n".encode())
     return digest.hexdigest()

@@ -179,7 +179,9 @@ def ask_for_regions(
 
     Should the job be lost on the way, `resume_interrupted` finds it missing.
     """
-    discovery = regions.begin(task=task, model=model, generated=generated, actor=actor)
+    # What is made up again is made by another seed.
+    seed = task.discoveries.filter(model=model, generated=True).count() if generated else 0
+    discovery = regions.begin(task=task, model=model, seed=seed, generated=generated, actor=actor)
     run_discovery.enqueue(str(discovery.uid), request_id=request_ids.current())
 
 

@@ -12,9 +12,10 @@ from uuid import UUID
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
-from accounts.models import Role, User
+from accounts.models import User
 from annotate.models import Task, Viewer
 from annotate.queries import kept_config
+from annotate.standing import is_asked
 from validate import statements
 from validate.config import ValidationSettings
 from validate.models import Apart, AuthorShare, Lease, QueueItem, Reliability, Vote
@@ -24,10 +25,7 @@ def may_validate(user: Viewer, task: Task) -> bool:
     """Whether this person's role is the one that the task opens its queue to."""
     if not isinstance(user, User) or task.config is None:
         return False
-    if user.by_link is not None:
-        return user.by_link.validates and user.by_link.task_id == task.pk
-    opened = settings_of(task).open_to == "annotator"
-    return user.has_role(Role.ANNOTATOR if opened else Role.VALIDATOR)
+    return is_asked(task.config.file, task.pk, user)
 
 
 def are_apart(validator_id: int, author_id: int | None) -> bool:

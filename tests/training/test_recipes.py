@@ -93,6 +93,7 @@ def test_a_recipe_that_cannot_be_is_a_mistake_in_the_task_file() -> None:
         ({"recipes": {"a": {"pace": 0}}}, "greater than or equal to 1"),
         ({"recipes": {"a": {}, "b": {}, "c": {}, "d": {}}, "seeds": 10}, "more than the 30"),
         ({"replay": 2}, "less than or equal to 1"),
+        ({"generated": 1, "recipes": {"anew": {"start": "scratch"}}}, "learns nothing generated"),
     ]:
         with pytest.raises(NotYaml, match=complaint):
             parse_task_file(cast.task_file(retraining=section))
