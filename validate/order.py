@@ -79,14 +79,17 @@ _TRUSTED: Final = f"""
         SELECT 1 FROM validate_vote f WHERE f.example_id = q.example_id LIMIT 1 OFFSET 0))
     OR {NEW_UNTIL} <= (
         SELECT COALESCE(SUM(a.votes), 0) FROM validate_authorshare a
-        WHERE a.task_id = q.task_id AND a.author_id = q.author_id)
+        JOIN validate_reliability r ON r.task_id = a.task_id AND r.validator_id = a.validator_id
+        WHERE a.task_id = q.task_id AND a.author_id = q.author_id
+            AND a.named_at IS NULL AND r.quarantined_at IS NULL AND {HAS_STANDING})
 """  # noqa: S608
 
 # From the first ones as one would order them the lot takes one. Only that one is locked, and what
 # it was chosen for is asked of it again: somebody may have changed it meanwhile.
 FREE: Final = f"""
     WITH crowd AS ({_CROWD}), candidates AS (
-        SELECT q.example_id, q.priority, q.urgency, {_PLACE} AS place
+        SELECT q.example_id, q.priority, q.urgency, q.votes_wanted, q.leases_active,
+            {_PLACE} AS place
         FROM validate_queueitem q
         WHERE {WAITING} AND q.votes_wanted > q.leases_active
             AND ({_PICKED}) AND q.author_id NOT IN ({_NOT_FOR_THEM}) AND ({_TRUSTED})
@@ -94,6 +97,8 @@ FREE: Final = f"""
     )
     SELECT q.example_id FROM candidates c JOIN validate_queueitem q ON q.example_id = c.example_id
     WHERE NOT q.withdrawn AND q.votes_wanted > q.leases_active
+        AND (%(unknown)s = 0 OR (SELECT few FROM crowd)
+            OR q.leases_active = c.leases_active AND q.votes_wanted = c.votes_wanted)
     ORDER BY c.priority, c.place, c.urgency DESC, c.example_id LIMIT 1 {{lock}}
 """  # noqa: S608 (nobody's text)
 
@@ -111,7 +116,9 @@ ADD_TO_SHARE: Final = f"""
             SELECT COALESCE(SUM(a.votes), 0) < {NEW_UNTIL}
                 OR {HARDLY} * SUM(a.agreed) < SUM(a.votes)
             FROM validate_authorshare a
-            WHERE a.task_id = %(task)s AND a.author_id = %(author)s)
+            JOIN validate_reliability r ON r.task_id = a.task_id AND r.validator_id = a.validator_id
+            WHERE a.task_id = %(task)s AND a.author_id = %(author)s
+                AND a.named_at IS NULL AND r.quarantined_at IS NULL AND {HAS_STANDING})
         THEN (
             SELECT CASE WHEN crowd.known > {FEW_OF_STANDING} AND NOT crowd.few THEN 2 ELSE 0 END
             FROM ({_CROWD}) crowd)

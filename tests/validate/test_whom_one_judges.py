@@ -214,6 +214,34 @@ def test_who_is_new_is_judged_by_people_of_standing_where_there_are_any(
     assert acts.next_item(validator=other_validator, task=task)
 
 
+def test_what_newcomers_say_of_an_author_makes_nobody_known(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    cast.submission(task, annotator)
+    crowd(task, 4, **KNOWN)
+    fresh = cast.person("fresh", "validator")
+    Reliability.objects.create(task=task, validator=fresh, answered_at=timezone.now())
+    AuthorShare.objects.create(
+        task=task, author=annotator, validator=fresh, votes=NEW_UNTIL, agreed=NEW_UNTIL
+    )
+    cast.answer(validator, task)
+    assert acts.next_item(validator=other_validator, task=task) is None
+
+
+def test_taking_the_first_answer_back_keeps_the_closer_look(
+    task: Task, annotator: User, validator: User
+) -> None:
+    known = crowd(task, 5, **KNOWN)
+    example = cast.submission(task, annotator)
+    for person in (validator, known[0]):
+        cast.answer(person, task)
+    lease = acts.undo(validator=validator, task=task)
+    acts.vote(validator=validator, lease_id=lease.pk, label=example.label)
+    assert Example.objects.get(pk=example.pk).status == Example.Status.OPEN
+    cast.answer(known[1], task)
+    assert Example.objects.get(pk=example.pk).status == Example.Status.VERIFIED
+
+
 def test_a_new_crowd_judges_new_authors(task: Task, annotator: User, validator: User) -> None:
     cast.submission(task, annotator)
     crowd(task, 9)

@@ -148,6 +148,9 @@ def _undo_verdict(hearing: Hearing, last: Vote) -> None:
             uncount_share(vote, example)
             vote.delete()
         hearing.read = []
+    if last.close and hearing.votes:  # the closer look stays with the example
+        hearing.votes[0].close = True
+        Vote.objects.filter(pk=hearing.votes[0].pk).update(close=True)
     decision = hearing.decision()
     if item.leases_active + 1 > decision.votes_wanted:
         raise _stands()  # somebody else is being asked because of that answer
