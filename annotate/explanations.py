@@ -9,9 +9,10 @@ from __future__ import annotations
 import uuid
 
 from accounts.services import record_event
-from annotate.config import Explanation, TaskFile
+from annotate.config import TaskFile
 from annotate.models import Example, TaskConfig
 from annotate.queries import Participant
+from annotate.sections import Explanation
 from annotate.services import own_example
 from core.errors import Refused
 from core.transactions import durable

@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from accounts.models import User
-from annotate.config import Hint, TaskFile
+from annotate.config import TaskFile
 from annotate.models import Task
 from annotate.rounds import load_task
+from annotate.sections import Hint
 from core.errors import Refused
 
 

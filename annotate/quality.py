@@ -7,7 +7,8 @@ from contextlib import suppress
 from django.utils.translation import get_language_info
 
 from annotate import tongues
-from annotate.config import Quality, TaskFile
+from annotate.config import TaskFile
+from annotate.sections import Quality
 from core.errors import Refused
 from kinds import Prepared
 

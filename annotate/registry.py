@@ -23,10 +23,10 @@ from pydantic import (
 )
 
 from accounts.models import User
-from annotate.config import Section, Word
 from annotate.models import ModelVersion, Task
 from annotate.rounds import open_next_round, register_model, targets_with
 from annotate.seals import seal
+from annotate.sections import Section, Word
 from core import strict_yaml
 from core.errors import Conflict, Refused
 from core.strict_json import dumps

@@ -13,11 +13,12 @@ from django.utils import timezone
 
 from accounts.models import Role, User
 from accounts.services import record_event
-from annotate.config import Rounds, TaskFile
+from annotate.config import TaskFile
 from annotate.drafts import require_unbroken
 from annotate.live import tell_open_pages
 from annotate.models import ModelVersion, Round, Task, TaskConfig
 from annotate.queries import against
+from annotate.sections import Rounds
 from core.errors import Conflict, Refused
 from core.transactions import after_commit, durable
 

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
-from annotate.config import Rounds
 from annotate.models import Round, Task
 from annotate.quotas import why_full
 from annotate.rounds import announce, close, close_open, columns_of
+from annotate.sections import Rounds
 from core import strict_yaml
 from core.errors import Conflict, Refused
 from core.strict_yaml import NotYaml

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from annotate.config import Section, Slug, Word
+from annotate.sections import Section, Slug, Word
 from core import strict_yaml
 from crowd import money
 from crowd.platforms import names, platform_named

@@ -18,8 +18,9 @@ from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.config import Label, TaskFile
+from annotate.config import TaskFile
 from annotate.models import Example, Task
+from annotate.sections import Label
 from scoring.kept import Tallies
 from scoring.pair_agreement import Agreement, agreement, of_one_label
 from scoring.queries import Rate

@@ -18,9 +18,9 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.config import Rounds
 from annotate.models import Barred, Example, ModelVersion, Round, Task
 from annotate.queries import against
+from annotate.sections import Rounds
 from scoring import statements
 from scoring.kept import PERSON, Tallies, read_tallies
 from scoring.recount import counted

@@ -13,11 +13,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import User
-from annotate.config import Rounds as Rules
 from annotate.models import Round, Task
 from annotate.rest import checked, pass_door, signed_in, task_or_404
 from annotate.rounds import change_target, standing_rules
 from annotate.schedule import change_round, read_rules
+from annotate.sections import Rounds as Rules
 from core.errors import Refused
 from scoring.agreement import counts_by_label
 from scoring.api import RateSerializer, ScoresSerializer

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator
 
-from annotate.config import Section, Slug, TaskFile, Word
+from annotate.config import TaskFile
+from annotate.sections import Section, Slug, Word
 from ml.learners import Learner, all_learners, learners_of
 from training.gates import GateSettings, parse_gate_settings
 

@@ -27,14 +27,6 @@ class GeneratedRow:
     later: Sequence[Later]
 
     @property
-    def pair(self) -> str:
-        return f"{in_words(self.region.label)} taken for {in_words(self.region.answer)}"
-
-    @property
-    def title(self) -> str:
-        return self.region.name or self.pair
-
-    @property
     def hint(self) -> str:
         """What annotators could be told of it."""
         name = f" ({self.region.name})" if self.region.name else ""

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate.models import Example, ModelVersion, Round, Task
+from kinds.answers import in_words
 
 
 class Split(models.TextChoices):
@@ -268,6 +269,14 @@ class Region(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"region {self.number} of {self.discovery_id}"
+
+    @property
+    def pair(self) -> str:
+        return f"{in_words(self.label)} taken for {in_words(self.answer)}"
+
+    @property
+    def title(self) -> str:
+        return self.name or self.pair
 
 
 class RegionExample(models.Model):

@@ -10,7 +10,6 @@ from typing import Any, Final
 from django.db.models import Count, Q
 
 from annotate.models import Example, ModelVersion
-from kinds.answers import in_words
 from scoring.queries import Rate
 from scoring.statistics import wilson
 from training.models import Discovery, LaterAnswer, Region, RegionExample
@@ -41,14 +40,6 @@ class RegionRow:
     examples: Sequence[Example]
     others: Sequence[Example]
     later: Sequence[Later]
-
-    @property
-    def pair(self) -> str:
-        return f"{in_words(self.region.label)} taken for {in_words(self.region.answer)}"
-
-    @property
-    def title(self) -> str:
-        return self.region.name or self.pair
 
     @property
     def times(self) -> float | None:

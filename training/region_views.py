@@ -142,7 +142,7 @@ def ask(request: HttpRequest, slug: str) -> HttpResponse:
         messages.success(request, f"Validators are asked about {many}.")
     except Refused as refused:
         messages.error(request, refused.message)
-    return redirect(f"{reverse('regions', args=[slug])}#generated")
+    return redirect("regions", slug)
 
 
 @require_POST
@@ -159,4 +159,4 @@ def hints(request: HttpRequest, slug: str) -> HttpResponse:
             show_hint(actor=actor, task=task, text=text, input=seen)
     except Refused as refused:
         messages.error(request, refused.message)
-    return redirect(f"{reverse('regions', args=[slug])}#generated")
+    return redirect("regions", slug)

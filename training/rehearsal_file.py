@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from annotate.config import Section
+from annotate.sections import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[Decimal, Field(ge=0, le=10**6, allow_inf_nan=False)]

@@ -11,10 +11,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accounts.caller import person
-from annotate.config import Rounds
 from annotate.models import Round
 from annotate.owners import owned_task_or_404
 from annotate.schedule import change_round, read_rules
+from annotate.sections import Rounds
 from core.errors import Refused
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from annotate.config import Section, TaskFile
+from annotate.config import TaskFile
+from annotate.sections import Section
 from kinds import all_kinds
 from validate.policies import Bayes, Policy, parse_policy
 

@@ -15,11 +15,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.caller import person
-from annotate.config import Label
 from annotate.models import Example, Round, Task
 from annotate.own_work import work_item
 from annotate.owners import owned_task_or_404
 from annotate.queries import participant_key
+from annotate.sections import Label
 from core.errors import Refused
 from kinds.answers import in_words, same_answer
 from validate import inbox as reading

@@ -18,11 +18,11 @@ from rest_framework.test import APIClient
 
 from accounts.models import Event, User
 from annotate import services, submissions
-from annotate.config import Rounds
 from annotate.models import Example, Round, Task
 from annotate.queries import Participant, Target, open_target
 from annotate.rounds import change_target, open_next_round, retire_model
 from annotate.schedule import change_round, follow_the_clock
+from annotate.sections import Rounds
 from core.errors import Conflict, Refused
 from core.transactions import durable
 from tests import cast

@@ -44,7 +44,12 @@ def test_a_bad_model_is_refused_with_why_and_the_mended_one_can_serve(visit: Vis
     assert violations(page) == []
     page.get_by_role("link", name="Regions of its errors").click()
     page.get_by_text("Give it a name").click()
-    page.get_by_role("textbox", name="Name", exact=True).fill("thin ones")
+    name = page.get_by_role("textbox", name="Name", exact=True)
+    name.fill("thin ones")
+    # As a page does that follows a look.
+    how = "{target: '#regions', select: '#regions', swap: 'outerHTML'}"
+    page.evaluate(f"htmx.ajax('GET', location.href, {how})")
+    expect(name).to_have_value("thin ones")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", name="thin ones")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="0 of 1")).to_be_visible()

@@ -8,11 +8,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from annotate.command_line import SummaryCommand, task_named
-from annotate.config import Rounds
 from annotate.models import ModelVersion, Round, Task
 from annotate.queries import last_target
 from annotate.rounds import open_next_round, standing_rules, targets_with
 from annotate.schedule import change_round, read_rules
+from annotate.sections import Rounds
 from core.errors import Refused
 from core.transactions import durable
 

@@ -78,7 +78,7 @@ class Command(SummaryCommand):
             "regions": [row.summary() for row in board.rows],
         }
         for row in board.rows:
-            self.stdout.write(f"  {row.members:>5} {row.title}")
+            self.stdout.write(f"  {row.members:>5} {row.region.title}")
         self.conclude(
             f"{len(board.rows)} regions hold {board.members} of {board.base.count} verified "
             f"foolings of {looked_at.name}.",
@@ -92,7 +92,7 @@ class Command(SummaryCommand):
         asked = made_up.ask_validators(actor=None, discovery=discovery) if ask else 0
         rows = generated_rows(discovery)
         for row in rows:
-            self.stdout.write(f"  {row.inputs:>5} {row.title}")
+            self.stdout.write(f"  {row.inputs:>5} {row.region.title}")
         self.conclude(
             f"{len(rows)} regions of inputs that nobody made: hints, until people confirm them.",
             {**about, "asked": asked, "regions": [row.summary() for row in rows]},
