@@ -298,13 +298,17 @@ def test_its_vote_is_looked_at_as_closely_as_a_persons_and_goes_with_the_one_tha
     example = cast.submission(task, annotator, fooled=False, input=text, label=label)
     judges.ask(judge)
     Judge.objects.update(standing="admitted", voter=person_of_a_log("judge texts"))
-    # An author who is known well, and enough people for a closer look.
+    # An author whom somebody of standing knows well, and enough people for a closer look.
+    now = timezone.now()
+    Reliability.objects.create(
+        task=task, validator=other_validator, gold_seen=9, gold_right=9, answered_at=now
+    )
     AuthorShare.objects.create(
         task=task, author=annotator, validator=other_validator, votes=99, agreed=99
     )
     for number in range(6):
         person = cast.person(f"crowd{number}", "validator")
-        Reliability.objects.create(task=task, validator=person, answered_at=timezone.now())
+        Reliability.objects.create(task=task, validator=person, answered_at=now)
 
     lease = cast.lease_for(validator, task)
     acts.vote(validator=validator, lease_id=lease.pk, label=label)

@@ -90,7 +90,7 @@ def test_an_owner_finds_a_region_names_it_and_sees_it_before_and_after_a_retrain
 
     # --- what it holds: each by its verdict and by whom it may be shown
     (row,) = board_of(Discovery.objects.get()).rows
-    assert (row.pair, row.members, row.of, row.base.count, row.base.of) == (
+    assert (row.region.pair, row.members, row.of, row.base.count, row.base.of) == (
         "4 taken for 3", 6, 6, 6, 8,
     )  # fmt: skip
     assert {one.pk for one in row.examples} == {one.pk for one in foolings}
