@@ -140,7 +140,7 @@ def _picture(plot: Plot) -> str:
     height = max(1.3, 0.7 + 0.3 * len(plot.rows)) if lying else 3.4
     figure = _figure_class()(figsize=(5, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, pad=6)  # else the zeros of both axes touch
     axes.set_xlabel(plot.x)
     axes.set_ylabel(plot.y)
     _SHAPES[plot.shape](axes, plot.rows)
