@@ -236,7 +236,7 @@ class ModelUnavailable(Refused):
 log = structlog.get_logger(__name__)
 
 _cache: PredictionCache[tuple[str, str], Answer] = PredictionCache(CACHED_PREDICTIONS)
-_opening = threading.Lock()
+_opening: dict[str, threading.Lock] = {}
 _open: dict[str, LiveModel] = {}
 
 
@@ -249,12 +249,14 @@ def live_model(model: ModelVersion, kind: Kind) -> LiveModel:
         raise Refused(
             "no_live_model", f"The model {model.name} is known from a log only.", status=409
         )
-    with _opening:  # two requests that meet a new model together load it once
-        if model.identity not in _open:
-            _open[model.identity] = LiveModel(_backend_of(model), kind, model.identity)
+    # Two requests that meet a new model together load it once, and nobody waits for another model.
+    with _opening.setdefault(model.identity, threading.Lock()):
+        if (live := _open.get(model.identity)) is None:
+            live = LiveModel(_backend_of(model), kind, model.identity)
+            _open[model.identity] = live
             if len(_open) > OPEN_MODELS:
-                del _open[next(iter(_open))]
-        return _open[model.identity]
+                _open.pop(next(iter([*_open])), None)
+        return live
 
 
 def _backend_of(model: ModelVersion) -> Backend:

@@ -36,7 +36,8 @@ from ml.artifacts import ArtifactError
 from ml.backends import NAMES, Backend, Options, Way, open_model, source_of, way_named
 from ml.model_checks import check, check_talk
 
-Source = TypeVar("Source", Path, bytes)
+Source = TypeVar("Source")
+Made = TypeVar("Made")
 
 MAX_BYTES: Final = 2 * 1024**3
 MAX_SENT: Final = 64 * 1024**2
@@ -81,6 +82,7 @@ class ModelFile(Section):
     @model_validator(mode="after")
     def _has_one_file_or_none(self) -> ModelFile:
         given = [name for name in ("path", "content") if getattr(self, name) is not None]
+        given += ["hub"] if self.way.fetch and (self.model_extra or {}).get("hub") else []
         most, least = (
             bool(self.way.suffixes),
             bool(self.way.suffixes and not self.way.file_optional),
@@ -88,7 +90,8 @@ class ModelFile(Section):
         if not most and given:
             raise ValueError(f"a model for {self.backend} has no file")
         if not least <= len(given) <= most:
-            raise ValueError(f"a model for {self.backend} needs its file: one `path`")
+            or_else = " or one `hub`" if self.way.fetch else ""
+            raise ValueError(f"a model for {self.backend} needs its file: one `path`{or_else}")
         return self
 
     @model_validator(mode="after")
@@ -275,9 +278,13 @@ def _is_secret(value: object) -> TypeGuard[SecretStr]:
 
 def _keep(file: ModelFile, folder: Path | None) -> tuple[str, str]:
     """Put the model's file among the artifacts, under its hash: its name there and the hash."""
-    if file.path is None and file.content is None:
+    fetched = _fit(file.way.fetch, file.options) if file.way.fetch is not None else None
+    if fetched is None and file.path is None and file.content is None:
         return "", ""
-    if file.content is not None:
+    if fetched is not None:
+        assert file.way.pack is not None
+        data, suffix = _packed(fetched, file.way.pack), file.way.suffixes[0]
+    elif file.content is not None:
         if not (suffix := file.way.sent):
             able = [name for name in NAMES if way_named(name).sent]
             raise Refused("bad_file", f"Only models for {' or '.join(able)} can be sent.")
@@ -308,9 +315,9 @@ def _packed(folder: Path, pack: Callable[[Path], bytes]) -> bytes:
         raise Refused("bad_file", f"{folder} cannot be read: {error.strerror}.") from error
 
 
-def _fit(pack: Callable[[Source], bytes], source: Source) -> bytes:
+def _fit(take: Callable[[Source], Made], source: Source) -> Made:
     try:
-        return pack(source)
+        return take(source)
     except ArtifactError as error:
         raise Refused("model_unfit", str(error)) from error
 

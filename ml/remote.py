@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import socket
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -101,9 +102,14 @@ class Remote:
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON object that is answered; Down or Failed with a sentence."""
+        ends = time.monotonic() + self.seconds
         with self._asked(path, body) as answer:
-            data = answer.read(MOST_BYTES + 1)
-            require_well(answer.status, data)
+            data = bytearray()
+            while len(data) <= MOST_BYTES and (piece := answer.read1(2**16)):
+                data += piece
+                if time.monotonic() > ends:  # each piece may come in time, and the last one never
+                    raise Down(f"The model's server takes longer than {self.seconds:g} seconds.")
+            require_well(answer.status, bytes(data))
         try:
             told = json.loads(data)
         except ValueError as error:

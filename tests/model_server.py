@@ -92,7 +92,8 @@ class Handler(BaseHTTPRequestHandler):
             message = {"role": "assistant", "content": said}
             reason = None if "unsaid" in text else "length" if "cut" in text else "stop"
             choice = {"index": 0, "message": message, "finish_reason": reason}
-            self._send(200, {"choices": [choice], "usage": usage})
+            told = {"choices": [choice], "usage": usage}
+            self._send(200, told, pause=0.05 if "drop by drop" in text else 0)
             return
         pieces: list[Any] = [
             {"choices": [{"delta": {"content": piece}}]} for piece in (said[:3], said[3:])
@@ -122,13 +123,17 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(pause)
         self.wfile.write(b"0\r\n\r\n")
 
-    def _send(self, status: int, body: Any) -> None:
+    def _send(self, status: int, body: Any, pause: float = 0) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        pieces = [data[at : at + 1] for at in range(len(data))] if pause else [data]
+        with suppress(ConnectionError):
+            for piece in pieces:
+                self.wfile.write(piece)
+                time.sleep(pause)
 
 
 if __name__ == "__main__":

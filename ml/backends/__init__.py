@@ -132,6 +132,8 @@ class Way:
     """`pack`: how a folder, where it takes one, becomes a file of the first of its suffixes."""
     received: Callable[[bytes], bytes] | None
     """`received`: the same of what was sent from afar, where that travels otherwise."""
+    fetch: Callable[[Any], Path | None] | None
+    """`fetch`: the folder that its options name elsewhere, where they do."""
 
 
 def way_named(backend: str) -> Way:
@@ -145,6 +147,7 @@ def way_named(backend: str) -> Way:
         names_labels=getattr(module, "NAMES_LABELS", False),
         pack=getattr(module, "pack", None),
         received=getattr(module, "received", None),
+        fetch=getattr(module, "fetch", None),
     )
 
 

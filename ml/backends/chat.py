@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import cache
 from string import Formatter
 from typing import Any, Final
 
@@ -30,7 +31,14 @@ FREE: Final = "Answer with the words of the text that answer the question, and n
 # cut or that does not say, nobody knows what it would have been.
 WHOLE: Final = {"stop", "eos", "eos_token", "stop_sequence", "end_turn"}
 OF_LABELS: Final = "Answer with one of these and nothing else: {labels}."
-_DENIES: Final = re.compile(r" (not|no|never|neither|nor|none|hardly|\w+n t) ")
+# What may stand around the label: of "non-hateful" or "cannot be called hateful" nobody knows what
+# other words make of it.
+_AROUND: Final = frozenset({
+    "a", "an", "answer", "as", "best", "category", "class", "classification", "final", "hypothesis",
+    "i", "is", "it", "its", "label", "message", "my", "of", "option", "passage", "premise",
+    "response", "review", "s", "say", "sentence", "sentiment", "statement", "text", "that", "the",
+    "this", "would",
+})  # fmt: skip
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400
 
@@ -74,7 +82,11 @@ class Chat:
     def __init__(self, options: ChatOptions) -> None:
         self.options = options
         self._remote = Streaming(options)
-        self._caps = _Caps(options.per_minute, options.tokens_per_day)
+        key = options.key.get_secret_value() if options.key else None
+        self._caps = _caps_of(
+            options.url, options.model, key,
+            per_minute=options.per_minute, tokens_per_day=options.tokens_per_day,
+        )  # fmt: skip
 
     def turn(self, messages: Sequence[Mapping[str, str]]) -> Turn:
         """The model's next turn after these (`role`, `content`).
@@ -213,6 +225,12 @@ class _Caps:
             self._tokens += tokens
 
 
+@cache
+def _caps_of(*_: object, per_minute: int | None, tokens_per_day: int | None) -> _Caps:
+    """The same however often such a model is opened: by judges, for evaluations, in each round."""
+    return _Caps(per_minute, tokens_per_day)
+
+
 class TalkingBackend:
     """A chat model that holds its part of a chat; its system prompt comes first."""
 
@@ -277,7 +295,7 @@ class ChatBackend:
         if turn.finish_reason not in WHOLE:
             raise Failed(f"The model broke off ({turn.finish_reason}) at {turn.content[:60]!r}.")
         said = turn.content
-        return Answer(self._label_in(said) if self.labels else _answer_in(said, fields))
+        return Answer(label_in(said, self.labels) if self.labels else _answer_in(said, fields))
 
     def _prompt(self, fields: Mapping[str, str]) -> str:
         labels = ", ".join(self.labels)
@@ -289,24 +307,25 @@ class ChatBackend:
         except KeyError as missing:
             raise ValueError(f"its prompt names {missing}, which an input has not") from missing
 
-    def _label_in(self, said: str) -> str:
-        """The label that it said, or that alone of all stands in a turn that denies nothing.
 
-        Failed for all else: of "not good", nobody knows what it means.
-        """
-        plain = _plain(said)
-        for label in self.labels:
-            if plain == _plain(label):
-                return label
-        # The longest first: "not hateful" has "hateful" in it.
-        found, rest = [], f" {plain} "
-        for label in sorted(self.labels, key=len, reverse=True):
-            if (word := f" {_plain(label)} ") in rest:
-                found.append(label)
-                rest = rest.replace(word, "  ")
-        if len(found) != 1 or _DENIES.search(rest):
-            raise Failed(f"The model answered {said[:60]!r}, which is none of its labels.")
-        return found[0]
+def label_in(said: str, labels: Sequence[str]) -> str:
+    """The label that is all that was said, or all but a few words that change nothing.
+
+    Failed for all else: of "not good", nobody knows what it means.
+    """
+    plain = _plain(said)
+    for label in labels:
+        if plain == _plain(label):
+            return label
+    # The longest first: "not hateful" has "hateful" in it.
+    found, rest = [], f" {plain} "
+    for label in sorted(labels, key=len, reverse=True):
+        if (word := f" {_plain(label)} ") in rest:
+            found.append(label)
+            rest = rest.replace(word, "  ", 1)
+    if len(found) != 1 or not _AROUND.issuperset(rest.split()) or "?" in said:
+        raise Failed(f"The model answered {said[:60]!r}, which is none of its labels.")
+    return found[0]
 
 
 def _plain(text: str) -> str:

@@ -1,8 +1,8 @@
 """Encoders in the form of Hugging Face's library: of texts, of pairs, of passages with a question.
 
-A folder with a configuration, a tokenizer and safetensors, or a hub's id at a revision. Texts are
-asked one by one: padded to a stranger's length they take three times as long. How they are opened
-is told in ml.encoders.
+A folder with a configuration, a tokenizer and safetensors, or a hub's id at a revision, fetched
+when it is registered. Texts are asked one by one: padded to a stranger's length they take three
+times as long. How they are opened is told in ml.encoders.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from ml.why import Why, by_path, next_likeliest
 
 SUFFIXES: Final = (".folder",)
 SENT: Final = ".folder"
-FILE_OPTIONAL: Final = True
 NAMES_LABELS: Final = True
 PAIR: Final = ("context", "hypothesis")
 HUB: Final = "huggingface.co"
 LONGEST_ANSWER: Final = 30  # tokens
 MOST_RECEIVED: Final = 256 * 2**20
+MOST_FETCHED: Final = 2 * 2**30
 READ: Final = {".json", ".txt", ".safetensors", ".model", ".jinja"}  # nothing in them is run
 PICKLES: Final = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
 
@@ -54,6 +54,29 @@ class Transformers(Options):
 
 
 OPTIONS = Transformers
+
+
+def fetch(options: Transformers) -> Path | None:
+    """The folder of a hub's checkpoint at its revision, of which nothing comes that is not read."""
+    if options.hub is None:
+        return None
+    require_allowed(HUB, 443)
+    require_library()
+    from huggingface_hub import snapshot_download
+
+    # Neither folders, which may hold the same again for other libraries, nor graphs.
+    what: dict[str, Any] = {
+        "revision": options.revision,
+        "allow_patterns": [f"*{suffix}" for suffix in sorted(READ)],
+        "ignore_patterns": ["*/*"],
+    }
+    try:
+        size = sum(one.file_size for one in snapshot_download(options.hub, dry_run=True, **what))
+        if size <= MOST_FETCHED:
+            return Path(snapshot_download(options.hub, **what))
+    except Exception as error:  # of a dozen classes
+        raise ArtifactError(f"{options.hub} cannot be fetched: {error}") from error
+    raise ArtifactError(f"{options.hub} has more than {MOST_FETCHED // 2**30} GiB.")
 
 
 def pack(folder: Path) -> bytes:
@@ -111,14 +134,8 @@ def load(source: Source) -> Backend:
 
 def _folder_of(source: Source, options: Transformers) -> Path:
     """Where its files lie unpacked, once for all processes: not among what a backup takes."""
-    if options.hub is not None:
-        require_allowed(HUB, 443)
-        from huggingface_hub import snapshot_download
-
-        try:
-            return Path(snapshot_download(options.hub, revision=options.revision))
-        except Exception as error:  # of a dozen classes
-            raise ArtifactError(f"{options.hub} cannot be fetched: {error}") from error
+    if source.path is None and (fetched := fetch(options)):  # registered by an earlier release
+        return fetched
     data = artifacts.checked_bytes(source.file, source.sha256)
     home = source.file.parent.parent / "unpacked" / source.file.stem
     if not home.is_dir():

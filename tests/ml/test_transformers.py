@@ -5,25 +5,26 @@ What the library does in silence is refused with its sentence, and the right thi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import transformers
 
 from kinds import Prepared, kind_named
 from ml import artifacts
 from ml.artifacts import ArtifactError
 from ml.backends import Backend, Source, open_model
+from ml.backends.transformers import best_span, pack, received
+from ml.encoders import read_net
 from ml.model_checks import check
-
-transformers = pytest.importorskip("transformers", reason="an extra: bin/serve --with transformers")
-torch = pytest.importorskip("torch")
-from ml.backends.transformers import best_span, pack, received  # noqa: E402
-from ml.encoders import read_net  # noqa: E402
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
@@ -216,7 +217,6 @@ def test_a_checkpoint_travels_as_a_zip(moods: Path, tmp_path: Path) -> None:
 
 
 def test_why_is_told_word_by_word_and_adds_up(moods: Path) -> None:
-    pytest.importorskip("captum", reason="an extra: bin/serve --with captum")
     backend = opened(moods)
     one = prepared("text", text="It was a wonderful, dreadful text.")
     (answer,) = backend.answer([one])
@@ -311,6 +311,59 @@ def test_a_folder_is_registered_and_played(moods: Path, owner: Any) -> None:
     done = register(task=task, file=asked, folder=moods.parent, actor=owner, open_round=True)
     assert done.check["tells_probes_apart"]
     assert cast.prediction(task, {"text": "it was wonderful"}) in ("negative", "positive")
+
+
+@pytest.mark.django_db
+def test_of_a_hub_comes_what_is_read_once_and_for_good(
+    moods: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """The hub is a folder here; what of it is fetched, the library's own filter says."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    from annotate.inference import forget_models
+    from annotate.registry import ModelFile, register
+    from core.errors import Refused
+    from tests import cast
+
+    hub, asked = tmp_path / "hub", []
+    shutil.copytree(moods, hub)
+    (hub / "onnx").mkdir()
+    for planted in ("graph.onnx", "onnx/model.onnx", "onnx/config.json", "weights.bin"):
+        (hub / planted).write_bytes(b"as somebody else made it")
+
+    def fetched(name: str, *, revision: str, dry_run: bool = False, **patterns: Any) -> Any:
+        asked.append((name, revision, dry_run))
+        there = [path for path in hub.rglob("*") if path.is_file()]
+        names = [str(path.relative_to(hub)) for path in there]
+        wanted = list(filter_repo_objects(names, **patterns))
+        if dry_run:
+            return [SimpleNamespace(file_size=(hub / one).stat().st_size) for one in wanted]
+        for one in wanted:
+            (tmp_path / "snapshot").mkdir(exist_ok=True)
+            shutil.copy(hub / one, tmp_path / "snapshot" / one)
+        return str(tmp_path / "snapshot")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    settings.MODEL_HOSTS = ["huggingface.co"]
+    told = {"name": "bert", "backend": "transformers", "hub": "made/moods", "revision": "0" * 40}
+    named = {"labels": {"NEGATIVE": "negative", "POSITIVE": "positive"}}
+    with pytest.raises(ValueError, match="one `path` or one `hub`"):
+        ModelFile.model_validate({**told, "path": "moods"})
+    task = cast.text_task(labels=["negative", "positive"])
+    done = register(task=task, file=ModelFile.model_validate(told | named), open_round=True)
+    assert {path.name for path in (tmp_path / "snapshot").iterdir()} == {
+        path.name for path in moods.iterdir()
+    }, "nothing planted, nothing twice"
+    assert done.model.sha256 == hashlib.sha256(pack(moods)).hexdigest()
+    assert (Path(settings.ARTIFACT_DIR) / done.model.artifact).read_bytes() == pack(moods)
+    assert asked == [("made/moods", "0" * 40, True), ("made/moods", "0" * 40, False)]
+    forget_models()
+    assert cast.prediction(task, {"text": "it was wonderful"})
+    assert len(asked) == 2, "kept here"
+
+    monkeypatch.setattr("ml.backends.transformers.MOST_FETCHED", 10)
+    with pytest.raises(Refused, match="more than"):
+        register(task=task, file=ModelFile.model_validate(told | named | {"name": "larger"}))
 
 
 def test_the_client_sends_a_folder_as_the_server_takes_it(moods: Path) -> None:

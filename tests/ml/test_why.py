@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dadc_server.bootstrap import LIBRARY
 from kinds import Prepared, kind_named
@@ -16,7 +17,6 @@ from ml.backends import Source, open_model, source_of
 from ml.why import along_the_path, by_differences, by_path
 
 pytestmark = pytest.mark.once
-torch = pytest.importorskip("torch")
 
 
 def test_words_that_are_left_out_are_missed() -> None:
@@ -55,7 +55,6 @@ def test_an_array_s_slopes_are_its_net_s_gradient() -> None:
 
 
 def test_the_path_adds_up_to_the_difference_or_says_by_how_much_not() -> None:
-    pytest.importorskip("captum")
     torch.manual_seed(0)
     embeddings = torch.nn.Embedding(9, 4)
     weights = torch.randn(4)

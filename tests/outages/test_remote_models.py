@@ -33,7 +33,7 @@ from annotate.seals import seal, unseal
 from core.doors import OFF
 from ml.artifacts import ArtifactError
 from ml.backends import Source
-from ml.backends.chat import Chat, ChatOptions
+from ml.backends.chat import Chat, ChatOptions, _caps_of, label_in
 from ml.backends.open_inference import OpenInference
 from ml.batcher import Busy
 from ml.measure import measure
@@ -106,6 +106,7 @@ def running() -> Iterator[Server]:
 def server(running: Server, settings: Any) -> Server:
     settings.MODEL_HOSTS = [f"localhost:{running.port}"]
     settings.LIMITS = OFF
+    _caps_of.cache_clear()
     return running
 
 
@@ -211,6 +212,7 @@ def test_a_cap_is_said_at_registration_and_is_no_crowd_to_people(
     with pytest.raises(CommandError, match="raise `per_minute` or `tokens_per_day`"):
         register(chat(server, tokens_per_day=7), tmp_path)
     register(chat(server, per_minute=6, price=1000), tmp_path)
+    _caps_of.cache_clear()  # as the command is a process of its own
     client = APIClient()
     client.force_login(annotator)
     said = [submitting(client, f"A good day, the {place}th in all") for place in range(4, 11)]
@@ -282,6 +284,28 @@ def test_what_cannot_be_asked_is_refused_with_what_to_do(
     assert not ModelVersion.objects.exists()
 
 
+HATE = ("hateful", "not hateful")
+
+
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        ("hateful", "hateful"), ("**Not hateful.**", "not hateful"), ("Label: hateful", "hateful"),
+        ("The text is not hateful.", "not hateful"), ("I would say it's hateful", "hateful"),
+        ("This text is non-hateful.", None), ("This cannot be called hateful.", None),
+        ("It is hateful, not neutral", None), ("Is it hateful?", None), ("un hateful", None),
+        ("hateful or not hateful", None), ("hateful hateful", None), ("", None),
+    ],
+)  # fmt: skip
+def test_only_a_label_alone_is_one(said: str, label: str | None) -> None:
+    """Whoever is told "not hateful" rightly must not fool a model that meant the same."""
+    if label:
+        assert label_in(said, HATE) == label
+        return
+    with pytest.raises(Failed, match="none of its labels"):
+        label_in(said, HATE)
+
+
 async def test_a_name_is_looked_up_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     remote = Streaming(OpenInference(url=server.url, model="mood", label="said"))
 
@@ -320,14 +344,17 @@ async def test_a_conversation_comes_piece_by_piece_and_half_of_one_is_none(serve
         await quick.aloud([{"role": "user", "content": "endless"}], heard.append)
     with pytest.raises(Down, match="does not answer"):
         await quick.aloud([{"role": "user", "content": "silent"}], heard.append)
+    with pytest.raises(Down, match="takes longer than"):
+        quick.turn([{"role": "user", "content": "drop by drop"}])
     with pytest.raises(Down, match="HTTP 401"):
         await Chat(ChatOptions(**{**options, "key": seal("wrong")})).aloud(
             [{"role": "user", "content": "?"}], heard.append
         )
     capped = Chat(ChatOptions(**options, per_minute=1))
     assert capped.turn([{"role": "user", "content": "bad"}]).content == "negative"
+    again = Chat(ChatOptions(**options, per_minute=1))  # as a judge is, each time that it is asked
     with pytest.raises(Busy) as busy:
-        capped.turn([{"role": "user", "content": "bad"}])
+        again.turn([{"role": "user", "content": "bad"}])
     assert 0 < busy.value.retry_ms <= 60_001
     dear = Chat(ChatOptions(**options, tokens_per_day=7))
     dear.turn([{"role": "user", "content": "bad"}])
