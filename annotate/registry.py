@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeGuard, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
@@ -23,6 +24,7 @@ from pydantic import (
 )
 
 from accounts.models import User
+from annotate import uploads
 from annotate.models import ModelVersion, Task
 from annotate.rounds import open_next_round, register_model, targets_with
 from annotate.seals import seal
@@ -40,7 +42,6 @@ Source = TypeVar("Source")
 Made = TypeVar("Made")
 
 MAX_BYTES: Final = 2 * 1024**3
-MAX_SENT: Final = 64 * 1024**2
 
 
 class Card(Section):
@@ -53,7 +54,8 @@ class Card(Section):
 
 
 class ModelFile(Section):
-    """What an owner writes about a model; `content` is its file in base64, where it is sent.
+    """What an owner writes about a model; `content` is its file in base64, where it is sent, or
+    `upload` names what was sent in pieces.
 
     What else it says is for its backend, whose file tells what it takes.
     """
@@ -64,6 +66,7 @@ class ModelFile(Section):
     backend: str
     path: str | None = None
     content: str | None = None
+    upload: UUID | None = None
     labels: dict[Word, Word] | list[Word] = Field(
         default_factory=list,
         description="The model's names to the task's; a list where the model knows places only.",
@@ -81,7 +84,7 @@ class ModelFile(Section):
 
     @model_validator(mode="after")
     def _has_one_file_or_none(self) -> ModelFile:
-        given = [name for name in ("path", "content") if getattr(self, name) is not None]
+        given = [name for name in ("path", "content", "upload") if getattr(self, name) is not None]
         given += ["hub"] if self.way.fetch and (self.model_extra or {}).get("hub") else []
         most, least = (
             bool(self.way.suffixes),
@@ -159,7 +162,7 @@ def register(
         raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
     _require_new_name(task, file.name)
     wanted = task.config.file
-    artifact, sha256 = _keep(file, folder)
+    artifact, sha256 = _keep(file, folder, actor)
     talks = wanted.kind.talks
     labels = [] if talks else wanted.label_values
     config = _config(file, labels, several=wanted.kind.answers.several)
@@ -177,7 +180,7 @@ def register(
         },
         "parent": _parent(task, file),
     }
-    return take(
+    taken = take(
         task=task,
         made=made,
         name=file.name,
@@ -186,6 +189,9 @@ def register(
         needed=needed,
         actor=actor,
     )
+    if actor is not None and file.upload is not None:  # of what is refused another try may be made
+        uploads.forget(actor, file.upload)
+    return taken
 
 
 def take(
@@ -276,19 +282,19 @@ def _is_secret(value: object) -> TypeGuard[SecretStr]:
     return isinstance(value, SecretStr)
 
 
-def _keep(file: ModelFile, folder: Path | None) -> tuple[str, str]:
+def _keep(file: ModelFile, folder: Path | None, actor: User | None) -> tuple[str, str]:
     """Put the model's file among the artifacts, under its hash: its name there and the hash."""
     fetched = _fit(file.way.fetch, file.options) if file.way.fetch is not None else None
-    if fetched is None and file.path is None and file.content is None:
+    if fetched is None and not (file.path or file.content or file.upload):
         return "", ""
     if fetched is not None:
         assert file.way.pack is not None
         data, suffix = _packed(fetched, file.way.pack), file.way.suffixes[0]
-    elif file.content is not None:
+    elif file.path is None:
         if not (suffix := file.way.sent):
             able = [name for name in NAMES if way_named(name).sent]
             raise Refused("bad_file", f"Only models for {' or '.join(able)} can be sent.")
-        data = _decoded(file.content)
+        data = _sent(file, actor)
         if file.way.received is not None:
             data = _fit(file.way.received, data)
     elif folder is None:
@@ -322,7 +328,14 @@ def _fit(take: Callable[[Source], Made], source: Source) -> Made:
         raise Refused("model_unfit", str(error)) from error
 
 
-def _decoded(content: str) -> bytes:
+def _sent(file: ModelFile, actor: User | None) -> bytes:
+    if file.upload is not None and actor is not None:
+        return uploads.sent(actor, file.upload)
+    return decoded(file.content or "")
+
+
+def decoded(content: str) -> bytes:
+    """Bytes that travelled as text."""
     try:
         return base64.b64decode(content, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -34,6 +34,8 @@ DOORS: Final = {
     "vote": Door(person=Rate(30, 3), address=Rate(600, 120)),
     "next": Door(person=Rate(60, 5), address=Rate(900, 200)),
     "write": Door(person=Rate(30, 2), address=Rate(600, 80)),
+    # Pieces of a model's file, of up to three MiB.
+    "upload": Door(person=Rate(60, 5), address=Rate(120, 20)),
     # A guest is a cookie, and a new one costs nothing: the address is the limit that holds.
     "sandbox-predict": Door(person=Rate(45, 15), address=Rate(1500, 600)),
     "sandbox-submit": Door(person=Rate(5, 0.1), address=Rate(200, 4)),

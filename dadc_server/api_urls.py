@@ -43,6 +43,11 @@ urlpatterns = [
     path("tasks/<slug:slug>/rounds/", rounds.Rounds.as_view(), name="api-rounds"),
     path("tasks/<slug:slug>/rounds/<int:number>/", rounds.RoundDetail.as_view(), name="api-round"),
     path("tasks/<slug:slug>/models/", scoring.Models.as_view(), name="api-models"),
+    path(
+        "tasks/<slug:slug>/models/uploads/",
+        scoring.ModelUploads.as_view(),
+        name="api-model-uploads",
+    ),
     path("tasks/<slug:slug>/agreement/", owners.AgreementDetail.as_view(), name="api-agreement"),
     path("models/<int:id>/", scoring.ModelDetail.as_view(), name="api-model"),
     path("tasks/<slug:slug>/releases/", releases.Releases.as_view(), name="api-releases"),

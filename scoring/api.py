@@ -12,8 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from annotate import uploads
 from annotate.models import Task
-from annotate.registry import ModelFile, register
+from annotate.registry import ModelFile, decoded, register
 from annotate.rest import asked, checked, pass_door, signed_in, task_or_404
 from core import strict_yaml
 from core.errors import Refused
@@ -119,6 +120,7 @@ class ModelRequest(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100)
     backend = serializers.ChoiceField(NAMES, allow_null=True)
     content = serializers.CharField(required=False, help_text="The model's file in base64.")
+    upload = serializers.UUIDField(required=False, help_text="Or what was sent in pieces.")
     labels = serializers.JSONField(
         required=False, help_text="The model's names to the task's, or the task's in its order."
     )
@@ -137,6 +139,19 @@ class ModelRequest(serializers.Serializer[Any]):
     needed = serializers.IntegerField(
         required=False, min_value=1, max_value=99, help_text="Ask all: so many must be fooled."
     )
+
+
+class PieceRequest(serializers.Serializer[Any]):
+    """A part of a model's file, which begins at `offset`."""
+
+    upload = serializers.UUIDField(help_text="Made up by whoever sends it.")
+    offset = serializers.IntegerField(min_value=0, max_value=2**31)
+    piece = serializers.CharField(help_text="In base64.")
+
+
+class UploadSerializer(serializers.Serializer[Any]):
+    upload = serializers.UUIDField()
+    received = serializers.IntegerField(help_text="Bytes; the next piece begins there.")
 
 
 class RegisteredSerializer(serializers.Serializer[Any]):
@@ -267,6 +282,29 @@ class Models(APIView):
             raise Refused("bad_model", str(error)) from error
         done = register(task=task, file=file, actor=owner, **round_)
         return Response(done.summary(), status=status.HTTP_201_CREATED)
+
+
+class ModelUploads(APIView):
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        summary="Send a part of a model's file",
+        description="One that does not follow on what is there changes nothing. Kept for a day "
+        "after its last piece; then register the model with `upload`.",
+        tags=["models"],
+        request=PieceRequest,
+        responses=UploadSerializer,
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        task = task_or_404(request, slug)
+        owner = signed_in(request)
+        if owner is None:
+            raise NotAuthenticated
+        pass_door("upload", request, f"user-{owner.pk}")
+        body = checked(PieceRequest, request)
+        piece = decoded(body.pop("piece"))
+        received = uploads.add(task=task, actor=owner, piece=piece, **body)
+        return Response({"upload": body["upload"], "received": received})
 
 
 _KNOWN = frozenset(ModelRequest().fields) | {"path"}

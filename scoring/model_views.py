@@ -7,14 +7,16 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import get_script_prefix
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.caller import person
 from annotate.models import ModelVersion, Round, Task
 from annotate.owners import owned_task_or_404
-from annotate.registry import MAX_SENT, read_model_file, register
+from annotate.registry import read_model_file, register
 from annotate.rounds import retire_model
 from core.errors import Refused
 from core.strict_yaml import NotYaml
@@ -43,15 +45,22 @@ def models_page(request: HttpRequest, slug: str) -> HttpResponse:
         "models": [_listed(model) for model in models_of(task)],
         "written": written,
         "complaint": complaint,
+        "upload": request.POST.get("upload", "") if complaint else "",
+        "page_data": {
+            "slug": slug,
+            "api": f"{get_script_prefix()}api/v1/",
+            "person": person(request).username,
+            "csrfToken": get_token(request),
+        },
     }
     return render(request, "scoring/models.html", context, status=400 if complaint else 200)
 
 
 def _register(request: HttpRequest, task: Task, written: str) -> ModelVersion:
-    sent, beside = request.FILES.get("content"), {}
-    if sent is not None:
-        if (sent.size or 0) > MAX_SENT:
-            raise Refused("too_large", f"A file may have {MAX_SENT // 2**20} MiB when it is sent.")
+    beside: dict[str, Any] = {}
+    if upload := request.POST.get("upload"):
+        beside["upload"] = upload
+    elif sent := request.FILES.get("content"):  # without a script, what one request may hold
         beside["content"] = base64.b64encode(sent.read()).decode()
     try:
         file = read_model_file(written, **beside)

@@ -24,6 +24,7 @@ from dadc_client.releases import Release
 __all__ = ["Client", "DadcError", "Release"]
 
 Json = Any
+PIECE = 2 * 2**20  # bytes of a model's file that are sent at once
 AGAIN = frozenset({429, 502, 503, 504})
 # What a server takes from afar, by its name.
 BACKENDS = {
@@ -160,7 +161,7 @@ class Client:
         body = _without_none(
             name=name or own,
             backend=backend or BACKENDS.get(suffix, "onnx"),
-            content=base64.b64encode(content).decode(),
+            upload=self._upload(task, content),
             labels=labels,
             open_round=open_round,
             beside=beside,
@@ -173,6 +174,15 @@ class Client:
             if error.code != "name_taken" or name is not None:
                 raise
         return f"{task}/{body['name']}"
+
+    def _upload(self, task: str, content: bytes) -> str:
+        """Send a file in pieces, for a request holds a few MiB; the name under which it waits."""
+        upload, offset = str(uuid.uuid4()), 0
+        while offset < len(content):
+            piece = base64.b64encode(content[offset : offset + PIECE]).decode()
+            body = {"upload": upload, "offset": offset, "piece": piece}
+            offset = self._post(f"tasks/{task}/models/uploads/", body)["received"]
+        return upload
 
     def get_results(self, model_id: str) -> dict[str, Json]:
         """What is known of a model: `dynascore` (None: `reason` says why), and `round1_acc`, its

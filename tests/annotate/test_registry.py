@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -386,7 +387,47 @@ def test_a_model_that_opens_slowly_holds_up_no_other(monkeypatch: pytest.MonkeyP
         assert begun.wait(cast.PATIENCE)
         asked = other.submit(inference.live_model, quick, kind)
         try:
-            assert asked.result(cast.PATIENCE)
+            assert asked.result(cast.PATIENCE) is inference.already_open(quick)
         finally:
             may_end.set()
-        assert opened.result(cast.PATIENCE)
+        opened.result(cast.PATIENCE)
+
+
+def test_a_large_file_comes_in_pieces_and_waits_for_its_registration(
+    letters: Task, owner: User, graph: bytes, tmp_path: Path, settings: Any
+) -> None:
+    """In a request it would be refused; what is sent again, or out of turn, changes nothing."""
+    settings.DATA_DIR = tmp_path
+    letters.owners.add(second := cast.person("otto", "owner"))
+    client, other = calling(owner), calling(second)
+    home, upload = "/api/v1/tasks/letters/models/", str(uuid.uuid4())
+
+    def piece(offset: int, end: int, by: APIClient = client) -> Any:
+        sent = base64.b64encode(graph[offset:end]).decode()
+        body = {"upload": upload, "offset": offset, "piece": sent}
+        return by.post(f"{home}uploads/", body, format="json").json()
+
+    half, whole = len(graph) // 2, len(graph)
+    assert piece(half, whole)["received"] == 0, "the first one comes first"
+    assert piece(0, half)["received"] == half
+    assert piece(0, half)["received"] == half, "its answer was lost, and it is sent again"
+    assert piece(0, 10, by=other)["received"] == 10, "everybody has uploads of their own"
+    assert piece(half, whole)["received"] == whole
+
+    asked = {"name": "letters", "backend": "onnx", "upload": upload, "labels": ["a", "b"]}
+    assert client.post(home, asked, format="json").status_code == 400
+    asked["labels"] = LETTERS
+    assert other.post(home, asked, format="json").status_code == 400, "ten bytes are no graph"
+    assert client.post(home, asked, format="json").status_code == 201
+    kept = ModelVersion.objects.get()
+    assert (Path(settings.ARTIFACT_DIR) / kept.artifact).read_bytes() == graph
+    again = client.post(home, {**asked, "name": "again"}, format="json")
+    assert again.json()["error"]["code"] == "no_upload", "it is kept once"
+
+    (left,) = (tmp_path / "sent").iterdir()
+    os.utime(left, (0, 0))
+    assert piece(0, half)["received"] == half
+    assert not left.exists(), "nobody comes back for it"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("annotate.uploads.MOST", whole - 1)
+        assert piece(half, whole)["error"]["code"] == "too_large"

@@ -16,6 +16,16 @@ def test_a_bad_model_is_refused_with_why_and_the_mended_one_can_serve(visit: Vis
     page.goto(HOME)
     expect(page.get_by_role("row")).to_have_count(5)
     file = page.get_by_label("Model file")
+    # More than a request holds: it goes in pieces, and is still there when its words are mended.
+    file.fill("name: large\nbackend: onnx\n")
+    large = {"name": "net.onnx", "mimeType": "", "buffer": bytes(5 * 2**20)}
+    page.get_by_label("Its file, where it has one").set_input_files(large)
+    page.get_by_role("button", name="Check and register").click()
+    expect(page.get_by_role("alert")).to_contain_text("ONNX Runtime cannot run")
+    expect(page.get_by_text("What you sent is still here")).to_be_visible()
+    assert violations(page) == []
+    visit.forgive("400")
+    page.goto(HOME)
     file.fill("name: second\nbackend: null\nlabels: ['0', '1']\n")
     page.get_by_role("button", name="Check and register").click()
     expect(page.get_by_role("alert")).to_contain_text("lacks 2, 3, 4")

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from rest_framework.test import APIClient
@@ -120,6 +121,8 @@ def test_every_call_answers_in_its_shape(
     call(guest, "get tasks/{slug}/rounds/", slug=slug)
     call(guest, "get tasks/{slug}/models/", slug=slug)
     call(anna, "post examples/{uid}/retract/", uid=made["id"])
+    piece = {"upload": str(UUID(int=1)), "offset": 0, "piece": "AAAA"}
+    call(olive, "post tasks/{slug}/models/uploads/", piece, slug=slug)
     coin = {"name": "coin", "backend": "null", "open_round": True}
     registered = call(olive, "post tasks/{slug}/models/", coin, slug=slug)
     call(guest, "get models/{id}/", id=registered["id"])

@@ -8,6 +8,7 @@ from copy import deepcopy
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 from django.conf import settings
@@ -49,6 +50,7 @@ THIS = {"uid": "EXAMPLE"}
 HELD = {"lease": "LEASE"}
 TALKS, CHAT = {"slug": "chats"}, {"chat": "CHAT"}
 OF_ALL = {**DIGITS, "version": "1.0.0"}
+PIECE = {"upload": str(UUID(int=1)), "offset": 0, "piece": "AAAA"}
 OF_OWNERS = {**DIGITS, "version": "1.1.0"}
 DRAWING = cast.drawing(77)
 FOR_ALL = "200 200 200 200 200 200 200 200"
@@ -253,6 +255,7 @@ ROWS = [
     Row("api-judges", "404 404 404 404 201 404 201 404", "post", DIGITS, {"model": "digits-2"}),
     Row("api-models", FOR_ALL, arguments=DIGITS),
     Row("api-models", HIDDEN, arguments=SECRET),
+    Row("api-model-uploads", "401 403 403 403 200 403 200 401", "post", DIGITS, PIECE),
     Row("api-model", FOR_ALL, arguments={"id": "SERVED"}),
     Row("api-model", HIDDEN, arguments={"id": "UNRELEASED"}),
     Row("api-schema", FOR_ALL),

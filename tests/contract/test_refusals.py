@@ -340,6 +340,11 @@ def a_model_of_somebody_who_does_not_own_the_task(world: World) -> Any:
     return register(world.vera)
 
 
+@refused("no_upload", 400)
+def a_model_whose_file_was_not_sent(world: World) -> Any:
+    return register(owner_of(world), backend="onnx", upload=str(uuid.uuid4()))
+
+
 @refused("bad_model", 400)
 def a_model_without_its_file(world: World) -> Any:
     return register(owner_of(world), backend="onnx")
