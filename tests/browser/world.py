@@ -18,6 +18,7 @@ def begin(people: dict[str, str]) -> dict[str, str]:
     from django.contrib.auth.hashers import make_password
     from django.test import Client
 
+    from accounts.services import create_user
     from tests import cast
 
     task = cast.digits_task(
@@ -33,7 +34,7 @@ def begin(people: dict[str, str]) -> dict[str, str]:
     )
     sessions, password = {}, make_password(cast.PASSWORD)
     for name, role in people.items():
-        person = cast.create_user(username=name, role=role)
+        person = create_user(username=name, role=role)
         person.password = password
         person.save()
         if role == "owner":
