@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,9 +131,17 @@ class World:
 
 @contextmanager
 def ours(
-    kind: str = "sqlite", *, workers: int = 1, settings: Mapping[str, str] = NO_LIMITS, **spec: Any
+    kind: str = "sqlite",
+    *,
+    workers: int = 1,
+    settings: Mapping[str, str] = NO_LIMITS,
+    begin: Callable[[Mapping[str, str]], None] = lambda _: None,
+    **spec: Any,
 ) -> Iterator[World]:
-    """What bin/serve runs, with a world made by benchmarks.world from `spec`."""
+    """What bin/serve runs, with a world made by benchmarks.world from `spec`.
+
+    `begin` may put there what takes long to make, as the environment says where.
+    """
     with tempfile.TemporaryDirectory(prefix="dadc-bench-") as folder, databases(kind) as services:
         data = Path(folder)
         addresses, service_processes = services
@@ -148,6 +156,7 @@ def ours(
             **addresses,
             **settings,
         }
+        begin(environment)
         made = _python(["-m", "benchmarks.world", json.dumps(spec)], environment)
         if made.returncode:
             raise NotStarted(f"the benchmark's world was not made:\n{made.stderr[-2000:]}")

@@ -12,24 +12,37 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
+from django.test import override_settings
 
 from dadc_server import prepare
+from tests.services import find_program
 
 PROJECT = Path(__file__).resolve().parent.parent
+STORAGES = settings.STORAGES  # of a server; tests have another
 
 
 def instance(data: Path) -> None:
     """Make this the data folder of a server that was never started: its database, its files."""
     copy_to(data / "db.sqlite3")
-    with _one_at_a_time():
+    static = Path(settings.STATIC_ROOT)
+    with _one_at_a_time(), override_settings(STORAGES=STORAGES):
         prepare.collect_static([])
-    shutil.copytree(settings.STATIC_ROOT, data / "static")
+    shutil.copytree(static, data / "static")
+    shutil.copy(f"{static}.sha256", data)  # so that it collects none
+
+
+def world(environment: Mapping[str, str]) -> None:
+    """The same for a server that is started with this environment, on either database."""
+    instance(Path(environment["DADC_DATA"]))
+    if address := environment.get("DATABASE_URL"):
+        with _one_at_a_time():
+            _fill(address)
 
 
 def copy_to(file: Path) -> None:
@@ -65,9 +78,22 @@ def postgresql() -> str:
         if not cursor.fetchone():
             cursor.execute("DROP DATABASE IF EXISTS migrating")
             cursor.execute("CREATE DATABASE migrating")
-            _migrate(DATABASE_URL=f"{address}/migrating")
+            _fill(f"{address}/migrating")
             cursor.execute(f"ALTER DATABASE migrating RENAME TO {made}")
     return made
+
+
+def _fill(address: str) -> None:
+    """What was migrated, in an empty database of any PostgreSQL server."""
+    made = settings.DATA_DIR / f"migrated-{_fingerprint()}.sql"
+    if made.exists():
+        psql = [find_program("psql"), "--quiet", "--set=ON_ERROR_STOP=1", f"--file={made}"]
+        subprocess.run([*psql, address], stdout=subprocess.DEVNULL, check=True)
+        return
+    _migrate(DATABASE_URL=address)
+    dump = made.with_suffix(".part")
+    subprocess.run([find_program("pg_dump"), f"--file={dump}", address], check=True)
+    dump.rename(made)
 
 
 def _migrate(**environment: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import drawings
 from benchmarks.crash import survive
-from tests import cast
+from tests import cast, migrated
 
 
 @pytest.mark.slow
@@ -27,6 +27,7 @@ def test_what_was_acknowledged_survives(tmp_path: Path, monkeypatch: pytest.Monk
         annotators=4,
         validators=2,
         waiting=100,
+        begin=migrated.world,
     )
     assert found["submissions acknowledged"] > 0
     assert found["votes acknowledged"] > 0

@@ -28,7 +28,7 @@ import pytest
 
 from benchmarks.servers import World, ours
 from dadc_server.serve import tied_to_this_process
-from tests import cast
+from tests import cast, migrated
 from tests.services import redis_command
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
@@ -42,7 +42,7 @@ GONE = (aiohttp.ClientError, ConnectionError, TimeoutError, TypeError)
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with ours("postgresql", workers=2, annotators=PEOPLE) as world:
+    with ours("postgresql", workers=2, annotators=PEOPLE, begin=migrated.world) as world:
         yield world
         checked = world.manage("recompute", "--check")
         assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -272,7 +272,7 @@ import time
 from core.transactions import durable
 from annotate import rounds
 from annotate.models import Task
-from tests import cast
+from tests import cast, migrated
 task = Task.objects.get(slug="digits")
 for seed in (101, 102):
     model = cast.fixed_model(task, seed=seed)
