@@ -164,8 +164,11 @@ def _shape(found: re.Match[str]) -> str:
 def walk(person: User, task: Task, *, golden: bool, settled_by: User | None) -> dict[str, str]:
     """Ask, keep, give back, ask for the model's answer, skip, look again, answer, take back."""
     here = f"/api/v1/tasks/{task.slug}/"
-    # A verdict can only show in what is read after the vote that makes it, and its undo.
-    looks_after = ("vote", "undo") if settled_by else ("next", "vote", "release", "undo", "skip")
+    # A verdict can only show in what is read after the vote that makes it, and its undo. After the
+    # first item all is alike still, and what another one changes is read after the act before it.
+    looks_after = ("vote", "undo")
+    if not settled_by:
+        looks_after += ("release", "skip", "look again")
     walked = Walk(person, task, looks_after)
     lease = walked.do("next", f"{here}validations/next/")["lease"]
     turn["golden"] = golden
