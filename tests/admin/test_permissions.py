@@ -14,6 +14,8 @@ from annotate.models import Example, Task
 from tests.cast import answer, digits_task, person, submission
 from validate.models import Gold
 
+pytestmark = pytest.mark.once
+
 ADMINS_ONLY = {"worksession"}
 SHOWN = {
     "worksession", "event", "user",

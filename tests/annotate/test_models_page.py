@@ -20,6 +20,8 @@ from ml.learners import learner_named
 from ml.learners import save as save_model
 from tests import cast
 
+pytestmark = pytest.mark.once
+
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 RECIPES = [
     read_model_file(recipe)

@@ -22,6 +22,8 @@ from kinds.photo.tests import colours
 from kinds.photo.tests.colours import scene, sent, shown, taken_sideways
 from tests import cast
 
+pytestmark = pytest.mark.once
+
 
 def colour_task(owner: User, folder: Path) -> Task:
     made, _ = rounds.load_task(file=parse_task_file(colours.task_file()), actor=owner)

@@ -29,6 +29,8 @@ from ml import artifacts
 from ml.backends import Source, open_model
 from tests import cast
 
+pytestmark = pytest.mark.once
+
 LETTERS = list("abcdefghij")
 
 

@@ -13,6 +13,8 @@ from annotate.why import why
 from core.errors import Refused
 from tests import cast
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def moods(owner: User) -> Task:

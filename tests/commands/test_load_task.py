@@ -12,6 +12,8 @@ from django.core.management import CommandError
 from accounts.models import User
 from annotate.models import Task, TaskConfig
 
+pytestmark = pytest.mark.once
+
 MINIMAL = """
 slug: my-nli
 name: My NLI study

@@ -30,6 +30,8 @@ from training.models import AuthorSplit, Snapshot, TrainingRun
 from validate.acts.adjudicate import decide
 from validate.acts.gold import mark_gold, retire_gold
 
+pytestmark = pytest.mark.once
+
 PAGE = "/tasks/digits/releases/"
 
 

@@ -30,6 +30,8 @@ from training.models import TrainingRun
 from training.queries import settings_of, trainable_model
 from training.retraining import carry_out
 
+pytestmark = pytest.mark.once
+
 SHIPPED = bootstrap.LIBRARY
 
 

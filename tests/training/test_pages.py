@@ -16,6 +16,8 @@ from training import services
 from training.models import TrainingRun
 from training.retraining import carry_out
 
+pytestmark = pytest.mark.once
+
 PAGES = [
     ("training", {}),
     ("training_live", {}),

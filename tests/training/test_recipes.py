@@ -24,6 +24,8 @@ from training.models import TrainingRun
 from training.queries import waiting_foolings
 from training.retraining import carry_out
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def authors(annotator: User, other_annotator: User) -> list[User]:

@@ -25,6 +25,8 @@ from training.queries import taught_to
 from training.region_board import board_of
 from training.retraining import carry_out
 
+pytestmark = pytest.mark.once
+
 PAGE = "/tasks/digits/regions/"
 
 

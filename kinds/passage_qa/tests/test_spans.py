@@ -14,6 +14,8 @@ from kinds.passage_qa import fits
 from tests import acts, cast
 from validate.logs import import_log
 
+pytestmark = pytest.mark.once
+
 PASSAGE = "The capital of France is Paris \U0001f5fc, not Lyons."
 
 

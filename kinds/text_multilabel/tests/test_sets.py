@@ -18,7 +18,7 @@ from ml.backends import Answer, null
 from tests import cast
 
 LABELS = ["food", "money", "sport"]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture
