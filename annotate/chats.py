@@ -73,6 +73,8 @@ def _uuid(raw: object) -> uuid.UUID:
 
 def _own(participant: Participant) -> QuerySet[Chat]:
     whose = {"author": participant.user} if participant.user else {"session": participant.session}
+    if participant.user is not None and (link := participant.user.by_link) is not None:
+        whose["created_at__gte"] = link.session.started_at  # nobody is on two visits at once
     return Chat.objects.select_related("round__task__config", "model").filter(**whose)
 
 

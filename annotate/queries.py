@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
@@ -49,10 +50,16 @@ class Participant:
         }
 
     def examples(self) -> QuerySet[Example]:
-        """Everything this person submitted."""
-        if self.user is not None:
+        """Everything this person submitted; of a guest, and of who came by a link, on this visit:
+        a name in a link proves nothing about what else was done under it."""
+        if self.user is not None and self.user.by_link is None:
             return Example.objects.filter(author=self.user)
-        return Example.objects.filter(session=self.session, author=None)
+        return Example.objects.filter(author=self.user, session=self.session)
+
+    def sent_under(self, client_id: UUID) -> QuerySet[Example]:
+        """What this person sent under its id, which nobody guesses, on whatever visit."""
+        mine = {"author": self.user} if self.user else {"author": None, "session": self.session}
+        return Example.objects.filter(**mine, client_id=client_id)
 
 
 @dataclass(frozen=True)

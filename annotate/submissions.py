@@ -323,12 +323,8 @@ class _Sent:
 
     def earlier(self) -> Example | None:
         """The example of the first time; Conflict when that was another submission; one query."""
-        earlier = (
-            self.participant.examples()
-            .select_related("model", "round", "task", "context")
-            .filter(client_id=self.client_id)
-            .first()
-        )
+        sent = self.participant.sent_under(self.client_id)
+        earlier = sent.select_related("model", "round", "task", "context").first()
         if earlier is not None and not self._made(earlier):
             raise Conflict(
                 "client_id_reused", "This client_id was already used for another submission."

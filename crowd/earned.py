@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import Count, OuterRef, Q, Subquery, Sum
 from django.utils import timezone
 
 from annotate.models import Example, Task
@@ -100,7 +100,8 @@ def made_on(visits: Sequence[Visit]) -> dict[UUID, Made]:
     """What was made on these visits of one campaign and not taken back, and what was answered,
     oldest first, no more than was asked for; two queries for any number of visits.
 
-    A vote is of the visit in whose time it was cast: nobody is on two at once.
+    A vote is of the visit in whose time it was cast, of two the one that began last: it was at work
+    while the other was taken for returned.
     """
     made: dict[UUID, Made] = {visit.pk: ([], []) for visit in visits}
     if not visits:
@@ -113,17 +114,16 @@ def made_on(visits: Sequence[Visit]) -> dict[UUID, Made]:
         if _in_time(visit, example.created_at):
             made[visit.pk][0].append(example)
     if VALIDATE in file.work:
-        of_person = defaultdict(list)
-        for visit in visits:
-            of_person[visit.worker.user_id].append(visit)
         since = min(visit.started_at for visit in visits)
-        cast = Vote.objects.filter(
-            validator__in=of_person, example__task=task_id, created_at__gte=since
-        )
+        people = {visit.worker.user_id for visit in visits}
+        at = OuterRef("created_at")
+        then = Visit.objects.filter(worker__user=OuterRef("validator"), started_at__lte=at)
+        then = then.filter(Q(finished_at=None) | Q(finished_at__gte=at)).order_by("-started_at")
+        cast = Vote.objects.filter(validator__in=people, example__task=task_id)
+        cast = cast.filter(created_at__gte=since).annotate(visit=Subquery(then.values("pk")[:1]))
         for vote in cast.select_related("example").order_by("id"):
-            for visit in of_person[vote.validator_id]:
-                if _in_time(visit, vote.created_at):
-                    made[visit.pk][1].append(vote)
+            if vote.visit in made:
+                made[vote.visit][1].append(vote)
     size = file.visit.examples
     return {pk: (found[:size], votes[:size]) for pk, (found, votes) in made.items()}
 
@@ -236,6 +236,37 @@ def money_of(visits: Sequence[Visit]) -> dict[Any, dict[str, int]]:
     for visit, state, amount in rows.annotate(sum=Sum("amount")).order_by():
         found[visit][state] = amount
     return found
+
+
+# --- what a budget holds --------------------------------------------------------------------------
+def _committed(campaign: Campaign) -> dict[str, int]:
+    """What each state's visits may be paid at most; a query."""
+    file = campaign.file
+    most, out = file.plan().visit_at_most, file.pay.units("screen_out")
+    rows = Visit.objects.filter(campaign=campaign).values_list("state")
+    counts = dict(rows.annotate(n=Count("pk")).order_by())
+    each = {**dict.fromkeys(Visit.HOLDS, most), Visit.State.SCREENED_OUT.value: out}
+    return {state: counts.get(state, 0) * amount for state, amount in each.items()}
+
+
+def holds_all_places(campaign: Campaign) -> bool:
+    """Whether the budget holds all places beside all who were screened out by now.
+
+    Without screen-out pay it does, by the file's own rule; else it takes a query.
+    """
+    file = campaign.file
+    if not file.check or not file.pay.units("screen_out"):
+        return True
+    screened_out = _committed(campaign)[Visit.State.SCREENED_OUT]
+    return file.places * file.plan().visit_at_most + screened_out <= file.budget
+
+
+def holds_one_more(campaign: Campaign) -> bool:
+    """Whether the budget holds one more visit beside all that may be paid by now."""
+    if holds_all_places(campaign):
+        return True
+    file = campaign.file
+    return sum(_committed(campaign).values()) + file.plan().visit_at_most <= file.budget
 
 
 # --- for a task's data card ---------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from django.utils import timezone
 
 from accounts.models import User, new_pseudonym
@@ -12,7 +14,7 @@ from annotate.services import retract
 from core.errors import Conflict
 from core.transactions import durable
 from crowd import earned, queries
-from crowd.models import Campaign, Payment, Visit
+from crowd.models import FORGOTTEN, Campaign, Payment, Visit, Worker
 from crowd.services import leave, name_once_forgotten, new_code
 
 
@@ -69,7 +71,7 @@ def forget(*, visit: Visit, gives_up: bool = False) -> None:
         _require_nothing_under_way(visits)
         Chat.objects.filter(author=worker.user_id, example=None).delete()
         User.objects.filter(pk=worker.user_id).update(pseudonym=new_pseudonym())
-        worker.name = name_once_forgotten(worker.realm, worker.name)
+        worker.name = _what_stays(worker, visits)
         worker.forgotten_at = timezone.now()
         worker.save(update_fields=["name", "forgotten_at"])
         # Whoever has a platform's results has names beside codes.
@@ -79,6 +81,20 @@ def forget(*, visit: Visit, gives_up: bool = False) -> None:
             )
         record_event(actor=None, verb="forgot", subject=worker)
     close_account(user=User.objects.get(pk=worker.user_id))
+
+
+def _what_stays(worker: Worker, visits: list[Visit]) -> str:
+    """What is kept of a name: a keyed hash, by which nobody of that name is let in again.
+
+    Of a name that nobody has vouched for it leads to nobody at all: whoever invents somebody's name
+    and has it forgotten would keep them out for good. Who is kept out stays so.
+    """
+    known = any(
+        queries.is_proven(one) or queries.is_kept_out(worker, one.campaign.task) for one in visits
+    )
+    if known:
+        return name_once_forgotten(worker.realm, worker.name)
+    return FORGOTTEN + secrets.token_hex(32)
 
 
 def _require_nothing_under_way(visits: list[Visit]) -> None:

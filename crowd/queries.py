@@ -57,6 +57,13 @@ def unsettled() -> QuerySet[Visit]:
     return waiting.exclude(finished_at__lt=timezone.now() - FOLLOWED)
 
 
+def is_proven(visit: Visit) -> bool:
+    """Whether somebody vouches for the name: by a signature, an invitation, the platform's word."""
+    if visit.campaign.platform.confirms_itself or visit.campaign.file.secured:
+        return True
+    return visit.settled_at is not None and visit.state != Visit.State.REJECTED
+
+
 def require_person(visit: Visit) -> None:
     """Refuse what concerns all that a person did to a link that does not prove who they are.
 
@@ -66,10 +73,7 @@ def require_person(visit: Visit) -> None:
     same = Q(campaign=visit.campaign_id, assignment=visit.assignment)
     if visit.campaign.file.is_signed:
         same &= Q(slot=visit.slot_id)
-    campaign = visit.campaign
-    proven = campaign.platform.confirms_itself or campaign.file.secured
-    proven |= visit.settled_at is not None and visit.state != Visit.State.REJECTED
-    if not proven and Visit.objects.filter(worker=visit.worker_id).exclude(same).exists():
+    if not is_proven(visit) and Visit.objects.filter(worker=visit.worker_id).exclude(same).exists():
         raise Conflict(
             "not_proven",
             "The platform has not confirmed yet that this is you, and there is more under this "

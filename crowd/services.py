@@ -48,7 +48,7 @@ def visit_for(campaign: Campaign, arrival: Arrival) -> Visit | None:
     if not arrival.worker:
         return None
     mine = statements.by_link(campaign.pk, arrival.realm, arrival.worker, arrival.assignment)
-    return next((one for one in mine if arrival.slot in (None, one.slot.number)), None)
+    return next((one for one in mine if _is_by_link(one, arrival)), None)
 
 
 def _of_worker(arrival: Arrival) -> QuerySet[Visit]:
@@ -78,13 +78,22 @@ def require_room(campaign: Campaign, arrival: Arrival) -> None:
     """Refuse where there is no place now; at the start it is asked again."""
     held = campaign.visits.filter(state__in=Visit.HOLDS).select_related("worker", "slot")
     if arrival.slot is not None:
-        free = all(_is_returned(one, arrival) for one in held.filter(slot__number=arrival.slot))
+        there = list(held.filter(slot__number=arrival.slot))
+        free, replaces = all(_is_returned(one, arrival) for one in there), bool(there)
     else:
         theirs = held.filter(_who(arrival) | Q(assignment=arrival.assignment))
-        free = statements.free_slot(campaign.pk) is not None
-        free = free or any(_is_returned(one, arrival) for one in theirs)
+        replaces = any(_is_returned(one, arrival) for one in theirs)
+        free = replaces or statements.free_slot(campaign.pk) is not None
     if not free:
         raise _taken(arrival.slot)
+    if not replaces:
+        _require_budget(campaign)
+
+
+def _require_budget(campaign: Campaign) -> None:
+    """Refuse one more where it may cost more than the budget: all who are let in can be paid."""
+    if not earned.holds_one_more(campaign):
+        raise _taken(None)
 
 
 def _is_returned(visit: Visit, arrival: Arrival) -> bool:
@@ -113,29 +122,34 @@ def begin(
     require_entry(campaign, arrival)
     if consent != campaign.file.consent.version:
         raise _changed()
-    visit = Visit(
-        campaign=campaign,
-        assignment=arrival.assignment,
-        consent=consent,
-        code=new_code(),
-        place=_place(campaign, address),
-    )
-    token, visit.token = queries.new_token(visit.id)
     for _ in range(TRIES):
         try:
             with durable():
-                visit.worker = _worker_of(campaign, arrival)
-                returned = _supersede(campaign, arrival)
-                visit.slot = _take(campaign, arrival.slot)
-                visit.session = WorkSession(user=visit.worker.user, kind=WorkSession.Kind.LINK)
-                statements.insert(visit.session)
-                statements.insert(visit)
+                worker = _worker_of(campaign, arrival)
+                if not earned.holds_all_places(campaign):  # then who comes is let in one by one
+                    Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+                earlier = statements.near(
+                    campaign.pk, arrival.realm, arrival.worker, arrival.assignment
+                )
+                returned = _supersede(earlier, arrival)
+                _require_budget(campaign)
+                visit = _returned_by(arrival, earlier) or Visit(
+                    campaign=campaign,
+                    worker=worker,
+                    assignment=arrival.assignment,
+                    code=new_code(),
+                    place=_place(campaign, address),
+                )
+                visit.slot, visit.consent = _take(campaign, arrival.slot), consent
+                token, visit.token = queries.new_token(visit.id)
+                _remember_check(visit, earlier)
+                _put_to_work(visit)
                 # Now that a row refers to it nobody changes it: is it what was agreed to?
                 now = Campaign.objects.values_list("data", "state").get(pk=campaign.pk)
                 if now != (campaign.data, campaign.state):
                     raise _changed()
                 _keep_apart(visit)
-                record(campaign, visit.worker.user, "began_visit", subject=visit, consent=consent)
+                record(campaign, worker.user, "began_visit", subject=visit, consent=consent)
         except IntegrityError:  # this place, person or person's visit is there since a moment
             mine = visit_for(campaign, arrival)
             if mine is not None and mine.state in Visit.ONCE:
@@ -216,13 +230,55 @@ def name_once_forgotten(realm: str, name: str) -> str:
     )
 
 
-def _supersede(campaign: Campaign, arrival: Arrival) -> list[Visit]:
+def _supersede(earlier: list[Visit], arrival: Arrival) -> list[Visit]:
     """Take it that these were returned, within the transaction that takes a place."""
-    open_ = statements.at_work(campaign.pk, arrival.realm, arrival.worker, arrival.assignment)
-    found = [one for one in open_ if _is_returned(one, arrival)]
+    found = [one for one in earlier if _is_returned(one, arrival)]
     for visit in found:
         _end(visit, Visit.State.RETURNED)
     return found
+
+
+def _returned_by(arrival: Arrival, earlier: list[Visit]) -> Visit | None:
+    """What this very link began and was returned, as it seemed, while its time lasts: it goes on.
+
+    Whoever comes under a worker's name with an assignment of their own ends nobody's work so.
+    """
+    visit = next((one for one in reversed(earlier) if _is_by_link(one, arrival)), None)
+    if visit is None or not may_go_on(visit):
+        return None
+    visit.state, visit.finished_at, visit.seen_at = Visit.State.OPEN, None, timezone.now()
+    return visit
+
+
+def may_go_on(visit: Visit) -> bool:
+    """Whether a visit that was returned, as it seemed, goes on when its link is opened again."""
+    lasts = timedelta(minutes=visit.campaign.file.time_limit)
+    return visit.state == Visit.State.RETURNED and visit.started_at + lasts > timezone.now()
+
+
+def _is_by_link(visit: Visit, arrival: Arrival) -> bool:
+    return (
+        visit.worker.realm == arrival.realm
+        and visit.worker.name == arrival.worker
+        and visit.assignment == arrival.assignment
+        and arrival.slot in (None, visit.slot.number)
+    )
+
+
+def _remember_check(visit: Visit, earlier: list[Visit]) -> None:
+    """A worker has two attempts in a campaign, on however many visits, and understands it once."""
+    theirs = [one for one in earlier if one.worker_id == visit.worker_id]
+    visit.attempts = max((one.attempts for one in theirs), default=0)
+    visit.checked_at = max((one.checked_at for one in theirs if one.checked_at), default=None)
+
+
+def _put_to_work(visit: Visit) -> None:
+    if visit._state.adding:
+        visit.session = WorkSession(user=visit.worker.user, kind=WorkSession.Kind.LINK)
+        statements.insert(visit.session)
+        statements.insert(visit)
+    else:
+        visit.save()
 
 
 def reopen(visit: Visit) -> tuple[Visit, str]:
@@ -304,7 +360,7 @@ def _end(visit: Visit, state: str) -> None:
 
 
 def time_out(now: datetime | None = None) -> int:
-    """Let visits run out whose time is over; returns how many."""
+    """Let visits run out whose time is over, or finish where all is done; returns how many."""
     now = now or timezone.now()
     done = 0
     for campaign in Campaign.objects.filter(visits__state=Visit.State.OPEN).distinct():
@@ -313,8 +369,12 @@ def time_out(now: datetime | None = None) -> int:
             campaign=campaign, state=Visit.State.OPEN, started_at__lt=begun_before
         )
         for visit in late:
+            visit.campaign = campaign  # whose file is read once
             with suppress(Refused):  # one that is in a state of its own stops no other
-                leave(visit=visit, state=Visit.State.TIMED_OUT)
+                if earned.is_whole(visit):  # all is done but for the button
+                    finish(visit=visit)
+                else:
+                    leave(visit=visit, state=Visit.State.TIMED_OUT)
                 done += 1
     return done
 

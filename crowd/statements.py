@@ -40,12 +40,11 @@ _BY_LINK = Compiled(
         .order_by("-started_at")
     )
 )
-_AT_WORK = Compiled(
+_NEAR = Compiled(
     lambda: (
         visits()
-        .filter(_of() | Q(assignment=Given("assignment")))
-        .filter(campaign=Given("campaign"), state=Visit.State.OPEN)
-        .order_by("pk")
+        .filter(_of() | Q(assignment=Given("assignment")), campaign=Given("campaign"))
+        .order_by("started_at", "pk")
         .select_for_update(no_key=True, of=("self",))
     )
 )
@@ -74,9 +73,9 @@ def by_link(campaign: int, realm: str, worker: str, assignment: str) -> list[Vis
     return _BY_LINK.all(campaign=campaign, realm=realm, worker=worker, assignment=assignment)
 
 
-def at_work(campaign: int, realm: str, worker: str, assignment: str) -> list[Visit]:
-    """The open visits of this worker or under this assignment, locked."""
-    return _AT_WORK.all(campaign=campaign, realm=realm, worker=worker, assignment=assignment)
+def near(campaign: int, realm: str, worker: str, assignment: str) -> list[Visit]:
+    """All visits of this worker or under this assignment, oldest first, locked."""
+    return _NEAR.all(campaign=campaign, realm=realm, worker=worker, assignment=assignment)
 
 
 def worker(realm: str, name: str, once: str) -> Worker | None:

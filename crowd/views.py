@@ -44,14 +44,18 @@ OVER: Final = {
     Visit.State.CONFIRMED: "You have finished, and it is confirmed: thank you.",
     Visit.State.SCREENED_OUT: "This was not for you: thank you for trying.",
     Visit.State.RETURNED: "You returned this. What you made is kept, and is not paid.",
-    Visit.State.TIMED_OUT: "The time for this ran out. What you made is kept: ask who sent you.",
+    Visit.State.TIMED_OUT: "The time for this ran out. What you made is kept, and paid only if "
+    "those who asked for it confirm it: tell them.",
     Visit.State.REJECTED: "This was not accepted.",
 }
 KEPT_OUT: Final = (
     "You are kept out of this. What you made is kept, and those who asked for it decide whether it "
     "is paid."
 )
-MAY_COME_AGAIN: Final = (Visit.State.RETURNED, Visit.State.TIMED_OUT)
+LATE: Final = (
+    "You have done all of it, but the platform's time ran out: give your code all the same."
+)
+GOES_ON: Final = "You returned this, or so it seemed: what you did is kept, and goes on here."
 LONGEST_NAME: Final = 200
 PAGE_404: Final = "There is no such campaign: open the link that you were given."
 
@@ -126,7 +130,7 @@ def prolific_event(request: HttpRequest) -> HttpResponse:
 def _landing(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResponse:
     """What it is, what is paid and for how long; for somebody who has begun, where they are."""
     visit = services.visit_for(campaign, arrival)
-    if visit is not None and visit.state not in MAY_COME_AGAIN:
+    if visit is not None and not _may_come_again(visit):
         if visit.state != Visit.State.OPEN:
             return _over(request, visit)
         return render(request, "crowd/return.html", _about(campaign) | {"visit": visit})
@@ -138,8 +142,18 @@ def _landing(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> Http
             if visit is None:
                 raise
             return _over(request, visit, refused.message)  # their data is theirs still
-    context = _about(campaign) | {"preview": arrival.preview, "visit": visit}
+    said = ""
+    if visit is not None:
+        said = GOES_ON if services.may_go_on(visit) else OVER[Visit.State(visit.state)]
+    context = _about(campaign) | {"preview": arrival.preview, "visit": visit, "said": said}
     return render(request, "crowd/landing.html", context)
+
+
+def _may_come_again(visit: Visit) -> bool:
+    """Whether a visit's link begins anew; not where all was done when a platform's time ran out."""
+    if visit.state == Visit.State.TIMED_OUT:
+        return not earned.is_whole(visit)
+    return visit.state == Visit.State.RETURNED
 
 
 def _about(campaign: Campaign) -> dict[str, Any]:
@@ -177,12 +191,13 @@ def _over(request: HttpRequest, visit: Visit, also: str = "") -> HttpResponse:
     """The end: the code, and the way back to the platform."""
     campaign = visit.campaign
     screened_out = visit.state == Visit.State.SCREENED_OUT
+    late = visit.state == Visit.State.TIMED_OUT and earned.is_whole(visit)
     back = None
-    if screened_out or visit.state in (Visit.State.FINISHED, Visit.State.CONFIRMED):
+    if late or screened_out or visit.state in (Visit.State.FINISHED, Visit.State.CONFIRMED):
         back = campaign.platform.way_back(
             campaign.file, request.GET.dict(), visit.code, screened_out=screened_out
         )
-    sentence = OVER[Visit.State(visit.state)]
+    sentence = LATE if late else OVER[Visit.State(visit.state)]
     if visit.state == Visit.State.FINISHED and queries.is_kept_out(visit.worker, campaign.task):
         sentence = KEPT_OUT
     context = {
@@ -201,7 +216,7 @@ def _over(request: HttpRequest, visit: Visit, also: str = "") -> HttpResponse:
 def _act(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResponse:
     act = request.POST.get("act", "")
     visit = services.visit_for(campaign, arrival)
-    if visit is None or (act == "begin" and visit.state in MAY_COME_AGAIN):
+    if visit is None or (act == "begin" and _may_come_again(visit)):
         if act != "begin":
             return _landing(request, campaign, arrival)
         visit, token = services.begin(

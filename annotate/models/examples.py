@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 class ExampleQuerySet(models.QuerySet["Example"]):
     def visible_to(self, user: Viewer) -> Self:
-        """A person's own examples, and all of a task for its owners and for admins."""
+        """A person's own examples, and all of a task for its owners and for admins; for somebody
+        who came by a link those of this visit."""
         if not isinstance(user, User) or not user.is_active:
             return self.none()
+        if user.by_link is not None:
+            return self.filter(author=user, session=user.by_link.session)
         if user.has_role(Role.ADMIN):
             return self
         visible = Q(author=user)

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate import inference, judged
-from annotate.models import Barred, Example, Task
+from annotate.models import Barred, Chat, Example, Task
 from core.errors import Refused
 from crowd import by_file, campaigns, earned, ledger, passes, queries, services
 from crowd.models import Campaign, Visit, Worker
@@ -138,6 +138,8 @@ def test_late_full_paused_ended_and_missed_twice(task: Task) -> None:
     later = timezone.now() + timedelta(minutes=121)
     assert services.time_out(later) == 1
     assert Visit.objects.get(worker__name="W2").state == "timed_out"
+    for sentence in ("The time for this ran out", "I agree, begin"):
+        assert sentence in words(second.page), "where there is a place"
     for state, sentence in (("paused", "try the same link again"), ("ended", "This has ended")):
         campaigns.set_state(campaign=campaign, state=state, actor=None)
         assert sentence in words(come(campaign, "W3").page)
@@ -146,6 +148,48 @@ def test_late_full_paused_ended_and_missed_twice(task: Task) -> None:
         assert sentence in theirs
         assert "Get my data" in theirs
     assert come(campaign, "W3").client.get("/hit/nothing/").status_code == 404
+    # Nor does the end of the time take a code from whoever has done it all, ours or a platform's.
+    done = world.campaign(task, slug="done", places=1)
+    came = come(done)
+    world.work(came, task, (1, 2))
+    assert services.time_out(later) == 1
+    visit = done.visits.get()
+    assert visit.state == "finished"
+    services.leave(visit=visit, state=Visit.State.TIMED_OUT)
+    for page in (came.page, came.act("begin")):
+        assert "give your code all the same" in words(page)
+        assert visit.code in words(page)
+
+
+def test_attempts_are_a_person_s_and_screening_out_stays_within_the_budget(task: Task) -> None:
+    campaign = world.campaign(task, places=1, check=CHECK)
+    came = come(campaign)
+    assert "last time" in words(came.act("check", came.begin(), q0="Sleep"))
+    assert services.time_out(timezone.now() + timedelta(minutes=121)) == 1
+    assert "You are paid 0.10" in words(came.act("check", came.begin(), q0="Sleep"))
+    assert campaign.visits.count() == 2
+    # 1.50 and 0.10 are its budget: another one who is kept out could be paid, and nobody after.
+    second = come(campaign, "W2")
+    token = second.begin()
+    for _ in range(2):
+        second.act("check", token, q0="Sleep")
+    third = come(campaign, "W3")
+    agreed = {"consent": campaign.file.consent.version}
+    for page in (third.page, third.act("begin", **agreed)):
+        assert "All places are taken" in words(page)
+    services.settle(
+        visit=Visit.objects.get(worker__name="W2"), confirmed=False, actor=None, reason="Invented."
+    )
+    third.begin()
+
+
+def test_a_name_that_nobody_vouched_for_is_kept_out_by_nobody(task: Task) -> None:
+    campaign = world.campaign(task)
+    forged = come(campaign, assignmentId="made-up")
+    forged.begin()
+    assert "You are forgotten" in words(forged.act("forget"))
+    come(campaign).begin()
+    assert sorted(campaign.visits.values_list("state", flat=True)) == ["open", "returned"]
 
 
 def test_a_returned_assignment_goes_to_another_worker(task: Task) -> None:
@@ -189,21 +233,67 @@ def test_a_link_leads_to_what_began_by_it(task: Task) -> None:
         agreed = {"consent": campaign.file.consent.version}
         assert "open the link of that time" in words(other.act("begin", **agreed))
     # Where links are not signed, a name alone proves nothing about what else is under it.
-    first, second = world.campaign(task, slug="first"), world.campaign(task, slug="second")
+    first = world.campaign(task, slug="first")
+    second = world.campaign(task, slug="second", work="both")
     came = come(first)
-    token, _ = world.work(came, task, (1, 2))
+    token, made = world.work(came, task, (1, 2))
     forged = come(second, assignmentId="made-up")
     agreed = {"consent": second.file.consent.version}
     assert "at work on another" in words(forged.act("begin", **agreed))
     came.act("finish", token)
-    forged.begin()
+    invented = forged.begin()
     for act in ("data", "forget"):
         assert "not confirmed yet" in words(forged.act(act, gives_up="on"))
     services.settle(visit=Visit.objects.get(campaign=first), confirmed=True, actor=None)
-    assert len(came.act("data").content.splitlines()) == 5
-    # A worker who comes with another assignment has returned the one before.
-    come(second).begin()
+    _reaches_nothing_else(invented, task, made[0])
+    assert len(came.act("data").content.splitlines()) == 7
+    # A worker who comes with another assignment has returned the one before, or somebody invented
+    # that: by the link of before it goes on where it was.
+    own = come(second)
+    submit(own.begin(), task, 3)
     assert sorted(second.visits.values_list("state", flat=True)) == ["open", "returned"]
+    mine = second.visits.get(state="open")
+    other = come(second, assignmentId="invented")
+    submit(other.begin(), task, 4)
+    Vote.objects.update(created_at=timezone.now())
+    assert "goes on here" in words(own.page)
+    token = own.begin()
+    assert second.visits.get(state="open") == mine
+    submit(token, task, 5)
+    found = earned.made_on(list(second.visits.all()))
+    assert len(found[mine.pk][0]) == 2
+    assert sum(len(votes) for _, votes in found.values()) == 1, "a vote is of one visit"
+
+
+def _reaches_nothing_else(token: str, task: Task, made: Example) -> None:
+    """By a visit one reads and changes what was done on it, whatever else is under its name."""
+    assert made.author is not None
+    chat = Chat.objects.create(
+        round=made.round,
+        model=made.model,
+        author=made.author,
+        created_at=made.created_at,
+    )
+    other = cast.submission(task, cast.person("other"), 7)
+    Vote.objects.create(
+        example=other,
+        validator=made.author,
+        author=other.author,
+        label="1",
+        created_at=made.created_at,
+    )
+    headers = {"Authorization": f"Visit {token}"}
+    browser = world.browser()
+    assert browser.get("/api/v1/examples/?mine=1", headers=headers).json()["results"] == []
+    for path in (f"examples/{made.uid}/", f"examples/{made.uid}/why/", f"chats/{chat.uid}/"):
+        assert browser.get(f"/api/v1/{path}", headers=headers).status_code == 404, path
+    for path in (f"examples/{made.uid}/retract/", f"examples/{made.uid}/explain/"):
+        assert call(token, path, {"explanation": "Mine."}).status_code == 404, path
+    assert call(token, f"chats/{chat.uid}/turns/", {"content": "?"}).status_code == 404
+    undone = call(token, f"tasks/{task.slug}/validations/undo/")
+    assert undone.json()["error"]["code"] == "nothing_to_undo"
+    made.refresh_from_db()
+    assert (made.retracted_at, made.explanation) == (None, "")
 
 
 def test_only_the_campaign_s_origins_frame_its_pages(task: Task) -> None:

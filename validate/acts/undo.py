@@ -44,7 +44,10 @@ def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
     with durable():
         if answer is not None and (again := _leased_again(validator, task, answer)):
             return again
-        last = Vote.objects.filter(validator=validator, example__task=task).order_by("-id").first()
+        votes = Vote.objects.filter(validator=validator, example__task=task)
+        if validator.by_link is not None:  # what was answered before may be somebody else's
+            votes = votes.filter(created_at__gte=validator.by_link.session.started_at)
+        last = votes.order_by("-id").first()
         if last is None:
             raise Refused(
                 "nothing_to_undo", "There is no answer of yours to take back.", status=409
