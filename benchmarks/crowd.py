@@ -29,7 +29,10 @@ import aiohttp
 from benchmarks.drawings import take
 from benchmarks.servers import World, databases, ours
 
-CAMPAIGN = "{slug: bench, task: digits, platform: hit, places: %d, pay: {base: '1.00'}}"
+CAMPAIGN = (
+    "{slug: bench, task: digits, platform: hit, places: %d, codes: {complete: C1}, "
+    "pay: {base: '1.00'}}"
+)
 SECONDS = (60.0, 10.0, 0.0)
 
 

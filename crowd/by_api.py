@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from core.errors import Refused
@@ -68,15 +68,26 @@ def _prepare(payment: Payment, remote: Remote) -> str | None:
 def _claim(payment: Payment, prepared: str) -> bool:
     """Mark a payment as sent before anything that pays is asked; False when somebody else pays.
 
-    While one is under way nobody takes another: bonuses may not be asked for at the same time, and
-    of one whose payer was killed the platform must have spoken first.
+    While one is under way nobody takes another of the platform's, whose account all campaigns
+    share: bonuses may not be asked for at the same time, and of one whose payer was killed the
+    platform must have spoken first.
     """
-    campaign_id = payment.visit.campaign_id
     with durable():
-        Campaign.objects.select_for_update(no_key=True).get(pk=campaign_id)
-        if Payment.objects.filter(visit__campaign=campaign_id, state=State.SENT).exists():
+        locked = _of_platform(payment.visit.campaign).select_for_update(no_key=True)
+        list(locked.order_by("pk").values_list("pk"))
+        if _under_way(payment.visit.campaign).exists():
             return False
         return step(payment, State.SENT, "by the API", remote=prepared)
+
+
+def _of_platform(campaign: Campaign) -> QuerySet[Campaign]:
+    return Campaign.objects.filter(data__platform=campaign.file.platform)
+
+
+def _under_way(campaign: Campaign) -> QuerySet[Payment]:
+    """What was asked of the platform by its API, and not heard of since."""
+    mine = Payment.objects.filter(visit__campaign__in=_of_platform(campaign))
+    return mine.filter(state=State.SENT, batch="")
 
 
 def _send(payment: Payment, remote: Remote) -> None:
@@ -105,10 +116,9 @@ def follow(campaign: Campaign, remote: Remote) -> None:
     """Ask the platform about every visit and payment that waits for its word."""
     for visit in queries.unsettled().filter(campaign=campaign):
         follow_visit(visit, remote)
-    waiting = Payment.objects.filter(
-        visit__campaign=campaign, state__in=(State.SENT, State.UNKNOWN)
-    ).select_related("visit__worker")
-    for payment in waiting:
+    here = Payment.objects.filter(visit__campaign=campaign, visit__worker__forgotten_at=None)
+    waiting = here.filter(queries.is_followed()) | _under_way(campaign)
+    for payment in waiting.select_related("visit__worker"):
         _ask(payment, remote)
 
 
@@ -147,8 +157,9 @@ def _follow(visit: Visit, said: str) -> None:
 def _ask(payment: Payment, remote: Remote) -> str:
     """Confirm a payment that the platform has made; one that nothing is heard of becomes unknown.
 
-    An approval that was not done is known as such. A bonus that is not there may be on its way
-    still: only a file of results, which an owner vouches for, says that it failed.
+    An approval that is not done after a while is known as such, and still looked at: the platform
+    may have been slow. A bonus that is not there may be on its way still: only a file of results,
+    which an owner vouches for, says that it failed.
     """
     try:
         said = remote.standing(payment.visit.assignment)
@@ -158,11 +169,11 @@ def _ask(payment: Payment, remote: Remote) -> str:
     state = ""
     if _is_paid(payment, said):
         state = State.CONFIRMED
-    elif payment.state == State.UNKNOWN:
-        if said.state == "done" and payment.kind == Payment.Kind.REWARD:
-            state = State.FAILED
     elif timezone.now() - payment.steps.aggregate(last=Max("at"))["last"] >= LATE:
-        state = State.UNKNOWN
+        if payment.state == State.SENT:
+            state = State.UNKNOWN
+        elif said.state == "done" and payment.kind == Payment.Kind.REWARD:
+            state = State.FAILED
     if state:
         with durable():
             step(payment, state, f"the platform says: {said.state or 'nothing'}")

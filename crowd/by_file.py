@@ -209,6 +209,8 @@ def _follow_visit(
     if len({visit.worker_id for visit in visits}) > 1:
         raise Refused("several", "several people had this one: say WorkerId or code.")
     visit = visits[0]
+    if visit.state == Visit.State.SCREENED_OUT and outcome == Visit.State.RETURNED:
+        outcome = "confirmed"  # they were asked to return it: the platform knows them
     paid_out = (
         visit.state == Visit.State.SCREENED_OUT and visit.settled_at and outcome == "confirmed"
     )

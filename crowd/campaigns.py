@@ -19,7 +19,7 @@ from core.transactions import durable
 from crowd import overview
 from crowd.campaign_file import CampaignFile
 from crowd.models import Campaign, Slot
-from crowd.platforms import origin_of
+from crowd.platforms import origin_of, platform_named
 
 SALT: Final = "a place of a campaign"
 
@@ -33,6 +33,7 @@ def load_campaign(*, file: CampaignFile, actor: User | None = None) -> tuple[Cam
     task = Task.objects.filter(slug=file.task).first()
     if task is None or (actor is not None and not task.is_owned_by(actor)):
         raise Refused("no_task", f"There is no task {file.task} of yours: load its file first.")
+    platform_named(file.platform).require_fit(file, settings.CROWD)
     try:
         with durable():
             campaign, created = _locked().get_or_create(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Max, Sum
+from django.db.models import Max, QuerySet, Sum
 
 from core.errors import Refused
 from core.spreadsheets import cell
@@ -26,7 +26,8 @@ _NEXT: Final[Mapping[str, tuple[str, ...]]] = {
     State.PLANNED: (State.SENT, State.FAILED),
     State.SENT: (State.CONFIRMED, State.FAILED, State.UNKNOWN),
     State.UNKNOWN: (State.CONFIRMED, State.FAILED),
-    State.FAILED: (State.PLANNED,),  # the platform said that it was not paid
+    # The platform said that it was not paid, and may say later that it was.
+    State.FAILED: (State.PLANNED, State.CONFIRMED),
     State.CONFIRMED: (),
 }
 
@@ -101,14 +102,18 @@ def _planned(campaign: Campaign) -> list[Planned]:
     return found
 
 
+def failed(campaign: Campaign) -> QuerySet[Payment]:
+    """What the platform said it did not pay, to people whom it knows still."""
+    there = Payment.objects.filter(visit__campaign=campaign, state=State.FAILED)
+    return there.filter(visit__worker__forgotten_at=None)
+
+
 def plan_failed_again(campaign: Campaign) -> int:
-    """Plan again what the platform said it did not pay; returns how many."""
-    failed = Payment.objects.filter(
-        visit__campaign=campaign, visit__worker__forgotten_at=None, state=State.FAILED
-    )
+    """Plan that again; returns how many."""
     with durable():
         Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
-        return sum(step(payment, State.PLANNED, "again", batch="") for payment in failed)
+        again = failed(campaign)
+        return sum(step(payment, State.PLANNED, "again", batch="") for payment in again)
 
 
 # --- statements -----------------------------------------------------------------------------------

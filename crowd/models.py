@@ -155,6 +155,14 @@ class Visit(models.Model):
         return f"{self.campaign} {self.code}"
 
     @property
+    def was_screened_out(self) -> bool:
+        """Whether the check kept them out, also if that was rejected since."""
+        unchecked = self.state == self.State.REJECTED and self.checked_at is None
+        return self.state == self.State.SCREENED_OUT or (
+            unchecked and bool(self.campaign.file.check)
+        )
+
+    @property
     def waits(self) -> bool:
         """Whether somebody may still decide about it."""
         return self.state in self.UNSETTLED and self.settled_at is None

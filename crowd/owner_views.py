@@ -22,7 +22,7 @@ from crowd import by_api, by_file, earned, ledger, overview, queries, services
 from crowd import campaigns as acts
 from crowd.campaign_file import read_campaign_file
 from crowd.models import Campaign, Visit
-from crowd.tasks import pay_campaign
+from crowd.tasks import follow_campaign
 
 LONGEST_FILE: Final = 200_000
 PAGE: Final = 100
@@ -91,6 +91,7 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         "money": [(state, words(amount)) for state, amount in ledger.sums(chosen).items()],
         "owed": words(course.owed),
         "budget": words(chosen.file.budget),
+        "failed": ledger.failed(chosen).exists(),
         "plans": [
             (title, words(plan.at_most), words(plan.expected), words(plan.hourly),
              words(plan.hourly_expected), plan.minutes)
@@ -122,15 +123,15 @@ def _act(request: HttpRequest, chosen: Campaign) -> str:
         places = int(text) if text.isdecimal() and len(text) < 5 else 0
         acts.extend(campaign=chosen, places=places, actor=actor)
         return f"{places} places more."
-    if act == "pay":
+    if act in ("pay", "again"):
+        planned = len(ledger.plan(chosen)) if act == "pay" else ledger.plan_failed_again(chosen)
         if by_api.remote_of(chosen) is not None:
-            pay_campaign.enqueue(chosen.pk)
-            return "The worker plans and sends what is owed now."
-        planned = ledger.plan(chosen)
+            follow_campaign.enqueue(chosen.pk)
+            return f"{_payments(planned)} planned: the worker sends what is planned now."
         by_api.send(chosen)
         if not planned:
             return "Nothing more is owed now."
-        return f"{_payments(len(planned))} planned: pay by the files that are listed below."
+        return f"{_payments(planned)} planned: pay by the files that are listed below."
     if act == "paid":
         done = by_file.say_paid(chosen, request.POST.get("file", ""), actor)
         return f"{_payments(done)} confirmed."

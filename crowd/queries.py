@@ -16,7 +16,7 @@ from annotate.queries import is_barred
 from core.errors import Conflict
 from crowd import statements
 from crowd.campaign_file import ANNOTATE, VALIDATE
-from crowd.models import Visit, Worker
+from crowd.models import Payment, Visit, Worker
 
 SHELL = "crowd/shell.html"
 FOLLOWED = timedelta(days=30)
@@ -51,10 +51,20 @@ def visits() -> QuerySet[Visit]:
 def unsettled() -> QuerySet[Visit]:
     """Visits of which the platform's word may still come; they are followed for a month.
 
-    Prolific approves by itself after 21 days, and lets people finish what has run out.
+    Prolific approves by itself after 21 days, lets people finish what has run out, and its support
+    may turn a rejection over.
     """
-    waiting = visits().filter(settled_at=None, worker__forgotten_at=None)
-    return waiting.exclude(finished_at__lt=timezone.now() - FOLLOWED)
+    since = timezone.now() - FOLLOWED
+    open_ = Q(settled_at=None) | Q(state=Visit.State.REJECTED, settled_at__gt=since)
+    waiting = visits().filter(open_, worker__forgotten_at=None)
+    return waiting.exclude(settled_at=None, finished_at__lt=since)
+
+
+def is_followed() -> Q:
+    """Which payments their platform is asked about: an approval that failed may only be late."""
+    asked = Q(state__in=(Payment.State.SENT, Payment.State.UNKNOWN))
+    late = Q(state=Payment.State.FAILED, kind=Payment.Kind.REWARD)
+    return asked | late & Q(created_at__gt=timezone.now() - FOLLOWED)
 
 
 def is_proven(visit: Visit) -> bool:

@@ -201,8 +201,10 @@ def _worker_of(campaign: Campaign, arrival: Arrival) -> Worker:
     """The person behind a platform's name, who is made at their first visit, with no account that
     anybody could sign in to, within the transaction that takes a place; Refused when they had
     themselves forgotten, or are kept out."""
-    once = name_once_forgotten(arrival.realm, arrival.worker)
-    worker = statements.worker(arrival.realm, arrival.worker, once)
+    worker = None
+    for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
+        once = name_once_forgotten(arrival.realm, arrival.worker, secret)
+        worker = worker or statements.worker(arrival.realm, arrival.worker, once)
     if worker is None:
         user = User(role=Role.ANNOTATOR)
         user.username = user.pseudonym
@@ -222,12 +224,11 @@ def _worker_of(campaign: Campaign, arrival: Arrival) -> Worker:
     return worker
 
 
-def name_once_forgotten(realm: str, name: str) -> str:
+def name_once_forgotten(realm: str, name: str, secret: str | None = None) -> str:
     """What is kept of a name, so that nobody comes back as somebody new; leads to nobody without
-    the server's secret."""
-    return (
-        FORGOTTEN + salted_hmac("crowd.worker", f"{realm}\0{name}", algorithm="sha256").hexdigest()
-    )
+    the server's secret, the present one or one before."""
+    said = f"{realm}\0{name}"
+    return FORGOTTEN + salted_hmac("crowd.worker", said, secret, algorithm="sha256").hexdigest()
 
 
 def _supersede(earlier: list[Visit], arrival: Arrival) -> list[Visit]:
@@ -384,7 +385,8 @@ def settle(*, visit: Visit, confirmed: bool, actor: User | None, reason: str = "
     """Confirm a visit, or reject it by an owner's word; never a machine's.
 
     Confirmed, all that it made counts at once; one that was screened out is paid for that. One that
-    ran out or was returned, as we think, may be confirmed still, while there is a place.
+    ran out or was returned, as we think, may be confirmed still, while there is a place; and so may
+    one that was rejected.
     """
     least = visit.campaign.platform.reason_length
     if not confirmed and len(reason.strip()) < least:
@@ -394,16 +396,19 @@ def settle(*, visit: Visit, confirmed: bool, actor: User | None, reason: str = "
     with durable():
         locked = Visit.objects.select_for_update(no_key=True, of=("self",)).get(pk=visit.pk)
         state = Visit.State.CONFIRMED if confirmed else Visit.State.REJECTED
-        if confirmed and locked.state == Visit.State.SCREENED_OUT:
+        if confirmed and locked.was_screened_out:
             state = Visit.State.SCREENED_OUT
         if locked.settled_at is not None and locked.state == state:
             return
-        if not locked.waits:
+        # A rejection may be turned over: by the platform, or by an owner who was wrong.
+        if not locked.waits and not (confirmed and locked.state == Visit.State.REJECTED):
             raise Conflict(
                 "not_finished", f"It is {locked.get_state_display()}: nothing is to be decided."
             )
         if state == Visit.State.CONFIRMED and not locked.campaign.file.is_signed:
             _find_place(locked)
+        if confirmed and locked.state not in (*Visit.HOLDS, state):
+            _require_budget(locked.campaign)
         locked.state, locked.settled_at, locked.reason = state, timezone.now(), reason.strip()
         try:
             locked.save(update_fields=["state", "settled_at", "reason", "slot"])

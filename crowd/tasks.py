@@ -6,25 +6,16 @@ from django.db.models import Q
 from django_tasks import task
 
 from crowd import queries
-from crowd.by_api import follow, follow_visit, remote_of, send
-from crowd.ledger import plan
+from crowd.by_api import follow_visit, remote_of, send
 from crowd.models import Campaign, Payment
 
 
 @task()
 def follow_campaign(campaign_id: int) -> None:
+    """Ask about what waits, and send what an owner has planned; again it sends nothing twice."""
     campaign = Campaign.objects.select_related("task").get(pk=campaign_id)
-    if (remote := remote_of(campaign)) is not None:
-        follow(campaign, remote)
-
-
-@task()
-def pay_campaign(campaign_id: int) -> str:
-    """Plan and send what a campaign owes; returns what was planned, for the job's row."""
-    campaign = Campaign.objects.select_related("task").get(pk=campaign_id)
-    planned = plan(campaign)
-    send(campaign)
-    return f"{len(planned)} payments"
+    if remote_of(campaign) is not None:
+        send(campaign)
 
 
 @task()
@@ -39,8 +30,10 @@ def follow_assignment(realm: str, assignment: str) -> None:
 
 
 def enqueue_due() -> None:
-    """Add a job for each campaign of which something waits for its platform's word."""
-    paid = Payment.objects.filter(state__in=(Payment.State.SENT, Payment.State.UNKNOWN))
+    """Add a job for each campaign of which something waits for its platform's word, or to be sent:
+    whoever was to send it may have been killed, or found another payer at it."""
+    planned = Q(state=Payment.State.PLANNED)
+    paid = Payment.objects.filter(queries.is_followed() | planned)
     waiting = Q(visits__in=queries.unsettled()) | Q(visits__payments__in=paid)
     for campaign in Campaign.objects.filter(waiting).distinct():
         if remote_of(campaign) is not None:

@@ -208,6 +208,7 @@ def _over(request: HttpRequest, visit: Visit, also: str = "") -> HttpResponse:
         if screened_out and campaign.file.pay.units("screen_out")
         else "",
         "back": back,
+        "returns": screened_out and back is None,
     }
     return render(request, "crowd/over.html", context)
 

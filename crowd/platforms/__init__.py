@@ -90,6 +90,9 @@ class Platform:
     def check(self, file: CampaignFile) -> None:
         """Raise ValueError, as a sentence, when this platform cannot run such a campaign."""
 
+    def require_fit(self, file: CampaignFile, options: Mapping[str, str]) -> None:
+        """Refuse a file, as it is loaded, that the platform's own terms do not fit; it may ask."""
+
     def realm(self, file: CampaignFile) -> str:
         """Where a worker's name is theirs alone; while people are at work it stays the same."""
         return self.name
@@ -112,8 +115,9 @@ class Platform:
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False
-    ) -> WayBack:
-        """Where to go at the end; `code` is this visit's own."""
+    ) -> WayBack | None:
+        """Where to go at the end; `code` is this visit's own. None where somebody who was screened
+        out would be paid for the whole if they sent anything: they return it."""
         return WayBack(code)
 
     def ancestors(self, file: CampaignFile) -> list[str]:

@@ -33,8 +33,10 @@ class Connect(Platform):
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False
-    ) -> WayBack:
-        """Never the address of whole completions for somebody who was screened out."""
+    ) -> WayBack | None:
+        """Never the address, or the code, of whole completions for who was screened out."""
+        if screened_out and not file.return_to and "screened_out" not in file.codes:
+            return None
         code = file.codes.get("screened_out" if screened_out else "complete", code)
         return WayBack(code, file.return_to[screened_out] if file.return_to else "")
 

@@ -45,8 +45,10 @@ class Hit(Platform):
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False
-    ) -> WayBack:
+    ) -> WayBack | None:
         """A real form with the assignment and one more field that has a value."""
+        if screened_out:
+            return None
         action = submit_address(query.get("turkSubmitTo", ""), file.return_to)
         assignment = query.get("assignmentId", "")
         return WayBack(code, action, {"assignmentId": assignment, "code": code}, posts=True)

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from core import strict_json
@@ -45,6 +45,7 @@ ISSUER: Final = "https://www.prolific.com"
 KEYS: Final = "/.well-known/study/jwks.json"
 KEEP_KEYS: Final = 86_400.0  # seconds, as Prolific asks
 ASK_AGAIN: Final = 60.0  # for a name that is not among them
+CURRENCIES: Final = ("GBP", "USD")
 SECONDS: Final = 20.0
 LONGEST: Final = 1_000_000  # bytes of an answer
 # Written with a space, a hyphen or an underscore, by call and event.
@@ -107,13 +108,59 @@ class Prolific(Platform):
 
     def way_back(
         self, file: CampaignFile, query: Mapping[str, str], code: str, *, screened_out: bool = False
-    ) -> WayBack:
+    ) -> WayBack | None:
+        if screened_out and "screened_out" not in file.codes:
+            return None
         code = file.codes.get("screened_out" if screened_out else "complete", code)
         return WayBack(code, with_query(COMPLETE, cc=code))
 
-    def remote(self, options: Mapping[str, str]) -> Remote | None:
+    def require_fit(self, file: CampaignFile, options: Mapping[str, str]) -> None:
+        if "complete" not in file.codes:
+            raise Refused(
+                "codes_missing",
+                "codes: name the study's completion code, {complete: …}: Prolific knows no other.",
+            )
+        if file.pay.currency not in CURRENCIES:
+            raise Refused("bad_currency", "pay: Prolific pays in GBP or USD: name its currency.")
+        api = self.remote(options)
+        if api is None or file.study is None:
+            return
+        try:
+            differs = api.study(file.study).differs(file)
+        except Declined as declined:
+            raise Refused("no_study", f"Prolific says of study {file.study}: {declined}") from None
+        except Unsure:
+            raise Refused(
+                "platform_away",
+                "Prolific cannot be asked about the study now: try again soon.",
+                status=503,
+            ) from None
+        if differs:
+            raise Refused("other_study", f"The study on Prolific differs: {'; '.join(differs)}.")
+
+    def remote(self, options: Mapping[str, str]) -> Api | None:
         token = options.get("prolific_token")
         return Api(options["prolific_url"], token) if token else None
+
+
+class Study(NamedTuple):
+    """What a study says of its money; None where it does not."""
+
+    reward: int
+    currency: str | None
+    codes: list[str] | None
+
+    def differs(self, file: CampaignFile) -> list[str]:
+        """What a campaign's file says otherwise, in words."""
+        base, ours = file.pay.units("base"), [*file.codes.values()]
+        found = []
+        if self.reward != base:
+            found.append(f"its reward is {file.money(self.reward)}, the base {file.money(base)}")
+        if self.currency not in (None, file.pay.currency):
+            found.append(f"it pays in {self.currency}, the file in {file.pay.currency}")
+        if self.codes is not None and (unknown := [one for one in ours if one not in self.codes]):
+            found.append(f"it has no code {' and '.join(unknown)}")
+        return found
 
 
 class Api(Remote):
@@ -134,6 +181,20 @@ class Api(Remote):
             str(found.get("participant") or ""),
             str(found.get("study_id") or ""),
             bonuses,
+        )
+
+    def study(self, study: str) -> Study:
+        found = self._call("GET", f"studies/{quote(study, safe='')}/")
+        reward, currency = found.get("reward"), found.get("presentment_currency_code")
+        codes = found.get("completion_codes")
+        if isinstance(reward, bool) or not isinstance(reward, int | float):
+            raise Unsure("a study without a reward came back")
+        return Study(
+            round(reward),
+            currency if isinstance(currency, str) else None,
+            [str(one.get("code")) for one in codes if isinstance(one, dict)]
+            if isinstance(codes, list)
+            else None,
         )
 
     def approve(self, assignment: str) -> None:
@@ -191,25 +252,28 @@ def _ask(request: urllib.request.Request) -> dict[str, Any]:
 
 
 # --- signed entries -------------------------------------------------------------------------------
-_keys: dict[str, tuple[float, list[Any]]] = {}  # by address: when they were asked for, and the keys
+# By address: when they were asked for, the keys, and whether nobody answered then.
+_keys: dict[str, tuple[float, list[Any], bool]] = {}
 
 
 def _key_named(url: str, name: str) -> Mapping[str, Any] | None:
-    """One of Prolific's keys, which are asked for once a day, and when one has a new name."""
-    asked_at, keys = _keys.get(url, (-math.inf, []))
+    """One of Prolific's keys, which are asked for once a day, and once a minute while one is not
+    among them or nobody answers: each look at a link would wait for that."""
+    asked_at, keys, away = _keys.get(url, (-math.inf, [], False))
     found = _named(keys, name)
-    if monotonic() - asked_at < (KEEP_KEYS if found else ASK_AGAIN):
-        return found
-    try:
-        request = urllib.request.Request(f"{url.rstrip('/')}{KEYS}")  # noqa: S310
-        keys = _ask(request).get("keys") or []
-    except (Declined, Unsure):
-        if found is None:
-            raise Refused(
-                "platform_away", "Prolific cannot say now who you are: try again soon.", status=503
-            ) from None
-    _keys[url] = (monotonic(), keys)
-    return _named(keys, name)
+    if monotonic() - asked_at >= (KEEP_KEYS if found and not away else ASK_AGAIN):
+        try:
+            request = urllib.request.Request(f"{url.rstrip('/')}{KEYS}")  # noqa: S310
+            keys, away = _ask(request).get("keys") or [], False
+        except (Declined, Unsure):
+            away = True
+        _keys[url] = (monotonic(), keys, away)
+        found = _named(keys, name)
+    if found is None and away:
+        raise Refused(
+            "platform_away", "Prolific cannot say now who you are: try again soon.", status=503
+        )
+    return found
 
 
 def _named(keys: list[Any], name: str) -> Mapping[str, Any] | None:

@@ -26,6 +26,12 @@ class StandIn:
         self.paid: dict[str, int] = defaultdict(int)  # how often each prepared bonus was paid
         self.prepared: dict[str, tuple[str, int]] = {}
         self.under_way, self.most_at_once = 0, 0
+        self.study = {
+            "id": "S1",
+            "reward": 100,
+            "presentment_currency_code": "USD",
+            "completion_codes": [{"code": "C123", "code_type": "COMPLETED"}],
+        }
         self.keys: list[Any] = []  # that links are signed with
         self.odd: bytes | None = None  # what a look gets instead of an answer
         self.refuses: set[str] = set()  # assignments for which no bonus can be set up
@@ -40,6 +46,9 @@ class StandIn:
                 if here.odd is not None:
                     self.close_connection = True
                     self.wfile.write(here.odd)
+                    return
+                if "/studies/" in self.path:
+                    self.say(200, here.study)
                     return
                 assignment = self.path.strip("/").rpartition("/")[2]
                 status = here.status[assignment]

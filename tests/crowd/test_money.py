@@ -243,7 +243,8 @@ def test_screened_out_capped_and_over_budget(
     came = come(campaign, "W0")
     token = came.begin()
     for _ in range(2):
-        came.act("check", token, q0="b")
+        page = came.act("check", token, q0="b")
+    assert "externalSubmit" not in page.content.decode(), "that would be paid as a whole"
     came = come(campaign, "W1")
     token = came.begin()
     came.act("check", token, q0="a")
@@ -257,7 +258,7 @@ def test_screened_out_capped_and_over_budget(
     found = [(one.payment.kind, one.payment.amount) for one in ledger.plan(campaign, write=False)]
     assert found == [("reward", 100), ("bonus", 10)]
     # Also who was screened out is owed by the platform's word, and never the whole reward.
-    by_file.read_results(campaign, "WorkerId,AssignmentStatus\nW0,Approved\n")
+    by_file.read_results(campaign, "WorkerId,AssignmentStatus\nW0,Returned\n")
     assert Visit.objects.get(worker__name="W0").state == "screened_out"
     found = [(one.payment.kind, one.payment.amount) for one in ledger.plan(campaign, write=False)]
     assert found == [("bonus", 10), ("reward", 100), ("bonus", 10)]

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -17,11 +18,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
 from annotate.models import Task
+from core.errors import Refused
 from crowd import by_api, by_file, ledger, tasks
 from crowd.models import Campaign, Payment, Visit
 from crowd.platforms import prolific
@@ -49,7 +53,11 @@ def stand_in(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
 
 def _campaign(task: Task, **more: Any) -> Campaign:
     return world.campaign(
-        task, platform="prolific", return_to=[], study="S1", codes={"complete": "C123"}, **more
+        task,
+        platform="prolific",
+        return_to=[],
+        study="S1",
+        **{"codes": {"complete": "C123"}, **more},
     )
 
 
@@ -80,8 +88,33 @@ def test_links_of_prolific(task: Task) -> None:
     assert "frame-ancestors https://app.prolific.com" in policy
 
 
+def test_a_file_fits_its_study(task: Task, stand_in: StandIn) -> None:
+    usual = dict(stand_in.study)
+    for change, why in (
+        ({"reward": 150}, "its reward is 1.50"),
+        ({"presentment_currency_code": "GBP"}, "it pays in GBP"),
+        ({"completion_codes": [{"code": "X"}]}, "it has no code C123"),
+    ):
+        stand_in.study = {**usual, **change}
+        with pytest.raises(Refused, match=why):
+            _campaign(task)
+    stand_in.study = {}
+    with pytest.raises(Refused, match="cannot be asked"):
+        _campaign(task)
+    for change, why in (
+        ({"codes": {}}, "name the study's completion code"),
+        ({"pay": {**world.PAY, "currency": "EUR"}}, "in GBP or USD"),
+    ):
+        with pytest.raises(Refused, match=why):
+            _campaign(task, **change)
+
+
 def test_confirmed_approved_and_paid_by_the_api(
-    task: Task, validator: User, other_validator: User, stand_in: StandIn
+    task: Task,
+    validator: User,
+    other_validator: User,
+    stand_in: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     campaign = _campaign(task)
     _visit(campaign, task, "P1", 1)
@@ -103,6 +136,9 @@ def test_confirmed_approved_and_paid_by_the_api(
     assert [one.payment.amount for one in ledger.plan(campaign)] == [100, 25, 100]
     by_api.send(campaign)
     assert ledger.sums(campaign)["confirmed"] == 125
+    assert ledger.sums(campaign)["unknown"] == 100, "it may only be slow"
+    monkeypatch.setattr(by_api, "LATE", timedelta())
+    by_api.send(campaign)
     failed = Payment.objects.get(state="failed")
     assert (failed.kind, stand_in.approved["A-P2"]) == ("reward", 0), "an approval can be seen"
     stand_in.mood = lambda _: "ok"
@@ -129,7 +165,9 @@ def test_what_cannot_be_set_up_keeps_no_other_waiting(
     out = _come(campaign, "P3")
     token = out.begin()
     for _ in range(2):
-        out.act("check", token, q0="b")
+        page = out.act("check", token, q0="b")
+    assert "Return it on the platform" in words(page), "a code would have it paid as a whole"
+    assert "app.prolific.com/submissions" not in page.content.decode()
     for _ in range(4):
         for judge in (validator, other_validator):
             cast.answer(judge, task)
@@ -171,48 +209,80 @@ def test_odd_answers_leave_things_as_they_are(task: Task, stand_in: StandIn) -> 
     Visit.objects.filter(pk=visit.pk).update(assignment="x/../A-P1")
     by_api.send(campaign)
     assert Visit.objects.get().state == "finished"
+    # A rejection may be turned over.
+    Visit.objects.filter(pk=visit.pk).update(assignment="A-P1")
+    for stand_in.status["A-P1"], state in (("REJECTED", "rejected"), ("APPROVED", "confirmed")):
+        by_api.send(campaign)
+        assert Visit.objects.get().state == state
+
+
+def _work_off_jobs() -> None:
+    for job in DBTaskResult.objects.all():
+        job.task.call(*job.args_kwargs["args"])
+    DBTaskResult.objects.all().delete()
 
 
 def test_a_bonus_that_never_shows_is_unknown_until_somebody_knows(
-    task: Task, validator: User, other_validator: User, stand_in: StandIn
+    task: Task,
+    owner: User,
+    client: Client,
+    validator: User,
+    other_validator: User,
+    stand_in: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     campaign = _campaign(task)
     _visit(campaign, task, "P1", 1)
     for judge in (validator, other_validator):
         cast.answer(judge, task)
     by_api.send(campaign)
-    ledger.plan(campaign)
-    stand_in.mood = lambda what: "500" if what == "pay" else "ok"
-    for _ in range(3):
+    page = reverse("campaign", args=[task.slug, campaign.slug])
+    client.force_login(owner)
+    client.post(page, {"act": "pay"})
+    assert ledger.sums(campaign)["planned"] == 125, "and the worker sends it"
+    moods = {"pay": "500", "transition": "silent"}
+    stand_in.mood = lambda what: moods[what]
+    _work_off_jobs()
+    monkeypatch.setattr(by_api, "LATE", timedelta())
+    for _ in range(2):
         by_api.send(campaign)
+    assert Payment.objects.get(kind="reward").state == "failed"
+    assert "Send again what has failed" in words(client.get(page))
+    stand_in.approved["A-P1"] += 1  # it took its time
+    tasks.enqueue_due()
+    _work_off_jobs()
+    assert Payment.objects.get(kind="reward").state == "confirmed"
     bonus = Payment.objects.get(kind="bonus")
     assert (bonus.state, len(stand_in.paid)) == ("unknown", 0), "it is not asked for again"
     by_file.read_results(campaign, f"payment,state\n{bonus.pk},failed\n")
     stand_in.mood = lambda _: "ok"
-    ledger.plan_failed_again(campaign)
-    by_api.send(campaign)
+    client.post(page, {"act": "again"})
+    _work_off_jobs()
     bonus.refresh_from_db()
     assert (bonus.state, list(stand_in.paid.values())) == ("confirmed", [1])
 
 
 def test_two_payers_never_ask_at_the_same_time(task: Task, stand_in: StandIn) -> None:
-    campaign = _campaign(task)
+    both = campaign, other = _campaign(task), _campaign(task, slug="other")
     for seed, worker in ((1, "P1"), (10, "P2"), (20, "P3")):
-        _visit(campaign, task, worker, seed)
-    by_api.send(campaign)
-    ledger.plan(campaign)
+        _visit(other if worker == "P3" else campaign, task, worker, seed)
+    for one in both:
+        by_api.send(one)
+        ledger.plan(one)
     under_way = threading.Event()
     stand_in.mood, stand_in.pause = lambda _: under_way.set() or "late", 0.2  # type: ignore[func-returns-value]
 
-    def second() -> object:
+    def second(one: Campaign) -> object:
         under_way.wait(10)  # the first payer's request
-        return by_api.send(campaign)
+        return by_api.send(one)
 
-    assert races.at_once([lambda: by_api.send(campaign), second]) == [[], []]
-    by_api.send(campaign)
+    came = races.at_once([lambda: by_api.send(campaign), *(partial(second, one) for one in both)])
+    assert came == [[], [], []]
+    tasks.enqueue_due()  # what the others found another payer at
+    _work_off_jobs()
     assert stand_in.most_at_once == 1, "bonuses may not be asked for at the same time"
     assert dict(stand_in.approved) == {"A-P1": 1, "A-P2": 1, "A-P3": 1}
-    assert ledger.sums(campaign)["confirmed"] == 300
+    assert [ledger.sums(one)["confirmed"] for one in both] == [200, 100]
 
 
 # --- signed links ---------------------------------------------------------------------------------
@@ -248,7 +318,9 @@ FORGED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-def test_a_signed_link_says_who_comes(task: Task, stand_in: StandIn, settings: Any) -> None:
+def test_a_signed_link_says_who_comes(
+    task: Task, stand_in: StandIn, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = generate_private_key(65537, 2048)
     public = key.public_key().public_numbers()
     stand_in.keys = [{"kty": "RSA", "kid": "k1", "n": _text(public.n), "e": _text(public.e)}]
@@ -285,6 +357,8 @@ def test_a_signed_link_says_who_comes(task: Task, stand_in: StandIn, settings: A
     assert Visit.objects.get().worker.name == "P1"
     assert "Welcome back" in words(by(old).page)
     settings.CROWD = {**settings.CROWD, "prolific_url": "http://127.0.0.1:1"}
+    assert "try again soon" in words(by(good).page)
+    monkeypatch.setattr(prolific, "_ask", None)  # nor does the next look wait for it
     assert "try again soon" in words(by(good).page)
 
 
@@ -326,6 +400,7 @@ def test_what_prolific_approves_by_itself_after_21_days(task: Task, stand_in: St
     assert Visit.objects.get(worker__name="P1").state == "confirmed"
     late.refresh_from_db()
     assert late.state == "returned"
-    tasks.pay_campaign.call(campaign.pk)
+    ledger.plan(campaign)
+    tasks.follow_campaign.call(campaign.pk)
     assert ledger.sums(campaign)["confirmed"] == 100, "approving it again was declined"
     assert stand_in.approved["A-P1"] == 1
