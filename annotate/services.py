@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.models import User, WorkSession
+from accounts.models import Event, User, WorkSession
 from accounts.services import add_events, new_event, record_event
 from annotate import facts, statements
-from annotate.models import Context, Example, Round, RoundVisit
+from annotate.models import Chat, ContentKey, Context, Example, Round, RoundVisit
 from annotate.queries import Participant, lockable, with_configs
 from annotate.quotas import why_kept
 from core.errors import Refused
@@ -147,10 +147,17 @@ def latch(
 def retract(*, participant: Participant, uid: uuid.UUID, erases: bool = False) -> Example:
     """Take one's own example back: it still counts as submitted, and is used for nothing else.
 
-    Refused where its round does not allow it, unless who made it `erases` all that they left here.
+    Refused where its round does not allow it, unless who made it `erases` all that they left here:
+    then what it says goes, too, and its row stays for the counts, and its hash for snapshots'.
     """
     with durable():
         example = own_example(participant, uid)
+        if erases:
+            _change(example, input={}, explanation="")
+            ContentKey.objects.filter(example=example).delete()
+            Chat.objects.filter(example=example).delete()
+            about = Event.objects.filter(object_type="example", object_id=str(example.pk))
+            about.filter(verb="explained").update(data={})
         if example.retracted_at is None:
             if not erases and (why := why_kept(example)):
                 raise Refused("not_retractable", why, status=409)

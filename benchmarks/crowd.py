@@ -29,10 +29,7 @@ import aiohttp
 from benchmarks.drawings import take
 from benchmarks.servers import World, databases, ours
 
-CAMPAIGN = (
-    "{slug: bench, task: digits, platform: hit, places: %d, codes: {complete: C1}, "
-    "pay: {base: '1.00'}}"
-)
+CAMPAIGN = "{slug: bench, task: digits, platform: hit, places: %d, pay: {base: '1.00'}}"
 SECONDS = (60.0, 10.0, 0.0)
 
 
@@ -113,7 +110,12 @@ def _world(places: int, platform: str) -> Any:
     call_command("migrate", verbosity=0, interactive=False)
     settings.ARTIFACT_DIR.mkdir(exist_ok=True)
     return world.campaign(
-        cast.digits_task(), slug="bench", platform=platform, places=places, return_to=[], study="S1"
+        cast.digits_task(),
+        slug="bench",
+        platform=platform,
+        places=places,
+        return_to=[],
+        codes={"complete": "C1"},
     )
 
 

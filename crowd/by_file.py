@@ -80,6 +80,18 @@ def _write(file: Path, text: str) -> None:
         os.fsync(out.fileno())
 
 
+def take_out_of_files(campaign: Campaign, payments: set[str]) -> None:
+    """Take these payments, beside which a name stands, out of this host's files; under the lock of
+    their campaign, where nobody else does."""
+    for file in (Path(settings.DATA_DIR) / "pay" / campaign.slug).glob("*.csv"):
+        rows = list(csv.reader(io.StringIO(file.read_text("utf-8"), newline="")))
+        kept = [row for row in rows if row and row[0] not in payments]
+        if kept and len(kept) < len(rows):
+            half = file.with_suffix(".part")
+            _write(half, as_csv(kept[0], kept[1:]))
+            half.replace(file)
+
+
 # --- from the campaign's page ---------------------------------------------------------------------
 def _unpaid(campaign: Campaign) -> QuerySet[Payment]:
     """What is in files of which nobody has said yet that it was paid."""

@@ -6,7 +6,7 @@ import secrets
 
 from django.utils import timezone
 
-from accounts.models import User, new_pseudonym
+from accounts.models import Event, User, new_pseudonym
 from accounts.services import close_account, record_event
 from annotate.models import Chat, Example
 from annotate.queries import Participant
@@ -14,6 +14,7 @@ from annotate.services import retract
 from core.errors import Conflict
 from core.transactions import durable
 from crowd import earned, queries
+from crowd.by_file import take_out_of_files
 from crowd.models import FORGOTTEN, Campaign, Payment, Visit, Worker
 from crowd.services import leave, name_once_forgotten, new_code
 
@@ -38,18 +39,20 @@ def _waits_for_its_votes(visit: Visit) -> bool:
     return bool(pays) and visit.state == Visit.State.CONFIRMED and not earned.votes_count(visit)
 
 
-def forget(*, visit: Visit, gives_up: bool = False) -> None:
-    """Take a person's platform names away, and their pseudonym, so that nothing leads to them.
+def forget(*, visit: Visit, gives_up: bool = False) -> bool:
+    """Take a person's platform names away, and their pseudonym, so that nothing leads to them;
+    returns whether all under the name is forgotten, or what this link did alone: see
+    `queries.within_reach`.
 
     A keyed hash stays: who is kept out, or watched, would come back as somebody new.
     Their examples stay under a new pseudonym where the consent of that visit's campaign says so,
-    else they are taken back and used for nothing. Conflict while money is on its way to them, which
-    goes by the name that would be forgotten, or is still to come, unless they give that up: who was
-    forgotten is paid nothing more.
+    else they are taken back, emptied, and used for nothing; so are those of a link alone, whose
+    pseudonym is the others' still. Conflict while money is on its way to them, which goes by the
+    name that would be forgotten, or is still to come, unless they give that up: who was forgotten
+    is paid nothing more.
     """
-    queries.require_person(visit)
     worker = visit.worker
-    visits = list(queries.visits().filter(worker=worker))
+    visits, all_of_it = queries.within_reach(visit)
     _require_nothing_under_way(visits)
     if not gives_up and _may_earn(visits):
         raise Conflict(
@@ -59,9 +62,8 @@ def forget(*, visit: Visit, gives_up: bool = False) -> None:
         )
     for one in visits:
         leave(visit=one, state=Visit.State.RETURNED)
-        if not one.campaign.file.consent.keep:
-            made = Example.objects.filter(session=one.session_id, retracted_at=None)
-            for uid in made.values_list("uid", flat=True):
+        if not (all_of_it and one.campaign.file.consent.keep):
+            for uid in Example.objects.filter(session=one.session_id).values_list("uid", flat=True):
                 retract(participant=Participant(user=worker.user), uid=uid, erases=True)
     with durable():
         # Payments are planned under the same locks: none begins its way to a name that goes.
@@ -69,18 +71,37 @@ def forget(*, visit: Visit, gives_up: bool = False) -> None:
         locked = Campaign.objects.select_for_update(no_key=True).filter(pk__in=campaigns)
         list(locked.order_by("pk"))
         _require_nothing_under_way(visits)
-        Chat.objects.filter(author=worker.user_id, example=None).delete()
-        User.objects.filter(pk=worker.user_id).update(pseudonym=new_pseudonym())
-        worker.name = _what_stays(worker, visits)
-        worker.forgotten_at = timezone.now()
-        worker.save(update_fields=["name", "forgotten_at"])
-        # Whoever has a platform's results has names beside codes.
-        for one in Visit.objects.filter(worker=worker):
-            Visit.objects.filter(pk=one.pk).update(
-                code=new_code(), assignment="", place="", token="", signals={}, reason=""
-            )
-        record_event(actor=None, verb="forgot", subject=worker)
-    close_account(user=User.objects.get(pk=worker.user_id))
+        for one in visits:
+            _forget_visit(one)
+        if all_of_it:
+            Chat.objects.filter(author=worker.user_id, example=None).delete()
+            User.objects.filter(pk=worker.user_id).update(pseudonym=new_pseudonym())
+            worker.name = _what_stays(worker, visits)
+            worker.forgotten_at = timezone.now()
+            worker.save(update_fields=["name", "forgotten_at"])
+            record_event(actor=None, verb="forgot", subject=worker)
+        else:
+            record_event(actor=None, verb="forgot", subject=visit)
+    if all_of_it:
+        close_account(user=User.objects.get(pk=worker.user_id))
+    return all_of_it
+
+
+def _forget_visit(visit: Visit) -> None:
+    """Take away what others have beside a name: the code and the payments of a platform's results,
+    a rejection's reason, our own files to pay by."""
+    over = Visit.objects.values_list("finished_at", flat=True).get(pk=visit.pk)
+    spoken = Chat.objects.filter(author=visit.worker.user_id, example=None)
+    spoken.filter(created_at__range=(visit.started_at, over)).delete()
+    Visit.objects.filter(pk=visit.pk).update(
+        code=new_code(), assignment="", place="", token="", signals={}, reason=""
+    )
+    for event in Event.objects.filter(object_type="visit", object_id=str(visit.pk)):
+        if event.data.pop("reason", None) is not None:
+            Event.objects.filter(pk=event.pk).update(data=event.data)
+    payments = Payment.objects.filter(visit=visit)
+    payments.update(remote="")
+    take_out_of_files(visit.campaign, {str(pk) for pk in payments.values_list("pk", flat=True)})
 
 
 def _what_stays(worker: Worker, visits: list[Visit]) -> str:

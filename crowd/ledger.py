@@ -131,7 +131,11 @@ STATEMENT: Final = (
 
 
 def statement(campaign: Campaign) -> str:
-    """Every amount with the example or vote that earned it, as CSV; people by their pseudonyms."""
+    """Every amount with the example or vote that earned it, as CSV; people by their pseudonyms.
+
+    Of who was forgotten nothing leads from a payment that somebody has elsewhere beside their name
+    to what they made.
+    """
     currency = campaign.file.pay.currency
     dues = Due.objects.filter(visit__campaign=campaign).select_related(
         "payment", "visit__worker__user", "example", "vote"
@@ -139,6 +143,10 @@ def statement(campaign: Campaign) -> str:
 
     def rows() -> Iterator[Sequence[object]]:
         for due in dues.order_by("payment__created_at", "payment", "pk").iterator(500):
+            if due.visit.worker.forgotten_at is not None:
+                ids = ("", "forgotten", "", due.get_earned_by_display(), "")
+                yield (*ids, *_sum_of(due, currency))
+                continue
             what = due.visit.code
             if due.example is not None:
                 what = f"example {due.example.uid}"
@@ -150,13 +158,15 @@ def statement(campaign: Campaign) -> str:
                 due.visit.code,
                 due.get_earned_by_display(),
                 what,
-                money.plain(due.amount, currency),
-                currency,
-                due.payment.state,
-                due.payment.created_at.isoformat(timespec="seconds"),
+                *_sum_of(due, currency),
             )
 
     return as_csv(STATEMENT, rows())
+
+
+def _sum_of(due: Due, currency: str) -> tuple[str, str, str, str]:
+    planned_at = due.payment.created_at.isoformat(timespec="seconds")
+    return money.plain(due.amount, currency), currency, due.payment.state, planned_at
 
 
 def sums(campaign: Campaign) -> dict[str, int]:

@@ -13,7 +13,6 @@ from django.utils import timezone
 from accounts.models import LinkPass, User
 from annotate.models import Task
 from annotate.queries import is_barred
-from core.errors import Conflict
 from crowd import statements
 from crowd.campaign_file import ANNOTATE, VALIDATE
 from crowd.models import Payment, Visit, Worker
@@ -74,21 +73,18 @@ def is_proven(visit: Visit) -> bool:
     return visit.settled_at is not None and visit.state != Visit.State.REJECTED
 
 
-def require_person(visit: Visit) -> None:
-    """Refuse what concerns all that a person did to a link that does not prove who they are.
+def within_reach(visit: Visit) -> tuple[list[Visit], bool]:
+    """The visits that somebody at this one's link may ask about, and whether these are all.
 
-    Names in most links are not signed. Proof is a signature, the platform's word, an invitation, or
-    that there is nothing but what was done by this link.
+    Names in most links are not signed: without a proof it is what began by this very link.
     """
+    theirs = visits().filter(worker=visit.worker_id)
+    if is_proven(visit):
+        return list(theirs), True
     same = Q(campaign=visit.campaign_id, assignment=visit.assignment)
     if visit.campaign.file.is_signed:
         same &= Q(slot=visit.slot_id)
-    if not is_proven(visit) and Visit.objects.filter(worker=visit.worker_id).exclude(same).exists():
-        raise Conflict(
-            "not_proven",
-            "The platform has not confirmed yet that this is you, and there is more under this "
-            "name: ask again when it has, or by the link of a confirmed visit.",
-        )
+    return list(theirs.filter(same)), not theirs.exclude(same).exists()
 
 
 def user_of(visit: Visit) -> User:

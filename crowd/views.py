@@ -6,12 +6,10 @@ needed, and none is looked at, so that these pages work in another site's frame.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +19,6 @@ from django.urls import get_script_prefix
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotate.own_work import own_data
 from annotate.views import workbench
 from core import strict_json
 from core.addresses import address_of
@@ -32,6 +29,7 @@ from crowd.api import done_body
 from crowd.campaign_file import VALIDATE
 from crowd.erasure import forget
 from crowd.models import Campaign, Visit
+from crowd.own_data import lines_about
 from crowd.passes import new_ticket
 from crowd.platforms import Arrival, origin_of
 from crowd.platforms.prolific import is_signed
@@ -56,6 +54,11 @@ LATE: Final = (
     "You have done all of it, but the platform's time ran out: give your code all the same."
 )
 GOES_ON: Final = "You returned this, or so it seemed: what you did is kept, and goes on here."
+FORGOTTEN: Final = "You are forgotten here, as you were told."
+FORGOTTEN_IN_PART: Final = (
+    "What was done by this link is forgotten. There is more under this name, and nobody has "
+    "vouched yet that it is you: ask again by the link of a confirmed visit."
+)
 LONGEST_NAME: Final = 200
 PAGE_404: Final = "There is no such campaign: open the link that you were given."
 
@@ -230,8 +233,8 @@ def _act(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResp
     if act == "data":
         return _data(visit)
     if act == "forget":
-        forget(visit=visit, gives_up="gives_up" in request.POST)
-        return _say(request, campaign, "You are forgotten here, as you were told.")
+        everything = forget(visit=visit, gives_up="gives_up" in request.POST)
+        return _say(request, campaign, FORGOTTEN if everything else FORGOTTEN_IN_PART)
     if visit.state != Visit.State.OPEN:
         return _over(request, visit)
     if act in ("begin", "open"):
@@ -312,31 +315,6 @@ def _work(request: HttpRequest, visit: Visit, token: str, complaint: str = "") -
 
 
 def _data(visit: Visit) -> HttpResponse:
-    """All that is stored about a person, as JSON lines: their work, then their visits."""
-    queries.require_person(visit)
-
-    async def lines() -> list[str]:
-        return [line async for line in own_data(visit.worker.user)]
-
-    rows = [
-        {
-            "kind": "visit",
-            "campaign": one.campaign.slug,
-            "state": one.state,
-            "assignment": one.assignment,
-            "consent": one.consent,
-            "started_at": one.started_at.isoformat(),
-            "minutes": round(one.seconds / 60, 1),
-            "signals": one.signals,
-            "payments": [
-                {"kind": paid.kind, "amount": one.campaign.file.money(paid.amount),
-                 "state": paid.state}
-                for paid in one.payments.all()
-            ],
-        }
-        for one in queries.visits().filter(worker=visit.worker_id)
-    ]  # fmt: skip
-    text = "".join([*async_to_sync(lines)(), *(json.dumps(row) + "\n" for row in rows)])
-    response = HttpResponse(text, content_type="application/x-ndjson")
+    response = HttpResponse("".join(lines_about(visit)), content_type="application/x-ndjson")
     response["Content-Disposition"] = 'attachment; filename="my-data.jsonl"'
     return response

@@ -242,11 +242,15 @@ def test_a_link_leads_to_what_began_by_it(task: Task) -> None:
     assert "at work on another" in words(forged.act("begin", **agreed))
     came.act("finish", token)
     invented = forged.begin()
-    for act in ("data", "forget"):
-        assert "not confirmed yet" in words(forged.act(act, gives_up="on"))
+    (row,) = forged.act("data").content.splitlines()
+    assert json.loads(row)["assignment"] == "made-up", "what was done by this link"
     services.settle(visit=Visit.objects.get(campaign=first), confirmed=True, actor=None)
     _reaches_nothing_else(invented, task, made[0])
     assert len(came.act("data").content.splitlines()) == 7
+    assert "There is more under this name" in words(forged.act("forget"))
+    made[0].refresh_from_db()
+    assert made[0].input
+    assert Chat.objects.exists()
     # A worker who comes with another assignment has returned the one before, or somebody invented
     # that: by the link of before it goes on where it was.
     own = come(second)

@@ -19,8 +19,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
-from annotate.models import Example, Task
+from accounts.models import Event, User
+from annotate.models import ContentKey, Example, Task
 from core.errors import Refused
 from core.strict_yaml import NotYaml
 from crowd import by_api, by_file, campaigns, earned, ledger, money, services
@@ -381,16 +381,20 @@ def test_a_campaign_is_its_task_s_owners(task: Task) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("keep", [True, False])
 def test_data_and_forgetting_by_the_same_link(
-    task: Task, validator: User, other_validator: User, keep: bool
+    task: Task, validator: User, other_validator: User, folder: Path, keep: bool
 ) -> None:
     campaign = world.campaign(task, consent={"text": "I agree.", "keep": keep})
     visit = _finished(task, campaign, [validator, other_validator])
     came = come(campaign)
     rows = [json.loads(line) for line in came.act("data").content.decode().splitlines()]
     assert [row["kind"] for row in rows] == ["person", "example", "example", "visit"]
+    assert (rows[-1]["name"], rows[-1]["code"]) == ("W1", visit.code)
     assert "would be lost" in world.words(came.act("forget"))
-    services.settle(visit=visit, confirmed=True, actor=None)
+    services.settle(visit=visit, confirmed=False, actor=validator, reason="Hers was hasty.")
+    services.settle(visit=visit, confirmed=True, actor=validator)  # who was wrong about it
     ledger.plan(campaign)
+    (file,) = by_api.send(campaign)
+    assert "W1" in file.read_text()
     assert "under way" in world.words(came.act("forget", gives_up="on"))
     Payment.objects.update(state="failed")
     assert "would be lost" in world.words(came.act("forget"))
@@ -401,8 +405,15 @@ def test_data_and_forgetting_by_the_same_link(
     assert worker.user.closed_at is not None
     assert worker.user.pseudonym != before
     assert Visit.objects.get().code != visit.code, "the platform's results have it beside a name"
-    kept = worker.user.examples.filter(retracted_at=None).count()
-    assert kept == (2 if keep else 0)
+    kept = worker.user.examples.filter(retracted_at=None).exclude(input={})
+    assert kept.count() == (2 if keep else 0)
+    assert ContentKey.objects.exists() == keep
+    assert worker.user.examples.count() == 2
+    # Nor does what we gave out, or kept, lead from their name to what they made.
+    assert "W1" not in file.read_text()
+    told = list(csv.DictReader(io.StringIO(ledger.statement(campaign))))
+    assert {(row["payment"], row["person"], row["code"]) for row in told} == {("", "forgotten", "")}
+    assert "hasty" not in str(list(Event.objects.values_list("data", flat=True)))
     agreed = {"consent": campaign.file.consent.version}
     back = come(campaign, "W1", assignmentId="another").act("begin", **agreed)
     assert "forgotten here, and that is for good" in world.words(back)
