@@ -160,13 +160,13 @@ def places(times: int) -> None:
         os.environ |= {"DADC_DATA": folder, **addresses}
         campaign = _world(times, "generic")
         from core.errors import Refused
-        from crowd import services
+        from crowd import entering
         from crowd.models import Visit
         from crowd.platforms import Arrival
         from tests.races import at_once
 
         def come(worker: str, slot: int) -> Any:
-            return lambda: services.begin(
+            return lambda: entering.begin(
                 campaign=campaign,
                 arrival=Arrival(worker, f"A-{worker}", "generic", slot),
                 consent=campaign.file.consent.version,
@@ -256,14 +256,14 @@ def _visits_that_earn(campaign: Any, number: int) -> None:
     from django.utils import timezone
 
     from annotate.models import Example
-    from crowd import services
+    from crowd import entering
     from crowd.models import Visit
     from crowd.platforms import Arrival
 
     task = campaign.task
     round_ = task.rounds.get(status="open")
     for n in range(number):
-        visit, _ = services.begin(
+        visit, _ = entering.begin(
             campaign=campaign,
             arrival=Arrival(f"W{n}", f"A-W{n}", "prolific"),
             consent=campaign.file.consent.version,

@@ -61,6 +61,7 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
     from annotate.models import Example
     from annotate.queries import Participant
     from core.errors import Refused
+    from crowd import entering
     from crowd import services as visits
     from crowd.campaign_file import CampaignFile
     from crowd.campaigns import load_campaign
@@ -110,7 +111,7 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
         campaign, name = rng.choice(campaigns), f"W{rng.randrange(WORKERS)}"
         arrival = Arrival(name, f"A{next(numbers)}", campaign.platform.realm(campaign.file))
         begun = Visit.objects.filter(worker__name=name).exists()
-        visits.begin(campaign=campaign, arrival=arrival, consent=campaign.file.consent.version)
+        entering.begin(campaign=campaign, arrival=arrival, consent=campaign.file.consent.version)
         done["merged with an earlier visit"] += begun
 
     def work() -> None:

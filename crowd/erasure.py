@@ -15,8 +15,9 @@ from core.errors import Conflict
 from core.transactions import durable
 from crowd import earned, queries
 from crowd.by_file import take_out_of_files
+from crowd.entering import name_once_forgotten, new_code
 from crowd.models import FORGOTTEN, Campaign, Payment, Visit, Worker
-from crowd.services import leave, name_once_forgotten, new_code
+from crowd.services import leave
 
 
 def _may_earn(visits: list[Visit]) -> bool:

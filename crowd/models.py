@@ -169,8 +169,20 @@ class Visit(models.Model):
 
 
 # --- money ----------------------------------------------------------------------------------------
+class AddedRows(models.QuerySet[Any]):
+    """Rows that are only read and added."""
+
+    def update(self, **kwargs: Any) -> int:
+        raise TypeError("The ledger is only added to.")
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise TypeError("Nothing is taken out of the ledger.")
+
+
 class AddedOnly(models.Model):
     """Rows of the ledger are only ever added."""
+
+    objects: ClassVar[Any] = AddedRows.as_manager()
 
     class Meta:
         abstract = True

@@ -24,7 +24,7 @@ from core import strict_json
 from core.addresses import address_of
 from core.errors import Refused
 from core.limits import wait_for
-from crowd import campaigns, earned, queries, services, statements
+from crowd import campaigns, earned, entering, queries, services, statements
 from crowd.api import done_body
 from crowd.campaign_file import VALIDATE
 from crowd.erasure import forget
@@ -132,22 +132,22 @@ def prolific_event(request: HttpRequest) -> HttpResponse:
 # --- looks ----------------------------------------------------------------------------------------
 def _landing(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResponse:
     """What it is, what is paid and for how long; for somebody who has begun, where they are."""
-    visit = services.visit_for(campaign, arrival)
+    visit = entering.visit_for(campaign, arrival)
     if visit is not None and not _may_come_again(visit):
         if visit.state != Visit.State.OPEN:
             return _over(request, visit)
         return render(request, "crowd/return.html", _about(campaign) | {"visit": visit})
     if not arrival.preview:
         try:
-            services.require_entry(campaign, arrival)
-            services.require_room(campaign, arrival)
+            entering.require_entry(campaign, arrival)
+            entering.require_room(campaign, arrival)
         except Refused as refused:
             if visit is None:
                 raise
             return _over(request, visit, refused.message)  # their data is theirs still
     said = ""
     if visit is not None:
-        said = GOES_ON if services.may_go_on(visit) else OVER[Visit.State(visit.state)]
+        said = GOES_ON if entering.may_go_on(visit) else OVER[Visit.State(visit.state)]
     context = _about(campaign) | {"preview": arrival.preview, "visit": visit, "said": said}
     return render(request, "crowd/landing.html", context)
 
@@ -219,11 +219,11 @@ def _over(request: HttpRequest, visit: Visit, also: str = "") -> HttpResponse:
 # --- acts -----------------------------------------------------------------------------------------
 def _act(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResponse:
     act = request.POST.get("act", "")
-    visit = services.visit_for(campaign, arrival)
+    visit = entering.visit_for(campaign, arrival)
     if visit is None or (act == "begin" and _may_come_again(visit)):
         if act != "begin":
             return _landing(request, campaign, arrival)
-        visit, token = services.begin(
+        visit, token = entering.begin(
             campaign=campaign,
             arrival=arrival,
             consent=request.POST.get("consent", ""),
@@ -238,7 +238,7 @@ def _act(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> HttpResp
     if visit.state != Visit.State.OPEN:
         return _over(request, visit)
     if act in ("begin", "open"):
-        return _work(request, *services.reopen(visit))
+        return _work(request, *entering.reopen(visit))
     token = request.POST.get("token", "")
     holder, newest = queries.visit_of(token)
     if holder is None or holder.pk != visit.pk or not newest:

@@ -24,7 +24,7 @@ from annotate.models import Example
 from annotate.queries import lockable
 from core.sql import compiled, prepared
 from core.sql.compiled import Compiled, CompiledUpdate, Given, adapted
-from validate.models import Gold, Lease, QueueItem, Reliability, Vote
+from validate.models import Apart, Gold, Lease, QueueItem, Reliability, Vote
 from validate.order import ADD_TO_SHARE, CAP_FROM_VOTES, FREE, WAITING
 from validate.policies import lots
 
@@ -314,13 +314,15 @@ def unseen_gold(row: Reliability, *, only: int | None = None) -> Gold | None:
 
 
 def _gold() -> QuerySet[Gold]:
-    """Gold that is not this person's own, and that they neither answered nor skipped.
+    """Gold that neither is nor may be their own, and that they neither answered nor skipped.
 
     An owner has tens to thousands of these: choosing one reads them all.
     """
     theirs = Q(validator=Given("validator"), example=OuterRef("example"))
     claims = Lease.objects.filter(theirs).filter(Q(ended_at=None) | Q(end=Lease.End.SKIPPED))
+    apart = Apart.objects.filter(validator=Given("validator"), author=OuterRef("example__author"))
     active = Gold.objects.filter(
+        ~Exists(apart),
         ~Exists(Vote.objects.filter(theirs)),
         ~Exists(claims),
         task=Given("task"),

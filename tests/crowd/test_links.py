@@ -19,7 +19,7 @@ from accounts.models import User
 from annotate import inference, judged
 from annotate.models import Barred, Chat, Example, Task
 from core.errors import Refused
-from crowd import by_file, campaigns, earned, ledger, passes, queries, services
+from crowd import by_file, campaigns, earned, entering, ledger, passes, queries, services
 from crowd.models import Campaign, Visit, Worker
 from crowd.platforms import Arrival
 from dadc_server.web.sockets import websocket
@@ -30,8 +30,9 @@ from scoring.recount import check
 from tests import cast, races
 from tests.crowd import world
 from tests.crowd.world import call, come, submit, token_in, words
-from validate.models import Vote
+from validate.models import Gold, Reliability, Vote
 from validate.queries import are_apart
+from validate.statements import unseen_gold
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -341,6 +342,11 @@ def test_who_comes_from_one_address_does_not_judge_each_other(task: Task) -> Non
         may_finish = call(theirs, "visits/this/").json()["may_finish"]
         assert may_finish == (status == 204), "nobody waits for what does not come"
     assert made.author_id == users["b"]
+    # Nor are they asked about it as a known answer.
+    Gold.objects.create(example=made, task=task, answer=made.label)
+    for worker, asked in (("a", False), ("d", True)):
+        row = Reliability(task=task, validator_id=users[worker])
+        assert bool(unseen_gold(row)) == asked
 
 
 def test_signed_places(task: Task) -> None:
@@ -505,7 +511,7 @@ async def test_a_ticket_opens_one_socket(task: Task, monkeypatch: pytest.MonkeyP
 # --- races ----------------------------------------------------------------------------------------
 def _begin(campaign: Campaign, worker: str, slot: int | None, assignment: str = "") -> Any:
     realm = campaign.platform.realm(campaign.file)
-    return lambda: services.begin(
+    return lambda: entering.begin(
         campaign=campaign,
         arrival=Arrival(worker, assignment or f"A-{worker}", realm, slot),
         consent=campaign.file.consent.version,

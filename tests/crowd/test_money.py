@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -231,6 +232,16 @@ def test_two_payers_at_once_plan_nothing_twice(
     assert Step.objects.count() == 4
     lines = [file.read_text().count("\n") - 1 for file in (folder / "pay/pilot").glob("*.csv")]
     assert sum(lines) == 2
+    # What was written stays as it was written.
+    for rows in (Step.objects.all(), Due.objects.all(), visit.dues.all()):
+        for act in (
+            lambda rows=rows: rows.update(amount=1),
+            rows.delete,
+            rows[0].delete,
+            rows[0].save,
+        ):
+            with pytest.raises(TypeError, match="ledger"):
+                act()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -425,7 +436,15 @@ def test_data_and_forgetting_by_the_same_link(
     assert (ledger.plan_failed_again(campaign), ledger.plan(campaign)) == (0, [])
 
 
-def test_the_file_that_the_page_shows_is_one(task: Task, owner: User, client: Client) -> None:
+def test_the_files_that_page_and_docs_show_are_some(
+    task: Task, owner: User, client: Client
+) -> None:
+    docs = Path(settings.BASE_DIR, "docs/crowd.md").read_text()
+    written = re.search(r"```yaml\n(.*?)```", docs, re.DOTALL)
+    assert written
+    pilot = campaigns.load_campaign(file=read_campaign_file(written[1]), actor=owner)[0]
+    assert (pilot.slug, pilot.slots.count()) == ("pilot", 20)
+    Campaign.objects.all().delete()
     client.force_login(owner)
     address = reverse("campaigns", args=[task.slug])
     shown = re.search(r"<code>(slug: .*?)</code>", client.get(address).content.decode(), re.DOTALL)
