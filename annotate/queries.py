@@ -52,9 +52,10 @@ class Participant:
     def examples(self) -> QuerySet[Example]:
         """Everything this person submitted; of a guest, and of who came by a link, on this visit:
         a name in a link proves nothing about what else was done under it."""
-        if self.user is not None and self.user.by_link is None:
-            return Example.objects.filter(author=self.user)
-        return Example.objects.filter(author=self.user, session=self.session)
+        if self.user is None:
+            return Example.objects.filter(session=self.session, author=None)
+        own = Example.objects.filter(author=self.user)
+        return own.filter(session=self.user.by_link.session) if self.user.by_link else own
 
     def sent_under(self, client_id: UUID) -> QuerySet[Example]:
         """What this person sent under its id, which nobody guesses, on whatever visit."""

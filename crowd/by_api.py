@@ -138,7 +138,10 @@ def follow_visit(visit: Visit, remote: Remote) -> None:
 
 
 def _follow(visit: Visit, said: str) -> None:
-    if visit.state == Visit.State.SCREENED_OUT:
+    if visit.state == Visit.State.REJECTED:  # by an owner: only approving it says otherwise
+        if said == "approved" and not visit.was_screened_out:
+            services.settle(visit=visit, confirmed=True, actor=None)
+    elif visit.state == Visit.State.SCREENED_OUT:
         # Not what the platform itself has paid, in part or in full.
         kept_out = queries.is_kept_out(visit.worker, visit.campaign.task)
         if said in ("done", "returned") and not kept_out:

@@ -91,6 +91,7 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         "money": [(state, words(amount)) for state, amount in ledger.sums(chosen).items()],
         "owed": words(course.owed),
         "budget": words(chosen.file.budget),
+        "is_spent": chosen.state == Campaign.State.OPEN and not earned.holds_one_more(chosen),
         "failed": ledger.failed(chosen).exists(),
         "plans": [
             (title, words(plan.at_most), words(plan.expected), words(plan.hourly),

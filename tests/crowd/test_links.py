@@ -12,7 +12,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
@@ -162,7 +164,9 @@ def test_late_full_paused_ended_and_missed_twice(task: Task) -> None:
         assert visit.code in words(page)
 
 
-def test_attempts_are_a_person_s_and_screening_out_stays_within_the_budget(task: Task) -> None:
+def test_attempts_are_a_person_s_and_screening_out_stays_within_the_budget(
+    task: Task, owner: User, client: Client
+) -> None:
     campaign = world.campaign(task, places=1, check=CHECK)
     came = come(campaign)
     assert "last time" in words(came.act("check", came.begin(), q0="Sleep"))
@@ -178,6 +182,9 @@ def test_attempts_are_a_person_s_and_screening_out_stays_within_the_budget(task:
     agreed = {"consent": campaign.file.consent.version}
     for page in (third.page, third.act("begin", **agreed)):
         assert "All places are taken" in words(page)
+    client.force_login(owner)
+    told = client.get(reverse("campaign", args=[task.slug, campaign.slug]))
+    assert "Nobody more is let in" in words(told)
     services.settle(
         visit=Visit.objects.get(worker__name="W2"), confirmed=False, actor=None, reason="Invented."
     )
