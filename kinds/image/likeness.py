@@ -113,9 +113,9 @@ def _sampled(number: int, middles: tuple[float, float], scale: float) -> Gray:
     return weights
 
 
-def apart(mine: Gray, theirs: Gray) -> float:
-    """How far two pictures are apart, as a part of the stronger one."""
-    strongest = max(float(np.linalg.norm(mine)), float(np.linalg.norm(theirs)), _BLANK)
+def apart(mine: Gray, theirs: Gray, least: float = _BLANK) -> float:
+    """How far two pictures are apart, as a part of the stronger one, or of `least`."""
+    strongest = max(float(np.linalg.norm(mine)), float(np.linalg.norm(theirs)), least)
     return float(np.linalg.norm(mine - theirs) / strongest)
 
 

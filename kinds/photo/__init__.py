@@ -15,12 +15,13 @@ from PIL import Image
 from core.errors import Refused
 from kinds import Kind, Prepared
 from kinds.answers import ONE_OF_THE_LABELS
-from kinds.image.likeness import Shape, Shapes, apart, likely_keys, strengths_of
+from kinds.image.likeness import NEAR, Shape, Shapes, apart, likely_keys, strengths_of
 from kinds.image.pixels import SIDE, Gray, InputError
 from kinds.photo.photographs import encoded, is_heavy, read
 from kinds.words import Words
 
 WAVES: Final = 31  # that say under which number it is kept: shorter ones change when it is shrunk
+FLAT: Final = 0.02  # weaker ones are noise, and all there is in a photograph of one colour
 
 
 def parse(raw: object) -> Prepared:
@@ -65,19 +66,22 @@ def shape(image: Image.Image) -> Shape:
 
 def _longest(array: Gray) -> Gray:
     strengths = strengths_of(array.mean(axis=2))
+    strengths[np.abs(strengths) < FLAT] = 0
     strengths[WAVES:] = np.inf
     return strengths
 
 
 class Views(Shapes):
     """A photograph that is mirrored or turned by a quarter shows what it showed: models answer
-    nearly the same, and one tag of EXIF does it."""
+    nearly the same, and one tag of EXIF does it. Of two that show hardly anything, a wall or a
+    colour, what differs by no more than two drawings of one digit may is noise."""
 
     def looked_up_by(self, one: Prepared, about: str) -> Sequence[int]:
         return [key for view in _views(one.form.array) for key in likely_keys(_longest(view))]
 
     def distance(self, one: Prepared, other: Prepared) -> float:
-        return min(apart(view, other.form.array) for view in _views(one.form.array))
+        theirs = other.form.array
+        return min(apart(view, theirs, least=1 / NEAR) for view in _views(one.form.array))
 
 
 def _views(array: Gray) -> Iterator[Gray]:

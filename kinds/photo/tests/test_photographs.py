@@ -124,8 +124,24 @@ def test_copies_are_found_and_other_scenes_and_colours_are_not() -> None:
     assert min(apart) > 0.3
     swapped = Image.fromarray(np.asarray(scene(1))[..., ::-1])
     assert like.distance(scenes[1], PHOTO.parse(sent(swapped))) > 0.12
-    flat = PHOTO.parse(sent(Image.new("RGB", (64, 64), "red")))
-    assert like.distance(flat, flat) == 0
+
+
+def test_walls_of_nearly_one_colour_are_one_photograph() -> None:
+    """Nothing stands out in them by which they could be looked up, or told from noise."""
+
+    def wall(colour: tuple[int, int, int], seed: int) -> Any:
+        noise = np.random.default_rng(seed).normal(0, 4, (192, 256, 3))
+        image = Image.fromarray((noise + colour).clip(0, 255).astype(np.uint8))
+        return PHOTO.parse(sent(image, quality=60 + seed))
+
+    like = PHOTO.likeness
+    for one, other, same in (
+        (wall((200, 30, 30), 1), wall((205, 34, 30), 2), True),
+        (wall((128, 128, 128), 3), wall((130, 130, 130), 4), True),
+        (wall((200, 30, 30), 5), wall((30, 200, 30), 6), False),
+    ):
+        assert like.kept_under(one, "")[0] in like.looked_up_by(other, "")
+        assert (like.distance(one, other) < 0.12) == same
 
 
 # --- what a model reads ---------------------------------------------------------------------------
