@@ -2,9 +2,11 @@
 by its name.
 
 A suite has `OF` (the type of what it changes: an array, or a text), `ABOUT` (what unchanged answers
-are a sign of) and `CHANGES`. What comes of an input hangs on the input, the change and SEED alone,
-whichever others are asked beside it. Nobody judged the copies: what they show is automatic, and is
-never counted with what people did. Imports no Django.
+are a sign of), `CHANGES`, and `LEGIBLE` where it can look at a copy itself, for whether a reader
+still finds in it what the input says: else the copy is asked of no model. What comes of an input
+hangs on the input, the change and SEED alone, whichever others are asked beside it. Nobody judged
+the copies: what they show is automatic, and is never counted with what people did. Imports no
+Django.
 """
 
 from __future__ import annotations
@@ -36,17 +38,27 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Legible:
+    """How much of an input is found again in a copy, 0 to 1, and how much must be."""
+
+    least: float
+    share: Callable[[Any, Any], float]
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     name: str
     about: str
     of: type
     changes: Sequence[Change]
+    legible: Legible | None = None
 
     @property
     def recorded(self) -> dict[str, Any]:
         """All that decides what it makes of an input."""
         changes = {change.name: dict(change.parameters) for change in self.changes}
-        return {"suite": self.name, "seed": SEED, "changes": changes}
+        told: dict[str, Any] = {"suite": self.name, "seed": SEED, "changes": changes}
+        return told | ({"legible": self.legible.least} if self.legible else {})
 
     def copies(self, one: Prepared, field: str = "") -> Iterator[tuple[str, Prepared]]:
         """The changed inputs, each with its change's name; `field` names the text to change."""
@@ -57,6 +69,8 @@ class Suite:
             made = change.apply(own, np.random.default_rng(int(digest[:16], 16)))
             if made is None or np.array_equal(made, own):
                 continue
+            if self.legible and self.legible.share(own, made) < self.legible.least:
+                continue
             features = {**one.features, field: made} if field else made.astype(np.float32)
             yield change.name, Prepared(digest, features)
 
@@ -64,7 +78,8 @@ class Suite:
 @cache
 def suite_named(name: str) -> Suite:
     module = import_module(f"ml.stress.{name}")
-    return Suite(name, module.ABOUT, module.OF, module.CHANGES)
+    legible = getattr(module, "LEGIBLE", None)
+    return Suite(name, module.ABOUT, module.OF, module.CHANGES, legible)
 
 
 def suites_for(own: object) -> list[Suite]:
