@@ -107,16 +107,21 @@ def own_examples(user: User) -> QuerySet[Example]:
     )
 
 
-def page_of_work(examples: QuerySet[Example], asked: QueryDict) -> dict[str, Any]:
+def page_of_work(
+    examples: QuerySet[Example], asked: QueryDict, of: Task | None = None
+) -> dict[str, Any]:
     """The `items` of the page asked for, and the queries of the `newer` and the `older` page.
 
-    A key instead of an offset: the thousandth page costs what the first does.
+    A key instead of an offset: the thousandth page costs what the first does. What all are `of`,
+    if they are of one task, need not be read with each.
     """
     before = asked.get("before", "")
     if before.isdecimal() and len(before) < LONGEST_ID:
         examples = examples.filter(id__lt=int(before))
     found = list(examples[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
+    for one in shown if of else ():
+        one.task = of
     query = asked.copy()
     query.pop("before", None)
     newest = f"?{query.urlencode()}" if before else ""

@@ -107,7 +107,7 @@ def facts_of(round_: Round, tallies: object, *, few: bool, several: bool) -> Rou
 
 def verified_of(round_: Round) -> QuerySet[Example]:
     """The round's verified foolings, but those that were taken back or hidden."""
-    return Example.objects.counted().filter(VERIFIED, round=round_)
+    return round_.examples.counted().filter(VERIFIED)
 
 
 def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:

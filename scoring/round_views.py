@@ -111,11 +111,11 @@ def round_foolings(request: HttpRequest, slug: str, number: int) -> HttpResponse
     """The verified foolings, newest first: for owners alone, since gold may be among them."""
     task = owned_task_or_404(request, slug)
     round_ = _round_or_404(task, number)
-    foolings = verified_of(round_).select_related("task", "round", "model", "context")
     # As the round's page has them, of most submissions: asking the examples would read them all.
     parts = report_of(task, number, read_tallies(task)).by_source
     form = FoolingFilter(request.GET, task=task, sources=sorted(part.name for part in parts))
     conditions = form.conditions()
-    page = page_of_work(foolings.filter(**conditions).order_by("-id"), request.GET)
+    foolings = verified_of(round_).filter(**conditions).order_by("-id")
+    page = page_of_work(foolings, request.GET, of=task)
     shown = {"task": task, "round": round_, "form": form, "filtered": bool(conditions), **page}
     return render(request, "scoring/foolings.html", shown)
