@@ -122,6 +122,16 @@ class UsualSerializer(serializers.Serializer[Any]):
     median = serializers.FloatField(allow_null=True)
 
 
+class TalkCostSerializer(serializers.Serializer[Any]):
+    """Turns and tokens of chats that became verified foolings; what all of the round's chats cost,
+    for each of these."""
+
+    turns = UsualSerializer()
+    tokens = UsualSerializer()
+    tokens_each = serializers.FloatField(allow_null=True)
+    money_each = serializers.FloatField(allow_null=True, help_text="At the models' prices.")
+
+
 class CostSerializer(serializers.Serializer[Any]):
     """Tries and seconds of verified foolings; the rest of the round, for each verified fooling."""
 
@@ -131,6 +141,7 @@ class CostSerializer(serializers.Serializer[Any]):
     author_seconds = serializers.FloatField(allow_null=True)
     votes = serializers.FloatField(allow_null=True)
     probes = serializers.FloatField(allow_null=True, help_text="Answers seen a submission.")
+    talk = TalkCostSerializer(allow_null=True, help_text="Null but for tasks of chats.")
 
 
 class BinSerializer(serializers.Serializer[Any]):

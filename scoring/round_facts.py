@@ -17,7 +17,7 @@ from django.core.cache import cache
 from django.db.models import Count, Q, QuerySet, Sum, Value
 
 from accounts.models import Role, User
-from annotate.models import Example, Round, RoundVisit, TaskConfig
+from annotate.models import ChatTurn, Example, Round, RoundVisit, TaskConfig
 from annotate.queries import sees_hints, works_alone
 from scoring.queries import digest
 from scoring.targets import Met, fate, met_in
@@ -63,6 +63,16 @@ class Usual(NamedTuple):
     median: float | None
 
 
+class Talks(NamedTuple):
+    """Of a round of chats: what those took that became verified foolings, and what all cost."""
+
+    turns: Usual
+    tokens: Usual
+    tokens_in_all: int
+    money: float | None
+    """At the models' prices; None where one has none."""
+
+
 class Bin(NamedTuple):
     """Answers of nearly one surety: its mean, how many, and how many were what the author said."""
 
@@ -89,18 +99,21 @@ class RoundFacts:
     bins: tuple[Bin, ...]
     met: tuple[Met, ...]
     """What each model met, where the round has several."""
+    talks: Talks | None
 
 
-def facts_of(round_: Round, tallies: object, *, few: bool, several: bool) -> RoundFacts:
+def facts_of(
+    round_: Round, tallies: object, *, few: bool, several: bool, talks: bool
+) -> RoundFacts:
     """The facts as long as the round's tallies are these.
 
     `few`: answers are some labels, so that what has one of them is a group. `several`: it has
-    models beside each other, which takes two queries more.
+    models beside each other, `talks`: it has chats, which take two queries more each.
     """
-    key = f"round-facts-6-{round_.pk}-{digest(tallies)}"
+    key = f"round-facts-7-{round_.pk}-{digest(tallies)}"
     kept: RoundFacts | None = cache.get(key)
     if kept is None:
-        kept = _read(round_, few=few, several=several)
+        kept = _read(round_, few=few, several=several, talks=talks)
         cache.set(key, kept, KEPT_SECONDS)
     return kept
 
@@ -110,7 +123,7 @@ def verified_of(round_: Round) -> QuerySet[Example]:
     return round_.examples.counted().filter(VERIFIED)
 
 
-def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
+def _read(round_: Round, *, few: bool, several: bool, talks: bool) -> RoundFacts:
     counted = Example.objects.counted().filter(round=round_).order_by()
     verified = verified_of(round_).order_by()
     pace = list(verified.values_list("tries", "seconds"))
@@ -134,6 +147,26 @@ def _read(round_: Round, *, few: bool, several: bool) -> RoundFacts:
         mistakes=dict(mistakes),
         bins=_bins(counted),
         met=met_in([round_.pk] if several else ()),
+        talks=_talks(round_, verified) if talks else None,
+    )
+
+
+def _talks(round_: Round, verified: QuerySet[Example]) -> Talks:
+    """A model is paid for chats, too, that nobody submitted. What a log brought is no talk here."""
+    turns = ChatTurn.objects.filter(chat__round=round_, chat__author__isnull=False).order_by()
+    each = turns.filter(chat__example__in=verified).values("chat")
+    broke = list(each.annotate(n=Count("id"), cost=Sum("tokens")).values_list("n", "cost"))
+    spent = [
+        (tokens, config.get("price"))
+        for config, tokens in turns.values_list("chat__model__config").annotate(Sum("tokens"))
+        if tokens
+    ]
+    told = spent and all(price is not None for _, price in spent)
+    return Talks(
+        turns=_usual([n for n, _ in broke]),
+        tokens=_usual([cost for _, cost in broke if cost is not None]),
+        tokens_in_all=sum(tokens for tokens, _ in spent),
+        money=sum(tokens * price / 1e6 for tokens, price in spent) if told else None,
     )
 
 

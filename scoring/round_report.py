@@ -23,7 +23,7 @@ from scoring.queries import (
     round_board,
     row_of,
 )
-from scoring.round_facts import Bin, Group, RoundFacts, Usual, facts_of
+from scoring.round_facts import Bin, Group, RoundFacts, Talks, Usual, facts_of
 from scoring.statistics import (
     Difference,
     Interval,
@@ -70,6 +70,17 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class TalkCost:
+    """What a verified fooling took of chats: its own turns and tokens, and its share of what all of
+    the round's chats cost."""
+
+    turns: Usual
+    tokens: Usual
+    tokens_each: float | None
+    money_each: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What a verified fooling took; None where nothing is verified or nothing was measured.
 
@@ -83,6 +94,7 @@ class Cost:
     author_seconds: float | None
     votes: float | None
     probes: float | None
+    talk: TalkCost | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +161,7 @@ def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
             sorted(authors.get(round_.pk, {}).items()),
             few=bool(few_labels(file)),
             several=len(models[one]) > 1,
+            talks=task.kind.talks,
         )
         for one, round_ in rounds.items()
     }
@@ -252,6 +265,17 @@ def _cost(row: RoundRow, facts: RoundFacts) -> Cost:
         author_seconds=facts.seconds_in_all / verified if verified and facts.timed else None,
         votes=facts.votes / verified if verified else None,
         probes=facts.probes / submitted if submitted else None,
+        talk=_talk_cost(facts.talks, verified) if facts.talks else None,
+    )
+
+
+def _talk_cost(talks: Talks, verified: int) -> TalkCost:
+    tokens, money = talks.tokens_in_all, talks.money
+    return TalkCost(
+        turns=talks.turns,
+        tokens=talks.tokens,
+        tokens_each=tokens / verified if verified and tokens else None,
+        money_each=money / verified if verified and money is not None else None,
     )
 
 

@@ -15,13 +15,13 @@ from rest_framework.test import APIClient
 from accounts.models import Event, User
 from annotate import chats, submissions
 from annotate.inference import LiveModel
-from annotate.models import Barred, Chat, ChatTurn, Example, Task
+from annotate.models import Barred, Chat, ChatTurn, Example, ModelVersion, Task
 from annotate.own_work import own_data
 from annotate.queries import Participant
 from core.doors import OFF
 from core.errors import Refused
 from core.strict_yaml import NotYaml
-from tests import cast
+from tests import acts, cast
 from tests.races import at_once, meeting_once, without
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,6 +101,32 @@ def test_the_same_words_said_again_are_a_copy(talks: Task, annotator: User) -> N
         chat = cast.chatted(talks, annotator, "Tell me!")
         made = anna("post", "tasks/chats/examples/", **submission(chat))
         assert expected in (made, Example.objects.get().label)
+
+
+def test_a_round_counts_turns_and_tokens_to_break_the_model_and_what_it_cost(
+    talks: Task, annotator: User, owner: User
+) -> None:
+    """What nobody submitted is paid for, too."""
+    anna, model = Caller(annotator), talks.models.get()
+    ModelVersion.objects.filter(pk=model.pk).update(config={**model.config, "price": 500})
+    broke = cast.chatted(talks, annotator, "Tell me!", "Do!")
+    made = anna("post", "tasks/chats/examples/", **submission(broke))
+    other = cast.chatted(talks, annotator, "Hello")
+    for chat, tokens in ((broke, 100), (other, 300)):
+        chat.turns.update(tokens=tokens)
+    acts.adjudicate(
+        actor=owner,
+        example_id=Example.objects.get(uid=made["id"]).pk,
+        status="verified",
+        reason="So it is.",
+    )
+    cost = anna("get", "tasks/chats/rounds/1/")["cost"]
+    assert cost["talk"] == {
+        "turns": {"mean": 2, "median": 2},
+        "tokens": {"mean": 200, "median": 200},
+        "tokens_each": 500,
+        "money_each": 0.25,
+    }
 
 
 @pytest.mark.parametrize(
