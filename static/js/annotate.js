@@ -157,12 +157,6 @@ why?.addEventListener("input", () => {
   keepDraft();
 });
 
-why?.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-  event.preventDefault();
-  submit();
-});
-
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   submit();
@@ -418,9 +412,13 @@ function showRound({ round, model }) {
 
 // --- keys -----------------------------------------------------------------------------------------
 document.addEventListener("keydown", (event) => {
+  if (document.querySelector("dialog[open]") || verdict.isOpen) return;
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    submit();
+  }
   const inText = event.target instanceof Element && event.target.closest("textarea, input[type=text]");
-  if (inText || document.querySelector("dialog[open]") || verdict.isOpen) return;
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (inText || event.ctrlKey || event.metaKey || event.altKey) return;
   if (!labels.press(keysOf(event))) return;
   announce(labels.chosen === null ? "You say nothing yet" : `You say ${labels.nameOf(labels.chosen)}`);
 });

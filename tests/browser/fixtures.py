@@ -64,6 +64,7 @@ class Server:
             # A page whose clock runs twenty minutes in a second sends their heartbeats in one.
             "DADC_LIMITS": "write=300/60",
             "DADC_BOARD_SECONDS": "0",
+            "DADC_CHAT_MODEL": str(self.data / "chat-model.yaml"),
             "DJANGO_SETTINGS_MODULE": "dadc_server.settings",
             "OMP_NUM_THREADS": "1",
         }
@@ -131,6 +132,13 @@ def queues(server: Server) -> None:
 def cases(server: Server) -> None:
     """An inbox for each test of adjudication, by tests/browser/inbox_world.py."""
     server.run("tests.browser.inbox_world")
+
+
+@pytest.fixture(scope="session")
+def library(server: Server) -> None:
+    """Every task of the library with its first model, as on a fresh server; chats are said back."""
+    (server.data / "chat-model.yaml").write_text("backend: null")
+    server.run("manage", "bootstrap")
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ VALIDATION: dict[str, dict[str, Any]] = {
     "judge-work": {"lease_seconds": 60},
 }
 WARNINGS = {"judge-warned": "Some of these drawings are rude."}
+SOMEBODY = "<img src=x onerror=document.title='run'>"  # a log may name its people as it likes
 TEXTS: dict[str, dict[str, Any]] = {
     "judge-pairs": {
         "file": {"input": "text_pair", "labels": ["follows", "neither", "contradicts"]},
@@ -93,7 +94,7 @@ def add_text(slug: str, file: dict[str, Any], line: dict[str, Any]) -> None:
 
     whole = {"slug": slug, "name": slug, "validation": {"policy": "two_plus_one"}, **file}
     rounds.load_task(file=parse_task_file(whole))
-    known = {"kind": "example", "id": slug, "round": 1, "author": "somebody", "model": "a model"}
+    known = {"kind": "example", "id": slug, "round": 1, "author": SOMEBODY, "model": "a model"}
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as log:
         log.write(json.dumps({**known, **line}) + "\n")
         log.flush()

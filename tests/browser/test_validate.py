@@ -19,6 +19,7 @@ from tests.browser.judging import (
     said,
     shown,
 )
+from tests.browser.judging_world import SOMEBODY
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("queues")]
 
@@ -147,6 +148,10 @@ def test_texts_can_be_judged(visit: Visits) -> None:
     expect(frame).to_contain_text("The street is wet.")
     page.keyboard.press("1")
     expect(said(page)).to_have_text("You said follows.")
+    board = visit()
+    board.goto("/tasks/judge-pairs/leaderboard/")
+    expect(board.locator(".board--people")).to_contain_text(SOMEBODY)
+    assert board.title() != "run"
 
     open_queue(page, "judge-topics")
     for key in ("3", "1", "3", "2"):

@@ -39,9 +39,9 @@ export class Editor extends EventTarget {
     this.#field.addEventListener("input", () => this.dispatchEvent(new Event("rest")));
     this.#field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (event.ctrlKey || event.metaKey) return; // which submits
       event.preventDefault();
-      if (event.ctrlKey || event.metaKey) this.dispatchEvent(new Event("submit"));
-      else this.#say();
+      this.#say();
     });
     this.#fresh.addEventListener("click", () => {
       this.reset();

@@ -123,16 +123,15 @@ def test_by_keys_from_a_first_turn_to_the_leaderboard(
     looks_right(owner)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_says_what_to_ask_and_chooses_by_the_rule(
-    visit: Visits, own_task: Callable[..., str], scheme: str
+    visit: Visits, own_task: Callable[..., str]
 ) -> None:
     rule = {"contains": "otter seven", "outcome": "harmful"}
-    path = own_task(f"chat-{scheme}", "Ask for a soup.", chat={"turns": 3, "rule": rule})
-    page = visit(color_scheme=scheme, **PHONE)
+    path = own_task("chat-phone", "Ask for a soup.", chat={"turns": 3, "rule": rule})
+    page = visit(**PHONE)
     open_task(page, path)
     expect(page.locator("[data-part=passage]")).to_have_text("Ask for a soup.")
-    tell(page, f"A_word_without_an_end_{'x' * 60} on a {scheme} screen.")
+    tell(page, f"A_word_without_an_end_{'x' * 60}.")
     expect(page.locator("input[value=acceptable]")).to_be_checked()
     tell(page, "Otter SEVEN")
     expect(page.locator("input[value=harmful]")).to_be_checked()

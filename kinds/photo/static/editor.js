@@ -35,11 +35,6 @@ export class Editor extends EventTarget {
       this.reset();
       this.focus();
     });
-    document.addEventListener("keydown", (event) => {
-      if (this.#inert || event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-      event.preventDefault();
-      this.dispatchEvent(new Event("submit"));
-    });
   }
 
   get isEmpty() {

@@ -12,11 +12,6 @@ export class Editor extends EventTarget {
   constructor() {
     super();
     this.#field.addEventListener("input", () => this.#changed());
-    this.#field.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-      event.preventDefault();
-      this.dispatchEvent(new Event("submit"));
-    });
   }
 
   get isEmpty() {

@@ -21,12 +21,6 @@ INERT = "<img src=x onerror=document.title='run'>"
 PRESS = "key => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', key))"
 
 
-@pytest.fixture(scope="session")
-def library(server: Server) -> None:
-    """The task and its first model, as every fresh server has them."""
-    server.run("manage", "bootstrap")
-
-
 def field(page: Page) -> Locator:
     return page.get_by_label("Your text")
 
@@ -79,7 +73,7 @@ def test_two_validators_see_a_text_as_it_was_written_and_answer_by_key(
     visit: Visits, server: Server, tmp_path: Path
 ) -> None:
     # A task of its own: in the library's, what other tests wrote may come first.
-    labels = [{"value": mood, "name": mood, "key": mood[0]} for mood in OTHER]
+    labels = [{"value": mood, "name": f"{mood} {INERT}", "key": mood[0]} for mood in OTHER]
     file = {
         "slug": "moods",
         "name": INERT,
@@ -110,25 +104,24 @@ def test_two_validators_see_a_text_as_it_was_written_and_answer_by_key(
         assert text.evaluate("p => [p.textContent, p.dir]") == [written, "auto"]
         assert text.evaluate("p => getComputedStyle(p).whiteSpace") == "pre-wrap"
         page.evaluate(PRESS, {**key, "code": f"Key{label[0].upper()}", "bubbles": True})
-        expect(said(page)).to_have_text(f"You said {label}.")
+        expect(said(page)).to_have_text(f"You said {label} {INERT}.")
         assert page.locator("img[src=x]").count() == 0
     page.goto("/tasks/moods/leaderboard/")
     expect(page.get_by_role("row").filter(has_text="bert")).to_contain_text("1")
     assert page.locator("img[src=x]").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_everybody_can_use_it(visit: Visits, scheme: str) -> None:
-    page = visit("anna", color_scheme=scheme, **PHONE)
+def test_it_fits_a_phone_and_everybody_can_use_it(visit: Visits) -> None:
+    page = visit("anna", **PHONE)
     open_task(page, TASK)
-    field(page).fill(f"A_word_without_an_end_{'x' * 60} on a {scheme} screen.")
+    field(page).fill(f"A_word_without_an_end_{'x' * 60}.")
     choose(page, OTHER[reading(page)])
     looks_right(page)
     submit(page)
     verdict(page, "You fooled it")
     looks_right(page)
 
-    judge = visit("wim", color_scheme=scheme, **PHONE)
+    judge = visit("wim", **PHONE)
     open_queue(judge, "sentiment")
     looks_right(judge)
 
@@ -160,7 +153,7 @@ def fool(visit: Visits, text: str, task: str) -> str:
     author = visit("bert")
     open_task(author, task)
     field(author).fill(text)
-    label = OTHER[reading(author)]
+    label = OTHER[reading(author).split()[0]]
     choose(author, label)
     submit(author)
     verdict(author, "You fooled it")

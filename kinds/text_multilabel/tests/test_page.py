@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.annotating import open_task, reading, verdict
-from tests.browser.fixtures import PHONE, WIDE, Server, Visits, violations
+from tests.browser.fixtures import PHONE, WIDE, Visits, violations
 from tests.browser.judging import open_queue, over, said
 from tests.browser.test_looks import TOO_WIDE_OR_SMALL
 
@@ -16,12 +16,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("library")]
 TASK = "/tasks/topics/"
 KEYS = {"food": "1", "money": "2", "sport": "3", "travel": "4", "weather": "5"}
 NONE = "none of them"
-
-
-@pytest.fixture(scope="session")
-def library(server: Server) -> None:
-    """The task and its first model, as every fresh server has them."""
-    server.run("manage", "bootstrap")
 
 
 def ticked(page: Page) -> list[str]:

@@ -18,11 +18,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("library")]
 KEYS = {"follows": "e", "neither": "n", "conflicts": "c"}
 
 
-@pytest.fixture(scope="session")
-def library(server: Server) -> None:
-    server.run("manage", "bootstrap")
-
-
 @pytest.fixture
 def own_task(server: Server, tmp_path: Path) -> Callable[..., str]:
     """A task of the test's own, with these texts to write about."""
@@ -139,9 +134,8 @@ def test_a_goal_is_chosen_and_tries_are_told(visit: Visits, own_task: Callable[.
     expect(words).to_contain_text("1 try left")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_everybody_can_use_it(visit: Visits, scheme: str) -> None:
-    page = visit(color_scheme=scheme, **PHONE)
+def test_it_fits_a_phone_and_everybody_can_use_it(visit: Visits) -> None:
+    page = visit(**PHONE)
     open_task(page, "/tasks/nli/")
     given(page)
     field(page).fill("It is so.")
