@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from json import loads
 from typing import Any, Final, NamedTuple
@@ -26,7 +27,10 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast
 
+from accounts.models import Event
 from annotate.models import Example, Task, TaskConfig
+from core.errors import Refused
+from kinds import Kind
 from kinds.answers import in_order
 from releases.figures import COUNTS, DROPPED, JUDGE, SURPLUS
 from releases.models import PersonalFind
@@ -129,7 +133,7 @@ class Reader:
         only: Collection[int] | None = None,
     ) -> None:
         """`only`: the keys of the examples of the version that this one corrects."""
-        self._name, self._only = pseudonyms.of, only
+        self._kind, self._name, self._only = task.kind, pseudonyms.of, only
         self.last_example = task.examples.aggregate(last=Max("id"))["last"] or 0
         if only is not None:
             self.last_example = max(only, default=0)
@@ -178,13 +182,13 @@ class Reader:
         label, prediction, probabilities, final, model, fooled, config_id, version, *rest = more
         status, adjudicated, explanation, probes, tries, seconds, created_at, settled_at = rest
         label, prediction, final = _json(label), _json(prediction), _json(final)
-        public_id = external_id or _uuid(uid)
+        public_id, content = external_id or _uuid(uid), loads(content)
         line: Line = {
             "kind": "example",
             "id": public_id,
             "round": number,
             "author": self._name(author),
-            "input": loads(content),
+            "input": _plain(self._kind, content) if external_id else content,
         }
         if context is not None:
             line["context"] = loads(context)
@@ -253,12 +257,24 @@ def unsteady_validators(task: Task) -> set[int]:
     rows = Reliability.objects.filter(task=task)
     theirs = rows.exclude(quarantined_at=None, restarted_at=None)
     tied = AuthorShare.objects.filter(task=task).exclude(named_at=None, cleared_at=None)
-    barred = task.barred.values_list("person", flat=True)
+    back = Event.objects.filter(
+        Q(scope="", verb="unbanned") | Q(scope=task.slug, verb="let_back_in"), object_type="user"
+    )
     return {
         *theirs.values_list("validator", flat=True),
         *tied.values_list("validator", flat=True),
-        *barred,
+        *task.barred.values_list("person", flat=True),
+        *map(int, back.values_list("object_id", flat=True)),
     }
+
+
+def _plain(kind: Kind, stored: Any) -> Any:
+    """A picture of a log, which is kept as it came, without what a camera wrote into it."""
+    if kind.picture(stored) is None:
+        return stored
+    with suppress(Refused):
+        return kind.parse(stored).stored
+    return {}
 
 
 def said_by(decision: Any) -> tuple[str, object]:

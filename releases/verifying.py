@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -23,7 +23,7 @@ from kinds import Kind, kind_named
 from kinds.answers import in_order
 from releases.changes import changes_between, prints_of
 from releases.columns import batch_of, schema_of
-from releases.figures import COUNTS, JUDGE, SURPLUS, Figures
+from releases.figures import DROPPED, JUDGE, SURPLUS, Figures
 from releases.folders import LEDGER, SUMS, files_below, read_sums, sha256_of
 from releases.ledger import is_signed, text_of
 from releases.orders import ABOUT, FORMAT, LOG, REPLAY, Progress
@@ -153,28 +153,27 @@ class _Referee:
         A verdict outlives the standing of those who voted: where some had no weight for a time,
         some choice of these votes must bear it.
         """
-        counted = [vote for vote in votes if vote["effect"] == COUNTS]
-        said = self._said(line, counted)
+        heard = [vote for vote in votes if vote["effect"] != SURPLUS]
+        said = self._said(line, heard, {n for n, v in enumerate(heard) if v["effect"] == DROPPED})
         stands = (line["voted_status"], in_order(line["voted_label"]))
-        if stands != said and (line["adjudicated"] or not self._once_said(line, votes, stands)):
+        if stands != said and (line["adjudicated"] or not self._once_said(line, heard, stands)):
             where = f"{LOG}: {line['id']}: voted_status"
             raise Difference(f"{where}: it says {_show(stands)}, its votes say {_show(said)}.")
         if not line["adjudicated"]:
             final = (line["status"], in_order(line["final_label"]))
             _same(final, stands, f"{LOG}: {line['id']}: status")
 
-    def _once_said(self, line: Line, votes: Sequence[Line], stands: Any) -> bool:
-        heard = [vote for vote in votes if vote["effect"] != SURPLUS]
+    def _once_said(self, line: Line, heard: Sequence[Line], stands: Any) -> bool:
         unsteady = [place for place, vote in enumerate(heard) if vote["unsteady"]][:MOST_UNSTEADY]
         return any(
-            self._said(line, [vote for place, vote in enumerate(heard) if place not in without])
-            == stands
+            self._said(line, heard, without) == stands
             for number in range(len(unsteady) + 1)
             for without in combinations(unsteady, number)
         )
 
-    def _said(self, line: Line, votes: Sequence[Line]) -> Any:
-        """What these votes decide."""
+    def _said(self, line: Line, votes: Sequence[Line], dropped: Collection[int]) -> Any:
+        """What these votes decide, some of them without weight: a closer look, asked for by one,
+        is still asked for."""
         example: Any = SimpleNamespace(label=line["label"], config=self._configs[line["config"]])
         ballots: Any = [
             SimpleNamespace(
@@ -184,9 +183,9 @@ class _Referee:
                 reliability=vote["weight"],
                 close=vote["close"],
                 automatic=vote["validator"].startswith(JUDGE),
-                dropped=False,
+                dropped=place in dropped,
             )
-            for vote in votes
+            for place, vote in enumerate(votes)
         ]
         return said_by(decision_on(example, ballots))
 

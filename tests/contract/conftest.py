@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 from django.db import connections
+from PIL import Image
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -68,9 +71,21 @@ def manage(db: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     return run
 
 
+def _photographed() -> dict[str, str]:
+    """As a camera writes it, which says where it was."""
+    picture = Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"  # the part of GPS
+    exif[0x010F] = "CAMERA 7"
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", exif=exif)
+    return {"photo": base64.b64encode(stream.getvalue()).decode()}
+
+
 # One small log of each kind of input: what it shows (its keys in order), what its answers are.
 KINDS: dict[str, tuple[Any, list[Any]]] = {
     "image": ({"pixels": [0.0] * 392 + [1.0] * 20 + [0.0] * 372}, ["3", "8", "5"]),
+    "photo": (_photographed(), ["yes", "no", "maybe"]),
     "text": ({"text": "Not my cup of tea."}, ["yes", "no", "maybe"]),
     "text_pair": (
         {"context": "It rains.", "hypothesis": "It is “dry”."},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -15,6 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from accounts.models import User
 from annotate.models import Task
@@ -29,6 +31,7 @@ from releases.services import order_of
 from releases.verifying import verify
 from releases.writing import make
 from tests.contract.conftest import KINDS, Done
+from validate.acts.ban import set_banned
 
 Manage = Callable[..., Done]
 Load = Callable[..., Task]
@@ -71,8 +74,11 @@ def test_every_vote_goes_out_by_pseudonym_and_is_proven_without_the_database(
     assert [vote["flag"] for vote in rows[1]["votes"]] == ["unsure"]
     assert [row["status"] for row in rows] == ["verified", "open", "open"]
     everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    for name in (b"p-author", b"p-v1"):
-        assert name not in everything, "names never leave"
+    as_it_came = KINDS["photo"][0]["photo"].encode()
+    for name in (b"p-author", b"p-v1", b"CAMERA 7", as_it_came):
+        assert name not in everything, "neither names leave nor what a camera wrote"
+    for row in rows if "image" in rows[0] else ():
+        assert not Image.open(io.BytesIO(row["image"]["bytes"])).getexif()
 
     proven = manage("verify", folder, "--here", "--json")
     assert (proven.status, proven.summary["equal"]) == (0, True), proven.errors
@@ -87,18 +93,50 @@ def test_every_vote_goes_out_by_pseudonym_and_is_proven_without_the_database(
 
 
 def test_a_verdict_that_outlived_a_validators_standing_is_no_difference(
-    released: Callable[..., Path], manage: Manage, tmp_path: Path
+    released: Callable[..., Path], manage: Manage, owner: User, tmp_path: Path
 ) -> None:
-    """The first two confirmed it; the second lost their say, and what came first had none then."""
+    """The first two confirmed it; the second lost their say, and what came first had none then.
+
+    Of the last one the first vote had no weight while three others verified it.
+    """
     released("text", validation={"policy": "two_plus_one"})
-    votes = Task.objects.get(slug="text").examples.get(external_id="text-0").votes.order_by("id")
+    task = Task.objects.get(slug="text")
+    votes = task.examples.get(external_id="text-0").votes.order_by("id")
     votes.filter(validator__pseudonym="p-v2").update(dropped=True)
     votes.filter(validator__pseudonym="p-v3").update(surplus=False, hasty=True)
+
+    def cast_in_turn(*said: tuple[str, str]) -> None:
+        lines = [
+            {"kind": "vote", "example": "text-2", "validator": f"p-{name}", "label": label}
+            for name, label in said
+        ]
+        more = "".join(f"{json.dumps(line)}\n" for line in lines)
+        (tmp_path / "votes.jsonl").write_text(more)
+        assert manage("import_log", "text", tmp_path / "votes.jsonl").status == 0
+
+    cast_in_turn(("v7", "no"))
+    for banned in (True, False):
+        who = User.objects.get(pseudonym="p-v7")
+        set_banned(actor=owner, user=who, banned=banned, reason="A look.")
+        if banned:
+            cast_in_turn(("v8", "no"), ("v9", "yes"), ("v10", "yes"))
     assert manage("release", "text", "--out", tmp_path / "later").status == 0
 
-    assert verify(tmp_path / "later").votes == 4
+    assert verify(tmp_path / "later").votes == 8
+    statuses = {row["id"]: row["status"] for row in rows_of(tmp_path / "later")}
+    assert statuses["text-2"] == "verified"
 
-    votes.update(dropped=False, hasty=False, label="no")
+    # Where an owner decided, what the votes say asks for a closer look as long as anybody did.
+    votes.filter(validator__pseudonym="p-v2").update(close=True)
+    votes.filter(validator__pseudonym="p-v3").update(label="yes")
+    task.examples.filter(external_id="text-0").update(adjudicated=True)
+    assert manage("release", "text", "--out", tmp_path / "close").status == 0
+    assert verify(tmp_path / "close").about["figures"]["adjudicated"] == 1
+    row = next(row for row in rows_of(tmp_path / "close") if row["id"] == "text-0")
+    assert (row["status"], row["voted_status"]) == ("verified", "open")
+
+    task.examples.filter(external_id="text-0").update(adjudicated=False)
+    votes.update(dropped=False, hasty=False, close=False, label="no")
     assert manage("release", "text", "--out", tmp_path / "wrong").status == 0
     with pytest.raises(Difference, match="text-0: voted_status"):
         verify(tmp_path / "wrong")
