@@ -17,7 +17,7 @@ from annotate.rest import task_or_404
 from core.errors import Refused
 from releases import downloads
 from releases.models import Release
-from releases.queries import visible_releases, withdrawn_since
+from releases.queries import by_version, downloadable, visible_releases, withdrawn_since
 
 
 class FileSerializer(serializers.Serializer[Any]):
@@ -26,7 +26,8 @@ class FileSerializer(serializers.Serializer[Any]):
 
 
 class ReleaseSerializer(serializers.Serializer[Any]):
-    """One version; `withdrawn`: how many of its examples were taken back since."""
+    """One version; `withdrawn`: how many of its examples were taken back since. One that was
+    replaced has no files for others than the task's owners."""
 
     version = serializers.CharField()
     frozen_at = serializers.DateTimeField()
@@ -38,6 +39,7 @@ class ReleaseSerializer(serializers.Serializer[Any]):
     validators = serializers.IntegerField()  # type: ignore[assignment]  # a field of this name
     bytes = serializers.IntegerField()
     withdrawn = serializers.IntegerField()
+    replaced_by = serializers.CharField(help_text="The version that stands for it; or empty.")
     public_key = serializers.CharField()
     files = FileSerializer(many=True, help_text="Empty where this machine does not have them.")
 
@@ -55,9 +57,9 @@ class Releases(APIView):
     )
     def get(self, request: Request, slug: str) -> Response:
         task = task_or_404(request, slug)
-        releases = list(visible_releases(task, request.user))
-        gone = withdrawn_since(releases)
-        found = [_summary(release, gone.get(release.pk, 0)) for release in releases]
+        releases = by_version(visible_releases(task, request.user))
+        gone, mine = withdrawn_since(releases), task.is_owned_by(request.user)
+        found = [_summary(release, gone.get(release.pk, 0), mine=mine) for release in releases]
         return Response(ReleasesSerializer({"task": slug, "releases": found}).data)
 
 
@@ -71,14 +73,15 @@ class ReleaseFile(APIView):
     )
     def get(self, request: Request, slug: str, version: str, name: str) -> HttpResponseBase:
         task = task_or_404(request, slug)
-        release = visible_releases(task, request.user).filter(version=version).first()
+        release = downloadable(task, request.user).filter(version=version).first()
         if release is None:
             raise Refused("not_found", "There is no such release.", status=404)
         return downloads.one(request._request, release, name)
 
 
-def _summary(release: Release, withdrawn: int) -> dict[str, Any]:
-    about, sums = release.about, release.files if release.home else {}
+def _summary(release: Release, withdrawn: int, *, mine: bool) -> dict[str, Any]:
+    there = release.home and (mine or not release.replaced_by)
+    about, sums = release.about, release.files if there else {}
     return {
         "version": release.version,
         "frozen_at": release.frozen_at,
@@ -86,5 +89,6 @@ def _summary(release: Release, withdrawn: int) -> dict[str, Any]:
         **{name: about[name] for name in ("licence", "bytes", "public_key")},
         **{name: about["figures"][name] for name in ("examples", "votes", "authors", "validators")},
         "withdrawn": withdrawn,
+        "replaced_by": release.replaced_by,
         "files": [{"name": name, "sha256": sha256} for name, sha256 in sums.items()],
     }

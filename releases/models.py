@@ -102,6 +102,9 @@ class Release(models.Model):
     public = models.BooleanField(
         default=False, help_text="Whoever sees the task may download it; else its owners."
     )
+    replaced_by = models.CharField(
+        max_length=30, blank=True, help_text="The version that others get in its place."
+    )
     options = models.JSONField(default=dict, help_text="The owner's words, and what is left out.")
     folder = models.CharField(max_length=500, blank=True, help_text="On the machine that made it.")
     about = models.JSONField(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from django.db.models import Q, QuerySet
@@ -14,10 +14,20 @@ from releases.models import Contents, PersonalFind, Release
 FIRST = "1.0.0"
 
 
+def number_of(version: str) -> tuple[int, ...]:
+    """By which versions are in order: the correction of an older one comes after newer rows."""
+    return tuple(map(int, version.split(".")))
+
+
+def by_version(releases: Iterable[Release]) -> list[Release]:
+    """The newest first."""
+    return sorted(releases, key=lambda release: number_of(release.version), reverse=True)
+
+
 def newest(task: Task) -> Release | None:
     """The last version that was published."""
-    published = Release.objects.filter(task=task, status=Release.Status.PUBLISHED)
-    return published.order_by("-id").first()
+    published = by_version(task.releases.filter(status=Release.Status.PUBLISHED))
+    return published[0] if published else None
 
 
 def next_version(last: Release | None) -> str:
@@ -28,16 +38,25 @@ def next_version(last: Release | None) -> str:
     return f"{major}.{int(minor) + 1}.0"
 
 
-def corrected_version(version: str) -> str:
-    """The version that differs by what had to go."""
-    major, minor, patch = version.split(".")
-    return f"{major}.{minor}.{int(patch) + 1}"
+def corrected_version(release: Release) -> str:
+    """The next version that differs by what had to go."""
+    there = release.task.releases.exclude(status=Release.Status.FAILED)
+    taken = [number_of(version) for version in there.values_list("version", flat=True)]
+    major, minor, patch = number_of(release.version)
+    last = max([patch, *(number[2] for number in taken if number[:2] == (major, minor))])
+    return f"{major}.{minor}.{last + 1}"
 
 
 def visible_releases(task: Task, user: Viewer) -> QuerySet[Release]:
     """Published releases of a visible task: all for its owners, for others the public ones."""
     releases = Release.objects.filter(task=task, status=Release.Status.PUBLISHED).order_by("-id")
     return releases if task.is_owned_by(user) else releases.filter(public=True)
+
+
+def downloadable(task: Task, user: Viewer) -> QuerySet[Release]:
+    """Those of which somebody may have the files: others than owners none that was replaced."""
+    releases = visible_releases(task, user)
+    return releases if task.is_owned_by(user) else releases.filter(replaced_by="")
 
 
 def withdrawn_since(releases: Collection[Release]) -> dict[int, int]:

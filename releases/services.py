@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -20,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from django.conf import settings
 from django.db import IntegrityError
-from django.db.models import Max, Q
+from django.db.models import Q
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -37,9 +38,11 @@ from releases.models import Contents, Keys, PersonalFind, Release
 from releases.orders import ABOUT, LOG, Made, Order, Progress, bytes_of, shortened
 from releases.personal import Found, PersonalData, digest_of
 from releases.queries import (
+    by_version,
     corrected_version,
     newest,
     next_version,
+    number_of,
     withdrawn_since,
 )
 
@@ -73,7 +76,7 @@ def request(
     with durable():
         release = Release(
             task=task,
-            version=checked_version(task, version),
+            version=version if "corrects" in options else checked_version(task, version),
             requested_by=actor,
             options=options,
             public=public,
@@ -109,13 +112,9 @@ def checked_version(task: Task, version: str) -> str:
     if not re.fullmatch(r"(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}", version):
         raise Refused("bad_version", "A version has three numbers, as in 1.0.0.")
     last = newest(task)
-    if last is not None and _number(version) <= _number(last.version):
+    if last is not None and number_of(version) <= number_of(last.version):
         raise Conflict("old_version", f"The last version is {last.version}: choose a later one.")
     return version
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
 
 
 def _check_words(options: dict[str, Any]) -> None:
@@ -131,9 +130,8 @@ def order_of(task: Task, version: str, uid: str, options: dict[str, Any]) -> Ord
         for name in ("licence", "description", "citation", "url")
         if options.get(name)
     }
-    previous = newest(task)
-    if (corrects := options.get("corrects")) and (previous is None or previous.version != corrects):
-        raise Refused("overtaken", f"{corrects} is no longer the last version.", status=409)
+    corrects, published = options.get("corrects"), task.releases.filter(status=Status.PUBLISHED)
+    previous = published.get(version=corrects) if corrects else newest(task)
     before = Contents.objects.filter(release=previous).first() if previous is not None else None
     return Order(
         task=task,
@@ -253,6 +251,10 @@ def _publish(release: Release, made: Made, folder: Path) -> None:
     release.folder, release.about = str(folder), shortened(made.about)
     release.about |= {"bytes": bytes_of(folder), "files": all_sums(folder)}
     release.frozen_at, release.last_example = made.frozen_at, made.ledger["last_example"]
+    if release.corrects:  # as open as it is by now
+        release.public = release.task.releases.filter(
+            version=release.corrects, public=True, status=Status.PUBLISHED
+        ).exists()
     release.stage = "It is there."
     release.save()
     Contents.objects.create(release=release, prints=packed(made.prints), chain=made.ledger["chain"])
@@ -338,28 +340,56 @@ def decide_on_finds(
 
 # --- withdrawals ----------------------------------------------------------------------------------
 def follow_withdrawals() -> list[Release]:
-    """Queue versions that are the last one without what was withdrawn since, and as open as that.
+    """Queue versions that are the last one, and the last public one, without what was withdrawn
+    since, and as open as these; one without it takes the place of public ones that hold it.
 
-    Nothing comes in with them that the last one did not hold. One that failed is tried again every
-    hour; where nothing would be left, there is none to make.
+    Nothing comes in with them that the corrected one did not hold. One that failed is tried again
+    every hour; where nothing would be left, there is none to make, and it is closed.
     """
-    published = Release.objects.filter(status=Status.PUBLISHED)
-    last = published.order_by().values("task").annotate(last=Max("id")).values("last")
-    releases = list(Release.objects.filter(pk__in=last).select_related("task__config"))
+    published = Release.objects.filter(status=Status.PUBLISHED, replaced_by="").defer("about")
+    by_task: defaultdict[int, list[Release]] = defaultdict(list)
+    for release in published.select_related("task__config"):
+        by_task[release.task_id].append(release)
+    live = [
+        (releases[0], [release for release in releases if release.public])
+        for releases in map(by_version, by_task.values())
+    ]
+    gone = withdrawn_since({release for last, public in live for release in (last, *public)})
     queued = []
-    for pk, number in sorted(withdrawn_since(releases).items()):
-        release = next(one for one in releases if one.pk == pk)
-        if number < release.figures["examples"]:
-            with suppress(Refused):  # an owner was quicker
-                queued.append(_failed_correction(release) or _correct(release))
+    for last, public in live:
+        for release in dict.fromkeys((*public[:1], last)):
+            number = gone.get(release.pk, 0)
+            if number and number < release.figures["examples"]:
+                with suppress(Refused):  # an owner was quicker, or the other one is corrected first
+                    queued.append(_failed_correction(release) or _correct(release))
+            elif number and release.public:
+                _close(release)
+        for release in public[1:]:
+            if release.pk in gone and public[0].pk not in gone:
+                _close(release, replaced_by=public[0].version)
     return [release for release in queued if release.status == Status.QUEUED]
+
+
+def _close(release: Release, replaced_by: str = "") -> None:
+    """Give nobody but owners any more what was withdrawn; what stands for it is told."""
+    with durable():
+        Release.objects.filter(pk=release.pk).update(
+            replaced_by=replaced_by, public=bool(replaced_by)
+        )
+        record_event(
+            actor=None,
+            verb="closed_release",
+            subject=release,
+            scope=release.task.slug,
+            data={"version": release.version, "replaced_by": replaced_by},
+        )
 
 
 def _correct(release: Release) -> Release:
     return request(
         actor=None,
         task=release.task,
-        version=corrected_version(release.version),
+        version=corrected_version(release),
         options={**release.options, "corrects": release.version},
         public=release.public,
     )

@@ -20,7 +20,7 @@ from core.errors import Refused
 from releases import downloads, services
 from releases.card import alpha, in_words, rate
 from releases.models import PersonalFind, Release, Theirs
-from releases.queries import newest, next_version, visible_releases, withdrawn_since
+from releases.queries import downloadable, newest, next_version, withdrawn_since
 from releases.rows import known_answers_in_use
 from releases.theirs import held_against
 from validate.models import QueueItem
@@ -184,4 +184,4 @@ def _release_or_404(request: HttpRequest, slug: str, version: str) -> Release:
     task = visible_task(request.user, slug)
     if task is None:
         raise Http404
-    return get_object_or_404(visible_releases(task, request.user), version=version)
+    return get_object_or_404(downloadable(task, request.user), version=version)

@@ -861,7 +861,7 @@ TOLD = {
     "nothing_makes_up", "bad_source", "free_answers", "no_data", "no_model", "no_script", "stopped",
     "bad_version", "being_released", "nothing_to_release", "old_version", "personal_data",
     "admitted", "another_judge",
-    "nothing_there", "other_columns", "overtaken", "published", "there_already",
+    "nothing_there", "other_columns", "published", "there_already",
     "unknown_decision", "unknown_set", "version_taken",
     # On the pages of a link and of its campaign: tests/crowd.
     "bad_campaign_file", "bad_currency", "bad_link", "bad_places", "bad_state", "bad_status",

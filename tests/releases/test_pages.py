@@ -111,7 +111,7 @@ def test_from_asking_to_a_resumed_download(
 def test_what_is_withdrawn_goes_and_nothing_comes(
     client: Client, task: Task, owner: User, annotator: User
 ) -> None:
-    gone, kept = cast.submission(task, annotator, 1), cast.submission(task, annotator, 2)
+    gone, later, kept = (cast.submission(task, annotator, seed) for seed in (1, 5, 2))
     words = {"licence": "CC-BY-4.0"}
     release = services.request(actor=owner, task=task, options=words, public=True)
     tasks.make_release.call(str(release.uid))
@@ -137,7 +137,7 @@ def test_what_is_withdrawn_goes_and_nothing_comes(
 
     home = settings.RELEASE_DIR / "digits" / "1.0.1"
     proven = verify(home)
-    assert [line["id"] for line in _lines(home)] == [str(kept.uid)]
+    assert [line["id"] for line in _lines(home)] == [str(later.uid), str(kept.uid)]
     assert proven.about["changes"][0] == {
         "version": "1.0.1",
         "previous": "1.0.0",
@@ -151,6 +151,30 @@ def test_what_is_withdrawn_goes_and_nothing_comes(
     assert services.follow_withdrawals() == []
     listed = client.get("/api/v1/tasks/digits/releases/").json()["releases"]
     assert [(one["version"], one["withdrawn"]) for one in listed] == [("1.0.1", 0), ("1.0.0", 1)]
+    assert [bool(one["files"]) for one in listed] == [True, False], "nobody else gets the old one"
+    assert client.get(f"{PAGE}1.0.0/files/README.md").status_code == 404
+
+    # Where owners alone have a later one, both are made anew, each as open as it was.
+    release = services.request(actor=owner, task=task, options=words)
+    tasks.make_release.call(str(release.uid))
+    retract(participant=Participant(user=annotator), uid=later.uid)
+    made = []
+    while corrections := services.follow_withdrawals():
+        made += [(one.version, one.public) for one in corrections]
+        assert tasks.make_release.call(str(corrections[0].uid)) == "published"
+    assert made == [("1.0.2", True), ("1.1.1", False)]
+    listed = client.get("/api/v1/tasks/digits/releases/").json()["releases"]
+    told = [(one["version"], one["replaced_by"]) for one in listed]
+    assert told == [("1.0.2", ""), ("1.0.1", "1.0.2"), ("1.0.0", "1.0.1")]
+    assert client.get(f"{PAGE}1.0.2/files/README.md").status_code == 200
+    client.force_login(owner)
+    assert client.get(f"{PAGE}1.0.1/files/README.md").status_code == 200
+    assert "replaced by 1.0.2" in client.get(PAGE).content.decode()
+    retract(participant=Participant(user=annotator), uid=kept.uid)
+    assert [one.version for one in services.follow_withdrawals()] == ["1.1.2"]
+    client.logout()
+    left = client.get("/api/v1/tasks/digits/releases/").json()["releases"]
+    assert "1.0.2" not in {one["version"] for one in left}, "nothing is left of it"
 
 
 def _lines(home: Path) -> list[Any]:
