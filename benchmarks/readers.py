@@ -24,8 +24,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from PIL import Image
 
-from releases.archive import Tar, of_round
-from releases.card import readme_of_round
+from releases.archive import Tar, of_rounds
+from releases.card import readme_of_rounds
 from releases.folders import files_below
 
 PACKAGES = {
@@ -213,8 +213,8 @@ def one_round(folder: Path, number: int, into: Path) -> Path:
     """A copy of what somebody has who took one round only."""
     name = f"{folder.name}-round-{number}"
     about = json.loads((folder / "release.json").read_text())
-    files = of_round(files_below(folder), number)
-    readme = readme_of_round(about, (folder / "README.md").read_text(), number)
+    files = of_rounds(files_below(folder), [number])
+    readme = readme_of_rounds(about, (folder / "README.md").read_text(), [number])
     with tarfile.open(fileobj=BytesIO(b"".join(_tar(name, files, readme)))) as tar:
         tar.extractall(into, filter="data")
     return into / name

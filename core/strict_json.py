@@ -13,6 +13,8 @@ from decimal import Decimal
 from math import isinf
 from typing import Any
 
+from pydantic_core import to_json
+
 MAX_DEPTH = 32
 _EXACT = 10.0**16  # from here on Python writes whole floats with an exponent, PostgreSQL without
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # to some readers these end a line
@@ -104,13 +106,13 @@ def dumps(value: Any) -> str:
     return _LINE_ENDS.sub(lambda end: f"\\u{ord(end[0]):04x}", text)
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-
-def as_it_stands(value: Any) -> str:
-    """One line of JSON, a third of the time of `dumps`: keys in the order that they have."""
-    text = _encoder.encode(value)
-    return text if text.isascii() else _LINE_ENDS.sub(lambda end: f"\\u{ord(end[0]):04x}", text)
+def as_it_stands(value: Any) -> bytes:
+    """One line of JSON in UTF-8, in a fraction of the time of `dumps`: keys in the order that they
+    have."""
+    line: bytes = to_json(value)
+    if line.isascii():
+        return line
+    return _LINE_ENDS.sub(lambda end: f"\\u{ord(end[0]):04x}", line.decode()).encode()
 
 
 def _alike(value: Any) -> Any:

@@ -17,7 +17,7 @@ from annotate.rest import task_or_404
 from core.errors import Refused
 from releases import downloads
 from releases.models import Release
-from releases.queries import by_version, downloadable, visible_releases, withdrawn_since
+from releases.queries import by_version, visible_releases, withdrawn_since
 
 
 class FileSerializer(serializers.Serializer[Any]):
@@ -58,7 +58,8 @@ class Releases(APIView):
     def get(self, request: Request, slug: str) -> Response:
         task = task_or_404(request, slug)
         releases = by_version(visible_releases(task, request.user))
-        gone, mine = withdrawn_since(releases), task.is_owned_by(request.user)
+        gone = withdrawn_since(releases)
+        mine = any(one.replaced_by for one in releases) and task.is_owned_by(request.user)
         found = [_summary(release, gone.get(release.pk, 0), mine=mine) for release in releases]
         return Response(ReleasesSerializer({"task": slug, "releases": found}).data)
 
@@ -73,7 +74,7 @@ class ReleaseFile(APIView):
     )
     def get(self, request: Request, slug: str, version: str, name: str) -> HttpResponseBase:
         task = task_or_404(request, slug)
-        release = downloadable(task, request.user).filter(version=version).first()
+        release = visible_releases(task, request.user, files=True).filter(version=version).first()
         if release is None:
             raise Refused("not_found", "There is no such release.", status=404)
         return downloads.one(request._request, release, name)

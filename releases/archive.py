@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tarfile
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -80,7 +80,8 @@ def read_file(path: Path, start: int, end: int) -> Iterator[bytes]:
             yield piece
 
 
-def of_round(files: Mapping[str, Path], number: int) -> dict[str, Path | bytes]:
-    """The files of one round only, and all that belong to every round."""
-    mine = f"-round-{number}.parquet"
-    return {n: p for n, p in files.items() if not n.startswith("data/") or n.endswith(mine)}
+def of_rounds(files: Mapping[str, Path], numbers: Collection[int]) -> dict[str, Path | bytes]:
+    """The files of some rounds only, and all that belong to every round: not the log of all."""
+    theirs = tuple(f"-round-{number}.parquet" for number in numbers)
+    of_all = {name: path for name, path in files.items() if not name.endswith(".jsonl")}
+    return {n: p for n, p in of_all.items() if not n.startswith("data/") or n.endswith(theirs)}

@@ -5,11 +5,12 @@ An owner adds words; every number is the program's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import yaml
 
+from releases.figures import ARMS
 from releases.people import SHARES, SPLITS, TEST, VALIDATION
 
 Json = Any
@@ -19,7 +20,7 @@ COLUMNS: Final = {
     "round": "in which round it was submitted",
     "author": "who submitted it, by pseudonym",
     "label": "what its author says is right",
-    "prediction": "what the model in the loop said, as the server computed it",
+    "prediction": "what the model in the loop said, as the server computed it, or a log says",
     "probabilities": "the model's probabilities, empty where it gave none",
     "model": "which model that was",
     "fooled": "the task's rule says that prediction and label differ: a claim until validated",
@@ -34,6 +35,8 @@ COLUMNS: Final = {
     "seconds": "time spent on it, by the server's clock",
     "created_at": "when it was submitted",
     "settled_at": "when it got its status",
+    "arm": "live: its author saw the model's answers before they submitted; alone: none before; "
+    "log: it came by a log, prediction and votes made elsewhere",
     "config": "the version of the task's rules that it met (release.json has each)",
     "votes": "every vote in the order they came: validator (`judge-…`: a model that passed a test "
     "beside people), label or flag, time, effect (counts; "
@@ -58,19 +61,32 @@ def readme(about: Mapping[str, Json], columns: Sequence[str]) -> str:
         _models(about),
         _checking(about),
         _changes(about),
-        f"## Licence and citation\n\n{about['licence']}\n\n```\n{about['citation']}\n```",
+        _licence(about),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def readme_of_round(about: Mapping[str, Json], text: str, number: int) -> str:
-    """The same README for whoever has the files of one round only."""
-    rounds = [part for part in about["figures"]["rounds"] if part["round"] == number]
-    figures = {**about["figures"], "rounds": rounds, "splits": rounds[0]["splits"]}
+def readme_of_rounds(about: Mapping[str, Json], text: str, numbers: Collection[int]) -> str:
+    """The same README for whoever has the files of some rounds only."""
+    rounds = [part for part in about["figures"]["rounds"] if part["round"] in numbers]
+    splits = {split: sum(part["splits"][split] for part in rounds) for split in SPLITS}
+    figures = {**about["figures"], "rounds": rounds, "splits": splits}
     front = yaml.safe_dump(_front({**about, "figures": figures}), sort_keys=False)
-    note = f"**Of this release you have round {number} only.** SHA256SUMS is of the whole."
+    which = " and ".join(str(part["round"]) for part in rounds)
+    note = f"**Of this release you have the tables of round {which} only.** SHA256SUMS is of all."
     _, _, rest = text.split("---\n", 2)
     return f"---\n{front}---\n\n{note}\n{rest}"
+
+
+def _licence(about: Mapping[str, Json]) -> str:
+    theirs = "".join(
+        f"\n- {one['title']}, <{one['home']}>: {one['licence']}" for one in about["sources"]
+    )
+    also = (
+        f"\n\nPart of it was published before, under terms of its own:\n{theirs}" if theirs else ""
+    )
+    cited = f"```\n{about['citation']}\n```"
+    return f"## Licence and citation\n\n{about['licence']}{also}\n\n{cited}"
 
 
 def _front(about: Mapping[str, Json]) -> dict[str, Json]:
@@ -89,7 +105,7 @@ def _front(about: Mapping[str, Json]) -> dict[str, Json]:
     figures = about["figures"]
     return {
         "pretty_name": f"{about['name']} {about['version']}",
-        "license": about["licence"].lower() if " " not in about["licence"] else "other",
+        "license": "other" if about["sources"] or " " in (own := about["licence"]) else own.lower(),
         "tags": ["dynamic-adversarial-data-collection", "human-votes"],
         "configs": [
             config("default", "round-*", figures["splits"], default=True),
@@ -173,10 +189,7 @@ def _methods(about: Mapping[str, Json]) -> str:
     effects = figures["vote_effects"]
     return f"""## Methods
 
-Authors wrote or made inputs against live models and were told at once whether a model was fooled;
-the server computed prediction, probabilities and verdict. Validators judged claimed foolings, and a
-share of the others, one at a time and blind: without the author's label, the prediction or earlier
-votes, never their own. Of {figures["votes"]:,} votes {effects["counts"]:,} count,
+{_made(figures)} Of {figures["votes"]:,} votes {effects["counts"]:,} count,
 {effects["surplus"]:,} came after the verdict and {effects["dropped"]:,} lost their weight with
 their validators' standing. An owner decided on {figures["adjudicated"]:,} examples; what the votes
 alone say of these stands beside it.
@@ -187,6 +200,31 @@ Median time: {seconds(figures["seconds_an_example"])} an example,
 Rules in force, by version of the task's file:
 
 {rules}"""
+
+
+def _made(figures: Mapping[str, Json]) -> str:
+    """How examples came to be, and what nobody here can say of those that others made."""
+    live, alone, log = (figures["arms"][arm] for arm in ARMS)
+    said = []
+    if live:
+        said.append(
+            f"Authors of {live:,} examples saw the live model's answers while they made them."
+        )
+    if alone:
+        said.append(f"Authors of {alone:,} saw none before they submitted.")
+    if live or alone:
+        said.append(
+            "They were told on submission whether a model was fooled; the server computed "
+            "prediction, probabilities and verdict. Validators judged claimed foolings, and a "
+            "share of the others, one at a time and blind: without the author's label, the "
+            "prediction or earlier votes, never their own."
+        )
+    if log:
+        said.append(
+            f"{log:,} examples came by a log: their predictions are as it says, and how its "
+            "authors worked and its voters were asked, blind or not, this server does not know."
+        )
+    return "\n".join(said)
 
 
 def _pay(pay: Sequence[Mapping[str, Json]]) -> str:
@@ -211,6 +249,7 @@ def _rules(version: str, config: Mapping[str, Json]) -> str:
         f"- **{version}**: authors read “{instructions['goal']}”{f' ({steps})' if steps else ''}, "
         f"validators “{instructions['validation']}”. Fooled by the rule `{config['comparator']}`"
         f"{claim}; verdicts by `{policy}`."
+        + (f" Before that: “{warning}”" if (warning := config.get("content_warning")) else "")
     )
 
 
@@ -252,6 +291,7 @@ def _models(about: Mapping[str, Json]) -> str:
     rows = "\n".join(
         f"- `{name}`: {model['backend'] or 'known from a log only'}"
         + (f", file `{model['file']}`" if model.get("file") else "")
+        + (f": {model['withheld']}" if model.get("withheld") else "")
         for name, model in about["models"].items()
     )
     return (

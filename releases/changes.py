@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +31,7 @@ def prints_of(examples: Mapping[str, Line], votes: Mapping[str, Sequence[Line]])
     return table[table[:, 0].argsort()]
 
 
+@lru_cache(maxsize=10_000)  # most examples of a task are in few states
 def _print(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 

@@ -122,6 +122,7 @@ def _schema(name: str) -> pa.Schema:
             ("created_at", MOMENT),
             ("settled_at", MOMENT),
             ("config", pa.int32()),
+            ("arm", pa.string()),
             ("votes", pa.list_(vote)),
         ]
     )

@@ -12,8 +12,8 @@ from typing import Final
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from releases.archive import OneFile, Tar, of_round
-from releases.card import readme_of_round
+from releases.archive import OneFile, Tar, of_rounds
+from releases.card import readme_of_rounds
 from releases.models import Release
 from releases.orders import ABOUT
 
@@ -23,26 +23,26 @@ NOT_SATISFIABLE: Final = 416
 
 
 def whole(request: HttpRequest, release: Release) -> HttpResponseBase:
-    """The release as a tar, `?round=N` of one round."""
+    """The release as a tar, `?round=1&round=3` of these rounds."""
     home = release.home
     if home is None or release.frozen_at is None:
         raise Http404
-    text = request.GET.get("round", "")
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
-    rounds = {part["round"] for part in release.figures["rounds"]}
-    if text and number not in rounds:
+    asked = list(dict.fromkeys(request.GET.getlist("round")))
+    rounds = {str(part["round"]): part["round"] for part in release.figures["rounds"]}
+    if not rounds.keys() >= set(asked):
         raise Http404
-    name = f"{release.task.slug}-{release.version}"
+    name, which = f"{release.task.slug}-{release.version}", "-".join(asked)
     there = _files_of(release, home)
     files: dict[str, Path | bytes] = {**there}
-    if number is not None:
-        files = of_round(there, number)
-        text_ = (home / "README.md").read_text()
+    if asked:
+        numbers = [rounds[number] for number in asked]
+        files = of_rounds(there, numbers)
+        text = (home / "README.md").read_text()
         about = json.loads((home / ABOUT).read_text())
-        files["README.md"] = readme_of_round(about, text_, number).encode()
+        files["README.md"] = readme_of_rounds(about, text, numbers).encode()
     tar = Tar(name, files, release.frozen_at.timestamp())
-    name += f"-round-{number}" if text else ""
-    return _answer(request, tar, f"{release.uid}-{text}", f"{name}.tar", "application/x-tar")
+    name += f"-round-{which}" if asked else ""
+    return _answer(request, tar, f"{release.uid}-{which}", f"{name}.tar", "application/x-tar")
 
 
 def _files_of(release: Release, home: Path) -> dict[str, Path]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any, Final
+
+import numpy as np
 
 from core.strict_json import dumps
 from kinds.answers import same_answer
@@ -22,6 +23,10 @@ COUNTS: Final = "counts"
 SURPLUS: Final = "surplus"
 DROPPED: Final = "dropped"
 JUDGE: Final = "judge-"  # how the names of models begin that voted beside people
+LIVE: Final = "live"
+ALONE: Final = "alone"
+LOG: Final = "log"
+ARMS: Final = (LIVE, ALONE, LOG)
 STATUSES: Final = ("open", "verified", "rejected", "relabelled", "ambiguous", "flagged")
 LABELS_SHOWN: Final = 50
 
@@ -59,6 +64,7 @@ class Figures:
         self._effects: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
         self._configs: Counter[int] = Counter()
+        self._arms: Counter[str] = Counter()
         self._by_judges = 0
         self._writing, self._judging = array("f"), array("f")
 
@@ -83,6 +89,7 @@ class Figures:
         part.splits[split] += 1
         self._labels[_key(line["label"])] += 1
         self._configs[line["config"]] += 1
+        self._arms[line["arm"]] += 1
         if line["seconds"] is not None:
             self._writing.append(line["seconds"])
         self._add_votes(part, line, votes)
@@ -103,7 +110,8 @@ class Figures:
             elif vote["effect"] == COUNTS:
                 said.append(vote["label"])
         part.labelling += len(said)
-        part.confirming += sum(same_answer(label, line["label"]) for label in said)
+        own = line["label"]
+        part.confirming += sum(label == own or same_answer(label, own) for label in said)
         if len(said) > 1:
             part.pairs[_key(said[0]), _key(said[1])] += 1
 
@@ -131,6 +139,7 @@ class Figures:
             "vote_effects": {name: self._effects[name] for name in (COUNTS, SURPLUS, DROPPED)},
             "flags": dict(sorted(self._flags.items())),
             "configs": {str(version): n for version, n in sorted(self._configs.items())},
+            "arms": {arm: self._arms[arm] for arm in ARMS},
             "agreement": _alpha(pairs),
             "prevalence": _rate(
                 sum(part.confirming for part in parts), sum(part.labelling for part in parts)
@@ -213,6 +222,6 @@ def _alpha(pairs: Mapping[tuple[str, str], int]) -> dict[str, Json]:
     return {"pairs": found.pairs, "alpha": alpha, **bounds}
 
 
-def _median(seconds: Iterable[float]) -> float | None:
-    values = list(seconds)
-    return round(median(values), 3) if values else None
+def _median(seconds: array[float]) -> float | None:
+    values = np.frombuffer(seconds, np.float32).astype(np.float64)
+    return round(float(np.median(values)), 3) if len(values) else None

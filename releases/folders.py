@@ -18,7 +18,7 @@ LEDGER: Final = "ledger.json"
 
 
 def as_lines(lines: Iterable[Mapping[str, Any]]) -> bytes:
-    return "".join(f"{as_it_stands(line)}\n" for line in lines).encode()
+    return b"".join(as_it_stands(line) + b"\n" for line in lines)
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from django.db import connection
-from django.db.models import TextField
+from django.db.models import Min, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -27,21 +27,47 @@ from core.strict_json import dumps
 START: Final = hashlib.sha256(b"").hexdigest()
 EVERY: Final = 100_000  # events between two points at which the chain is kept
 CHUNK: Final = 5_000
-SETTLED: Final = timedelta(seconds=10)
+SETTLED: Final = timedelta(seconds=10)  # clocks of several hosts, and writing an event
+END: Final = 2**63 - 1
 
 
-def chain_of(task: Task, points: list[list[Any]], up_to: int | None = None) -> list[list[Any]]:
+def settled() -> datetime | None:
+    """Until when no event can come any more before those that are there; None: up to now.
+
+    PostgreSQL commits an event after later ones, as long as its transaction lasts: asked before
+    the events are read, of those who are writing some.
+    """
+    if connection.vendor != "postgresql":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT min(xact_start) FROM pg_stat_activity JOIN pg_locks USING (pid)"
+            " WHERE relation = 'accounts_event'::regclass AND mode = 'RowExclusiveLock'"
+            " AND pid <> pg_backend_pid()"
+        )
+        (oldest,) = cursor.fetchone()
+    return (oldest or timezone.now()) - SETTLED
+
+
+def chain_of(
+    task: Task,
+    points: list[list[Any]],
+    *,
+    up_to: int | None = None,
+    until: datetime | None = None,
+) -> list[list[Any]]:
     """The chain's points `[event, hash]`, from those of an earlier release to the newest event.
 
-    Or to the event `up_to`. About 6 µs an event.
+    Or to the event `up_to`, or to what was `settled`. About 6 µs an event.
     """
     points = [*points] or [[0, START]]
     after, link = points[-1]
     events = Event.objects.filter(scope=task.slug).order_by("id")
     if up_to is not None:
         events = events.filter(id__lte=up_to)
-    elif connection.vendor == "postgresql":  # where an event may be committed after a later one
-        events = events.filter(created_at__lt=timezone.now() - SETTLED)
+    elif until is not None:  # no event after the first that came later: the order is of ids
+        later = events.filter(id__gt=after, created_at__gte=until).aggregate(first=Min("id"))
+        events = events.filter(id__lt=later["first"] or END)
     made_at, data = Cast("created_at", TextField()), Cast("data", TextField())
     rows = events.values_list("id", made_at, "actor_id", "verb", "object_type", "object_id", data)
     hashed = 0

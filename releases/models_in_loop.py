@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
+from django.db.models import Q
 
 from annotate.models import ModelVersion, Task
 from ml import artifacts
 from ml.artifacts import ArtifactError
+from releases.models import PersonalFind
+from training.models import SnapshotItem, Split
 
 LARGEST: Final = 1 << 30
 # How one of these is reached may be nobody else's business.
@@ -31,9 +34,18 @@ print([labels[row.argmax()] for row in probabilities])
 ```"""
 
 
-def put_models(task: Task, names: Collection[str], folder: Path) -> dict[str, dict[str, Any]]:
-    """Copy the files of these models below `folder`; returns what the release says of each."""
-    found = {}
+NOT_GIVEN: Final = "Its owners keep its file."
+TAUGHT: Final = "It learned from what was withdrawn since: its file stays here."
+
+
+def put_models(
+    task: Task, names: Collection[str], folder: Path, *, files: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Copy the `files` of these models below `folder`; returns what the release says of each.
+
+    None of a model that learned from what was withdrawn since, or comes from one that did.
+    """
+    found, tainted = {}, _taught_what_is_gone(task)
     for model in ModelVersion.objects.filter(task=task, name__in=names).order_by("number"):
         said: dict[str, Any] = {
             "number": model.number,
@@ -45,10 +57,26 @@ def put_models(task: Task, names: Collection[str], folder: Path) -> dict[str, di
         if model.backend and model.backend not in ELSEWHERE:
             config = {name: v for name, v in model.config.items() if name not in PRIVATE}
             said["config"] = config
-            if file := _file_of(model):
+            if (file := _file_of(model)) and (not files or model.pk in tainted):
+                said["withheld"] = TAUGHT if model.pk in tainted else NOT_GIVEN
+            elif file:
                 said["file"] = _put(model, file, said, folder / str(model.number))
         found[model.name] = said
     return found
+
+
+def _taught_what_is_gone(task: Task) -> set[int]:
+    kept_back = Q(example__personal_find__decision=PersonalFind.Decision.LEAVE_OUT)
+    gone = SnapshotItem.objects.filter(
+        Q(example__retracted_at__isnull=False) | Q(example__hidden_at__isnull=False) | kept_back,
+        snapshot__task=task,
+        split=Split.TRAIN,
+    )
+    tainted = set(gone.values_list("snapshot__runs__candidate", flat=True))
+    for pk, parent in task.models.order_by("number").values_list("pk", "parent"):
+        if parent is not None and parent in tainted:
+            tainted.add(pk)
+    return tainted
 
 
 def _file_of(model: ModelVersion) -> Path | None:

@@ -16,7 +16,7 @@ from releases.models import Release
 ABOUT: Final = "release.json"
 LOG: Final = "log.jsonl"
 REPLAY: Final = "replay.jsonl"
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Of what is worked out anew from the log: columns, numbers and words; another server's is not."""
 
 Progress = Callable[[float, str], object]
@@ -34,6 +34,8 @@ class Order:
     citation: str = ""
     waiting: bool = True
     replay: bool = True
+    models: bool = True
+    """Whether the files of the models in the loop go with it."""
     cleared: Mapping[int, str] = field(default_factory=dict)
     """By the examples' keys, the digest of what looks personal and may go out all the same."""
     url: str = ""

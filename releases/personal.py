@@ -51,6 +51,9 @@ def look(kind: Kind, line: Mapping[str, Any], votes: Sequence[Mapping[str, Any]]
     """What looks like personal data in an example's texts, each once, in order."""
     texts = "\n".join(_texts(kind, line, votes))  # a number does not go on in another line
     found = dict.fromkeys(_in_text(texts) if _MAYBE.search(texts) else ())
+    names = f"{line['id']}\n{line['model']}"  # which a log may choose, and are numbers in many
+    if "@" in names or "+" in names:
+        found |= dict.fromkeys(_in_text(names, REGIONS[:1]))
     if any(vote.get("flag") == FLAG for vote in votes):
         found[Found("flagged by a validator", "")] = None
     return list(found)
@@ -94,7 +97,7 @@ def _within(value: Any) -> Iterator[str]:
             yield from _within(part)
 
 
-def _in_text(text: str) -> Iterator[Found]:
+def _in_text(text: str, regions: Sequence[str] = REGIONS) -> Iterator[Found]:
     for match in _ADDRESS.finditer(text):
         try:
             validate_email(address := match[0].strip(".-"))
@@ -102,7 +105,7 @@ def _in_text(text: str) -> Iterator[Found]:
             continue
         yield Found("e-mail address", address)
     numbers = _phonenumbers()
-    for region in REGIONS:
+    for region in regions:
         for one in numbers.PhoneNumberMatcher(text, region):
             yield Found("telephone number", one.raw_string)
 

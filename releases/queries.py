@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable
 
 import numpy as np
+from django.core.cache import cache
 from django.db.models import Q, QuerySet
 
 from annotate.models import Example, Task, Viewer
@@ -12,6 +14,7 @@ from releases.changes import how_many_of, unpacked
 from releases.models import Contents, PersonalFind, Release
 
 FIRST = "1.0.0"
+REMEMBERED = 24 * 3600  # seconds
 
 
 def number_of(version: str) -> tuple[int, ...]:
@@ -47,22 +50,22 @@ def corrected_version(release: Release) -> str:
     return f"{major}.{minor}.{last + 1}"
 
 
-def visible_releases(task: Task, user: Viewer) -> QuerySet[Release]:
-    """Published releases of a visible task: all for its owners, for others the public ones."""
+def visible_releases(task: Task, user: Viewer, *, files: bool = False) -> QuerySet[Release]:
+    """Published releases of a visible task: all for its owners, for others the public ones.
+
+    Or those of which somebody may have the `files`: others than owners none that was replaced.
+    """
     releases = Release.objects.filter(task=task, status=Release.Status.PUBLISHED).order_by("-id")
-    return releases if task.is_owned_by(user) else releases.filter(public=True)
-
-
-def downloadable(task: Task, user: Viewer) -> QuerySet[Release]:
-    """Those of which somebody may have the files: others than owners none that was replaced."""
-    releases = visible_releases(task, user)
-    return releases if task.is_owned_by(user) else releases.filter(replaced_by="")
+    if task.is_owned_by(user):
+        return releases
+    return releases.filter(public=True, **({"replaced_by": ""} if files else {}))
 
 
 def withdrawn_since(releases: Collection[Release]) -> dict[int, int]:
     """How many examples of each version were taken back since, hidden, or kept back by an owner.
 
-    Two queries, however many versions; where nothing was, one. Versions with none are left out.
+    Two queries, however many versions; where nothing was, one, and where what was is known already.
+    Versions with none are left out.
     """
     kept_back = Q(personal_find__decision=PersonalFind.Decision.LEAVE_OUT)
     gone = Example.objects.filter(
@@ -72,9 +75,16 @@ def withdrawn_since(releases: Collection[Release]) -> dict[int, int]:
     keys = np.array(gone.order_by("pk").values_list("pk", flat=True), np.uint64)
     if not len(keys):
         return {}
-    rows = Contents.objects.filter(release__in=releases).values_list("release", "prints")
-    found = ((pk, how_many_of(unpacked(bytes(prints)), keys)) for pk, prints in rows.iterator(10))
-    return {pk: number for pk, number in found if number}
+    # What a version holds never changes, and is ten bytes an example to unpack.
+    digest = hashlib.sha256(keys.tobytes()).hexdigest()
+    names = {release.pk: f"withdrawn:{release.uid}:{digest}" for release in releases}
+    known = cache.get_many(names.values())
+    found = {pk: known[name] for pk, name in names.items() if name in known}
+    rows = Contents.objects.filter(release__in=names.keys() - found.keys())
+    for pk, prints in rows.values_list("release", "prints").iterator(10):
+        found[pk] = how_many_of(unpacked(bytes(prints)), keys)
+        cache.set(names[pk], found[pk], timeout=REMEMBERED)
+    return {pk: number for pk, number in found.items() if number}
 
 
 def versions_with(example: Example) -> list[str]:

@@ -54,14 +54,14 @@ class Replayed:
             "times": self.times,
             "fooled": self.fooled,
             "asked": asked,
-            **_bounds(self.fooled, asked),
+            **bounds(self.fooled, asked),
             "every_time": self.always,
             "varies": self.varies,
             "why_not": self.why_not,
         }
 
 
-def _bounds(fooled: int, asked: int) -> dict[str, float]:
+def bounds(fooled: int, asked: int) -> dict[str, float]:
     low, high = wilson(fooled, asked)
     return {"low": round(low, 6), "high": round(high, 6)}
 
@@ -115,6 +115,8 @@ def _opened(model: Line, folder: Path) -> Backend:
         raise ArtifactError("It is known from a log only.")
     if "config" not in model:
         raise ArtifactError("It answers elsewhere: register it, and ask it there.")
+    if model.get("withheld"):
+        raise ArtifactError(model["withheld"])
     path = folder / model["file"] if model.get("file") else None
     return open_model(model["backend"], Source(path, model["sha256"], model["config"]))
 
@@ -150,7 +152,7 @@ class _Session:
                     again = sum(self._is_fooled(line, said[place]) for said in answers)
                     fooled, always = fooled + again, always + (again == times)
                     told = {"id": line["id"], "model": self._name, "fooled": again, "times": times}
-                    self._tell(told | _bounds(again, times))
+                    self._tell(told | bounds(again, times))
                 asked += len(read)
         except Failed as error:
             why_not = str(error)

@@ -27,14 +27,16 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast
 
-from accounts.models import Event
+from accounts.models import Event, User
 from annotate.models import Example, Task, TaskConfig
+from annotate.queries import works_alone
 from core.errors import Refused
 from kinds import Kind
 from kinds.answers import in_order
-from releases.figures import COUNTS, DROPPED, JUDGE, SURPLUS
+from releases.figures import ALONE, COUNTS, DROPPED, JUDGE, LIVE, LOG, SURPLUS
 from releases.models import PersonalFind
 from releases.people import Pseudonyms
+from releases.sets import NAMES
 from validate.decisions import decision_on
 from validate.models import AuthorShare, Gold, QueueItem, Reliability, Vote
 from validate.policies import Outcome
@@ -50,13 +52,13 @@ def _as_text(*names: str) -> tuple[Any, ...]:
 
 
 _EXAMPLE: Final[tuple[Any, ...]] = (
-    *("pk", *_as_text("uid"), "external_id", "round__number", "author__pseudonym"),
+    *("pk", "author_id", *_as_text("uid"), "external_id", "round_id"),
     *_as_text("input", "context__data", "label", "prediction", "probabilities", "final_label"),
-    *("model__name", "fooled", "config_id", "config__version", "status", "adjudicated"),
+    *("model_id", "fooled", "config_id", "status", "adjudicated"),
     *("explanation", "probes", "tries", "seconds", *_as_text("created_at", "settled_at")),
 )
 _VOTE: Final[tuple[Any, ...]] = (
-    *("example_id", "validator__pseudonym", "validator_id", *_as_text("label"), "flag"),
+    *("example_id", "validator_id", *_as_text("label"), "flag"),
     *("reliability", "surplus", "dropped", "close", "seconds", *_as_text("created_at"), "hasty"),
     *("automatic", "id"),
 )
@@ -104,18 +106,6 @@ def with_reasons(task: Task, *, waiting: bool) -> QuerySet[Any]:
     return Example.objects.filter(task=task).annotate(why=Case(*whens, default=Value("")))
 
 
-def left_out(task: Task, *, waiting: bool, up_to: int, released: int) -> dict[str, int]:
-    """How many submissions are not in it, by the first reason that holds."""
-    counted = (
-        with_reasons(task, waiting=waiting).filter(pk__lte=up_to).order_by().values_list("why")
-    )
-    by_reason = dict(counted.annotate(number=Count("pk")))
-    return {
-        **{why: by_reason.get(why, 0) for why, _ in reasons(waiting=waiting)},
-        NOT_BEFORE: by_reason.get("", 0) - released,
-    }
-
-
 def known_answers_in_use(task: Task) -> bool:
     """Whether validators are tested: a release of all that waits would tell by what."""
     return Gold.objects.filter(task=task, retired_at=None).exists()
@@ -133,27 +123,36 @@ class Reader:
         only: Collection[int] | None = None,
     ) -> None:
         """`only`: the keys of the examples of the version that this one corrects."""
-        self._kind, self._name, self._only = task.kind, pseudonyms.of, only
+        self._task, self._only, self._waiting = task, only, waiting
         self.last_example = task.examples.aggregate(last=Max("id"))["last"] or 0
         if only is not None:
             self.last_example = max(only, default=0)
-        self._examples = (
-            with_reasons(task, waiting=waiting)
-            .filter(why="", pk__lte=self.last_example)
-            .order_by("pk")
-        )
+        submitted = with_reasons(task, waiting=waiting).filter(pk__lte=self.last_example)
+        self._examples = submitted.filter(why="").order_by("pk")
+        counted = submitted.order_by().values_list("why").annotate(number=Count("pk"))
+        self._by_reason: dict[str, int] = dict(counted)
+        self.total = self._by_reason.get("", 0) if only is None else len(only)
+        """How many there are, or were in the version that this one corrects."""
+        self._people = _People(pseudonyms)
+        self.sources = self._people.sources
         self._unsteady = unsteady_validators(task)
+        self._models = dict(task.models.values_list("pk", "name"))
+        self._rounds = dict(task.rounds.values_list("pk", "number"))
         configs = TaskConfig.objects.filter(task=task)
         self.configs = {config.pk: config for config in configs}
 
-    def count(self) -> int:
-        """How many there are, or were in the version that this one corrects."""
-        return self._examples.count() if self._only is None else len(self._only)
+    def left_out(self, released: int) -> dict[str, int]:
+        """How many submissions are not in it, by the first reason that holds."""
+        return {
+            **{why: self._by_reason.get(why, 0) for why, _ in reasons(waiting=self._waiting)},
+            NOT_BEFORE: self._by_reason.get("", 0) - released,
+        }
 
-    def gone(self) -> int:
-        """How many authors have closed their account, or were forgotten, by now."""
-        left = self._examples.filter(author__closed_at__isnull=False)
-        return left.order_by().aggregate(n=Count("author", distinct=True))["n"]
+    def gone(self, authors: Collection[str]) -> int:
+        """How many of these have closed their account, or were forgotten, by now."""
+        closed = User.objects.filter(closed_at__isnull=False, examples__task=self._task)
+        names = map(self._people.called, closed.values_list("pseudonym", flat=True).distinct())
+        return len(set(names) & set(authors))
 
     def items(self) -> Iterator[list[Item]]:
         """Every example with its votes in the order in which they came, a chunk at a time."""
@@ -161,6 +160,8 @@ class Reader:
         rows = self._examples.values_list(*_EXAMPLE)
         while found := list(rows.filter(pk__gt=after)[:CHUNK]):
             votes = self._votes(found[0][0], found[-1][0])
+            self._people.meet({row[1] for row in found})
+            self._people.meet({vote[1] for some in votes.values() for vote in some})
             yield [
                 self._item(row, votes.get(row[0], ()))
                 for row in found
@@ -178,17 +179,17 @@ class Reader:
         return by_example
 
     def _item(self, row: tuple[Any, ...], votes: Any) -> Item:
-        pk, uid, external_id, number, author, content, context, *more = row
-        label, prediction, probabilities, final, model, fooled, config_id, version, *rest = more
+        pk, author, uid, external_id, round_id, content, context, *more = row
+        label, prediction, probabilities, final, model_id, fooled, config_id, *rest = more
         status, adjudicated, explanation, probes, tries, seconds, created_at, settled_at = rest
         label, prediction, final = _json(label), _json(prediction), _json(final)
         public_id, content = external_id or _uuid(uid), loads(content)
         line: Line = {
             "kind": "example",
             "id": public_id,
-            "round": number,
-            "author": self._name(author),
-            "input": _plain(self._kind, content) if external_id else content,
+            "round": self._rounds[round_id],
+            "author": self._people.names[author],
+            "input": _plain(self._task.kind, content) if external_id else content,
         }
         if context is not None:
             line["context"] = loads(context)
@@ -199,7 +200,7 @@ class Reader:
         if adjudicated:
             voted = self._by_votes(config_id, label, votes)
         line |= {
-            "model": model,
+            "model": self._models[model_id],
             "created_at": _text(created_at),
             "fooled": fooled,
             "status": status,
@@ -212,24 +213,33 @@ class Reader:
             "tries": tries,
             "seconds": seconds,
             "settled_at": settled_at and _text(settled_at),
-            "config": version,
+            "config": self.configs[config_id].version,
+            "arm": LOG if external_id else self._arm(config_id, author),
         }
         said = [self._vote(vote, public_id) for vote in votes]
         return Item(pk, line, said, [vote[-1] for vote in votes])
 
+    def _arm(self, config_id: int, author: int) -> str:
+        """Whether its author saw the model's answers before they submitted."""
+        file = self.configs[config_id].file
+        alone = file.feedback == "on_submit" or (
+            file.control > 0 and works_alone(file.control, self._task.pk, author)
+        )
+        return ALONE if alone else LIVE
+
     def _vote(self, row: Any, example: str) -> Line:
-        _, validator, pk, label, flag, weight, surplus, dropped, close, *rest = row
+        _, validator, label, flag, weight, surplus, dropped, close, *rest = row
         seconds, created_at, hasty, automatic, _ = rest
         return {
             "kind": "vote",
             "example": example,
-            "validator": f"{JUDGE if automatic else ''}{self._name(validator)}",
+            "validator": f"{JUDGE if automatic else ''}{self._people.names[validator]}",
             **({"flag": flag} if flag else {"label": _json(label)}),
             "created_at": _text(created_at),
             "effect": SURPLUS if surplus else DROPPED if dropped else COUNTS,
             "weight": weight,
             "close": close,
-            "unsteady": dropped or hasty or pk in self._unsteady,
+            "unsteady": dropped or hasty or validator in self._unsteady,
             "seconds": seconds,
         }
 
@@ -246,10 +256,27 @@ class Reader:
                 close=close,
                 automatic=rest[-2],
             )
-            for _, _, validator_id, vote_label, flag, weight, surplus, dropped, close, *rest in rows
+            for _, validator_id, vote_label, flag, weight, surplus, dropped, close, *rest in rows
             if not surplus
         ]
         return said_by(decision_on(example, votes))
+
+
+class _People:
+    """The names of those who are met, each read and hashed once."""
+
+    def __init__(self, pseudonyms: Pseudonyms) -> None:
+        self.called = pseudonyms.of
+        self.names: dict[int, str] = {}
+        self.sources: set[str] = set()
+        """The published sets that some of them are of."""
+
+    def meet(self, keys: Collection[int]) -> None:
+        new = User.objects.filter(pk__in=[pk for pk in keys if pk not in self.names])
+        for pk, name, imported in new.values_list("pk", "pseudonym", "imported"):
+            self.names[pk] = self.called(name)
+            if imported and (source := name.partition(": ")[0]) in NAMES:
+                self.sources.add(source)
 
 
 def unsteady_validators(task: Task) -> set[int]:

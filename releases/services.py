@@ -1,13 +1,12 @@
 """Writes about releases: ask for one, carry it out, publish it, open it to everybody.
 
 Who makes one holds its claim, and every write names it: a process that was thought dead and wakes
-up finds that its writes no longer count. A folder has its name only when it is whole, so whoever
-takes a release up begins again, or finds it made.
+up finds that its writes no longer count. A folder has its name only when it is whole; whoever
+takes a release up begins again.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import uuid
@@ -18,7 +17,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import Q
@@ -27,15 +25,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
-from annotate.models import Example, Task
+from annotate.models import Task
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from releases.changes import packed, state_of, unpacked
-from releases.folders import LEDGER, all_sums
+from releases.changes import packed, unpacked
+from releases.folders import all_sums
 from releases.known_answers import spend_known_answers
-from releases.ledger import is_signed
-from releases.models import Contents, Keys, PersonalFind, Release
-from releases.orders import ABOUT, LOG, Made, Order, Progress, bytes_of, shortened
+from releases.models import Contents, PersonalFind, Release
+from releases.orders import Made, Order, Progress, bytes_of, shortened
 from releases.personal import Found, PersonalData, digest_of
 from releases.queries import (
     by_version,
@@ -139,6 +136,7 @@ def order_of(task: Task, version: str, uid: str, options: dict[str, Any]) -> Ord
         uid=uid,
         waiting=bool(options.get("waiting", True)),
         replay=bool(options.get("replay", True)),
+        models=bool(options.get("models", True)),
         cleared=dict(
             PersonalFind.objects.filter(task=task, decision=PersonalFind.Decision.PUBLISH)
             .order_by("example")
@@ -175,14 +173,16 @@ def carry_out(release: Release, mine: uuid.UUID, progress: Progress = lambda *_:
     from releases.writing import make  # and with it pyarrow, which web processes do without
 
     folder = Path(settings.RELEASE_DIR) / release.task.slug / release.version
-    uid = str(release.uid)
+
+    def tell(fraction: float, stage: str) -> None:
+        if fraction == 1:  # the folder gets its name: not that of what another has taken up
+            report(release, mine)
+        progress(fraction, stage)
+
     try:
-        made = already_made(folder, uid)
-        if made is None:
-            clear_away(folder)
-            made = make(
-                order_of(release.task, release.version, uid, release.options), folder, progress
-            )
+        clear_away(folder)
+        order = order_of(release.task, release.version, str(release.uid), release.options)
+        made = make(order, folder, tell)
     except Refused as refused:
         if isinstance(refused, PersonalData):
             record_finds(release.task, refused.found)
@@ -200,32 +200,6 @@ def clear_away(folder: Path) -> None:
     """Take away what was made here and never published, so that it stands in nobody's way."""
     if not Release.objects.filter(folder=str(folder), status=Status.PUBLISHED).exists():
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def already_made(folder: Path, uid: str = "") -> Made | None:
-    """What this server made in a folder before it was stopped; None when that is not there."""
-    from releases.reading import read_log
-
-    try:
-        about = json.loads((folder / ABOUT).read_text())
-        ledger = json.loads((folder / LEDGER).read_text())
-    except (OSError, ValueError):
-        return None
-    keys = Keys.objects.filter(pk=1).first()
-    if keys is None or not is_signed(ledger) or ledger["public_key"] != about["public_key"]:
-        return None
-    if uid and about["release"] != uid:
-        return None
-    examples, votes = read_log(folder / LOG)
-    there = Example.objects.filter(task__slug=about["task"], pk__lte=ledger["last_example"])
-    rows = there.order_by("pk").values_list("pk", "external_id", "uid")
-    named = ((pk, external_id or str(uid)) for pk, external_id, uid in rows.iterator(2_000))
-    found = [
-        (pk, state_of(examples[name], votes.get(name, ())))
-        for pk, name in named
-        if name in examples
-    ]
-    return Made(about=about, ledger=ledger, prints=np.array(found, np.uint64).reshape(-1, 2))
 
 
 def record(*, task: Task, made: Made, folder: Path, options: dict[str, Any]) -> Release:

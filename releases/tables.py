@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROW_GROUP: Final = 10_000
-HELD: Final = 20_000  # rows that wait for their group, of all files together
+HELD: Final = 32 << 20  # bytes that wait for their group, of all files together
 
 
 class Tables:
@@ -21,6 +21,7 @@ class Tables:
         self._folder, self._schema = folder, schema
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._waiting: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
+        self._bytes: Counter[str] = Counter()
         self.rows: defaultdict[str, int] = defaultdict(int)
         folder.mkdir(parents=True)
 
@@ -32,11 +33,12 @@ class Tables:
         for name, mine in by_file.items():
             some = rows if len(mine) == len(rows) else rows.take(pa.array(mine))
             self._waiting[name].append(some)
+            self._bytes[name] += some.nbytes
             self.rows[name] += len(some)
             if _length(self._waiting[name]) >= ROW_GROUP:
                 self._flush(name)
-        while sum(map(_length, self._waiting.values())) > HELD:
-            self._flush(max(self._waiting, key=lambda name: _length(self._waiting[name])))
+        while self._bytes.total() > HELD:
+            self._flush(self._bytes.most_common(1)[0][0])
 
     def close(self) -> None:
         """Write what waits. No file is empty: `datasets` loads nothing beside an empty split."""
@@ -51,6 +53,7 @@ class Tables:
                 self._folder / name, self._schema, compression="zstd"
             )
         batches = self._waiting.pop(name, [])
+        del self._bytes[name]
         if batches:
             table = pa.Table.from_batches(batches, self._schema)
             self._writers[name].write_table(table, row_group_size=ROW_GROUP)

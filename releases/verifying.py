@@ -7,7 +7,7 @@ from `log.jsonl` by the task's own rules. Asks no database.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -30,6 +30,7 @@ from releases.orders import ABOUT, FORMAT, LOG, REPLAY, Progress
 from releases.papers import papers
 from releases.people import split_of
 from releases.reading import Difference, read_log
+from releases.replaying import Replayed, bounds
 from releases.rows import said_by
 from validate.decisions import decision_on
 
@@ -74,6 +75,8 @@ def carries_on(proven: Proven, folder: Path, previous: Path) -> None:
     if before["public_key"] != signed_by or before["chain"][-1] not in chain:
         raise Difference(f"{LEDGER}: its events do not carry on those of {previous}.")
     then = _json(previous / ABOUT)
+    for version, config in then["configs"].items():
+        _same(proven.about["configs"].get(version), config, f"{ABOUT}: configs: {version}")
     change, *earlier = proven.about["changes"]
     if change["previous"] == then["version"]:
         logs = (prints_of(*read_log(home / LOG)) for home in (previous, folder))
@@ -231,6 +234,9 @@ class _Referee:
         for why, number in about["left_out"].items():
             if type(number) is not int or number < 0:
                 raise Difference(f"{ABOUT}: left_out: {why}: {_show(number)} is no count.")
+        for model in about["models"].values():
+            if file := model.get("file"):
+                _same(model["sha256"], sha256_of(folder / file), f"{file}: sha256")
         self._compare_replay(about.get("replay", []), folder / REPLAY)
         change = about["changes"][0]
         _same(change["version"], about["version"], f"{ABOUT}: changes: version")
@@ -240,18 +246,32 @@ class _Referee:
             _same(change, change | changes_between(None, now), f"{ABOUT}: changes")
 
     def _compare_replay(self, said: Sequence[Line], file: Path) -> None:
-        """Its lines are of foolings of that model, and come to what the card says."""
-        fooled, asked = Counter[str](), Counter[str]()
+        """Its lines are of foolings of that model, each once, and come to what the card says."""
+        lines: defaultdict[str, dict[str, Line]] = defaultdict(dict)
         for text in file.read_bytes().splitlines() if file.exists() else ():
             line = loads(text)
+            where, of_model = f"{REPLAY}: {line['id']}", lines[line["model"]]
             example = self._examples.get(line["id"], {})
             if not example.get("fooled") or example["model"] != line["model"]:
-                raise Difference(f"{REPLAY}: {line['id']}: it is no fooling of {line['model']}.")
-            fooled[line["model"]] += line["fooled"]
-            asked[line["model"]] += line["times"]
+                raise Difference(f"{where}: it is no fooling of {line['model']}.")
+            if line["id"] in of_model:
+                raise Difference(f"{where}: it is there twice.")
+            _same(line, line | bounds(line["fooled"], line["times"]), where)
+            of_model[line["id"]] = line
         for one in said:
-            counted = {"fooled": fooled[one["model"]], "asked": asked[one["model"]]}
-            _same(one, one | counted, f"{ABOUT}: replay: {one['model']}")
+            asked = lines.pop(one["model"], {}).values()
+            counted = Replayed(
+                model=one["model"],
+                foolings=len(asked) or one["foolings"],
+                times=max((line["times"] for line in asked), default=0),
+                fooled=sum(line["fooled"] for line in asked),
+                always=sum(line["fooled"] == line["times"] for line in asked),
+                varies=one["varies"],
+                why_not=one["why_not"],
+            ).as_json()
+            _same(one, counted, f"{ABOUT}: replay: {one['model']}")
+        if lines:
+            raise Difference(f"{REPLAY}: {ABOUT} says nothing of {min(lines)}.")
 
 
 # --- differences ----------------------------------------------------------------------------------

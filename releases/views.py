@@ -20,7 +20,7 @@ from core.errors import Refused
 from releases import downloads, services
 from releases.card import alpha, in_words, rate
 from releases.models import PersonalFind, Release, Theirs
-from releases.queries import downloadable, newest, next_version, withdrawn_since
+from releases.queries import newest, next_version, visible_releases, withdrawn_since
 from releases.rows import known_answers_in_use
 from releases.theirs import held_against
 from validate.models import QueueItem
@@ -41,6 +41,7 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
         "finds": _finds(task),
         "waiting": QueueItem.objects.filter(task=task, withdrawn=False).count(),
         "tested": known_answers_in_use(task),
+        "with_models": not last or last.options.get("models", True),
         "theirs": Theirs.objects.filter(task=task).exists(),
     }
     return render(request, "releases/releases.html", context)
@@ -124,7 +125,10 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
             actor=person(request),
             task=task,
             version=given.get("version", "").strip(),
-            options={**options, "waiting": given.get("waiting") == "on"},
+            options={
+                **options,
+                **{name: given.get(name) == "on" for name in ("waiting", "models")},
+            },
         )
     except Refused as refused:
         messages.error(request, refused.message)
@@ -184,4 +188,4 @@ def _release_or_404(request: HttpRequest, slug: str, version: str) -> Release:
     task = visible_task(request.user, slug)
     if task is None:
         raise Http404
-    return get_object_or_404(downloadable(task, request.user), version=version)
+    return get_object_or_404(visible_releases(task, request.user, files=True), version=version)

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from mmap import ACCESS_READ, mmap
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
@@ -33,7 +33,8 @@ from releases.people import Pseudonyms, split_of
 from releases.personal import Found, PersonalData, digest_of, look
 from releases.places import fixed_places, give_places, places_of
 from releases.replaying import replay_into
-from releases.rows import Item, Reader, known_answers_in_use, left_out
+from releases.rows import Item, Reader, known_answers_in_use
+from releases.sets import set_named
 from releases.tables import Tables
 from training.provenance import code_revision
 
@@ -67,46 +68,65 @@ def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Ma
     keys, _ = Keys.objects.get_or_create(pk=1)
     names = Pseudonyms(bytes(keys.pseudonyms), task.slug)
     give_places(task, names)
-    with whole_folder(folder) as draft, one_view():
-        frozen_at = timezone.now()
-        # What waits is published where nothing else is asked: it would tell what tests people.
-        waiting = order.waiting and (order.only_then or not known_answers_in_use(task))
-        only = set(order.then[:, 0].tolist()) if order.then is not None else set()
-        reader = Reader(task, names, waiting=waiting, only=only if order.only_then else None)
-        places = places_of(task, names)
-        tables = Tables(draft / "data", schema_of(task.kind))
-        written = _write_rows(order, reader, places, draft, tables, progress)
-        tables.close()
-        progress(0.9, "Counting what it came to.")
-        figures, last = written.figures.as_json(), reader.last_example
-        authors = [row["author"] for row in figures["board"]]
-        about: dict[str, Any] = {
-            "format": FORMAT,
-            "release": order.uid,
-            "task": task.slug,
-            "name": task.name,
-            "kind": task.input_kind,
-            "version": order.version,
-            "frozen_at": frozen_at.isoformat(),
-            **_words(order, frozen_at),
-            "configs": {str(c.version): public_config(c.data) for c in reader.configs.values()},
-            "splits": {"fixed": fixed_places(places, authors)},
-            "figures": figures,
-            "left_out": left_out(task, waiting=waiting, up_to=last, released=len(written.keys)),
-            "models": put_models(task, written.models, draft / "models"),
-            "code": code_revision(),
-            "public_key": ledger.public_key(bytes(keys.signing)),
-            "pay": pay_of(task),
-            "gone": reader.gone(),
-            "changes": _changes(order, written.prints, frozen_at),
-        }
+    until = ledger.settled()
+    with whole_folder(folder) as draft:
+        with one_view():
+            about, written, last = _read(order, names, draft, progress)
+            progress(0.85, "Hashing the record of events.")
+            chain = ledger.chain_of(task, order.chain, until=until)
+        about["public_key"] = ledger.public_key(bytes(keys.signing))
+        about["models"] = put_models(task, written.models, draft / "models", files=order.models)
         if order.replay:
             progress(0.9, "Asking the models about their foolings again.")
             about["replay"] = replay_into(draft, about, draft / REPLAY)
+        progress(0.95, "Writing the card.")
         _write_about(draft, task, about)
-        said = _sign(draft, order, last, bytes(keys.signing), progress)
+        said = _sign(draft, order, last, bytes(keys.signing), chain)
         progress(1, "Done.")
     return Made(about=about, ledger=said, prints=written.prints)
+
+
+def _read(
+    order: Order, names: Pseudonyms, draft: Path, progress: Progress
+) -> tuple[dict[str, Any], _Written, int]:
+    """All that is read of the database in one view, which waits for nothing that is slow."""
+    task, frozen_at = order.task, timezone.now()
+    # What waits is published where nothing else is asked: it would tell what tests people.
+    waiting = order.waiting and (order.only_then or not known_answers_in_use(task))
+    only = None
+    if order.only_then:
+        only = set(order.then[:, 0].tolist()) if order.then is not None else set()
+    reader = Reader(task, names, waiting=waiting, only=only)
+    places = places_of(task, names)
+    tables = Tables(draft / "data", schema_of(task.kind))
+    written = _write_rows(order, reader, places, draft, tables, progress)
+    tables.close()
+    progress(0.8, "Counting what it came to.")
+    figures = written.figures.as_json()
+    authors = [row["author"] for row in figures["board"]]
+    about = {
+        "format": FORMAT,
+        "release": order.uid,
+        "task": task.slug,
+        "name": task.name,
+        "kind": task.input_kind,
+        "version": order.version,
+        "frozen_at": frozen_at.isoformat(),
+        **_words(order, frozen_at),
+        "configs": {str(c.version): public_config(c.data) for c in reader.configs.values()},
+        "splits": {"fixed": fixed_places(places, authors)},
+        "figures": figures,
+        "left_out": reader.left_out(len(written.keys)),
+        "code": code_revision(),
+        "pay": pay_of(task),
+        "sources": [
+            {name: getattr(set_named(source), name) for name in ("title", "home", "licence")}
+            for source in sorted(reader.sources)
+        ],
+        "gone": reader.gone(authors),
+        "changes": _changes(order, written.prints, frozen_at),
+    }
+    return about, written, reader.last_example
 
 
 def _write_rows(
@@ -118,7 +138,7 @@ def _write_rows(
     progress: Progress,
 ) -> _Written:
     """The log, examples first, and the tables beside it; all numbers are counted on the way."""
-    written, total, kind = _Written(), reader.count(), order.task.kind
+    written, total, kind = _Written(), reader.total, order.task.kind
     with (draft / LOG).open("wb") as file, TemporaryFile(dir=draft.parent) as aside:
         votes = _VotesInOrder(aside)
         for chunk in reader.items():
@@ -152,7 +172,7 @@ class _VotesInOrder:
     def add(self, chunk: Iterable[Item]) -> None:
         for item in chunk:
             for key, line in zip(item.cast, item.votes, strict=True):
-                text = f"{as_it_stands(line)}\n".encode()
+                text = as_it_stands(line) + b"\n"
                 self._file.write(text)
                 self._keys.append(key)
                 self._ends.append(self._ends[-1] + len(text))
@@ -166,6 +186,7 @@ class _VotesInOrder:
             for start in range(0, len(order), BATCH):
                 some = order[start : start + BATCH].tolist()
                 yield b"".join(text[self._ends[at] : self._ends[at + 1]] for at in some)
+                text.madvise(MADV_DONTNEED)  # else all of the file comes to be held
 
 
 def _count(item: Item, places: Mapping[str, str], written: _Written) -> tuple[str, int]:
@@ -188,6 +209,11 @@ def public_config(data: Mapping[str, Any]) -> dict[str, Any]:
             for name in ("slug", "name", "input", "labels", "instructions", "comparator")
         },
         **({"claim": data["claim"]} if data.get("claim") else {}),
+        **{
+            name: data[name]
+            for name in ("feedback", "control", "content_warning")
+            if data.get(name) not in (None, 0, "live")
+        },
         "language": data.get("language"),
         "validation": {name: validation[name] for name in ("policy", "parameters")},
     }
@@ -232,16 +258,15 @@ def _write_about(draft: Path, task: Task, about: dict[str, Any]) -> None:
 
 
 def _sign(
-    draft: Path, order: Order, last_example: int, key: bytes, progress: Progress
+    draft: Path, order: Order, last_example: int, key: bytes, chain: list[list[Any]]
 ) -> dict[str, Any]:
-    progress(0.95, "Hashing the record of events.")
     statement = {
         "task": order.task.slug,
         "version": order.version,
         "release": order.uid,
         "last_example": last_example,
         "sums": write_sums(draft),
-        "chain": ledger.chain_of(order.task, order.chain),
+        "chain": chain,
     }
     said = ledger.signed(statement, key)
     (draft / LEDGER).write_text(ledger.text_of(said))

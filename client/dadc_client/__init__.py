@@ -13,8 +13,9 @@ import json
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from time import sleep
+from time import sleep, time
 from typing import Any
 
 import requests
@@ -226,6 +227,10 @@ class Client:
         if not found:
             raise DadcError("not_found", f"There is no release {version} of {task}.", 404, {})
         one = found[0]
+        if not one["files"]:
+            instead = one.get("replaced_by")
+            why = f"withdrawn in part: take {instead}" if instead else "not on the server's disk"
+            raise DadcError("no_files", f"{task} {one['version']} is {why}.", 404, {})
         folder = Path(into) / f"{task}-{one['version']}"
         for file in one["files"]:
             path = folder / file["name"]
@@ -304,9 +309,19 @@ class Client:
                 again = answer.status_code in AGAIN or "Retry-After" in answer.headers
                 if not again or attempt == self._retries:
                     raise _error_of(answer)
-                wait = float(answer.headers.get("Retry-After", wait))
+                wait = _told(answer.headers.get("Retry-After", ""), wait)
             sleep(wait)
         raise AssertionError("the last attempt returns or raises")
+
+
+def _told(after: str, wait: float) -> float:
+    """The seconds of a Retry-After, which may be a date; `wait` where it says nothing."""
+    try:
+        if after.strip().isdecimal():
+            return float(after)
+        return max(0.0, parsedate_to_datetime(after).timestamp() - time())
+    except (TypeError, ValueError):
+        return wait
 
 
 def _error_of(answer: requests.Response) -> DadcError:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from email.utils import formatdate
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
 import requests
 import yaml
 
-from dadc_client import BACKENDS, Client, DadcError
+from dadc_client import BACKENDS, Client, DadcError, _told
 from ml import artifacts
 from ml.backends import NAMES, way_named
 from tests import cast
@@ -91,6 +93,8 @@ def test_the_lines_of_its_readme(
 def test_a_server_that_was_away_is_asked_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    soon = formatdate(time() + 60, usegmt=True)
+    assert (_told("7", 1), _told("", 1), 50 < _told(soon, 1) <= 60) == (7, 1, True)
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:

@@ -94,6 +94,8 @@ def test_from_asking_to_a_resumed_download(
     one = client.get(f"{address}?round=1")
     with tarfile.open(fileobj=io.BytesIO(body_of(one))) as tar:
         assert "digits-1.0.0/README.md" in tar.getnames()
+        assert "digits-1.0.0/log.jsonl" not in tar.getnames(), "that is of every round"
+    assert client.get(f"{address}?round=1&round=1").status_code == 200
     assert client.get(f"{address}?round=2").status_code == 404
 
     retract(participant=Participant(user=annotator), uid=example.uid)
@@ -270,6 +272,9 @@ def test_a_release_whose_worker_was_killed_is_made_by_the_next(
 
     with pytest.raises(services.Superseded):
         services.report(*claimed, progress=0.5)
+    with pytest.raises(services.Superseded):
+        services.carry_out(*claimed)
+    assert not left.parent.exists(), "who was given up gives no folder its name"
     (job,) = DBTaskResult.objects.all()
     assert tasks.make_release.call(*job.args_kwargs["args"]) == "published"
     assert (settings.RELEASE_DIR / "digits" / "1.0.0" / "ledger.json").exists()

@@ -6,8 +6,10 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,20 +18,24 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from django.db import connections
 from PIL import Image
 
 from accounts.models import User
+from accounts.services import record_event
 from annotate.models import Task
 from benchmarks import readers
+from core.transactions import durable
 from kinds import kind_named
 from releases import ledger
 from releases.folders import LEDGER, SUMS, write_sums
-from releases.models import Contents, Keys
+from releases.models import Keys
 from releases.papers import papers
 from releases.reading import Difference
 from releases.services import order_of
 from releases.verifying import verify
 from releases.writing import make
+from tests import cast
 from tests.contract.conftest import KINDS, Done
 from validate.acts.ban import set_banned
 
@@ -59,6 +65,21 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     files = folder.glob("data/*.parquet")
     rows = [row for path in files for row in pq.read_table(path).to_pylist()]
     return sorted(rows, key=lambda row: row["id"])
+
+
+def sign_again(folder: Path, kind: str, but: str) -> None:
+    """As the server itself would sign what was changed, its papers told anew but for one."""
+    about = json.loads((folder / "release.json").read_text())
+    for name, text in papers(about, kind_named(kind), folder / "data").items():
+        if name != but:
+            (folder / name).write_text(text)
+    (folder / SUMS).unlink()
+    said = json.loads((folder / LEDGER).read_text())
+    (folder / LEDGER).unlink()
+    statement = {name: said[name] for name in said if name not in ("public_key", "signature")}
+    statement["sums"] = write_sums(folder)
+    signed = ledger.signed(statement, bytes(Keys.objects.get().signing))
+    (folder / LEDGER).write_text(ledger.text_of(signed))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -207,17 +228,7 @@ def test_what_the_server_itself_would_sign_wrong_is_named(
         text = (folder / file).read_text()
         assert was in text
         (folder / file).write_text(text.replace(was, becomes, 1))
-    about = json.loads((folder / "release.json").read_text())
-    for name, text in papers(about, kind_named("text"), folder / "data").items():
-        if name != file:
-            (folder / name).write_text(text)
-    (folder / SUMS).unlink()
-    said = json.loads((folder / LEDGER).read_text())
-    (folder / LEDGER).unlink()
-    statement = {name: said[name] for name in said if name not in ("public_key", "signature")}
-    statement["sums"] = write_sums(folder)
-    signed = ledger.signed(statement, bytes(Keys.objects.get().signing))
-    (folder / LEDGER).write_text(ledger.text_of(signed))
+    sign_again(folder, "text", but=file)
 
     with pytest.raises(Difference, match=named):
         verify(folder)
@@ -281,12 +292,44 @@ def test_a_folder_is_whole_or_is_not_there_after_kill_9(
     assert manage("release", "text", "--out", folder).status == 0
     assert not list(tmp_path.glob(".later*"))
 
-    # Killed after the folder was whole, before it was recorded: it is recorded then.
+    # Killed after the folder was whole, before it was recorded: nothing is taken for published.
     was = task.releases.last()
     assert was is not None
-    prints = was.contents.prints
     was.delete()
+    again = manage("release", "text", "--out", folder)
+    assert (again.status, "choose another name" in again.errors) == (1, True)
+    shutil.rmtree(folder)
     again = manage("release", "text", "--out", folder, "--json")
     assert (again.status, again.summary["version"]) == (0, "1.1.0")
     assert task.releases.count() == 2
-    assert bytes(Contents.objects.get(release__version="1.1.0").prints) == bytes(prints)
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_what_is_committed_late_comes_into_no_chain_in_between(
+    monkeypatch: pytest.MonkeyPatch, on_postgres: bool
+) -> None:
+    """Events are numbered as they are written: a long transaction's come after later ones."""
+    if not on_postgres:
+        pytest.skip("writers take turns")
+    monkeypatch.setattr(ledger, "SETTLED", timedelta(0))
+    task, written, go_on = cast.text_task(), threading.Event(), threading.Event()
+
+    def say(verb: str, *, slowly: bool = False) -> None:
+        with durable():
+            record_event(actor=None, verb=verb, subject=task, scope=task.slug)
+            written.set()
+            assert not slowly or go_on.wait(cast.PATIENCE)
+
+    late = threading.Thread(target=lambda: (say("late", slowly=True), connections.close_all()))
+    late.start()
+    assert written.wait(cast.PATIENCE)
+    say("soon")
+    chain = ledger.chain_of(task, [], until=ledger.settled())
+    go_on.set()
+    late.join()
+
+    last = chain[-1]
+    assert ledger.chain_of(task, [], up_to=last[0])[-1] == last
+    carried_on = ledger.chain_of(task, chain, until=ledger.settled())
+    assert carried_on[-1] == ledger.chain_of(task, [])[-1]

@@ -12,6 +12,8 @@ from django.test import Client
 
 from accounts.models import User
 from annotate.models import Task
+from annotate.queries import Participant
+from annotate.services import retract
 from kinds import kind_named
 from ml.backends import Answer, Failed
 from ml.backends.null import NullBackend
@@ -19,6 +21,8 @@ from releases.models import PersonalFind
 from releases.personal import look
 from tests import cast
 from tests.contract.conftest import Done
+from tests.releases.test_release import sign_again
+from training.models import Snapshot, TrainingRun
 
 Manage = Callable[..., Done]
 
@@ -49,6 +53,37 @@ def test_every_published_fooling_can_be_run_again(
     again = [json.loads(line) for line in (tmp_path / "again.jsonl").read_text().splitlines()]
     assert [(line["fooled"], line["times"]) for line in again] == [(1, 1), (1, 1)]
     assert manage("verify", folder).status == 0
+    about = (folder / "release.json").read_text()
+    sha256 = task.models.get().sha256
+    for was, becomes, named in (
+        ('"every_time": 2', '"every_time": 1', "every_time"),
+        (sha256, "0" * len(sha256), "sha256"),
+    ):
+        (folder / "release.json").write_text(about.replace(was, becomes, 1))
+        sign_again(folder, "image", but="")
+        assert named in manage("verify", folder).errors
+    (folder / "release.json").write_text(about)
+    (folder / "replay.jsonl").write_text(f"{json.dumps(kept[0])}\n" * 2)
+    sign_again(folder, "image", but="")
+    assert "there twice" in manage("verify", folder).errors
+
+    # Its file stays where the owner says so, and where what taught it was taken back.
+    kept_back = manage("release", "digits", "--out", tmp_path / "without", "--no-models", "--json")
+    assert kept_back.status == 0
+    assert not list((tmp_path / "without").glob("models/*/*"))
+    taught = Snapshot.objects.create(task=task, round=task.rounds.get(), sha256="")
+    model = task.models.get()
+    run = TrainingRun(task=task, round=taught.round, parent=model, candidate=model)
+    run.snapshot = taught
+    run.save()
+    first = task.examples.earliest("pk")
+    taught.items.create(example=first, label="1", split="train")
+    retract(participant=Participant(user=annotator), uid=first.uid)
+    assert manage("release", "digits", "--out", tmp_path / "taught").status == 0
+    assert not list((tmp_path / "taught").glob("models/*/*"))
+    assert "learned from what was withdrawn" in (tmp_path / "taught" / "README.md").read_text()
+    for name in ("without", "taught"):
+        assert manage("verify", tmp_path / name).status == 0
 
 
 def test_a_model_that_samples_is_asked_several_times(
@@ -95,12 +130,18 @@ def test_a_model_that_fails_on_the_way_holds_no_release_up(
     assert manage("verify", tmp_path / "out").status == 0
 
 
-def test_free_answers_of_voters_are_looked_through() -> None:
-    line = {"input": {"context": "Ada wrote.", "question": "Who?"}, "explanation": ""}
+def test_free_answers_and_names_are_looked_through() -> None:
+    line: dict[str, Any] = {
+        "id": "2025550123 ann@example.org",
+        "model": "+49 30 901820",
+        "explanation": "",
+    }
+    line |= {"input": {"context": "Ada wrote.", "question": "Who?"}}
     answers = dict.fromkeys(("label", "prediction", "final_label", "voted_label"), "Ada")
     vote = {"label": {"text": "Ask bob@example.com.", "start": None}}
     found = look(kind_named("passage_qa"), line | answers, [vote])
-    assert [one.text for one in found] == ["bob@example.com"]
+    told = ["bob@example.com", "ann@example.org", "+49 30 901820"]
+    assert [one.text for one in found] == told, "names that a log chose, too"
 
 
 @pytest.mark.parametrize("decision", PersonalFind.Decision.values)

@@ -13,7 +13,7 @@ from annotate.command_line import SummaryCommand, task_named
 from core.errors import Refused
 from releases import services
 from releases.card import in_words
-from releases.models import PersonalFind, Release
+from releases.models import PersonalFind
 from releases.orders import bytes_of
 from releases.personal import PersonalData
 from releases.writing import make
@@ -38,6 +38,12 @@ class Command(SummaryCommand):
             help="do not ask its models about each fooling again",
         )
         parser.add_argument(
+            "--no-models", action="store_true", help="keep the files of the models in the loop"
+        )
+        parser.add_argument("--description", default="", help="what others should know")
+        parser.add_argument("--citation", default="", help="how to cite it; else a BibTeX entry")
+        parser.add_argument("--url", default="", help="where it is to be found, as in a DOI's")
+        parser.add_argument(
             "--personal",
             choices=PersonalFind.Decision.values,
             help="decide so about all that looks like personal data and is not decided on",
@@ -50,37 +56,34 @@ class Command(SummaryCommand):
         task: str,
         out: Path,
         version: str,
-        licence: str,
         settled: bool,
         no_replay: bool,
+        no_models: bool,
         personal: str | None,
         json: bool,
-        **__: Any,
+        **words: Any,
     ) -> None:
         found, folder = task_named(task), out.absolute()
-        options = {"licence": licence, "waiting": not settled, "replay": not no_replay}
+        options = {name: words[name] for name in ("licence", "description", "citation", "url")}
+        options |= {"waiting": not settled, "replay": not no_replay, "models": not no_models}
         try:
-            made = services.already_made(folder)
-            known = made and Release.objects.filter(uid=made.about["release"]).exists()
-            if made is None or known or made.about["task"] != task:
-                version = services.checked_version(found, version)
-                order = services.order_of(found, version, str(uuid.uuid4()), options)
-                with tqdm(total=100, bar_format="{bar:30} {n:3.0f} %  {desc}", disable=None) as bar:
+            version = services.checked_version(found, version)
+            order = services.order_of(found, version, str(uuid.uuid4()), options)
+            with tqdm(total=100, bar_format="{bar:30} {n:3.0f} %  {desc}", disable=None) as bar:
 
-                    def show(fraction: float, sentence: str) -> None:
-                        bar.set_description_str(sentence, refresh=False)
-                        bar.update(100 * fraction - bar.n)
+                def show(fraction: float, sentence: str) -> None:
+                    bar.set_description_str(sentence, refresh=False)
+                    bar.update(100 * fraction - bar.n)
 
-                    try:
-                        made = make(order, folder, show)
-                    except PersonalData as data:
-                        services.record_finds(found, data.found)
-                        if personal is None:
-                            raise
-                        services.decide_on_finds(actor=None, task=found, decision=personal)
-                        order = services.order_of(found, version, order.uid, options)
-                        made = make(order, folder, show)
-            # Else it was stopped between writing the folder and recording it.
+                try:
+                    made = make(order, folder, show)
+                except PersonalData as data:
+                    services.record_finds(found, data.found)
+                    if personal is None:
+                        raise
+                    services.decide_on_finds(actor=None, task=found, decision=personal)
+                    order = services.order_of(found, version, order.uid, options)
+                    made = make(order, folder, show)
             release = services.record(task=found, made=made, folder=folder, options=options)
         except Refused as refused:
             raise CommandError(refused.message) from refused
