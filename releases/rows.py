@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import lru_cache
-from json import loads
 from typing import Any, Final, NamedTuple
 
 from django.db.models import (
@@ -26,6 +25,7 @@ from django.db.models import (
     When,
 )
 from django.db.models.functions import Cast
+from pydantic_core import from_json as loads
 
 from accounts.models import Event, User
 from annotate.models import Example, Task, TaskConfig
