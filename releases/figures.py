@@ -18,11 +18,11 @@ from kinds.answers import same_answer
 from releases.people import SPLITS
 from scoring.pair_agreement import Agreement, agreement
 from scoring.statistics import Interval, clustered, wilson
+from validate.policies import JUDGE
 
 COUNTS: Final = "counts"
 SURPLUS: Final = "surplus"
 DROPPED: Final = "dropped"
-JUDGE: Final = "judge-"  # how the names of models begin that voted beside people
 LIVE: Final = "live"
 ALONE: Final = "alone"
 LOG: Final = "log"

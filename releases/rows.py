@@ -33,13 +33,13 @@ from annotate.queries import works_alone
 from core.errors import Refused
 from kinds import Kind
 from kinds.answers import in_order
-from releases.figures import ALONE, COUNTS, DROPPED, JUDGE, LIVE, LOG, SURPLUS
+from releases.figures import ALONE, COUNTS, DROPPED, LIVE, LOG, SURPLUS
 from releases.models import PersonalFind
 from releases.people import Pseudonyms
 from releases.sets import NAMES
 from validate.decisions import decision_on
 from validate.models import AuthorShare, Gold, QueueItem, Reliability, Vote
-from validate.policies import Outcome
+from validate.policies import JUDGE, Outcome
 
 CHUNK: Final = 1_000
 MICROSECONDS: Final = len("2026-01-01 12:00:00.000001")

@@ -23,7 +23,7 @@ from kinds import Kind, kind_named
 from kinds.answers import in_order
 from releases.changes import changes_between, prints_of
 from releases.columns import batch_of, schema_of
-from releases.figures import DROPPED, JUDGE, SURPLUS, Figures
+from releases.figures import DROPPED, SURPLUS, Figures
 from releases.folders import LEDGER, SUMS, files_below, read_sums, sha256_of
 from releases.ledger import is_signed, text_of
 from releases.orders import ABOUT, FORMAT, LOG, REPLAY, Progress
@@ -33,6 +33,7 @@ from releases.reading import Difference, read_log
 from releases.replaying import Replayed, bounds
 from releases.rows import said_by
 from validate.decisions import decision_on
+from validate.policies import JUDGE
 
 BATCH: Final = 2_000
 MOST_UNSTEADY: Final = 8  # of which every choice is tried

@@ -35,6 +35,7 @@ from core.transactions import durable
 from validate.acts.vote import Answer, cast, check_answer
 from validate.hearing import Hearing, lock_items
 from validate.models import Reliability, Vote
+from validate.policies import JUDGE
 from validate.verdicts import queue_for_votes
 
 BATCH = 100  # lines a transaction: on SQLite others wait for its end, about a third of a second
@@ -263,6 +264,9 @@ def _cast(
     check_answer(example, answer)
     if example.author is not None and example.author.pseudonym == line.validator:
         raise Refused("own_example", f"{line.validator} is the author of {line.example}.")
+    automatic = line.validator.startswith(JUDGE)
+    if automatic and Vote.objects.filter(example=example, automatic=True).exists():
+        raise Refused("other_vote", f"Another judge has voted on {line.example}: one may.")
     validator = recorder.person(line.validator)  # the last thing that can be refused
     if example.status == Example.Status.OPEN and not example.queued:
         queue_for_votes(hearing)
@@ -274,6 +278,7 @@ def _cast(
         example=example,
         validator=validator,
         author_id=example.author_id,
+        automatic=automatic,
         **answer._asdict(),
     )
     cast(vote, hearing, row)
@@ -334,11 +339,14 @@ def _contains(ascending: array[int], value: int) -> bool:
 
 def _line_of(vote: Any) -> str:
     answer = {"flag": vote.flag} if vote.flag else {"label": vote.label}
+    name = vote.validator.pseudonym
+    if vote.automatic and not name.startswith(JUDGE):
+        name = f"{JUDGE}{name}"
     return line_text(
         {
             "kind": "vote",
             "example": vote.external_id or str(vote.uid),
-            "validator": vote.validator.pseudonym,
+            "validator": name,
             **answer,
         }
     )

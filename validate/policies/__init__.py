@@ -15,7 +15,7 @@ All policies treat what is not a label in the same way:
   them the votes that a verdict needs, because asking more people would waste their time.
 """
 
-from validate.policies.ballots import FLAG_REASONS, UNSURE, Ballot, Decision, Outcome
+from validate.policies.ballots import FLAG_REASONS, JUDGE, UNSURE, Ballot, Decision, Outcome
 from validate.policies.beliefs import DEFAULT_RELIABILITY
 from validate.policies.rules import (
     POLICIES,
@@ -38,6 +38,7 @@ from validate.policies.verdicts import (
 __all__ = [
     "DEFAULT_RELIABILITY",
     "FLAG_REASONS",
+    "JUDGE",
     "POLICIES",
     "UNSURE",
     "Ballot",

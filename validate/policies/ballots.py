@@ -18,6 +18,7 @@ FLAG_REASONS: Final = (
     "other",
 )
 UNSURE: Final = "unsure"
+JUDGE: Final = "judge-"  # how the names of models that vote beside people begin in files
 
 
 class Outcome(StrEnum):
