@@ -8,7 +8,6 @@ from typing import Any
 
 from accounts.models import User
 from annotate.models import Example, Task
-from core.errors import Refused
 from kinds.answers import same_answer
 from scoring.queries import Rate
 from scoring.statistics import Corrected, Interval, anytime, corrected_rate, wilson
@@ -85,8 +84,8 @@ class JudgeRow:
 
 
 def judges_of(task: Task) -> list[JudgeRow]:
-    """All of a task's, newest first; five queries a judge."""
-    found = Judge.objects.filter(task=task).select_related("model", "task").order_by("-pk")
+    """All of a task's, newest first; eight queries a judge."""
+    found = Judge.objects.filter(task=task).select_related("model__task", "task").order_by("-pk")
     return [row_of(judge) for judge in found]
 
 
@@ -96,34 +95,31 @@ def row_of(judge: Judge) -> JudgeRow:
         JudgeAnswer.objects.filter(judge=judge, example__in=Example.objects.usable()).values_list(
             "label",
             "turned",
-            "test",
             "example__fooled",
             "example__label",
             "example__status",
             "example__final_label",
             "example__adjudicated",
+            judges.HAS_JUDGES_VOTE,
         )
     )
     said = [row for row in answers if row[0] is not None]
-    claims = [row for row in said if row[3]]
-    settled = [row for row in claims if row[5] in judges.SETTLED and not row[7]]
-    yes = [_upholds(row) for row in settled if row[5] == Example.Status.VERIFIED]
-    no = [not _upholds(row) for row in settled if row[5] != Example.Status.VERIFIED]
-    open_ = [_upholds(row) for row in claims if row[5] == Example.Status.OPEN]
+    claims = [row for row in said if row[2]]
+    # What its own vote helped to settle says nothing of its errors.
+    settled = [row for row in claims if row[4] in judges.SETTLED and not row[6] and not row[7]]
+    yes = [_upholds(row) for row in settled if row[4] == Example.Status.VERIFIED]
+    no = [not _upholds(row) for row in settled if row[4] != Example.Status.VERIFIED]
+    open_ = [_upholds(row) for row in claims if row[4] == Example.Status.OPEN]
     both_ways = [row[1] for row in answers if row[1] is not None]
-    fresh = [
-        judges.is_right(row[0], *row[4:7])
-        for row in said
-        if not row[2] and row[5] in judges.SETTLED and not row[7]
-    ]
+    right, ready = judges.right_of(judges.settled_answers(judge))
     return JudgeRow(
         judge=judge,
-        able=_why_not(judge),
+        able=judges.why_not(judge.model),
         asked=len(answers),
         unanswered=len(answers) - len(said) - sum(both_ways),
         turned=_rate(both_ways) if both_ways else None,
-        ready=len(fresh),
-        since=Rate(sum(fresh), len(fresh), anytime(sum(fresh), len(fresh))),
+        ready=ready,
+        since=Rate(right, ready, anytime(right, ready)),
         upheld=_rate(yes),
         refused=_rate(no),
         waiting=_rate(open_),
@@ -136,15 +132,7 @@ def row_of(judge: Judge) -> JudgeRow:
 
 
 def _upholds(row: Sequence[Any]) -> bool:
-    return same_answer(row[0], row[4])
-
-
-def _why_not(judge: Judge) -> str:
-    try:
-        judges.require_able(judge.model)
-    except Refused as refused:
-        return refused.message
-    return ""
+    return same_answer(row[0], row[3])
 
 
 def _tests(judge: Judge) -> tuple[Outcome, ...]:

@@ -31,9 +31,10 @@ from scoring.alternative import LEAST_ITEMS, LEAST_PEOPLE, Tested, alternative_t
 from scoring.statistics import anytime, wilson
 from training.evaluation import answers_of
 from training.evaluations import opened
-from training.queries import taught_to
+from training.queries import same_models, taught_to
 from validate.hearing import lock_rows
 from validate.models import Gold, Judge, JudgeAnswer, JudgeTest, Vote
+from validate.policies import JUDGE
 from validate.verdicts import follow_later
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ LEAST_TESTED: Final = 50  # items that people settled; the test's authors ask fo
 
 Status, Standing = Example.Status, Judge.Standing
 SETTLED: Final = (Status.VERIFIED, Status.REJECTED, Status.RELABELLED)
+HAS_JUDGES_VOTE: Final = Exists(Vote.objects.filter(example=OuterRef("example"), automatic=True))
 Listener = Callable[[int, int], None]
 
 
@@ -70,28 +72,34 @@ def register_judge(*, task: Task, name: str, actor: User | None = None) -> Judge
 
 
 def require_able(model: ModelVersion) -> None:
-    """Refused where it may judge nothing: nobody can ask it, or the open round is against it."""
-    why = ""
-    target = open_target(model.task_id)
-    if model.task.kind.talks:
-        why = "Chats are judged by people only."
-    elif not model.backend or model.retired_at is not None:
-        why = f"Nobody can ask {model.name} any more."
-    elif target is not None and model in target.models:
-        why = f"{model.name} is what people try to fool now: it does not judge itself."
-    if why:
+    """Refused where it may judge nothing."""
+    if why := why_not(model):
         raise Refused("no_judge", why, status=409)
+
+
+def why_not(model: ModelVersion) -> str:
+    """Nobody can ask it, or the open round is against it, under whatever name; else empty."""
+    if model.task.kind.talks:
+        return "Chats are judged by people only."
+    if not model.backend or model.retired_at is not None:
+        return f"Nobody can ask {model.name} any more."
+    target = open_target(model.task_id)
+    if target is not None and not {one.pk for one in same_models(model)}.isdisjoint(
+        one.pk for one in target.models
+    ):
+        return f"{model.name} is what people try to fool now: it does not judge itself."
+    return ""
 
 
 def unasked(judge: Judge) -> list[int]:
     """What validators are or were asked about and it has not judged: keys, the newest first.
 
     Never what was sent to a round against it, nor what it or a model before it learned from, nor
-    known answers, which people did not settle. Two queries, and two for each of its ancestors.
+    known answers, which people did not settle; all of that under whatever name it is registered.
+    Three queries, and two for each of its ancestors.
     """
-    against = Round.targets.through.objects.filter(
-        round=OuterRef("round"), modelversion=judge.model_id
-    )
+    itself = same_models(judge.model)
+    against = Round.targets.through.objects.filter(round=OuterRef("round"), modelversion__in=itself)
     found = (
         Example.objects.usable()
         .filter(
@@ -102,19 +110,17 @@ def unasked(judge: Judge) -> list[int]:
             queued=True,
             copy_of=None,
         )
-        .exclude(model=judge.model_id)
+        .exclude(model__in=itself)
         .order_by("-pk")
         .values_list("pk", flat=True)
     )
-    taught = taught_to(judge.model)
+    taught = set().union(*map(taught_to, itself))
     return [pk for pk in found if pk not in taught]
 
 
 def ask(judge: Judge, listener: Listener | None = None) -> int:
-    """Let it answer what it has not yet, and watch it if it is admitted; how many it was asked.
-
-    What was answered is kept when it stops.
-    """
+    """Let it answer what it has not yet; how many it was asked. What was answered is kept when it
+    stops."""
     require_able(judge.model)
     ids = unasked(judge)[:MOST]
     if not ids:
@@ -125,7 +131,6 @@ def ask(judge: Judge, listener: Listener | None = None) -> int:
         if listener is not None:
             listener(at, len(ids))
         _ask(judge, ids[at : at + AT_ONCE], backend, other)
-    watch(judge)
     return len(ids)
 
 
@@ -169,24 +174,25 @@ def _ask(judge: Judge, ids: Sequence[int], backend: Backend, other: Backend | No
 
 
 def _answers(backend: Backend, items: Sequence[Item]) -> list[Answer | None]:
-    """None for what it cannot answer; raises where it answers nobody."""
+    """None for what it cannot answer; Down where it answers nobody now."""
     try:
         return answers_of(backend, items)
     except Down:
         raise
     except Exception:
-        if len(items) > 1:
-            raise
-        return [None]
+        # Each was asked alone: asked for again at every look, they would cost for ever.
+        logger.warning("a judge answered none of %d items", len(items), exc_info=True)
+        return [None] * len(items)
 
 
 # --- test it --------------------------------------------------------------------------------------
 def put_to_test(*, judge: Judge, actor: User | None = None) -> JudgeTest:
     """Hold what it said against people on items that they settled; it is admitted if it passes.
 
-    Refused with too few items. Those of one test serve no other: whoever tests until it passes
-    tests nothing.
+    Refused with too few items. Those of one test serve no other, of whichever judge: who tests
+    until one passes tests nothing.
     """
+    require_able(judge.model)
     with durable():
         # All of the task's: of two tested at once the second sees what became of the first.
         of_task = Judge.objects.select_for_update(of=("self",)).filter(task=judge.task_id)
@@ -212,7 +218,7 @@ def put_to_test(*, judge: Judge, actor: User | None = None) -> JudgeTest:
         settled_answers(judge).update(test=test)
         if found.passed:
             judge.standing, judge.reason = Standing.ADMITTED, ""
-            judge.voter = person_of_a_log(f"judge {judge.model.name} {test.pk}")
+            judge.voter = person_of_a_log(f"{JUDGE}{judge.model.name} {test.pk}")
             judge.save(update_fields=["standing", "reason", "voter"])
         record_event(
             actor=actor,
@@ -225,12 +231,12 @@ def put_to_test(*, judge: Judge, actor: User | None = None) -> JudgeTest:
 
 
 def settled_answers(judge: Judge) -> QuerySet[JudgeAnswer]:
-    """What it said, untested yet, of what people have settled since, or before, without a judge."""
-    by_judges = Vote.objects.filter(example=OuterRef("example"), automatic=True)
+    """What it said of what people have settled without a judge, and no judge was tested with."""
+    tested = JudgeAnswer.objects.filter(example=OuterRef("example"), test__isnull=False)
     return JudgeAnswer.objects.filter(
-        ~Exists(by_judges),
+        ~HAS_JUDGES_VOTE,
+        ~Exists(tested),
         judge=judge,
-        test=None,
         label__isnull=False,
         example__in=Example.objects.usable().filter(
             task=judge.task_id, status__in=SETTLED, adjudicated=False

@@ -134,6 +134,25 @@ def sample_of_learned(run: TrainingRun) -> list[SnapshotItem]:
     )
 
 
+def same_models(model: ModelVersion) -> list[ModelVersion]:
+    """The task's models that are this one under any name, itself among them: of one file, or one
+    name at one address. One query."""
+    return [one for one in model.task.models.all() if _origin(one) == _origin(model)]
+
+
+def _origin(model: ModelVersion) -> object:
+    if url := model.config.get("url"):
+        return url, model.config.get("model")
+    return model.sha256 or model.pk
+
+
+def later_models(model: ModelVersion) -> QuerySet[ModelVersion]:
+    """Those that came since and may be asked unbidden: none behind an address, which somebody pays
+    for, and none that is retired."""
+    newer = model.task.models.filter(number__gt=model.number, retired_at=None)
+    return newer.exclude(backend="").exclude(config__has_key="url").order_by("number")
+
+
 def taught_to(model: ModelVersion | None) -> set[int]:
     """The keys of all that it, or an ancestor, learned from; two queries a generation."""
     found: set[int] = set()

@@ -123,10 +123,11 @@ def is_judging(task: Task) -> bool:
 
 
 def ask_admitted_judges() -> None:
-    """Let each admitted judge see what came since: that is how it is watched."""
+    """Watch each admitted judge, and let those that stay so see what came since."""
     admitted = Judge.objects.filter(standing=Judge.Standing.ADMITTED)
-    for judge in admitted.select_related("task", "model"):
-        if judges.unasked(judge):
+    for judge in admitted.select_related("task", "model__task"):
+        # Also one that nobody can ask: people may settle by and by what it has judged long ago.
+        if not judges.watch(judge) and not judges.why_not(judge.model) and judges.unasked(judge):
             ask_judges(judge.task)
 
 

@@ -43,7 +43,8 @@ def keep_house(done: threading.Event) -> None:
     """Look every few seconds for rounds and runs that are due or were lost, until `done`.
 
     Every ten minutes also for tasks whose nightly audit is due, for what admitted judges have not
-    seen, for releases that hold what was withdrawn since, and for chats that nobody submits.
+    seen and how they do, for releases that hold what was withdrawn since, and for chats that nobody
+    submits.
     """
     next_night = monotonic()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,10 +25,11 @@ from django_tasks_db.models import DBTaskResult
 from accounts.imported import person_of_a_log
 from accounts.models import User
 from annotate.models import ModelVersion, Task
+from annotate.rounds import register_model
 from core.errors import Refused
 from core.transactions import durable
 from kinds import kind_named
-from ml.backends import Answer
+from ml.backends import Answer, Down, Failed
 from scoring.agreement import vote_counts
 from tests import acts, cast
 from tests.pins import Pins, shape
@@ -37,7 +39,7 @@ from training.judge_board import judges_of, row_of
 from validate.acts import vote as votes
 from validate.decisions import decision_on
 from validate.hearing import hear
-from validate.logs import import_log
+from validate.logs import import_log, log_lines
 from validate.models import AuthorShare, Gold, Judge, JudgeAnswer, Reliability, Review, Vote
 from validate.people.quarantine import follow_quarantines
 from validate.policies import Outcome
@@ -108,6 +110,11 @@ def test_a_judge_earns_its_standing_and_loses_it_when_it_drifts(
     serving = task.models.get(rounds__status="open")
     refused = client.post(f"{PAGE}add/", {"model": serving.name}, follow=True)
     assert "what people try to fool now" in refused.content.decode()
+    made = {name: getattr(serving, name) for name in ("backend", "sha256", "config")}
+    with durable():
+        register_model(task=task, name="its twin", **made)
+    refused = client.post(f"{PAGE}add/", {"model": "its twin"}, follow=True)
+    assert "what people try to fool now" in refused.content.decode()
 
     # --- in shadow: asked by a worker, and nothing of it counts or is shown
     for model in (able, coin):
@@ -147,10 +154,13 @@ def test_a_judge_earns_its_standing_and_loses_it_when_it_drifts(
     tasks.ask_admitted_judges()
     assert not DBTaskResult.objects.filter(status="READY").exists(), "nothing came since"
 
-    # --- what people settle otherwise from now on takes its standing away
+    # --- what people settle otherwise from now on takes its standing away, though nothing is new
+    bring(task, able, range(200, 230), people=0)
+    tasks.ask_admitted_judges()
+    assert run_job()[able.name] == 30
     bring(task, able, range(200, 230), wrong=1.0)
     tasks.ask_admitted_judges()
-    run_job()
+    assert not DBTaskResult.objects.filter(status="READY").exists()
     judge = Judge.objects.get(model=able)
     assert judge.standing == "demoted"
     assert "It agrees with people on 0 of 30 items" in judge.reason
@@ -164,9 +174,13 @@ def run_job_again(task: Task) -> dict[str, Any]:
 
 
 def test_whoever_guesses_stays_in_shadow_and_is_not_tested_until_it_passes(
-    world: tuple[Task, ModelVersion, ModelVersion], owner: User, capsys: Any, pinned: Pins
+    world: tuple[Task, ModelVersion, ModelVersion],
+    owner: User,
+    capsys: Any,
+    pinned: Pins,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    task, _, coin = world
+    task, able, coin = world
     capsys.readouterr()
     call_command("judge", "texts", "--model", coin.name, "--test", "--json")
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -176,6 +190,18 @@ def test_whoever_guesses_stays_in_shadow_and_is_not_tested_until_it_passes(
     with pytest.raises(Refused, match="0 items so far"):
         judges.put_to_test(judge=judge)
     assert judges_of(task)[0].test is not None
+    # Nor is another one with the same items, and what none can answer is asked once.
+    other = judges.register_judge(task=task, name=able.name)
+    judges.ask(other)
+    with pytest.raises(Refused, match="0 items so far"):
+        judges.put_to_test(judge=other)
+    mute = judges.register_judge(task=task, name=cast.fixed_model(task, 4).name)
+    monkeypatch.setattr(judges, "opened", lambda _: Mute(Down("Come back later.")))
+    with pytest.raises(Down):
+        judges.ask(mute)
+    monkeypatch.setattr(judges, "opened", lambda _: Mute(Failed("Too long.")))
+    assert [judges.ask(mute), judges.ask(mute)] == [60, 0]
+    assert row_of(mute).unanswered == 60
 
     # --- an owner's word, and what the database refuses
     judge.standing, judge.voter = Judge.Standing.ADMITTED, cast.person("stand-in")
@@ -192,6 +218,18 @@ def test_whoever_guesses_stays_in_shadow_and_is_not_tested_until_it_passes(
         JudgeAnswer.objects.create(**itself)
     judges.demote(judge=judge, reason="It costs too much.", actor=owner)
     assert judge.standing == "demoted"
+
+
+class Mute:
+    """It answers nothing."""
+
+    labels = ("yes", "no")
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def answer(self, inputs: Sequence[Any]) -> list[Answer]:
+        raise self._error
 
 
 class Swayed:
@@ -244,7 +282,7 @@ def test_its_vote_follows_a_persons_within_its_share_and_is_undone_when_it_is_de
             with durable():
                 queue_for_votes(hear(example.pk))
     judges.ask(judge)
-    automatic = Vote.objects.filter(automatic=True)
+    automatic = Vote.objects.filter(automatic=True, example__task=task)
 
     # --- each person in turn: never first, never above its share, and people are asked less
     asked, place = 0, 0
@@ -266,7 +304,21 @@ def test_its_vote_follows_a_persons_within_its_share_and_is_undone_when_it_is_de
     assert not judges.settled_answers(judge).filter(example__in=automatic.values("example"))
     assert sum(vote_counts(task).answers.values()) == 24, "no part of how people agree"
 
-    assert row_of(judge).votes == 8
+    row = row_of(judge)
+    assert (row.votes, row.ready) == (8, 8)
+    claims = task.examples.filter(fooled=True)
+    assert row.upheld.of == claims.exclude(votes__automatic=True).count() < claims.count()
+
+    # --- a log says so, too: elsewhere they are no person's either
+    names = {one.pseudonym: f"w{n}" for n, one in enumerate((annotator, *people))}
+    lines = [re.sub("|".join(names), lambda it: names[it[0]], line) for line in log_lines(task)]
+    there = cast.text_task(slug="there", name="There", validation=validation)
+    more = {"kind": "vote", "example": str(automatic[0].example.uid), "validator": "judge-two"}
+    read = [line.encode() for line in (*lines, json.dumps(more | {"label": "yes"}))]
+    ((_, refused),) = import_log(there, lambda: read).refused
+    assert "Another judge has voted" in refused
+    assert there.examples.filter(votes__automatic=True).count() == 8
+    assert list(log_lines(there)) == lines
 
     # --- a release says whose they are, and proves what they led to
     call_command("release", "texts", out=tmp_path / "out", version="1.0.0", stdout=StringIO())
