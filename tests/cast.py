@@ -119,17 +119,20 @@ def fixed_model(task: Task, seed: int = 0) -> ModelVersion:
         return rounds.register_model(task=task, backend="null", sha256=sha256, config=config)
 
 
-def fixed_net(task: Task, seed: int = 0) -> ModelVersion:
-    """Register the library's digits net, which cannot be retrained here; a file for each seed."""
+def fixed_net(task: Task, seed: int = 0, *, calls: str = "") -> ModelVersion:
+    """Register the library's digits net, which cannot be retrained here; a file for each seed. Its
+    own labels begin with what it `calls` them."""
     shipped = json.loads((SHIPPED / "model.json").read_text())
     file = artifacts.load(SHIPPED / shipped["artifact"], shipped["sha256"])
     path = artifacts.save(
         {**file.members, "seed": str(seed).encode()},
         learner=file.learner,
-        labels=file.labels,
+        labels=[f"{calls}{label}" for label in file.labels],
         folder=Path(settings.ARTIFACT_DIR),
     )
     config = {name: value for name, value in shipped["config"].items() if name != "base"}
+    if calls:
+        config["names"] = {f"{calls}{label}": label for label in file.labels}
     with durable():
         return rounds.register_model(
             task=task, backend="onnx", artifact=path.name, sha256=path.stem, config=config

@@ -34,7 +34,7 @@ from training import regions
 from training.evaluation import answers_of
 from training.evaluations import is_right, opened
 from training.models import Discovery, GeneratedInput, Region, Snapshot
-from training.queries import is_doubted
+from training.queries import is_doubted, later_models
 from validate.hearing import hear_all
 from validate.models import Vote
 
@@ -316,8 +316,7 @@ def follow(task: Task) -> None:
     last = regions.newest(task, generated=True)
     if last is None:
         return
-    later = task.models.exclude(backend="").filter(number__gt=last.model.number)
-    for model in later.order_by("number"):
+    for model in later_models(last.model):
         try:
             _ask_later_model(last, model)
         except Exception:

@@ -41,7 +41,7 @@ from training.models import (
     Region,
     RegionExample,
 )
-from training.queries import known_to, verified_foolings
+from training.queries import known_to, later_models, verified_foolings
 
 logger = logging.getLogger(__name__)
 
@@ -337,8 +337,7 @@ def _members(task: Task, model: ModelVersion) -> Any:
 
 def _ask_later_models(before: ModelVersion, members: Sequence[_Read]) -> None:
     """Each model once about each; what one model cannot do stops no other."""
-    later = before.task.models.exclude(backend="").filter(number__gt=before.number)
-    for model in later.order_by("number"):
+    for model in later_models(before):
         known = set(LaterAnswer.objects.filter(model=model).values_list("example_id", flat=True))
         unknown = [one for one in members if one.example.pk not in known]
         try:

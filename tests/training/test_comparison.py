@@ -185,8 +185,8 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     page = client.get(f"/tasks/digits/compare/?{query}&robustness=0").content.decode()
     assert "was not measured" not in page
 
-    # Whose slopes are known is attacked by them; the others are not asked.
-    net_itself = cast.fixed_net(world).name
+    # Whose slopes are known is attacked by them, whatever it calls labels; others are not asked.
+    net_itself = cast.fixed_net(world, calls="a ").name
     evaluate("--model", net_itself, capsys=capsys)
     rows = {row.name: row for row in compare(world, owner).rows}
     assert [one.suite for one in rows[net_itself].stress] == ["attacks", "corruptions"]

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
-from annotate.models import Example, Task
+from annotate.models import Example, ModelVersion, Task
 from tests import acts, cast
 from tests.pins import Pins, shape
 from tests.training.world import verified
@@ -118,7 +118,9 @@ def test_an_owner_finds_a_region_names_it_and_sees_it_before_and_after_a_retrain
     assert foolings[0].pk not in {one.pk for one in row.examples}
     assert str(foolings[0].uid) not in client.get(PAGE).content.decode()
 
-    # --- a candidate is asked as soon as there is one
+    # --- a candidate is asked as soon as there is one; nobody who is paid for, or retired
+    for seed, its in ((1, {"retired_at": timezone.now()}), (2, {"config": {"url": "http://a"}})):
+        ModelVersion.objects.filter(pk=cast.fixed_model(task, seed).pk).update(**its)
     ended = carry_out(*services.begin_here(task=task))
     assert ended.candidate is not None
     ((later,),) = [row.later for row in board_of(Discovery.objects.get()).rows]
