@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from accounts.models import Event
-from annotate.models import Example, ModelVersion, Task
+from annotate.models import Example, ModelVersion, TargetAnswer, Task
 from annotate.queries import Target
 from ml.learners import learners_of, name_in
 from training.config import RetrainingSettings
@@ -51,13 +52,28 @@ def is_doubted(example: str) -> Exists:
     )
 
 
-def known_to(model: ModelVersion) -> QuerySet[Example]:
-    """What was sent to a model and is known to fool it or not: verified foolings, and what nobody
-    disputes that fooled it not. A claim that waits, or was not upheld, is neither."""
-    undisputed = Q(fooled=False, status__in=[Example.Status.OPEN, Example.Status.VERIFIED])
-    return Example.objects.usable().filter(
-        Q(fooled=True, status=Example.Status.VERIFIED) | undisputed, model=model, copy_of=None
-    )
+def known_to(model: ModelVersion) -> QuerySet[Any]:
+    """What was sent to a model and is known to fool it or not (`misread`), with what it `said`:
+    verified foolings, and what nobody disputes that fooled it not. A claim that waits, or was not
+    upheld, is neither. One query more, to know whether its rounds ever asked others beside it."""
+    own = TargetAnswer.objects.filter(example=OuterRef("pk"), model=model)
+    found = Example.objects.usable().filter(copy_of=None, task=model.task_id)
+    if TargetAnswer.objects.filter(model=model).exists():
+        found = found.filter(Q(model=model) | Exists(own)).annotate(
+            misread=Coalesce(Subquery(own.values("fooled")), F("fooled")),
+            said=Coalesce(Subquery(own.values("prediction")), F("prediction")),
+        )
+    else:
+        found = found.filter(model=model).annotate(misread=F("fooled"), said=F("prediction"))
+    undisputed = Q(fooled=False, misread=False, status=Example.Status.OPEN)
+    return found.filter(Q(status=Example.Status.VERIFIED) | undisputed)
+
+
+def as_met(example: Any) -> Example:
+    """One of these, never to be saved, as if that model alone had been asked."""
+    example.fooled, example.prediction = example.misread, example.said
+    met: Example = example
+    return met
 
 
 def authors_of_copies(task_id: int) -> list[tuple[str, str]]:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from annotate.models import Example, ModelVersion
 from scoring.queries import Rate
 from scoring.statistics import wilson
 from training.models import Discovery, LaterAnswer, Region, RegionExample
-from training.queries import known_to, taught_to
+from training.queries import as_met, known_to, taught_to
 
 SHOWN: Final = 12  # examples of a region, and as many near it
 LATER: Final = 5  # models, the newest
@@ -76,17 +76,19 @@ class Board:
 
 
 def board_of(discovery: Discovery) -> Board:
-    """Seven queries, and two for each later model and each of its ancestors."""
+    """Nine queries, and two for each later model and each of its ancestors."""
     known = known_to(discovery.model)
-    counts = known.aggregate(n=Count("pk"), wrong=Count("pk", filter=Q(fooled=True)))
+    counts = known.aggregate(n=Count("pk"), wrong=Count("pk", filter=Q(misread=True)))
     base = rate(counts["wrong"], counts["n"])
-    rows = RegionExample.objects.filter(region__discovery=discovery, example__in=known)
+    rows = RegionExample.objects.filter(region__discovery=discovery)
+    misread = dict(known.filter(pk__in=rows.values("example")).values_list("pk", "misread"))
     links = defaultdict(list)
-    for link in rows.order_by("place").values_list(
-        "region", "example", "member", "near", "example__fooled"
+    for region_pk, pk, *how in rows.order_by("place").values_list(
+        "region", "example", "member", "near"
     ):
-        links[link[0]].append(link[1:])
-    shown = _shown(links.values())
+        if pk in misread:
+            links[region_pk].append((pk, *how, misread[pk]))
+    shown = _shown(known, links.values())
     later = _later(
         discovery.model, [pk for one in links.values() for pk, is_in, *_ in one if is_in]
     )
@@ -116,13 +118,13 @@ def rate(count: int, of: int) -> Rate:
     return Rate(count, of, wilson(count, of))
 
 
-def _shown(regions: Iterable[Sequence[Any]]) -> Mapping[int, Example]:
+def _shown(known: QuerySet[Any], regions: Iterable[Sequence[Any]]) -> Mapping[int, Example]:
     wanted: set[int] = set()
     for links in regions:
         for side in (True, False):
             wanted.update([pk for pk, is_in, *_ in links if is_in == side][:SHOWN])
-    found = Example.objects.filter(pk__in=wanted)
-    return found.select_related("task__config", "config", "context").in_bulk()
+    found = known.filter(pk__in=wanted).select_related("task__config", "config", "context")
+    return {one.pk: as_met(one) for one in found}
 
 
 def _later(model: ModelVersion, members: Sequence[int]) -> list[Any]:

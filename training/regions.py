@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
-from annotate.models import Example, ModelVersion, Task
+from annotate.models import Example, ModelVersion, TargetAnswer, Task
 from core.errors import Conflict, Refused
 from core.strict_json import dumps
 from core.transactions import durable
@@ -41,7 +41,7 @@ from training.models import (
     Region,
     RegionExample,
 )
-from training.queries import known_to, later_models, verified_foolings
+from training.queries import as_met, known_to, later_models, verified_foolings
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +56,12 @@ Work = Callable[[Discovery, Listener], None]
 
 # --- ask for it -----------------------------------------------------------------------------------
 def foolings_by_model(task: Task) -> list[tuple[ModelVersion, int]]:
-    """The models that have verified foolings, the newest first, with how many; two queries."""
-    counted = verified_foolings(task.pk).order_by().values("model").annotate(n=Count("pk"))
-    counts = dict(counted.values_list("model", "n"))
+    """The models that have verified foolings, the newest first, with how many; three queries."""
+    foolings = verified_foolings(task.pk).order_by()
+    each = TargetAnswer.objects.filter(fooled=True, example__in=foolings)  # of several that met one
+    counts: Counter[int] = Counter()
+    for rows in (foolings.filter(answers=None), each):
+        counts.update(dict(rows.values_list("model").annotate(n=Count("pk"))))
     return [
         (model, counts[model.pk]) for model in task.models.filter(pk__in=counts).order_by("-number")
     ]
@@ -204,9 +207,9 @@ def _examples(discovery: Discovery, tell: Listener) -> list[_Read]:
         known_to(discovery.model)
         .select_related("context", "config", "task")
         .defer("probabilities", "explanation")
-        .order_by("-fooled", "-id")[:MOST]
+        .order_by("-misread", "-id")[:MOST]
     )
-    for place, example in enumerate(rows):
+    for place, example in enumerate(map(as_met, rows)):
         if place % AT_ONCE == 0:
             tell(
                 0.4 * place / MOST,

@@ -15,11 +15,14 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
-from annotate.models import Example, ModelVersion, Task
+from annotate import rounds
+from annotate.models import Example, ModelVersion, TargetAnswer, Task
+from core.transactions import durable
 from tests import acts, cast
 from tests.pins import Pins, shape
 from tests.training.world import verified
 from training import regions, services, tasks
+from training.evaluations import opened
 from training.models import Discovery, LaterAnswer, Region
 from training.queries import taught_to
 from training.region_board import board_of
@@ -172,14 +175,22 @@ def test_texts_share_words(
 ) -> None:
     task = cast.text_task()
     task.owners.add(owner)
-    for place in range(40):
+    both = [task.models.get(), cast.fixed_model(task, 1)]
+    with durable():  # of several that are asked each has its own foolings
+        rounds.open_next_round(task=task, models=both, needed=2)
+    parse = task.kind.parse
+
+    def yes(text: dict[str, str]) -> bool:
+        return {opened(model).answer([parse(text)])[0].label for model in both} == {"yes"}
+
+    for place in range(60):
         person = (annotator, other_annotator)[place % 2]
         made_up = sha256(bytes([place])).hexdigest()
         text = {"text": f"not bad {made_up[:9]} {made_up[9:20]} {made_up[20:40]}"}
-        if cast.prediction(task, text) == "yes":
+        if yes(text):
             verified(cast.submission(task, person, fooled=False, input=text, label="no"), owner)
         plain = {"text": f"{made_up[40:50]} {made_up[50:]} {made_up[::-1]}"}
-        if cast.prediction(task, plain) == "yes":
+        if yes(plain):
             cast.submission(task, person, fooled=False, input=plain, label="yes")
     capsys.readouterr()
     call_command("discover", "texts", "--json")
@@ -191,3 +202,13 @@ def test_texts_share_words(
     shared = Region.objects.first().shared
     assert [word for word, *_ in shared["words"]] == ["bad", "not"]
     assert shared["length"] == [5, 3]
+    (other,) = board_of(regions.carry_out(regions.begin(task=task, model=both[0]))).rows
+    (row,) = board_of(Discovery.objects.get(model=both[1])).rows
+    assert {one.pk for one in other.examples} == {one.pk for one in row.examples}
+    assert (other.members, other.base, other.near) == (row.members, row.base, row.near)
+    # Of one alone what the other said is no error.
+    answers = TargetAnswer.objects.filter(model=both[0], example=row.examples[0])
+    answers.update(fooled=False, prediction="no")
+    assert [board_of(one).rows[0].base.count for one in Discovery.objects.order_by("model")] == [
+        row.members - 1, row.members,
+    ]  # fmt: skip
