@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annotate.models import ModelVersion
-from kinds.answers import in_words
 from scoring.queries import Rate
 from training.generated import Heard, heard
 from training.models import Discovery, Region
@@ -25,13 +24,6 @@ class GeneratedRow:
     shown: Sequence[Any]
     heard: Heard
     later: Sequence[Later]
-
-    @property
-    def hint(self) -> str:
-        """What annotators could be told of it."""
-        name = f" ({self.region.name})" if self.region.name else ""
-        label, answer = in_words(self.region.label), in_words(self.region.answer)
-        return f"It often takes {label} for {answer}{name}."
 
     def summary(self) -> dict[str, Any]:
         return {

@@ -278,6 +278,14 @@ class Region(models.Model):
     def title(self) -> str:
         return self.name or self.pair
 
+    @property
+    def hint(self) -> str:
+        """What annotators could be told of it."""
+        words = ", ".join(f"“{word}”" for word, *_ in self.shared.get("words", ())[:3])
+        more = self.name or (words and f"with {words}")
+        told = f"It often takes {in_words(self.label)} for {in_words(self.answer)}"
+        return f"{told}{more and f' ({more})'}."
+
 
 class RegionExample(models.Model):
     """An example of a region, or one near to one of another author's; it may be both."""

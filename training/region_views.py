@@ -147,15 +147,17 @@ def ask(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def hints(request: HttpRequest, slug: str) -> HttpResponse:
-    """Tell annotators of a confirmed region, or take what they are told away."""
+    """Tell annotators of a real or a confirmed region, or take what they are told away."""
     task = owned_task_or_404(request, slug)
     actor, text = person(request), request.POST.get("text", "")
     try:
         if "remove" in request.POST:
             take_hint_away(actor=actor, task=task, place=_number(request.POST["remove"]), text=text)
         else:
-            pk = request.POST.get("region", "")
-            seen = generated.confirmed_input(task, _number(pk))
+            pk = _number(request.POST.get("region", ""))
+            # What somebody sent is theirs, and may be withdrawn: words alone are told of it.
+            real = Region.objects.filter(discovery__task=task, discovery__generated=False)
+            seen = None if real.filter(pk=pk).exists() else generated.confirmed_input(task, pk)
             show_hint(actor=actor, task=task, text=text, input=seen)
     except Refused as refused:
         messages.error(request, refused.message)

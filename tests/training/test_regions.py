@@ -114,6 +114,15 @@ def test_an_owner_finds_a_region_names_it_and_sees_it_before_and_after_a_retrain
     assert "open fours" in client.get(PAGE).content.decode()
     assert "80 characters" in client.post(name, {"name": "x" * 81}, follow=True).content.decode()
 
+    # --- what annotators may be told of it: words, nobody's own work
+    assert "It often takes 4 for 3 (open fours)." in client.get(PAGE).content.decode()
+    hint = {"region": row.region.pk, "text": "It often errs on open fours."}
+    page = client.post(reverse("region_hints", args=["digits"]), hint, follow=True)
+    assert "What annotators are told" in page.content.decode()
+    task.refresh_from_db()
+    assert task.config is not None
+    assert [(one.text, one.input) for one in task.config.file.hints.shown] == [(hint["text"], None)]
+
     # --- what is withdrawn, or judged anew, is in it no more; what was found is as it was
     acts.set_hidden(actor=owner, example_id=foolings[0].pk, hidden=True, reason="A face.")
     (row,) = board_of(Discovery.objects.get()).rows
@@ -202,6 +211,7 @@ def test_texts_share_words(
     shared = Region.objects.first().shared
     assert [word for word, *_ in shared["words"]] == ["bad", "not"]
     assert shared["length"] == [5, 3]
+    assert Region.objects.first().hint == "It often takes no for yes (with “bad”, “not”)."
     (other,) = board_of(regions.carry_out(regions.begin(task=task, model=both[0]))).rows
     (row,) = board_of(Discovery.objects.get(model=both[1])).rows
     assert {one.pk for one in other.examples} == {one.pk for one in row.examples}
