@@ -31,10 +31,11 @@ from training.stress import as_before
 if TYPE_CHECKING:
     from torch import Tensor
 
+LEVELS: Final = 255  # of what can be sent: a change between two of them is none
 # The most that any place of an input changes, of 1, and in how many steps.
 ATTACKS: Final[dict[str, dict[str, Any]]] = {
     f"{name} within {reach}": {"reach": reach, "steps": steps, "step": step}
-    for reach in (0.05, 0.1)
+    for reach in (0.05, 0.1, 0.2, 0.3)
     for name, steps, step in (("one step", 1, reach), ("40 steps", 40, reach / 10))
 }
 
@@ -77,10 +78,17 @@ def _attacked(module: Any, features: NDArray[np.float32]) -> dict[str, NDArray[n
 
     inputs = [torch.from_numpy(features[at : at + CHUNK]) for at in range(0, len(features), CHUNK)]
 
+    def sent(x: Tensor) -> Tensor:
+        return (x * LEVELS).round() / LEVELS
+
+    def scores(x: Tensor) -> Tensor:
+        found: Tensor = module.scores(x + (sent(x) - x).detach())  # its slopes go through
+        return found
+
     def attacked(x: Tensor, y: Tensor, how: dict[str, Any]) -> Tensor:
         if how["steps"] == 1:
-            return fgsm(module.scores, x, y, reach=how["reach"])
-        return pgd(module.scores, x, y, until_misread=True, **how)
+            return sent(fgsm(scores, x, y, reach=how["reach"]))
+        return sent(pgd(scores, x, y, until_misread=True, **how))
 
     with one_torch_thread():
         with torch.no_grad():  # its own answers, whatever the task calls them

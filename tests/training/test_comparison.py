@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -21,7 +22,7 @@ from scoring.statistics import clustered
 from tests import cast
 from tests.pins import Pins
 from tests.training.world import verified_foolings
-from training import evaluations, stress
+from training import attacked, evaluations, stress
 from training.board import compare, comparison_plots
 from training.models import Evaluation
 from training.robustness import report_of
@@ -68,8 +69,9 @@ def evaluate(*arguments: str, capsys: pytest.CaptureFixture[str]) -> dict[str, A
 
 
 def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
-    world: Task, client: Client, owner: User, capsys: pytest.CaptureFixture[str], pinned: Pins
-) -> None:
+    world: Task, client: Client, owner: User, capsys: pytest.CaptureFixture[str], pinned: Pins,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     client.force_login(owner)
     html = client.get("/tasks/digits/compare/").content.decode()
     assert "Nothing evaluated yet" in html
@@ -186,7 +188,8 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     assert "was not measured" not in page
 
     # Whose slopes are known is attacked by them, whatever it calls labels; others are not asked.
-    net_itself = cast.fixed_net(world, calls="a ").name
+    net_itself, asked, answers_of = cast.fixed_net(world, calls="a ").name, [], attacked.answers_of
+    monkeypatch.setattr(attacked, "answers_of", lambda *a: asked.append(a[1]) or answers_of(*a))
     evaluate("--model", net_itself, capsys=capsys)
     rows = {row.name: row for row in compare(world, owner).rows}
     assert [one.suite for one in rows[net_itself].stress] == ["attacks", "corruptions"]
@@ -197,6 +200,9 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     assert "among digits-1, digits-2, digits-3" in page
     assert [one.suite for one in rows["digits-1"].stress] == ["corruptions"]
     attacks = {name: kept for name, kept, _ in rows[net_itself].stress[0].by_change}
+    levels = 255 * np.stack([one.prepared.features for some in asked[1:] for one in some])
+    assert len(levels) == 3 * len(attacks) == 24
+    assert np.allclose(levels, np.rint(levels), atol=1e-3), "as it could be sent"
     assert attacks["40 steps within 0.1"] < 3, "three of three stayed, under the worst of them"
     assert attacks["40 steps within 0.1"] <= attacks["one step within 0.05"]
 
