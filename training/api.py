@@ -149,6 +149,14 @@ class SetReportSerializer(serializers.Serializer[Any]):
     sets = SetsSerializer(allow_null=True)
 
 
+class CheckedSerializer(serializers.Serializer[Any]):
+    """One of the checks of the task's file."""
+
+    name = serializers.CharField()
+    must = serializers.CharField(help_text="What it asks for.")
+    passed = CountedSerializer()
+
+
 class RobustnessSerializer(serializers.Serializer[Any]):
     """One model on every frozen set, and, apart, what programs changed: no human rate is in it."""
 
@@ -157,6 +165,7 @@ class RobustnessSerializer(serializers.Serializer[Any]):
     sha256 = serializers.CharField()
     sets = SetReportSerializer(many=True)
     stress = StressSerializer(many=True)
+    checks = CheckedSerializer(many=True)
 
 
 class Robustness(APIView):

@@ -146,7 +146,7 @@ def _among(
         if newest.setdefault(one.data, one.data_sha256) == one.data_sha256:
             found[one.data, one.model_id] = one
     suites = tuple(sorted(name for name in newest if name.startswith(Evaluation.STRESS)))
-    judged = newest.keys() - {Evaluation.SPEED, *suites}
+    judged = newest.keys() - {Evaluation.SPEED, Evaluation.CHECKS, *suites}
     sets = tuple(sorted(judged, key=in_order))
     data = data if data in sets else next(iter(sets), "")
     run = next((one.run for (name, _), one in found.items() if name == Evaluation.SPEED), None)

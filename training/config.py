@@ -5,13 +5,16 @@ What else it may say is the learner's: each says in ml/learners which settings i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from annotate.config import TaskFile
 from annotate.sections import Section, Slug, Word
+from core.errors import Refused
+from kinds import Kind, Prepared
 from ml.learners import Learner, all_learners, learners_of
 from training.gates import GateSettings, parse_gate_settings
 
@@ -19,17 +22,88 @@ _OF_A_RECIPE: Final = ("start", "replay")
 MOST: Final = 30  # trainings of one run
 
 
+Sentence = Annotated[str, StringConstraints(pattern=r"\S", max_length=300)]
+TOLERANCE: Final = 0.1  # that a probability may move where it should not
+
+
+class Check(Section):
+    """One thing that a model should be able to do: say so of these inputs, or, where a text is
+    changed, not move, or not move one way."""
+
+    inputs: Annotated[tuple[Any, ...], Field(max_length=500)] = Field(
+        default=(), description="Whole inputs; of kinds with one text, texts."
+    )
+    says: Word | None = Field(default=None, description="What it should say of each of them.")
+    add: Annotated[tuple[Sentence, ...], Field(max_length=20)] = Field(
+        default=(), description="Sentences, each added to the end of each item."
+    )
+    swap: dict[Word, Word] = Field(
+        default_factory=dict, description="A word to another, wherever it stands as it is written."
+    )
+    raises: Word | None = Field(default=None, description="A label that must not lose by it.")
+    lowers: Word | None = Field(default=None, description="A label that must not gain by it.")
+
+    @model_validator(mode="after")
+    def _is_one_sort(self) -> Self:
+        if [bool(self.inputs), bool(self.add), bool(self.swap)].count(True) != 1:
+            raise ValueError("write inputs, add or swap, one of the three")
+        if bool(self.inputs) is (self.says is None):
+            raise ValueError("write inputs and what the model says of them, both or none")
+        if [self.says, self.raises, self.lowers].count(None) < 2:
+            raise ValueError("write raises or lowers where a text is changed, one of the two")
+        return self
+
+    @property
+    def must(self) -> str:
+        """What it asks for, in words."""
+        if self.says is not None:
+            return f"says {self.says}"
+        if self.raises is not None:
+            return f"{self.raises} does not lose"
+        return "does not move" if self.lowers is None else f"{self.lowers} does not gain"
+
+    def whole(self, kind: Kind) -> list[Prepared]:
+        """The inputs, read; Refused."""
+        fields = kind.text_fields
+        alone = fields[0] if len(fields) == 1 else None
+        return [
+            kind.parse({alone: one} if alone and isinstance(one, str) else one)
+            for one in self.inputs
+        ]
+
+    def changed(self, text: str) -> list[str]:
+        """What comes of a text: nothing where no word is swapped."""
+        if self.add:
+            return [f"{text} {sentence}" for sentence in self.add]
+        words = "|".join(map(re.escape, sorted(self.swap, key=len, reverse=True)))
+        other = re.sub(rf"(?<!\w)(?:{words})(?!\w)", lambda found: self.swap[found[0]], text)
+        return [other] if other != text else []
+
+
 class EvaluationSettings(Section):
-    """What models are looked at apart on, beside labels, lengths and sources."""
+    """What models are looked at apart on, beside labels, lengths and sources, and checked for."""
 
     slices: dict[Word, Annotated[list[Word], Field(min_length=1)]] = Field(
         default_factory=dict,
         description="Name of a slice to words; a text with one of them, in any case, is in it.",
     )
 
+    checks: Annotated[dict[Word, Check], Field(max_length=50)] = Field(
+        default_factory=dict, description="Name of a check to what a model should be able to do."
+    )
+
     def check_task(self, task: TaskFile) -> None:
         if self.slices and not task.kind.text_fields:
             raise ValueError(f"evaluation.slices are of texts, and {task.input} is none")
+        if self.checks and not (task.kind.text_fields and task.kind.answers.few):
+            raise ValueError(f"evaluation.checks are of texts with few labels, unlike {task.input}")
+        for name, check in self.checks.items():
+            for label in {check.says, check.raises, check.lowers} - {None, *task.label_values}:
+                raise ValueError(f"evaluation.checks.{name}: {label} is no label of the task")
+            try:
+                check.whole(task.kind)
+            except Refused as refused:
+                raise ValueError(f"evaluation.checks.{name}: {refused.message}") from refused
 
 
 class RetrainingSettings(Section):

@@ -33,6 +33,7 @@ from ml.measure import NotMeasured, measure
 from scoring.statistics import macro_f1
 from training.attacked import AttackSet
 from training.board import keep_scores
+from training.checks import CheckSet, checks_of
 from training.evaluation import answers_of
 from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import settings_of, verified_foolings
@@ -97,9 +98,11 @@ def evaluate_models(
         raise Refused("no_data", f"{task.slug} has no clean data and no verified fooling yet.")
     clean = sets[:1] if sets[0].round is None else sets
     some = some_of([item for one in clean for item in one.items])
-    asked: list[FrozenSet | StressSet | AttackSet] = [*sets, *stress_sets(task, some)]
+    asked: list[FrozenSet | StressSet | AttackSet | CheckSet] = [*sets, *stress_sets(task, some)]
     if isinstance(some[0].prepared.features, np.ndarray):
         asked.append(AttackSet(some))
+    if checks := checks_of(task, some):
+        asked.append(checks)
     outcome, run = Evaluated(models=len(models), sets=len(asked)), uuid.uuid4()
     tell = listener or (lambda *_: None)
     steps = len(models) * len(asked)
@@ -139,7 +142,8 @@ def wanted(task: Task) -> tuple[int, int]:
 
 
 def _newest(task: Task) -> Iterator[tuple[str, str]]:
-    rows = Evaluation.objects.filter(task=task).exclude(data=Evaluation.SPEED).order_by("-id")
+    rows = Evaluation.objects.filter(task=task).order_by("-id")
+    rows = rows.exclude(data__in=[Evaluation.SPEED, Evaluation.CHECKS])
     rows = rows.exclude(data__startswith=Evaluation.STRESS)
     seen = set()
     for data, sha256 in rows.values_list("data", "data_sha256"):
@@ -162,7 +166,9 @@ def _is_there(model: ModelVersion, data: str, sha256: str) -> bool:
     return Evaluation.objects.filter(model=model, data=data, data_sha256=sha256).exists()
 
 
-def _is_told(task: Task, model: ModelVersion, one: FrozenSet | StressSet | AttackSet) -> bool:
+def _is_told(
+    task: Task, model: ModelVersion, one: FrozenSet | StressSet | AttackSet | CheckSet
+) -> bool:
     """Whether it is there, and sliced as the task's file now says."""
     assert task.config is not None
     found = Evaluation.objects.filter(model=model, data=one.name, data_sha256=one.sha256)

@@ -147,10 +147,11 @@ class Evaluation(models.Model):
 
     `figures` has more: F1, recall by label, calibration error. What `SPEED` measured stands in a
     row of its own, with the `run` that measured the models beside each other. Of a `STRESS` suite
-    items are changed copies that nobody judged, and right ones those answered as what they copy.
+    items are changed copies that nobody judged, and right ones those answered as what they copy;
+    of `CHECKS` those that pass what the task's file asks for.
     """
 
-    CLEAN, SPEED, STRESS = "clean", "speed", "stress "
+    CLEAN, SPEED, CHECKS, STRESS = "clean", "speed", "checks", "stress "
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="evaluations")
     model = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")

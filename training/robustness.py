@@ -76,12 +76,22 @@ class SetReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """How many inputs, or items, pass a check of the task's file; `must`: what that asks."""
+
+    name: str
+    must: str
+    passed: Rate
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that was measured of one model, automatic stress apart."""
 
     model: ModelVersion
     sets: tuple[SetReport, ...]
     stress: tuple[Stressed, ...]
+    checks: tuple[Checked, ...]
 
     @property
     def name(self) -> str:
@@ -101,12 +111,22 @@ def report_of(model: ModelVersion) -> Report:
     newest: dict[str, Evaluation] = {}
     for one in Evaluation.objects.filter(model=model).exclude(data=Evaluation.SPEED).order_by("id"):
         newest[one.data] = one
+    checked = newest.pop(Evaluation.CHECKS, None)
     own = {f"round {number}" for number in model.rounds.values_list("number", flat=True)}
     judged = [name for name in newest if not name.startswith(Evaluation.STRESS)]
     return Report(
         model=model,
         sets=tuple(_set(newest[name], own=name in own) for name in sorted(judged, key=in_order)),
         stress=tuple(stressed(newest[name]) for name in sorted(newest.keys() - set(judged))),
+        checks=_checks(checked) if checked is not None else (),
+    )
+
+
+def _checks(found: Evaluation) -> tuple[Checked, ...]:
+    """Those that had something to ask."""
+    told = found.figures["checks"].items()
+    return tuple(
+        Checked(name, one["must"], _rate(*one["passed"])) for name, one in told if one["passed"][1]
     )
 
 
