@@ -180,7 +180,12 @@ def test_what_there_is_not_enough_of_says_so_and_what_was_lost_is_taken_up(
 
 
 def test_texts_share_words(
-    owner: User, annotator: User, other_annotator: User, capsys: Any, pinned: Pins
+    owner: User,
+    annotator: User,
+    other_annotator: User,
+    client: Client,
+    capsys: Any,
+    pinned: Pins,
 ) -> None:
     task = cast.text_task()
     task.owners.add(owner)
@@ -211,6 +216,13 @@ def test_texts_share_words(
     shared = Region.objects.first().shared
     assert [word for word, *_ in shared["words"]] == ["bad", "not"]
     assert shared["length"] == [5, 3]
+    turned = shared["turned"]
+    assert turned, "its answers are by lot"
+    assert all(0 < count <= of <= 20 for _, count, of in turned)
+    assert [n / of for _, n, of in turned] == sorted((n / of for _, n, of in turned), reverse=True)
+    client.force_login(owner)
+    page = client.get("/tasks/texts/regions/").content.decode()
+    assert f"otherwise after <strong>{turned[0][0]}</strong> ({turned[0][1]} of" in page
     assert Region.objects.first().hint == "It often takes no for yes (with “bad”, “not”)."
     (other,) = board_of(regions.carry_out(regions.begin(task=task, model=both[0]))).rows
     (row,) = board_of(Discovery.objects.get(model=both[1])).rows
