@@ -134,6 +134,7 @@ class SetsSerializer(serializers.Serializer[Any]):
     calibrated_on = serializers.CharField(source="of", help_text="A set, or one half of this one.")
     misses = serializers.FloatField(help_text="The share of misses that they are made for.")
     size = serializers.FloatField(help_text="Labels in one, on average.")
+    size_interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
     held = CountedSerializer()
     by_label = SliceSerializer(many=True)
 

@@ -44,6 +44,11 @@ class Stressed:
     by_change: tuple[tuple[str, int, int], ...]
 
     @property
+    def changes(self) -> list[tuple[str, Rate]]:
+        """By change, each an item once."""
+        return [(name, Rate(kept, of, wilson(kept, of))) for name, kept, of in self.by_change]
+
+    @property
     def weakest(self) -> tuple[str, float] | None:
         """The change after which most copies are answered otherwise, if any is."""
         shares = [(name, kept / of) for name, kept, of in self.by_change if kept < of]

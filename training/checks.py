@@ -43,7 +43,7 @@ class CheckSet:
             return None  # somebody may pay for each of a thousand answers
         changing = any(not check.inputs for check in self.checks.values())
         before = answers_of(backend, self.items) if changing else []
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
         for name, check in self.checks.items():
             passed = (
                 self._said(task, check, backend)

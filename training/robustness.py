@@ -57,6 +57,7 @@ class Sets:
     of: str
     misses: float
     size: float
+    size_interval: tuple[float, float] | None
     held: Rate
     by_label: tuple[Slice, ...]
 
@@ -153,7 +154,10 @@ def _set(found: Evaluation, *, own: bool) -> SetReport:
 
 def _sets(sets: Mapping[str, Any], of: str) -> Sets:
     held = _rate(*sets["held"])
-    return Sets(of, MISSES, sets["size"], held, _slices(sets["by_label"], 1 - MISSES))
+    size = sets.get("size_interval")  # older evaluations told none
+    return Sets(
+        of, MISSES, sets["size"], size and tuple(size), held, _slices(sets["by_label"], 1 - MISSES)
+    )
 
 
 def _slices(counts: Mapping[str, Sequence[int]], whole: float) -> tuple[Slice, ...]:

@@ -116,5 +116,15 @@ def sets_of(
         "threshold": threshold,
         "held": [int(held[told].sum()), len(told)],
         "size": float(np.mean(sizes)),
+        "size_interval": _mean_interval(sizes),
         "by_label": dict(sorted(by_label.items())),
     }
+
+
+def _mean_interval(values: Sequence[int]) -> list[float] | None:
+    """Of a mean, at 95 %, by how much the values differ."""
+    if len(values) < 2:
+        return None
+    half = 1.96 * float(np.std(values, ddof=1)) / float(np.sqrt(len(values)))
+    mean = float(np.mean(values))
+    return [max(0.0, mean - half), mean + half]

@@ -203,6 +203,10 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     levels = 255 * np.stack([one.prepared.features for some in asked[1:] for one in some])
     assert len(levels) == 3 * len(attacks) == 24
     assert np.allclose(levels, np.rint(levels), atol=1e-3), "as it could be sent"
+    number = world.models.get(name=net_itself).number
+    page = client.get(f"/tasks/digits/models/{number}/robustness/").content.decode()
+    assert attacks["40 steps within 0.3"] == 0
+    assert "0 % to 56 %" in page, "of three"
     assert attacks["40 steps within 0.1"] < 3, "three of three stayed, under the worst of them"
     assert attacks["40 steps within 0.1"] <= attacks["one step within 0.05"]
 

@@ -78,6 +78,8 @@ def test_sets_of_labels_miss_one_in_ten_of_what_is_alike() -> None:
     held, of = found["held"]
     assert of == 2000
     assert 0.88 < held / of < 0.92
+    low, high = found["size_interval"]
+    assert 1 < low < found["size"] < high < low + 0.1
     by_label = {name: k / n for name, (k, n) in found["by_label"].items()}
     assert by_label["c"] < 0.85 < by_label["a"], "by label the promise need not hold"
     given = sets_of(answers, truth, found["threshold"])
