@@ -18,12 +18,14 @@ from urllib.parse import urlsplit
 
 import urllib3
 from pydantic import Field, SecretStr, field_validator
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from ml.artifacts import ArtifactError
 from ml.backends import Down, Failed, Options
 
 AWAY: Final = {401, 402, 403, 404, 408, 429, 502, 503, 504}  # whatever is asked
+PASSING: Final = {429, 502, 503, 504}
+PAUSES: Final = (0.25, 0.75)  # seconds before it is asked again
 MOST_BYTES: Final = 4 * 2**20
 CONNECT: Final = 2.0  # seconds
 WORDS: Final = 200  # of what a server says went wrong
@@ -66,6 +68,10 @@ class RemoteOptions(Options):
         return url.rstrip("/")
 
 
+class Passing(Down):
+    """Down for a moment: another try may find it back."""
+
+
 class Remote:
     """One server, over kept connections, as many at once as the model has lanes."""
 
@@ -101,8 +107,21 @@ class Remote:
             self._pool = urllib3.HTTPConnectionPool(address, port, **how)
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The JSON object that is answered; Down or Failed with a sentence."""
+        """The JSON object that is answered; Down or Failed with a sentence.
+
+        Who is busy, or loses the connection, is asked twice more, if there is time for it.
+        """
         ends = time.monotonic() + self.seconds
+        for pause in PAUSES:
+            try:
+                return self._post(path, body, ends)
+            except Passing:
+                if time.monotonic() + pause > ends:
+                    raise
+            time.sleep(pause)
+        return self._post(path, body, ends)
+
+    def _post(self, path: str, body: Mapping[str, Any], ends: float) -> dict[str, Any]:
         with self._asked(path, body) as answer:
             data = bytearray()
             while len(data) <= MOST_BYTES and (piece := answer.read1(2**16)):
@@ -149,7 +168,8 @@ class Remote:
 
 def unanswered(error: Exception) -> Down:
     """That nobody was reached, or that they were lost."""
-    return Down(f"The model's server does not answer ({type(error).__name__}).")
+    kind = Passing if isinstance(error, ProtocolError) else Down
+    return kind(f"The model's server does not answer ({type(error).__name__}).")
 
 
 def require_well(status: int, data: bytes) -> None:
@@ -157,7 +177,8 @@ def require_well(status: int, data: bytes) -> None:
     if status == 200 and len(data) <= MOST_BYTES:
         return
     if status in AWAY:
-        raise Down(f"The model's server refuses to answer (HTTP {status}).")
+        kind = Passing if status in PASSING else Down
+        raise kind(f"The model's server refuses to answer (HTTP {status}).")
     said = " ".join(data[: 4 * WORDS].decode(errors="replace").split())[:WORDS]
     raise Failed(f"The model's server could not answer this (HTTP {status}): {said}")
 

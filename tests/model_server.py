@@ -22,6 +22,7 @@ KEY = "Bearer a-key-of-ours"
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     asked = 0
+    busy = 0
     let_go = threading.Event()
 
     def log_message(self, *_: Any) -> None:
@@ -80,6 +81,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(401, {"error": {"message": "no key"}})
             return
         text = body["messages"][-1]["content"]
+        if "busy at first" in text and Handler.busy < 2:
+            Handler.busy += 1
+            self._send(429, {"error": {"message": "one at a time"}})
+            return
         if "slow" in text:
             Handler.let_go.wait()
         said = "Positive." if "good" in text or "wonderful" in text else "negative"

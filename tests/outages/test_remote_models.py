@@ -339,6 +339,9 @@ async def test_a_conversation_comes_piece_by_piece_and_half_of_one_is_none(serve
     with pytest.raises(Failed, match="The context is too long") as failed:
         await talk.aloud([{"role": "user", "content": "much too long"}], heard.append)
     assert not isinstance(failed.value, Down), "others are answered"
+    asked = server.asked()["asked"]
+    assert talk.turn([{"role": "user", "content": "busy at first"}]).content == "negative"
+    assert server.asked()["asked"] == asked + 3, "and again, a little later each time"
     quick = Chat(ChatOptions(**options, seconds=0.5))
     with pytest.raises(Failed, match="takes too long"):
         await quick.aloud([{"role": "user", "content": "endless"}], heard.append)
