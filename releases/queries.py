@@ -78,8 +78,8 @@ def withdrawn_since(releases: Collection[Release]) -> dict[int, int]:
     # What a version holds never changes, and is ten bytes an example to unpack.
     digest = hashlib.sha256(keys.tobytes()).hexdigest()
     names = {release.pk: f"withdrawn:{release.uid}:{digest}" for release in releases}
-    known = cache.get_many(names.values())
-    found = {pk: known[name] for pk, name in names.items() if name in known}
+    known = ((pk, cache.get(name)) for pk, name in names.items())
+    found = {pk: number for pk, number in known if number is not None}
     rows = Contents.objects.filter(release__in=names.keys() - found.keys())
     for pk, prints in rows.values_list("release", "prints").iterator(10):
         found[pk] = how_many_of(unpacked(bytes(prints)), keys)
