@@ -170,14 +170,14 @@ def test_a_published_set_begins_a_task_and_is_held_against_its_publishers(
     client.logout()
     assert client.get(f"/tasks/{name}/releases/theirs/").status_code in (302, 404)
     if name == "anli":  # nobody here knows how others worked, nor gives their terms away
-        out = tmp_path / "out"
-        assert manage("release", name, "--out", out, "--licence", "CC0-1.0").status == 0
-        card = " ".join((out / "README.md").read_text().split())
+        folder = tmp_path / "out"
+        assert manage("release", name, "--out", folder, "--licence", "CC0-1.0").status == 0
+        card = " ".join((folder / "README.md").read_text().split())
         assert "license: other" in card
         assert "<https://github.com/facebookresearch/anli>: CC BY-NC 4.0" in card
         assert "3 examples came by a log" in card
         assert "Validators judged" not in card
-        assert manage("verify", out).status == 0
+        assert manage("verify", folder).status == 0
 
 
 def test_what_is_no_such_set_is_refused_with_a_sentence(manage: Manage, tmp_path: Path) -> None:
