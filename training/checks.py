@@ -83,7 +83,8 @@ def _passes(check: Check, before: Answer | None, after: Answer | None) -> bool:
     if before is None or after is None:
         return False
     old, new = (one.probabilities or {str(one.label): 1.0} for one in (before, after))
-    moves = {label: new.get(label, 0.0) - old.get(label, 0.0) for label in {*old, *new}}
+    # To the six digits that answers have: .8 less .7 is more than .1 otherwise.
+    moves = {one: round(new.get(one, 0.0) - old.get(one, 0.0), 6) for one in {*old, *new}}
     if check.raises is not None:
         return moves.get(check.raises, 0.0) >= -TOLERANCE
     if check.lowers is not None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from annotate.models import ModelVersion
+from ml.backends import Backend
 from ml.learners import Item
 from training.evaluations import opened
 from training.stress import stress_sets
@@ -19,31 +20,32 @@ TOLD: Final = 5
 Turned = list[tuple[str, int, int]]
 
 
-def turned_by(model: ModelVersion, regions: Sequence[Sequence[Item]]) -> list[Turned | None]:
-    """For each region the changes that turn most answers, each with how many and of how many.
+class Prober:
+    """A model that is asked about texts again, and opened once; it never raises."""
 
-    None where that cannot be asked, or where somebody pays for it; never raises.
-    """
-    if not model.backend or "url" in model.config or not model.task.kind.text_fields:
-        return [None] * len(regions)
-    try:
-        backend = opened(model)
-        return [
-            _turned(
-                {
-                    name: counts
-                    for suite in stress_sets(model.task, items[:MOST])
-                    if (told := suite.figures(model.task, model, backend)) is not None
-                    for name, counts in told["figures"]["by_change"].items()
-                }
-            )
-            for items in regions
-        ]
-    except Exception:
-        logger.warning("%s could not be asked about other wordings", model, exc_info=True)
-        return [None] * len(regions)
+    def __init__(self, model: ModelVersion) -> None:
+        self._model = model
+        self._backend: Backend | None = None
+        # Behind an address somebody pays for each.
+        if model.backend and "url" not in model.config and model.task.kind.text_fields:
+            try:
+                self._backend = opened(model)
+            except Exception:
+                logger.warning("%s cannot be asked about other wordings", model, exc_info=True)
 
-
-def _turned(by_change: dict[str, list[int]]) -> Turned:
-    some = [(name, of - kept, of) for name, (kept, of) in by_change.items() if kept < of]
-    return sorted(some, key=lambda one: (-one[1] / one[2], one[0]))[:TOLD]
+    def turned_by(self, items: Sequence[Item]) -> Turned | None:
+        """The changes that turn most of the answers, each with how many and of how many; None
+        where that cannot be told."""
+        if self._backend is None:
+            return None
+        model = self._model
+        found: list[tuple[str, list[int]]] = []
+        try:
+            for suite in stress_sets(model.task, items[:MOST]):
+                told = suite.figures(model.task, model, self._backend)
+                found += list(told["figures"]["by_change"].items()) if told is not None else []
+        except Exception:
+            logger.warning("%s could not be asked about other wordings", model, exc_info=True)
+            return None
+        some = [(name, of - kept, of) for name, (kept, of) in found if kept < of]
+        return sorted(some, key=lambda one: (-one[1] / one[2], one[0]))[:TOLD]

@@ -41,7 +41,7 @@ from training.models import (
     Region,
     RegionExample,
 )
-from training.probes import turned_by
+from training.probes import Prober
 from training.queries import as_met, known_to, later_models, verified_foolings
 
 logger = logging.getLogger(__name__)
@@ -193,13 +193,13 @@ def _discover(discovery: Discovery, tell: Listener) -> None:
     tell(0.8, "Asking later models about them.")
     _ask_later_models(discovery.model, [read[row] for rows in members for row in rows])
     tell(0.9, "Looking at what is near.")
-    made_regions, names = [], _names_before(discovery)
-    own = [[Item(read[row].prepared, read[row].label) for row in rows] for rows in members]
-    turned = turned_by(discovery.model, own)
-    for number, (rows, by) in enumerate(zip(members, turned, strict=True), 1):
+    made_regions, names, prober = [], _names_before(discovery), Prober(discovery.model)
+    for number, rows in enumerate(members, 1):
         region, examples = _region(discovery, number, rows, read, space)
-        if by is not None:
-            region.shared["turned"] = by
+        texts = [Item(read[row].prepared, read[row].label) for row in rows]
+        if (turned := prober.turned_by(texts)) is not None:
+            region.shared["turned"] = turned
+            tell(0.9 + 0.1 * number / len(members), "Looking at what other wordings change.")
         region.name = names({one.example_id for one in examples if one.member})
         made_regions.append((region, examples))
     store(discovery, made_regions, space=space.name, stability=stability if found else None)

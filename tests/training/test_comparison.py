@@ -188,8 +188,14 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     assert "was not measured" not in page
 
     # Whose slopes are known is attacked by them, whatever it calls labels; others are not asked.
-    net_itself, asked, answers_of = cast.fixed_net(world, calls="a ").name, [], attacked.answers_of
-    monkeypatch.setattr(attacked, "answers_of", lambda *a: asked.append(a[1]) or answers_of(*a))
+    net_itself, answers_of = cast.fixed_net(world, calls="a ").name, attacked.answers_of
+    asked: list[Any] = []
+
+    def heard(backend: Any, items: Any) -> Any:
+        asked.append(items)
+        return answers_of(backend, items)
+
+    monkeypatch.setattr(attacked, "answers_of", heard)
     evaluate("--model", net_itself, capsys=capsys)
     rows = {row.name: row for row in compare(world, owner).rows}
     assert [one.suite for one in rows[net_itself].stress] == ["attacks", "corruptions"]

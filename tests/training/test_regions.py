@@ -117,8 +117,8 @@ def test_an_owner_finds_a_region_names_it_and_sees_it_before_and_after_a_retrain
     # --- what annotators may be told of it: words, nobody's own work
     assert "It often takes 4 for 3 (open fours)." in client.get(PAGE).content.decode()
     hint = {"region": row.region.pk, "text": "It often errs on open fours."}
-    page = client.post(reverse("region_hints", args=["digits"]), hint, follow=True)
-    assert "What annotators are told" in page.content.decode()
+    told = client.post(reverse("region_hints", args=["digits"]), hint, follow=True)
+    assert "What annotators are told" in told.content.decode()
     task.refresh_from_db()
     assert task.config is not None
     assert [(one.text, one.input) for one in task.config.file.hints.shown] == [(hint["text"], None)]
