@@ -72,10 +72,12 @@ def _uuid(raw: object) -> uuid.UUID:
 
 
 def _own(participant: Participant) -> QuerySet[Chat]:
-    whose = {"author": participant.user} if participant.user else {"session": participant.session}
-    if participant.user is not None and (link := participant.user.by_link) is not None:
-        whose["created_at__gte"] = link.session.started_at  # nobody is on two visits at once
-    return Chat.objects.select_related("round__task__config", "model").filter(**whose)
+    chats = Chat.objects.select_related("round__task__config", "model")
+    if participant.user is None:
+        return chats.filter(session=participant.session)
+    chats, link = chats.filter(author=participant.user), participant.user.by_link
+    # Nobody is on two visits at once.
+    return chats.filter(created_at__gte=link.session.started_at) if link else chats
 
 
 def _no_such_chat() -> Refused:

@@ -217,7 +217,7 @@ def _worker_of(campaign: Campaign, arrival: Arrival) -> Worker:
     return worker
 
 
-def name_once_forgotten(realm: str, name: str, secret: str | None = None) -> str:
+def name_once_forgotten(realm: str, name: str, secret: str | bytes | None = None) -> str:
     """What is kept of a name, so that nobody comes back as somebody new; leads to nobody without
     the server's secret, the present one or one before."""
     said = f"{realm}\0{name}"

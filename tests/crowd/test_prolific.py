@@ -101,12 +101,13 @@ def test_a_file_fits_its_study(task: Task, stand_in: StandIn) -> None:
     stand_in.study = {}
     with pytest.raises(Refused, match="cannot be asked"):
         _campaign(task)
-    for change, why in (
+    misfits: list[tuple[dict[str, Any], str]] = [
         ({"codes": {}}, "name the study's completion code"),
         ({"pay": {**world.PAY, "currency": "EUR"}}, "in GBP or USD"),
-    ):
+    ]
+    for misfit, why in misfits:
         with pytest.raises(Refused, match=why):
-            _campaign(task, **change)
+            _campaign(task, **misfit)
 
 
 def test_confirmed_approved_and_paid_by_the_api(
