@@ -17,7 +17,7 @@ from crowd import earned, queries
 from crowd.by_file import take_out_of_files
 from crowd.entering import name_once_forgotten, new_code
 from crowd.models import FORGOTTEN, Campaign, Payment, Visit, Worker
-from crowd.services import leave
+from crowd.services import end, leave
 
 
 def _may_earn(visits: list[Visit]) -> bool:
@@ -91,9 +91,11 @@ def forget(*, visit: Visit, gives_up: bool = False) -> bool:
 def _forget_visit(visit: Visit) -> None:
     """Take away what others have beside a name: the code and the payments of a platform's results,
     a rejection's reason, our own files to pay by."""
-    over = Visit.objects.values_list("finished_at", flat=True).get(pk=visit.pk)
+    locked = Visit.objects.select_for_update(no_key=True, of=("self",)).get(pk=visit.pk)
+    if locked.state == Visit.State.OPEN:  # its link was opened again since it was left
+        end(locked, Visit.State.RETURNED)
     spoken = Chat.objects.filter(author=visit.worker.user_id, example=None)
-    spoken.filter(created_at__range=(visit.started_at, over)).delete()
+    spoken.filter(created_at__range=(locked.started_at, locked.finished_at)).delete()
     Visit.objects.filter(pk=visit.pk).update(
         code=new_code(), assignment="", place="", token="", signals={}, reason=""
     )

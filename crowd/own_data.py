@@ -46,7 +46,8 @@ def _row(visit: Visit) -> dict[str, Any]:
         "platform": visit.worker.realm,
         "name": visit.worker.name,
         "assignment": visit.assignment,
-        "code": visit.code,
+        # Before the end it would be paid for what is not done.
+        "code": visit.code if visit.state in ("finished", "confirmed") else None,
         "state": visit.state,
         "reason": visit.reason,
         "consent": visit.consent,

@@ -252,6 +252,7 @@ def test_a_link_leads_to_what_began_by_it(task: Task) -> None:
     invented = forged.begin()
     (row,) = forged.act("data").content.splitlines()
     assert json.loads(row)["assignment"] == "made-up", "what was done by this link"
+    assert json.loads(row)["code"] is None, "not before the end"
     services.settle(visit=Visit.objects.get(campaign=first), confirmed=True, actor=None)
     _reaches_nothing_else(invented, task, made[0])
     assert len(came.act("data").content.splitlines()) == 7
