@@ -49,6 +49,7 @@ class Server:
     data: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    programs: subprocess.Popen[str] | None = None
     sessions: dict[str, str] = field(default_factory=dict)  # of people who are signed in already
 
     @property
@@ -70,14 +71,26 @@ class Server:
         }
 
     def run(self, module: str, *arguments: str) -> bytes:
-        """What a program prints that works on this server's data."""
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=PROJECT,
-            env=self.environment(),
-            check=True,
-            stdout=subprocess.PIPE,
-        ).stdout
+        """What a program prints that works on this server's data (tests/browser/programs.py)."""
+        if self.programs is None:
+            self.programs = subprocess.Popen(
+                [sys.executable, "-m", "tests.browser.programs"],
+                cwd=PROJECT,
+                env=self.environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                preexec_fn=tied_to_this_process(),
+            )
+        assert self.programs.stdin
+        assert self.programs.stdout
+        printed = self.data / "printed"
+        self.programs.stdin.write(f"{json.dumps([module, *arguments, str(printed)])}\n")
+        self.programs.stdin.flush()
+        status = self.programs.stdout.readline()
+        if status != "0\n":
+            raise subprocess.CalledProcessError(int(status or 1), [module, *arguments])
+        return printed.read_bytes()
 
     def start(self) -> None:
         log = (self.data / "server.log").open("ab")
@@ -119,6 +132,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.start()
     yield server
     server.stop()
+    if server.programs is not None:
+        server.programs.communicate()
 
 
 # Once a server, not once a module: stolen work brings a worker back to a module it has left.
@@ -213,11 +228,12 @@ ABOUT_COLOURS = ["color-contrast", "link-in-text-block"]
 def violations(page: Page) -> list[tuple[str, str, list[str]]]:
     """What axe finds serious, under the light theme and the dark one, which has other colours."""
     found = []
+    page.evaluate(Axe().axe_script)
     for scheme, rules in (("light", {}), ("dark", {"runOnly": ABOUT_COLOURS})):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         page.evaluate(COLOURS_AT_REST)
         options = {"resultTypes": ["violations"], **rules}
-        told = Axe().run(page, options=options).response["violations"]
+        told = page.evaluate("(options) => axe.run(options)", options)["violations"]
         found += [
             (scheme, rule["id"], [node["html"] for node in rule["nodes"]])
             for rule in told
