@@ -166,10 +166,8 @@ def walk(person: User, task: Task, *, golden: bool, settled_by: User | None) -> 
     here = f"/api/v1/tasks/{task.slug}/"
     # A verdict can only show in what is read after the vote that makes it, and its undo. After the
     # first item all is alike still, and what another one changes is read after the act before it.
-    looks_after = ("vote", "undo")
-    if not settled_by:
-        looks_after += ("release", "skip", "look again")
-    walked = Walk(person, task, looks_after)
+    more = () if settled_by else ("release", "skip", "look again")
+    walked = Walk(person, task, ("vote", "undo", *more))
     lease = walked.do("next", f"{here}validations/next/")["lease"]
     turn["golden"] = golden
     item = walked.do("vote", f"/api/v1/validations/{lease}/vote/", label="3")["next"]
