@@ -55,6 +55,7 @@ VARIES = (
     (r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", "an id"),
     (r"[0-9a-f]{32}\.[\w-]{32}", "a visit's token"),
     (r'"ticket": "[\w-]{32}', "a socket's ticket"),
+    (r'"code": "[A-Z0-9]{12}"', "a visit's code"),
 )
 
 
