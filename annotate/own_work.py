@@ -120,8 +120,9 @@ def page_of_work(
         examples = examples.filter(id__lt=int(before))
     found = list(examples[: PAGE_SIZE + 1])
     shown = found[:PAGE_SIZE]
-    for one in shown if of else ():
-        one.task = of
+    if of is not None:
+        for one in shown:
+            one.task = of
     query = asked.copy()
     query.pop("before", None)
     newest = f"?{query.urlencode()}" if before else ""
