@@ -6,6 +6,9 @@ when nobody else is awake, and answer as well as they can otherwise. By day 20 h
 validate what honest authors send, and what the night has left. The rules are the server's own pure
 ones (verdicts, trust, lots, ties), and the queue is its order written out in Python; the same with
 every rule off is the control.
+Two variants have accounts that cost nothing and answer nothing but what the league sends: so many
+that are new each night (`--fresh`), or the same ones each night, whose friends send plain right
+labels, too, for them to settle (`--friends`).
 A league has won when as many wrong labels are verified as distinct contents are learned from at
 least (20, training/gates.py).
 """
@@ -16,6 +19,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean
 from typing import Final
 
@@ -27,13 +31,17 @@ from validate.policies import Ballot, Bayes, Outcome, TwoPlusOne, confirmed_agai
 from validate.policies.lots import MORE, WINDOW, is_picked, key_of, place
 from validate.policies.ties import LATEST, Look, may_be_tied, ties
 from validate.policies.trust import (
+    FEW_OF_STANDING,
+    GOLD_PROVES,
     JUDGED_ANSWERS,
     PRIOR_RIGHT,
     PRIOR_WRONG,
     fails_gold,
     has_standing,
-    is_unknown,
+    is_known,
+    is_new_crowd,
     is_untrustworthy,
+    may_begin,
 )
 
 HONEST: Final = 20
@@ -51,6 +59,7 @@ GOLD: Final = 0.08
 SKIPS: Final = 6.0
 SKIP_SHARE: Final = 0.2
 DRAWN: Final = RULE.cap + 1
+WITHIN: Final = 7  # days: who answered then is at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +82,34 @@ class Person:
     number: int
     accuracy: float
     league: bool
+    lazy: bool  # answers nothing but what the league sends
     key: tuple[int, int]
     alpha: float = PRIOR_RIGHT
     beta: float = PRIOR_WRONG
     agreements: list[float] = field(default_factory=list)
+    borne_out: float = 0.0  # their sum
     gold_right: int = 0
     gold_seen: int = 0
     passes: float = 0.0
     out: bool = False
+    answered_on: int = -WITHIN  # which day or night
     tied: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)  # answered or skipped
     shares: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    agreed: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
 
     @property
     def stands(self) -> bool:
-        total = sum(self.agreements)
-        return has_standing(self.gold_right, self.gold_seen, total, len(self.agreements))
+        scored = len(self.agreements)
+        return has_standing(self.gold_right, self.gold_seen, self.borne_out, scored, has_gold=True)
 
     @property
-    def is_unknown(self) -> bool:
-        return is_unknown(self.gold_seen, len(self.agreements))
+    def is_known(self) -> bool:
+        return is_known(self.gold_seen, len(self.agreements), has_gold=True)
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.out or bool(self.tied)
 
 
 @dataclass(slots=True)
@@ -132,20 +149,27 @@ class World:
     def __init__(self, league: int, seed: int, rules: Rules) -> None:
         self.rng = np.random.default_rng(seed)
         self.rules = rules
-        self.people = [self._person(n, seed, n >= HONEST) for n in range(HONEST + league)]
+        self.seed = seed
+        self.people: list[Person] = []
+        self.join(HONEST, league=False)
+        self.join(league, league=True)
         self.open: dict[int, Item] = {}
         self.done: list[Item] = []
         self.looks: defaultdict[int, list[Look]] = defaultdict(list)  # by voter, and by -author
         self.shares: defaultdict[int, int] = defaultdict(int)  # votes by author
-        self.agreed: defaultdict[int, int] = defaultdict(int)  # of these for their label
         self.night = 0
         self.numbers = iter(range(1, 10**9))
 
-    def _person(self, number: int, seed: int, league: bool) -> Person:
+    def join(self, people: int, *, league: bool, lazy: bool = False) -> list[Person]:
+        came = [self._person(len(self.people) + n, league, lazy) for n in range(people)]
+        self.people += came
+        return came
+
+    def _person(self, number: int, league: bool, lazy: bool) -> Person:
         accuracy = 0.95 if league else 0.0
         while accuracy <= 0.5:
             accuracy = float(self.rng.beta(PRIOR_RIGHT, PRIOR_WRONG))
-        return Person(number, accuracy, league, key_of(f"secret {seed}", 1, number))
+        return Person(number, accuracy, league, lazy, key_of(f"secret {self.seed}", 1, number))
 
     # --- what is sent -----------------------------------------------------------------------------
     def send_honest(self, items: int) -> None:
@@ -156,9 +180,11 @@ class World:
             said = truth if right else (truth + int(self.rng.integers(1, 10))) % 10
             self._send(author, truth, said)
 
-    def send_copies(self, items: int) -> None:
+    def send_copies(self, items: int, *, right: bool = False) -> None:
+        """What the league confirms: plain digits under a wrong label, or under the right one."""
         for _ in range(items):
-            self._send(200 + int(self.rng.integers(ACCOUNTS)), 7, 2, copy=True)
+            author = 200 + int(self.rng.integers(ACCOUNTS))
+            self._send(author, 7, 7 if right else 2, copy=True)
 
     def _send(self, author: int, truth: int, said: int, *, copy: bool = False) -> None:
         number = next(self.numbers)
@@ -168,21 +194,20 @@ class World:
     # --- the queue --------------------------------------------------------------------------------
     def next_for(self, person: Person) -> Item | None:
         """As validate/order.py has it."""
-        trusted = self._few or (person.stands and not person.tied) or not self.rules.standing
+        few, people = self._crowd()
         window: list[Item] = []
         for item in sorted(self.open.values(), key=lambda item: (-len(item.votes), item.number)):
             if item.number in person.gone or item.author in person.tied:
                 continue
-            if self._at_cap(person, item.author):
+            if self._at_cap(person, item.author, people):
                 continue
             # It is opened further at some hour of the second day: two times in three by day.
             age = self.night - item.night - (self.sleeping and item.opens_by_day)
             if self.rules.lots and age < 3:
                 picked = DRAWN * (1 if age <= 0 else MORE)
-                if not is_picked(place(person.key, item.number), len(self.people), picked):
+                if not is_picked(place(person.key, item.number), people, picked):
                     continue
-                begins = person.is_unknown and not person.tied and not item.votes
-                if not (trusted or begins) and self.shares[item.author] < NEW_UNTIL:
+                if not (few or not self.rules.standing or self._is_for(person, item)):
                     continue
             window.append(item)
             if len(window) == WINDOW:
@@ -191,10 +216,16 @@ class World:
             return window[0] if window else None
         return min(window, key=lambda item: place(person.key, item.number), default=None)
 
-    def _at_cap(self, person: Person, author: int) -> bool:
+    def _is_for(self, person: Person, item: Item) -> bool:
+        begins = may_begin(person.gold_seen)
+        if person.stands or (begins and not item.votes):
+            return not (person.tied and self._is_new(item.author))
+        return not (begins or self._is_new(item.author))
+
+    def _at_cap(self, person: Person, author: int, people: int) -> bool:
         """Nobody gives more than a fifth of an author's votes, from 20 votes on."""
         total, theirs = self.shares[author] + 1, person.shares[author] + 1
-        many = total > 20 and theirs > 0.2 * total and 2 * total < theirs * len(self.people)
+        many = total > 20 and theirs > 0.2 * total and 2 * total < theirs * people
         return self.rules.lots and many
 
     def work(self, people: Iterable[Person]) -> None:
@@ -209,7 +240,11 @@ class World:
         item = self.next_for(person)
         if item is None:
             return False
-        if self.rng.random() < GOLD * (1 + int(person.passes)):
+        tosses = 1 + int(person.passes) + (person.gold_seen < GOLD_PROVES)
+        is_gold = self.rng.random() < GOLD * tosses
+        if person.lazy and (is_gold or not item.copy):
+            return self._skip(person, item)
+        if is_gold:
             self._gold(person)
         if person.out:
             return False
@@ -241,23 +276,39 @@ class World:
         person.gold_right += right
         self._learn(person, float(right), float(right))
 
-    @property
-    def _few(self) -> bool:
-        """Whether too few are of standing to leave new authors to these."""
-        known = sum(one.stands and not one.out for one in self.people)
-        return known < 4 or 3 * known < len(self.people)
+    def _at_work(self) -> list[Person]:
+        return [one for one in self.people if not one.out and self.night - one.answered_on < WITHIN]
+
+    def _crowd(self) -> tuple[bool, int]:
+        """Whether too few are of standing to leave new authors to these; among how many lots are
+        cast."""
+        at_work = self._at_work()
+        known = sum(one.is_known for one in at_work)
+        few = is_new_crowd(sum(one.stands for one in at_work), known)
+        return few, len(at_work) if few else known
+
+    def _is_new(self, author: int) -> bool:
+        """Whether people of standing gave an author few votes, or few of these for their label."""
+        voters = [
+            one
+            for one in self.people
+            if author in one.shares and one.stands and not one.out and author not in one.tied
+        ]
+        votes = sum(one.shares[author] for one in voters)
+        return votes < NEW_UNTIL or HARDLY * sum(one.agreed[author] for one in voters) < votes
 
     # --- a vote -----------------------------------------------------------------------------------
     def _vote(self, person: Person, item: Item, label: int) -> None:
-        votes, agreed = self.shares[item.author], self.agreed[item.author]
-        doubtful = votes < NEW_UNTIL or HARDLY * agreed < votes
-        if self.rules.close and doubtful and not self._few and not item.votes:
-            item.close = True
+        if self.rules.close and not item.votes:
+            standing = sum(one.stands for one in self._at_work())
+            many = standing > FEW_OF_STANDING and not self._crowd()[0]
+            item.close = many and (not person.stands or self._is_new(item.author))
+        person.answered_on = self.night
         person.passes = max(0.0, person.passes - SKIP_SHARE)
         person.gone.add(item.number)
         self.shares[item.author] += 1
-        self.agreed[item.author] += label == item.said
         person.shares[item.author] += 1
+        person.agreed[item.author] += label == item.said
         item.votes.append((person, label, person.alpha / (person.alpha + person.beta)))
         ballots = [Ballot(voter.number, said) for voter, said, _ in item.votes]
         decision = decide(ballots, RULE, author_label=item.said, labels=LABELS)
@@ -288,6 +339,7 @@ class World:
         person.alpha += credit
         person.beta += 1 - credit
         person.agreements.append(agreement)
+        person.borne_out += agreement
         failed = self.rules.gold and fails_gold(person.gold_right, person.gold_seen, labels=10)
         if failed or is_untrustworthy(person.agreements[-JUDGED_ANSWERS:], labels=10):
             person.out = True
@@ -311,41 +363,59 @@ class World:
                 item.votes = [vote for vote in item.votes if vote[0] is not person]
 
 
-def play(league: int, seed: int, rules: Rules = Rules()) -> Played:
-    """One crowd from its first day until the league has had its nights, is named, or has won."""
+def play(
+    league: int, seed: int, rules: Rules = Rules(), *, fresh: int = 0, friends: bool = False
+) -> Played:
+    """One crowd from its first day until the league has had its nights, is named, or has won.
+
+    Beside it come `fresh` accounts each night, or with `friends` in the first one only.
+    """
     world = World(league, seed, rules)
     for _ in range(WARM_UP):
         world.send_honest(BY_DAY)
         world.work(world.people)
         world.night += 1
-    friends = world.people[HONEST:]
-    while world.night < WARM_UP + NIGHTS and not all(one.tied or one.out for one in friends):
+    known = world.people[HONEST:]
+    came: list[Person] = []
+    while world.night < WARM_UP + NIGHTS:
+        if not fresh and all(one.is_stopped for one in known):
+            break
         world.send_honest(BY_DAY // 3)  # what the evening has left
         world.send_copies(COPIES)
+        if friends:
+            world.send_copies(COPIES, right=True)
+        if not (came and friends):
+            came = world.join(fresh, league=True, lazy=True)
         world.sleeping = True
-        world.work(friends)
+        world.work([*known, *came])
         world.sleeping = False
         world.send_honest(BY_DAY)
-        world.work(world.people)
+        world.work([*world.people[:HONEST], *known, *(came if friends else ())])
         world.night += 1
         if _confirmed(world) >= LONG_ENOUGH:
             break
-    world.work(world.people)
-    return _played(world)
+    world.work(world.people[: HONEST + league])
+    return _played(world, league)
 
 
 def _confirmed(world: World) -> int:
-    return sum(item.copy and item.outcome is Outcome.VERIFIED for item in world.done)
+    return sum(_is_rewritten(item) for item in world.done)
 
 
-def _played(world: World) -> Played:
-    friends, honest = world.people[HONEST:], world.people[:HONEST]
+def _is_rewritten(item: Item) -> bool:
+    return item.copy and item.said != item.truth and item.outcome is Outcome.VERIFIED
+
+
+def _played(world: World, league: int) -> Played:
+    friends, honest = world.people[HONEST : HONEST + league], world.people[:HONEST]
     verified = [item for item in world.done if item.outcome is Outcome.VERIFIED]
     return Played(
         confirmed=_confirmed(world),
-        copies=sum(item.copy for item in [*world.done, *world.open.values()]),
-        named=fmean(bool(one.tied) or one.out for one in friends),
-        stopped=fmean(bool(one.tied) or one.out for one in honest),
+        copies=sum(
+            item.copy and item.said != item.truth for item in [*world.done, *world.open.values()]
+        ),
+        named=fmean(one.is_stopped for one in friends) if friends else 1.0,
+        stopped=fmean(one.is_stopped for one in honest),
         votes_per_item=fmean(len(item.votes) for item in world.done),
         precision=fmean(item.truth == item.said for item in verified),
     )
@@ -379,13 +449,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=200, help="in all, for 2 to 6 colluders")
     parser.add_argument("--control", type=int, default=25, help="runs with the rules off")
+    parser.add_argument("--fresh", type=int, default=0, help="new accounts, each night others")
+    parser.add_argument("--friends", type=int, default=0, help="new accounts, the same each night")
     parser.add_argument("--seed", type=int, default=0, help="other worlds for another one")
     asked = parser.parse_args()
-    _table("all rules on", -(-asked.runs // 5), asked.seed, play)
-    if asked.control:
-        _table(
-            "control: off", -(-asked.control // 5), asked.seed, lambda k, seed: play(k, seed, OFF)
-        )
+    fresh, friends = asked.fresh or asked.friends, bool(asked.friends)
+    runs, control = -(-asked.runs // 5), -(-asked.control // 5)
+    _table("all rules on", runs, asked.seed, partial(play, fresh=fresh, friends=friends))
+    if control:
+        _table("control: off", control, asked.seed, partial(play, rules=OFF))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from validate.policies.lots import MORE, MOST_PEOPLE, PRIME, WINDOW
-from validate.policies.trust import HAS_STANDING
+from validate.policies.trust import FEW_OF_STANDING, HAS_GOLD, HAS_STANDING, IS_KNOWN
 
 # What this person could be asked about: not their own, not answered, claimed or skipped by them.
 # OFFSET keeps PostgreSQL from making joins of these: it would join with all that the person ever
@@ -26,16 +26,21 @@ NEW_UNTIL: Final = 60  # votes on an author's examples: some twenty of these
 IT_MAY_TAKE: Final = 5  # people: three, and two more
 HARDLY: Final = 3  # fewer than one vote of so many confirms an author
 
-# Who is at work, and how many of these are of standing. Where fewer than a third are, all count as
-# such: in a new crowd nobody is known, and the queue would stand still. People known from a log, or
-# who stayed away for a week, are not among them.
-FEW_OF_STANDING: Final = 3
+# Who is at work, and whether few of these are of standing (trust.is_new_crowd): then all count as
+# such, or a new crowd's queue would stand still. Else `people`, among whom lots are cast, are those
+# of whom something is known: fresh accounts make nobody's share smaller. People known from a log,
+# or who stayed away for a week, are not among them.
 _CROWD: Final = f"""
-    SELECT people, known, known < {FEW_OF_STANDING} OR 3 * known < people AS few FROM (
-        SELECT COUNT(*) AS people, COUNT(CASE WHEN {HAS_STANDING} THEN 1 END) AS known
-        FROM validate_reliability r
-        WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL AND r.answered_at >= %(since)s
-    ) at_work
+    SELECT standing, few, CASE WHEN few THEN people ELSE known END AS people FROM (
+        SELECT people, known, standing,
+            standing < {FEW_OF_STANDING} OR {FEW_OF_STANDING} * standing < known AS few
+        FROM (
+            SELECT COUNT(*) AS people, COUNT(CASE WHEN {IS_KNOWN} THEN 1 END) AS known,
+                COUNT(CASE WHEN {HAS_STANDING} THEN 1 END) AS standing
+            FROM validate_reliability r
+            WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL AND r.answered_at >= %(since)s
+        ) at_work
+    ) counted
 """  # noqa: S608
 
 # Of whom this person is not asked: authors they are tied to, or who may be themselves under another
@@ -66,22 +71,32 @@ _PICKED: Final = f"""
                 * (CASE WHEN q.open_from <= %(now)s THEN {MORE} ELSE 1 END)
 """  # noqa: S608
 
-# Somebody of no standing, or tied to an author, is not asked about others of whom little is known.
-# But of whom nothing is known either may begin: they give the first vote or none, and those who
-# come late to a crowd win their standing by it. The lots are picked among all who are at work:
-# these are more than those of standing.
+# Whether who asks is of standing: by known answers, or where the task has too few by agreement.
+_STANDS: Final = f"(CASE WHEN {HAS_GOLD} THEN %(proven)s ELSE %(agrees)s END = 1)"
+
+# Somebody of no standing may begin until known answers have judged them: they give the first vote
+# that counts, or none, and win their standing by it. Of authors whom people of standing know and
+# mostly do not contradict, people who are tied to others are asked, too, and who was judged.
+_FIRST: Final = """
+    q.leases_active = 0 AND NOT EXISTS (
+        SELECT 1 FROM validate_vote f
+        WHERE f.example_id = q.example_id AND NOT f.dropped AND NOT f.surplus LIMIT 1 OFFSET 0)
+"""
+_IS_NEW: Final = f"""
+    (SELECT COALESCE(SUM(a.votes), 0) < {NEW_UNTIL} OR {HARDLY} * SUM(a.agreed) < SUM(a.votes)
+    FROM validate_authorshare a
+    JOIN validate_reliability r ON r.task_id = a.task_id AND r.validator_id = a.validator_id
+    WHERE a.task_id = %(task)s AND a.author_id = {{author}}
+        AND a.named_at IS NULL AND r.quarantined_at IS NULL AND {HAS_STANDING})
+"""  # noqa: S608
+_KNOWN_AUTHOR: Final = f"NOT {_IS_NEW.format(author='q.author_id')}"
 _TRUSTED: Final = f"""
     q.open_from <= %(aged)s OR (SELECT few FROM crowd)
-    OR NOT EXISTS (
+    OR ({_STANDS} OR %(begins)s = 1 AND {_FIRST}) AND (NOT EXISTS (
         SELECT 1 FROM validate_authorshare t
         WHERE t.task_id = %(task)s AND t.validator_id = %(validator)s AND t.named_at IS NOT NULL)
-    AND (%(standing)s = 1 OR %(unknown)s = 1 AND q.leases_active = 0 AND NOT EXISTS (
-        SELECT 1 FROM validate_vote f WHERE f.example_id = q.example_id LIMIT 1 OFFSET 0))
-    OR {NEW_UNTIL} <= (
-        SELECT COALESCE(SUM(a.votes), 0) FROM validate_authorshare a
-        JOIN validate_reliability r ON r.task_id = a.task_id AND r.validator_id = a.validator_id
-        WHERE a.task_id = q.task_id AND a.author_id = q.author_id
-            AND a.named_at IS NULL AND r.quarantined_at IS NULL AND {HAS_STANDING})
+        OR {_KNOWN_AUTHOR})
+    OR %(begins)s = 0 AND {_KNOWN_AUTHOR}
 """  # noqa: S608
 
 # From the first ones as one would order them the lot takes one. Only that one is locked, and what
@@ -97,31 +112,29 @@ FREE: Final = f"""
     )
     SELECT q.example_id FROM candidates c JOIN validate_queueitem q ON q.example_id = c.example_id
     WHERE NOT q.withdrawn AND q.votes_wanted > q.leases_active
-        AND (%(unknown)s = 0 OR (SELECT few FROM crowd)
+        AND ({_STANDS} OR (SELECT few FROM crowd)
             OR q.leases_active = c.leases_active AND q.votes_wanted = c.votes_wanted)
     ORDER BY c.priority, c.place, c.urgency DESC, c.example_id LIMIT 1 {{lock}}
 """  # noqa: S608 (nobody's text)
 
 # Whether enough people of standing are at work to look more closely at one whose author is new or
-# hardly confirmed (2), or else enough of all to do so at what rests on two people (1); whether the
-# task has gold; whether this person is tied to the author. What a vote is worth depends on all of
-# these, and here they cost no statement.
+# hardly confirmed, or whom this person, of no standing, began (2), or else enough of all to do so
+# at what rests on two people (1); whether the task has gold; whether this person is tied to the
+# author. What a vote is worth depends on all of these, and here they cost no statement.
+_ENOUGH: Final = f"""
+    (SELECT crowd.standing > {FEW_OF_STANDING} AND NOT crowd.few FROM ({_CROWD}) crowd)
+"""  # noqa: S608
 ADD_TO_SHARE: Final = f"""
     INSERT INTO validate_authorshare AS s (task_id, author_id, validator_id, votes, agreed)
     VALUES (%(task)s, %(author)s, %(validator)s, %(votes)s, %(agreed)s)
     ON CONFLICT (task_id, validator_id, author_id)
     DO UPDATE SET votes = s.votes + %(votes)s, agreed = s.agreed + %(agreed)s
     RETURNING
-        CASE WHEN (
-            SELECT COALESCE(SUM(a.votes), 0) < {NEW_UNTIL}
-                OR {HARDLY} * SUM(a.agreed) < SUM(a.votes)
-            FROM validate_authorshare a
-            JOIN validate_reliability r ON r.task_id = a.task_id AND r.validator_id = a.validator_id
-            WHERE a.task_id = %(task)s AND a.author_id = %(author)s
-                AND a.named_at IS NULL AND r.quarantined_at IS NULL AND {HAS_STANDING})
-        THEN (
-            SELECT CASE WHEN crowd.known > {FEW_OF_STANDING} AND NOT crowd.few THEN 2 ELSE 0 END
-            FROM ({_CROWD}) crowd)
+        CASE WHEN {_IS_NEW.format(author="%(author)s")} THEN CASE WHEN {_ENOUGH} THEN 2 ELSE 0 END
+        WHEN NOT EXISTS (
+            SELECT 1 FROM validate_reliability r
+            WHERE r.task_id = %(task)s AND r.validator_id = %(validator)s AND {HAS_STANDING})
+            AND {_ENOUGH} THEN 2
         WHEN %(rests_on_two)s = 1
         THEN (SELECT CASE WHEN people > {IT_MAY_TAKE} THEN 1 ELSE 0 END FROM ({_CROWD}) crowd) END,
         EXISTS (SELECT 1 FROM validate_gold g

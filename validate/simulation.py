@@ -20,7 +20,7 @@ from math import inf
 import numpy as np
 from numpy.random import Generator
 
-from validate.order import FEW_OF_STANDING, HARDLY, IT_MAY_TAKE, NEW_UNTIL
+from validate.order import HARDLY, IT_MAY_TAKE, NEW_UNTIL
 from validate.policies import (
     Ballot,
     Bayes,
@@ -35,13 +35,17 @@ from validate.policies import (
 from validate.policies.ties import LATEST, Look, may_be_tied, ties
 from validate.policies.trust import (
     ABOVE_CHANCE,
+    FEW_OF_STANDING,
+    GOLD_PROVES,
     JUDGED_ANSWERS,
     PRIOR_RIGHT,
     PRIOR_WRONG,
     fails_gold,
     has_standing,
-    is_unknown,
+    is_known,
+    is_new_crowd,
     is_untrustworthy,
+    may_begin,
 )
 
 QUARANTINE_WITHIN = 60
@@ -62,6 +66,10 @@ class Pool:
     gold_later: float = 0.05
     close_look: float = 0.0
     colluding: float = 0.0
+
+    @property
+    def has_gold(self) -> bool:
+        return self.gold_first + self.gold_later > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +119,14 @@ class _Person:
     def is_out(self) -> bool:
         return self.quarantined_after is not None
 
-    @property
-    def stands(self) -> bool:
-        return has_standing(self.gold_right, self.gold_seen, self.agreed, len(self.agreements))
+    def stands(self, pool: Pool) -> bool:
+        scored = len(self.agreements)
+        return has_standing(
+            self.gold_right, self.gold_seen, self.agreed, scored, has_gold=pool.has_gold
+        )
 
-    @property
-    def is_unknown(self) -> bool:
-        return is_unknown(self.gold_seen, len(self.agreements))
+    def is_known(self, pool: Pool) -> bool:
+        return is_known(self.gold_seen, len(self.agreements), has_gold=pool.has_gold)
 
     def learn(self, credit: float, agreement: float, labels: int) -> None:
         self.alpha += credit
@@ -188,19 +197,23 @@ def _ask(
     """Ask people about an item until the policy decides; returns the outcome and votes spent."""
     labels, spent, author = list(range(pool.labels)), 0, people[item.author]
     crowd = [person for person in people if not person.is_out]
-    known = sum(person.stands for person in crowd)
-    many = known > FEW_OF_STANDING and 3 * known >= len(crowd)
+    standing = sum(person.stands(pool) for person in crowd)
+    known = sum(person.is_known(pool) for person in crowd)
+    many = standing > FEW_OF_STANDING and not is_new_crowd(standing, known)
     at_work = sum(person.answered > 0 for person in crowd)
-    new = author.judged < NEW_UNTIL
-    if many and (new or HARDLY * author.confirmed < author.judged):
+    new = author.judged < NEW_UNTIL or HARDLY * author.confirmed < author.judged
+    if many and new:
         item.close = bool(rng.random() < pool.close_look)
     for place in rng.permutation(len(people)):
         person = people[place]
         if person.is_out or person is author or item.author in person.tied:
             continue
-        begins = person.is_unknown and not item.ballots
-        if new and many and pool.close_look and not (person.stands or begins):
+        begins, stands = may_begin(person.gold_seen), person.stands(pool)
+        may = stands or (not item.ballots if begins else not new)
+        if many and pool.close_look and not may:
             continue
+        if many and not stands and not item.ballots:
+            item.close = item.close or bool(rng.random() < pool.close_look)
         while _gold_turn(person, pool, rng):
             person.answered += 1
             right = float(rng.random() < person.accuracy)
@@ -267,7 +280,8 @@ def _as_it_stands(
 def _gold_turn(person: _Person, pool: Pool, rng: Generator) -> bool:
     early = person.answered < pool.gold_first_items
     share = pool.gold_first if early else pool.gold_later
-    return person.answered > 0 and rng.random() < share
+    tosses = 1 + (person.gold_seen < GOLD_PROVES)
+    return person.answered > 0 and any(rng.random() < share for _ in range(tosses))
 
 
 def _answer(person: _Person, item: _Item, labels: int, rng: Generator) -> int:

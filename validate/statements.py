@@ -92,14 +92,19 @@ _TAKE_FROM_SHARE = """
 
 
 class Asked(NamedTuple):
-    """Who asks for an item: what is known of them, and what the task lets them do."""
+    """Who asks for an item: what the task lets them do, and what is known of them.
+
+    Whether they have standing where the task has gold (they are `proven`), and where it has none
+    (they are, or others `agree`); whether they may begin new authors' examples without it.
+    """
 
     task_id: int
     validator_id: int
     cap: float
     picked: int
-    standing: bool
-    unknown: bool
+    proven: bool
+    agrees: bool
+    begins: bool
 
 
 def free_item(asked: Asked, *, lock: bool = True) -> int | None:
@@ -120,7 +125,7 @@ def free_example(asked: Asked) -> Example | None:
 
 
 def _given(asked: Asked) -> dict[str, Any]:
-    task_id, validator_id, cap, picked, standing, unknown = asked
+    task_id, validator_id, cap, picked, proven, agrees, begins = asked
     now = timezone.now()
     turn, shift = lots.key_of(settings.SECRET_KEY, task_id, validator_id)
     return {
@@ -134,8 +139,9 @@ def _given(asked: Asked) -> dict[str, Any]:
         "picked": picked,
         "turn": turn,
         "shift": shift,
-        "standing": int(standing),
-        "unknown": int(unknown),
+        "proven": int(proven),
+        "agrees": int(agrees),
+        "begins": int(begins),
     }
 
 

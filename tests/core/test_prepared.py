@@ -173,7 +173,7 @@ def test_who_is_at_the_cap_is_left_out_alike(task: Task, annotator: User, valida
         for _ in range(LEAST + 2):
             with durable():
                 asked = statements.Asked(
-                    task.pk, validator.pk, cap, picked=4, standing=True, unknown=False
+                    task.pk, validator.pk, cap, picked=4, proven=True, agrees=True, begins=False
                 )
                 free = statements.free_example(asked)
             assert free is not None

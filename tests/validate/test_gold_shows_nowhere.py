@@ -37,6 +37,7 @@ from releases.models import Release
 from tests import acts, cast
 from tests.contract.test_permissions import ROWS, SECRET, Row
 from tests.crowd import world as crowd
+from tests.validate.test_whom_one_judges import crowd as crowd_of
 from validate.acts import gold
 from validate.acts import lease as leases
 from validate.acts import undo as undoing
@@ -211,7 +212,11 @@ def test_nothing_that_can_be_read_tells_gold_from_the_rest(
     monkeypatch: pytest.MonkeyPatch, settles: bool,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(leases, "is_gold_turn", lambda *_: turn["golden"])
-    monkeypatch.setattr(undoing, "_share_that_settles", lambda _: float(settles))
+    if settles:
+        monkeypatch.setattr(undoing, "_share_that_settles", lambda _: 1.0)
+    else:  # somebody new, who only begins, with the worst luck at taking back
+        monkeypatch.setattr(undoing, "_chance", lambda _: 0.0)
+        crowd_of(world, 4, gold_seen=5, gold_right=5)
     settings.BOARD_SECONDS = 60 if settles else 0
     seen, started = [], timezone.now()
     for golden in (False, True):

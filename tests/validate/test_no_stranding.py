@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from itertools import count
 
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -13,13 +15,14 @@ from accounts.models import User
 from annotate.models import Example, Task
 from core.errors import Refused
 from tests import acts, cast
-from validate.models import Lease, QueueItem, Vote
+from validate.models import Lease, QueueItem, Reliability, Vote
 from validate.people.recount import repair
 from validate.policies import UNSURE
 from validate.recount import queue_differences
 
 POLICIES = ("two_plus_one", "k_matching", "k_of_n", "bayes")
 PEOPLE = 4
+CLOSER = 2  # votes more, where people of standing look closely at who is new
 ANSWERS = ("author", "author", "model", "0", UNSURE, "spam")
 DEEDS = (
     "submit",
@@ -44,12 +47,21 @@ seeds = count()
     phases=(Phase.reuse, Phase.generate),  # to shrink what takes a second each takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(policy=st.sampled_from(POLICIES), deeds=st.lists(deeds, min_size=4, max_size=16))
+@given(
+    policy=st.sampled_from(POLICIES),
+    deeds=st.lists(deeds, min_size=4, max_size=16),
+    settled_in=st.booleans(),
+)
 def test_nothing_that_people_do_strands_an_example(
-    db: None, owner: User, annotator: User, policy: str, deeds: list[tuple[int, str]]
-) -> None:
-    task = _task(owner, policy)
+    db: None, owner: User, annotator: User, policy: str, deeds: list[tuple[int, str]],
+    settled_in: bool,
+) -> None:  # fmt: skip
+    """Nor leaves somebody new without work; `settled_in`: where others have standing."""
+    task = _task(owner, f"{policy}-settled" if settled_in else policy, policy)
     people = _people("v", PEOPLE)
+    for known in [*people[:1], *_people("known", 3)] if settled_in else ():
+        standing = {"gold_seen": 5, "gold_right": 5, "answered_at": timezone.now()}
+        Reliability.objects.update_or_create(standing, task=task, validator=known)
     cast.submission(task, annotator, next(seeds))
     settled = task.examples.exclude(status=Example.Status.OPEN)  # in a case before this one
     decided = {example.pk: (example.status, example.final_label) for example in settled}
@@ -59,8 +71,14 @@ def test_nothing_that_people_do_strands_an_example(
             _do(deed, people[place], task, annotator, owner)
         _check(task, decided)
 
+    cast.submission(task, annotator, next(seeds))
+    (newcomer,) = _people("newcomer", 1)
+    assert acts.next_item(validator=newcomer, task=task)
+
     # Who went away loses their claim, and there are enough others for every policy's cap.
     Lease.objects.filter(ended_at=None).update(expires_at="2020-01-01T00:00:00Z")
+    # Those of standing are away, too: after some days anybody is asked.
+    QueueItem.objects.update(open_from=timezone.now() - timedelta(days=2))
     for fresh in _people("fresh", 7):
         for answer in ("author", "model", "0", UNSURE, "author", "spam"):
             if not _vote(fresh, task, answer):
@@ -72,7 +90,8 @@ def test_nothing_that_people_do_strands_an_example(
     assert not list(queue_differences())
     found = repair(task)
     # Weights follow after the commit, which a test's transaction never has.
-    assert (found.credits, found.reliabilities, found.shares) == (0, 0, 0)
+    given = 4 if settled_in else 0  # rows of people whose standing no vote bears out
+    assert (found.credits, found.reliabilities, found.shares) == (0, given, 0)
 
 
 def _do(deed: str, person: User, task: Task, author: User, owner: User) -> None:
@@ -114,7 +133,7 @@ def _vote(person: User, task: Task, answer: str) -> bool:
 def _check(task: Task, decided: dict[int, tuple[str, object]]) -> None:
     """A verdict stands whatever follows, and no example takes more votes than its cap."""
     assert task.config is not None
-    cap = task.config.file.section("validation").rule.cap
+    cap = task.config.file.section("validation").rule.cap + CLOSER
     for example in task.examples.all():
         verdict = (example.status, example.final_label)
         if example.pk in decided:  # votes that come back with their voter change nothing any more
@@ -138,8 +157,9 @@ def _people(kind: str, number: int) -> list[User]:
     ]
 
 
-def _task(owner: User, policy: str) -> Task:
-    slug = policy.replace("_", "-")
+def _task(owner: User, name: str, policy: str) -> Task:
+    slug = name.replace("_", "-")
     known = Task.objects.filter(slug=slug).first()
     rules = {"policy": policy, "sample": 0, "share_cap": 1, "gold_first": 0, "gold_later": 0}
-    return known or cast.digits_task(owner, slug=slug, name=policy, validation=rules)
+    rules["picked"] = 1_000  # no lot decides who has work
+    return known or cast.digits_task(owner, slug=slug, name=name, validation=rules)

@@ -6,6 +6,7 @@ that never collides would pass for ever.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Sum
 from django.forms.models import model_to_dict
 from django.utils import timezone
@@ -31,7 +33,7 @@ from scoring.models import Tally
 from scoring.tally import contribution
 from tests import acts, cast
 from tests.races import at_once, take_locks_away
-from validate import hearing
+from validate import hearing, statements
 from validate.acts import adjudicate
 from validate.acts import lease as leases
 from validate.acts import vote as votes
@@ -123,6 +125,46 @@ def test_the_last_place_goes_to_one(task: Task, annotator: User) -> None:
 
 def lease_call(person: User, task: Task) -> Callable[[], Lease | None]:
     return lambda: acts.next_item(validator=person, task=task)
+
+
+@pytest.mark.parametrize("asked_again", [True, False])
+def test_an_example_is_begun_once(
+    task: Task, annotator: User, validator: User, other_validator: User, on_postgres: bool,
+    monkeypatch: pytest.MonkeyPatch, asked_again: bool,
+) -> None:  # fmt: skip
+    """By one of two newcomers of whom one waits for the other's lock; the control asks nothing
+    again of an entry that was waited for."""
+    if not on_postgres:
+        pytest.skip("SQLite has one writer at a time: nobody waits for a lock")
+    for n in range(4):
+        known = cast.person(f"known{n}", "validator")
+        Reliability.objects.create(
+            task=task, validator=known, answered_at=timezone.now(), gold_seen=5, gold_right=5
+        )
+    cast.submission(task, annotator)
+
+    def hold_until_somebody_waits(*_: Any) -> bool:
+        for _ in range(500):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT COUNT(*) FROM pg_locks WHERE NOT granted")
+                if cursor.fetchone()[0]:
+                    break
+            time.sleep(0.02)
+        return False
+
+    is_turn = iter([hold_until_somebody_waits])
+    monkeypatch.setattr(leases, "is_gold_turn", lambda *_: next(is_turn, lambda: False)())
+    if not asked_again:
+        unasked = re.sub(r"q\.(\w+) = c\.\1", "TRUE", statements.FREE)
+        monkeypatch.setattr(
+            statements, "FREE", unasked.replace("TRUE", "q.example_id = c.example_id", 1)
+        )
+
+    outcomes = at_once([lease_call(person, task) for person in (validator, other_validator)])
+
+    begun = [one for one in outcomes if one is not None]
+    assert all(isinstance(one, Lease) for one in begun), outcomes
+    assert len(begun) == (1 if asked_again else 2)
 
 
 def test_two_votes_at_once_decide_once(

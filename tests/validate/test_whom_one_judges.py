@@ -28,7 +28,7 @@ from validate.people.reliability import stands
 from validate.people.ties import clear_tie, name_all_ties, named_ties
 from validate.policies import Ballot, Outcome, TwoPlusOne, confirmed_again, decide, lots
 from validate.policies.ties import Look, ties
-from validate.policies.trust import HAS_STANDING, fails_gold
+from validate.policies.trust import HAS_STANDING, IS_KNOWN, fails_gold, is_known
 from validate.verdicts import reweigh
 
 
@@ -166,38 +166,46 @@ def test_who_passes_over_meets_more_gold(
     tosses = []
     monkeypatch.setattr(leases, "is_gold_turn", lambda *_: tosses.append(1))
     cast.lease_for(validator, long_queue)
-    assert len(tosses) == 1
-    Reliability.objects.update(passes=4, passes_at=None)
+    assert len(tosses) == 2, "one for the item, one since nothing is known of them"
+    Reliability.objects.update(passes=4, passes_at=None, gold_seen=3)
     Lease.objects.all().delete()
     cast.lease_for(validator, long_queue)
-    assert len(tosses) == 1 + 5
+    assert len(tosses) == 2 + 5
 
 
 # --- new authors ----------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("gold_right", "gold_seen", "agreement", "scored"),
-    [(3, 3, 0, 3), (3, 6, 20, 20), (0, 0, 5, 10), (0, 0, 4.9, 10), (2, 2, 9, 9), (7, 10, 0, 10)],
-)
+@pytest.mark.parametrize("has_gold", [False, True])
 def test_standing_is_the_same_in_python_and_in_sql(
-    task: Task, validator: User, gold_right: int, gold_seen: int, agreement: float, scored: int
+    task: Task, validator: User, owner: User, has_gold: bool
 ) -> None:
-    row = Reliability.objects.create(
-        task=task,
-        validator=validator,
-        gold_right=gold_right,
-        gold_seen=gold_seen,
-        agreement=agreement,
-        scored=scored,
+    gold.load_gold(actor=owner, task=task, lines=gold_lines(*("1", "2", "3")[not has_gold :]))
+    row = Reliability.objects.create(task=task, validator=validator)
+    numbers = "gold_right", "gold_seen", "agreement", "scored"
+    cases = (
+        (3, 3, 0, 3),
+        (3, 6, 20, 20),
+        (0, 0, 5, 10),
+        (0, 0, 4.9, 10),
+        (2, 2, 9, 9),
+        (7, 10, 0, 10),
     )
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {HAS_STANDING} FROM validate_reliability r")
-        assert bool(cursor.fetchone()[0]) == stands(row)
+    for case in (*cases, (1, 2, 5, 10), (0, 1, 5, 10), (2, 3, 20, 20)):
+        for name, value in zip(numbers, case, strict=True):
+            setattr(row, name, value)
+        row.save()
+        with connection.cursor() as cursor:
+            sql = f"SELECT {HAS_STANDING}, ({IS_KNOWN}) FROM validate_reliability r"
+            cursor.execute(sql, {"task": task.pk})
+            found = tuple(map(bool, cursor.fetchone()))
+        known = is_known(row.gold_seen, row.scored, has_gold=has_gold)
+        assert found == (stands(row, has_gold=has_gold), known), case
 
 
 def test_who_is_new_is_judged_by_people_of_standing_where_there_are_any(
     task: Task, annotator: User, validator: User, other_validator: User
 ) -> None:
-    """Others may begin, one at each example, so that they are not left without work."""
+    """Others may begin, one at each example, so that they are not left without work. Who was judged
+    and has no standing is asked about known authors."""
     cast.submission(task, annotator)
     known = crowd(task, 4, **KNOWN)
     assert acts.next_item(validator=validator, task=task)
@@ -208,10 +216,17 @@ def test_who_is_new_is_judged_by_people_of_standing_where_there_are_any(
     assert lease is not None
     acts.release(validator=known[0], lease_id=lease.pk)
 
-    AuthorShare.objects.create(
-        task=task, author=annotator, validator=known[1], votes=NEW_UNTIL, agreed=0
+    share = AuthorShare.objects.create(
+        task=task, author=annotator, validator=known[1], votes=NEW_UNTIL, agreed=NEW_UNTIL
     )
-    assert acts.next_item(validator=other_validator, task=task)
+    assert acts.next_item(validator=other_validator, task=task) is None
+    judged = Reliability.objects.filter(validator=other_validator)
+    judged.update(gold_seen=8, gold_right=5)
+    lease = acts.next_item(validator=other_validator, task=task)
+    assert lease is not None
+    acts.release(validator=other_validator, lease_id=lease.pk)
+    AuthorShare.objects.filter(pk=share.pk).update(agreed=NEW_UNTIL // 4)
+    assert acts.next_item(validator=other_validator, task=task) is None, "hardly confirmed"
 
 
 def test_what_newcomers_say_of_an_author_makes_nobody_known(
@@ -226,6 +241,76 @@ def test_what_newcomers_say_of_an_author_makes_nobody_known(
     )
     cast.answer(validator, task)
     assert acts.next_item(validator=other_validator, task=task) is None
+
+
+def test_what_friends_settle_gives_no_standing_without_a_known_answer(
+    task: Task, annotator: User, validator: User, owner: User
+) -> None:
+    """Who is borne out ten times may judge; where there is gold, once an answer to it is right."""
+    crowd(task, 4, **KNOWN)
+    Reliability.objects.create(task=task, validator=validator, scored=10, agreement=10)
+    cast.submission(task, annotator)
+    cast.answer(cast.person("fresh", "validator"), task)
+
+    def is_asked() -> bool:
+        lease = acts.next_item(validator=validator, task=task)
+        if lease is not None:
+            acts.release(validator=validator, lease_id=lease.pk)
+        return lease is not None
+
+    assert is_asked()
+    gold.load_gold(actor=owner, task=task, lines=gold_lines("1", "1", "1"))
+    assert not is_asked()
+    Reliability.objects.filter(validator=validator).update(gold_seen=1, gold_right=1)
+    assert is_asked()
+
+
+def test_accounts_of_whom_nothing_is_known_make_no_crowd_new(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    """Nor do they make the lots of people of standing smaller."""
+    crowd(task, 40)
+    known = User.objects.filter(username__in=[f"crowd{n}" for n in range(4)])
+    Reliability.objects.filter(validator__in=known).update(**KNOWN)
+    cast.submission(task, annotator)
+    assert acts.next_item(validator=validator, task=task)
+    assert acts.next_item(validator=other_validator, task=task) is None
+    cast.answer(validator, task)
+    assert acts.next_item(validator=known[0], task=task)
+
+
+def test_people_begin_until_known_answers_have_judged_them(
+    task: Task, annotator: User, validator: User
+) -> None:
+    crowd(task, 4, **KNOWN)
+    cast.submission(task, annotator)
+    row = Reliability.objects.create(task=task, validator=validator, gold_seen=3, gold_right=2)
+    lease = acts.next_item(validator=validator, task=task)
+    assert lease is not None, "one known answer missed of three"
+    acts.release(validator=validator, lease_id=lease.pk)
+    Reliability.objects.filter(pk=row.pk).update(gold_seen=8, gold_right=5)
+    assert acts.next_item(validator=validator, task=task) is None
+
+
+def test_a_first_vote_that_weighs_nothing_keeps_nobody_from_beginning(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    crowd(task, 4, **KNOWN)
+    cast.submission(task, annotator)
+    cast.answer(validator, task)
+    assert acts.next_item(validator=other_validator, task=task) is None
+    Vote.objects.update(dropped=True)
+    assert acts.next_item(validator=other_validator, task=task)
+
+
+def test_what_somebody_let_run_out_is_work_for_the_next_one(
+    task: Task, annotator: User, validator: User, other_validator: User, third_validator: User
+) -> None:
+    cast.submission(task, annotator)
+    held = [cast.lease_for(person, task) for person in (validator, other_validator)]
+    assert not leases.has_work(validator=third_validator, task=task)
+    Lease.objects.filter(pk=held[0].pk).update(expires_at=timezone.now())
+    assert leases.has_work(validator=third_validator, task=task)
 
 
 def test_taking_the_first_answer_back_keeps_the_closer_look(
@@ -250,17 +335,26 @@ def test_a_new_crowd_judges_new_authors(task: Task, annotator: User, validator: 
 
 
 @pytest.mark.parametrize(
-    ("votes", "agreed", "enough"), [(0, 0, 3), (NEW_UNTIL, 19, 3), (NEW_UNTIL, 20, 2)]
+    ("votes", "agreed", "began", "enough"),
+    [
+        (0, 0, KNOWN, 3),
+        (NEW_UNTIL, 19, KNOWN, 3),
+        (NEW_UNTIL, 20, KNOWN, 2),
+        (NEW_UNTIL, 60, {}, 3),
+    ],
 )
 def test_two_friends_are_not_enough_for_somebody_new_or_hardly_confirmed(
-    task: Task, annotator: User, votes: int, agreed: int, enough: int
+    task: Task, annotator: User, votes: int, agreed: int, began: dict[str, int], enough: int
 ) -> None:
+    """Nor is somebody of standing for what somebody new began."""
     known = crowd(task, 5, **KNOWN)
     example = cast.submission(task, annotator)
     if votes:
         AuthorShare.objects.create(
             task=task, author=annotator, validator=known[4], votes=votes, agreed=agreed
         )
+    if not began:
+        known = [cast.person("fresh", "validator"), *known]
     for person in known[:enough]:
         assert Example.objects.get(pk=example.pk).status == Example.Status.OPEN
         cast.answer(person, task)

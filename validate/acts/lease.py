@@ -25,8 +25,9 @@ from validate.hearing import hear, lock_rows
 from validate.known_answers import gold_for, in_qualification, is_gold_turn
 from validate.models import Gold, Lease, QueueItem, Reliability
 from validate.people.patience import ASKED, charge, charge_skip, passed, require_patience
-from validate.people.reliability import reliability_of, stands, unknown
+from validate.people.reliability import reliability_of, stands
 from validate.people.standing import require_standing, require_validator
+from validate.policies.trust import GOLD_PROVES, may_begin
 from validate.queries import settings_of
 from validate.statements import Held
 
@@ -117,8 +118,9 @@ def _asked(row: Reliability, task: Task) -> statements.Asked:
         row.validator_id,
         settings.share_cap,
         picked=settings.people_picked,
-        standing=stands(row),
-        unknown=unknown(row),
+        proven=stands(row, has_gold=True),
+        agrees=stands(row, has_gold=False),
+        begins=may_begin(row.gold_seen),
     )
 
 
@@ -130,8 +132,9 @@ def _lease(
     # Gold comes only where an example would have come: an empty queue must look like one.
     left_over = row.gold_pending_id not in {None, *(lease.example_id for lease in held)}
     place = row.answered + len(held)
-    # Who passes items over meets more gold: one toss more for each that is not paid for.
-    tosses = 1 + int(passed(row, timezone.now()))
+    # Who passes items over meets more gold: one toss more for each that is not paid for. So does
+    # of whom nothing is known: their standing comes from it.
+    tosses = 1 + int(passed(row, timezone.now())) + (row.gold_seen < GOLD_PROVES)
     is_turn = left_over or any(is_gold_turn(settings, place) for _ in range(tosses))
     if is_turn and (gold := gold_for(row, held)):
         return _grant_gold(gold, validator, task)
@@ -224,9 +227,12 @@ def release(*, validator: User, lease_id: UUID, skip: bool = False) -> None:
 
 def has_work(*, validator: User, task: Task) -> bool:
     """Whether this person holds an item, or would be given one if they asked now."""
-    held, _ = statements.held(task.pk, validator.pk, now=timezone.now())
+    held, some_ran_out = statements.held(task.pk, validator.pk, now=timezone.now())
     if held:
         return True
+    if some_ran_out:  # what others let run out is free, as soon as anybody asks
+        with durable():
+            _end_expired_leases(timezone.now())
     row = reliability_of(task.pk, validator.pk)
     try:
         require_standing(row, task)

@@ -32,7 +32,7 @@ from validate.people.reliability import (
 from validate.people.standing import require_validator
 from validate.queries import settings_of
 
-_FEW: Final = 10  # own votes from which their share weighs more than everybody's
+_LATEST: Final = 20  # votes: who has won standing settles more than when they began
 
 
 def undo(*, validator: User, task: Task, answer: UUID | None = None) -> Lease:
@@ -97,25 +97,21 @@ def _stands() -> Conflict:
 
 
 def _share_that_settles(last: Vote) -> float:
-    """How many of the 200 ordinary votes of this person in the task before this one settled an
-    example; while these are few, as many as all people's.
+    """How many of the latest ordinary votes of this person in the task settled an example.
 
     Such a vote cannot be taken back. If every answer to gold could, being refused would tell that
     an item was none; so as many of those stand, by a chance that is the same whenever it is asked.
-    Whoever comes after a quick colleague settles nearly all that they see: all people's share
-    alone would tell them.
+    Nobody else's count: who comes after a quick colleague settles nearly all that they see, who
+    only begins settles none.
     """
-    votes = Vote.objects.counted().filter(id__lt=last.pk, lease__isnull=False)
-    later = votes.filter(example=OuterRef("example"), id__gt=OuterRef("id"))
-    in_task = (
-        votes.filter(example__task=last.example.task_id)
-        .annotate(settled=~Exists(later) & ~Q(example__status=Example.Status.OPEN))
-        .order_by("-id")
-        .values_list("settled", flat=True)
+    votes = Vote.objects.counted().filter(lease__isnull=False)
+    own = votes.filter(
+        id__lt=last.pk, validator=last.validator_id, example__task=last.example.task_id
     )
-    everybody, own = in_task[:200], in_task.filter(validator=last.validator_id)[:200]
-    usual = fmean(everybody) if everybody else 0.0
-    return (_FEW * usual + sum(own)) / (_FEW + len(own))
+    later = votes.filter(example=OuterRef("example"), id__gt=OuterRef("id"))
+    settled = own.annotate(settled=~Exists(later) & ~Q(example__status=Example.Status.OPEN))
+    latest = settled.order_by("-id").values_list("settled", flat=True)[:_LATEST]
+    return fmean(latest) if latest else 0.0
 
 
 def _chance(vote: Vote) -> float:

@@ -33,7 +33,6 @@ from validate.policies.trust import (
     fails_gold,
     has_standing,
     is_proven,
-    is_unknown,
     is_untrustworthy,
     may_be_untrustworthy,
 )
@@ -204,14 +203,9 @@ def _agreements(row: Reliability) -> list[float]:
     return [agreement for agreement in agreements if agreement is not None]
 
 
-def stands(row: Reliability) -> bool:
+def stands(row: Reliability, *, has_gold: bool) -> bool:
     """Whether they judge authors of whom nothing is known."""
-    return has_standing(row.gold_right, row.gold_seen, row.agreement, row.scored)
-
-
-def unknown(row: Reliability) -> bool:
-    """Whether nothing is known of them yet, either."""
-    return is_unknown(row.gold_seen, row.scored)
+    return has_standing(row.gold_right, row.gold_seen, row.agreement, row.scored, has_gold=has_gold)
 
 
 def proven(row: Reliability) -> bool:

@@ -25,7 +25,8 @@ HASTY_SECONDS: Final = 1.0  # nobody sees an item and decides within a second
 _FAST_SHARE: Final = 0.2
 
 GOLD_JUDGED: Final = 8
-_GOLD_PROVES: Final = 3
+GOLD_PROVES: Final = 3
+FEW_OF_STANDING: Final = 3
 _AGREED_SCORED: Final = 10
 _GOLD_SHARE: Final = 0.7
 _AGREED_SHARE: Final = 0.5
@@ -88,29 +89,60 @@ def fails_gold(right: int, seen: int, *, labels: int) -> bool:
 
 def is_proven(gold_right: int, gold_seen: int) -> bool:
     """Whether somebody has shown on known answers that they look before they answer."""
-    return gold_right >= _GOLD_PROVES and gold_right >= _GOLD_SHARE * gold_seen
+    return gold_right >= GOLD_PROVES and gold_right >= _GOLD_SHARE * gold_seen
 
 
-def has_standing(gold_right: int, gold_seen: int, agreement: float, scored: int) -> bool:
+def has_standing(
+    gold_right: int, gold_seen: int, agreement: float, scored: int, *, has_gold: bool
+) -> bool:
     """Whether enough is known about somebody to judge those of whom nothing is known.
 
-    Known answers come before agreement: with three of them, these alone say it.
+    Known answers come before agreement: with three of them, these alone say it. With fewer,
+    agreement does, but where the task `has_gold` one of these must be right: friends can send what
+    they settle, and who answers nothing else meets none.
     """
-    if gold_seen >= _GOLD_PROVES:
+    if gold_seen >= GOLD_PROVES:
         return is_proven(gold_right, gold_seen)
-    return scored >= _AGREED_SCORED and agreement >= _AGREED_SHARE * scored
+    agrees = scored >= _AGREED_SCORED and agreement >= _AGREED_SHARE * scored
+    return agrees and (gold_right > 0 or not has_gold)
 
 
-def is_unknown(gold_seen: int, scored: int) -> bool:
-    """Whether too little is known about somebody to say whether they have standing."""
-    return gold_seen < _GOLD_PROVES and scored < _AGREED_SCORED
+def is_known(gold_seen: int, scored: int, *, has_gold: bool) -> bool:
+    """Whether enough is known about somebody to say whether they have standing."""
+    few = scored < _AGREED_SCORED or (has_gold and gold_seen == 0)
+    return gold_seen >= GOLD_PROVES or not few
 
 
-# The standing of a row `r` of validators in SQL; a test compares it with the above.
+def may_begin(gold_seen: int) -> bool:
+    """Whether somebody of no standing gives new authors' examples their first vote: until they are
+    judged, so that one known answer missed of three leaves nobody without work."""
+    return gold_seen < GOLD_JUDGED
+
+
+def is_new_crowd(standing: int, known: int) -> bool:
+    """Whether so few are of standing that all count as such, or the queue would stand still.
+
+    Of those of whom nothing is `known` there may be any number: accounts cost nothing.
+    """
+    return standing < FEW_OF_STANDING or FEW_OF_STANDING * standing < known
+
+
+# The same in SQL, of a row `r` of validators in the task `%(task)s`; a test compares the two.
+# Whether a task has gold asks of no row: databases look once a statement.
+HAS_GOLD: Final = f"""
+    {GOLD_PROVES} = (SELECT COUNT(*) FROM (
+        SELECT 1 FROM validate_gold g WHERE g.task_id = %(task)s AND g.retired_at IS NULL
+        LIMIT {GOLD_PROVES}) some_gold)
+"""  # noqa: S608
 HAS_STANDING: Final = f"""
-    CASE WHEN r.gold_seen >= {_GOLD_PROVES}
-    THEN r.gold_right >= {_GOLD_PROVES} AND r.gold_right >= {_GOLD_SHARE} * r.gold_seen
-    ELSE r.scored >= {_AGREED_SCORED} AND r.agreement >= {_AGREED_SHARE} * r.scored END
+    CASE WHEN r.gold_seen >= {GOLD_PROVES}
+    THEN r.gold_right >= {GOLD_PROVES} AND r.gold_right >= {_GOLD_SHARE} * r.gold_seen
+    ELSE r.scored >= {_AGREED_SCORED} AND r.agreement >= {_AGREED_SHARE} * r.scored
+        AND (r.gold_right > 0 OR NOT ({HAS_GOLD})) END
+"""
+IS_KNOWN: Final = f"""
+    r.gold_seen >= {GOLD_PROVES} OR r.scored >= {_AGREED_SCORED}
+        AND (r.gold_seen > 0 OR NOT ({HAS_GOLD}))
 """
 
 
