@@ -136,15 +136,15 @@ def test_an_example_is_begun_once(
     again of an entry that was waited for."""
     if not on_postgres:
         pytest.skip("SQLite has one writer at a time: nobody waits for a lock")
-    for n in range(4):
-        known = cast.person(f"known{n}", "validator")
+    for number in range(4):
+        known = cast.person(f"known{number}", "validator")
         Reliability.objects.create(
             task=task, validator=known, answered_at=timezone.now(), gold_seen=5, gold_right=5
         )
     cast.submission(task, annotator)
 
     def hold_until_somebody_waits(*_: Any) -> bool:
-        for _ in range(500):
+        for _tries in range(500):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT COUNT(*) FROM pg_locks WHERE NOT granted")
                 if cursor.fetchone()[0]:
