@@ -23,7 +23,7 @@ find_python() {
 # makes the second call a matter of milliseconds.
 install() {
     stamp=.venv/installed-$(basename "$1" .txt)
-    wanted=$(cat requirements.txt requirements-dev.txt constraints.txt extras/*.txt "$1" | cksum)
+    wanted=$(cat requirements.txt requirements-dev.txt constraints.txt extras/*.txt "$1" 2>/dev/null | cksum)
     [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
 
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
@@ -47,7 +47,7 @@ install() {
     printf '%s\n' "$wanted" >"$stamp"
     # requirements-dev.txt includes requirements.txt.
     [ "$1" != requirements-dev.txt ] ||
-        cat requirements.txt requirements-dev.txt constraints.txt extras/*.txt requirements.txt | cksum >.venv/installed-requirements
+        cat requirements.txt requirements-dev.txt constraints.txt extras/*.txt requirements.txt 2>/dev/null | cksum >.venv/installed-requirements
 }
 
 # One line that counts packages on a terminal, one line in twenty packages elsewhere.

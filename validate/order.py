@@ -72,7 +72,7 @@ _PICKED: Final = f"""
 """  # noqa: S608
 
 # Whether who asks is of standing: by known answers, or where the task has too few by agreement.
-_STANDS: Final = f"(CASE WHEN {HAS_GOLD} THEN %(proven)s ELSE %(agrees)s END = 1)"
+_STANDS: Final = f"(%(proven)s = 1 OR %(agrees)s = 1 AND NOT ({HAS_GOLD}))"
 
 # Somebody of no standing may begin until known answers have judged them: they give the first vote
 # that counts, or none, and win their standing by it. Of authors whom people of standing know and

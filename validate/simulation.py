@@ -204,14 +204,17 @@ def _ask(
     new = author.judged < NEW_UNTIL or HARDLY * author.confirmed < author.judged
     if many and new:
         item.close = bool(rng.random() < pool.close_look)
-    for place in rng.permutation(len(people)):
+    order, asked = rng.permutation(len(people)), set[int]()
+    # What is left after two days is open to everybody.
+    for aged, place in [*((False, place) for place in order), *((True, place) for place in order)]:
         person = people[place]
-        if person.is_out or person is author or item.author in person.tied:
+        if place in asked or person.is_out or person is author or item.author in person.tied:
             continue
         begins, stands = may_begin(person.gold_seen), person.stands(pool)
-        may = stands or (not item.ballots if begins else not new)
+        may = aged or stands or (not item.ballots if begins else not new)
         if many and pool.close_look and not may:
             continue
+        asked.add(place)
         if many and not stands and not item.ballots:
             item.close = item.close or bool(rng.random() < pool.close_look)
         while _gold_turn(person, pool, rng):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from statistics import fmean
 from typing import Any
 
@@ -60,13 +60,17 @@ class Command(SummaryCommand):
             close_look=settings.close_look,
         )
         summary: dict[str, dict[str, float | None]] = {}
-        policies = {settings.policy: settings.rule, "three_of_five": KOfN(n=5, k=3)}
+        # Beside what most of the field does: five votes on each, of whomever.
+        policies = {
+            settings.policy: (settings.rule, pool),
+            "three_of_five": (KOfN(n=5, k=3), replace(pool, close_look=0)),
+        }
         runs = range(given["repetitions"])
         with tqdm(total=len(policies) * len(runs), disable=None) as bar:
-            for name, policy in policies.items():
+            for name, (policy, people) in policies.items():
                 results = []
                 for run in runs:
-                    results.append(simulate(policy, pool, seed=given["seed"] + run))
+                    results.append(simulate(policy, people, seed=given["seed"] + run))
                     bar.update()
                 summary[name] = _mean(results)
         sentences = [
