@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -35,7 +36,7 @@ def add(*, task: Task, actor: User, upload: UUID, offset: int, piece: bytes) -> 
         there = os.fstat(file.fileno()).st_size
         if offset != there:
             return there
-        mine = sum(one.stat().st_size for one in path.parent.glob(f"{actor.pk}-*"))
+        mine = sum(map(_size, path.parent.glob(f"{actor.pk}-*")))
         if mine + len(piece) > MOST:
             raise Refused("too_large", f"At most {MOST // 2**20} MiB can be sent.", status=413)
         file.write(piece)
@@ -59,7 +60,15 @@ def _path(actor: User, upload: UUID) -> Path:
     return Path(settings.DATA_DIR) / "sent" / f"{actor.pk}-{upload}"
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # registered at this moment
+        return 0
+
+
 def _clear_away(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.stat().st_mtime < time.time() - KEPT:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process was quicker
+            if path.stat().st_mtime < time.time() - KEPT:
+                path.unlink()

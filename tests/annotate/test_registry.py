@@ -428,6 +428,8 @@ def test_a_large_file_comes_in_pieces_and_waits_for_its_registration(
 
     (left,) = (tmp_path / "sent").iterdir()
     os.utime(left, (0, 0))
+    # As one that another process takes away while they are counted.
+    (left.parent / f"{owner.pk}-gone").symlink_to(tmp_path / "nowhere")
     assert piece(0, half)["received"] == half
     assert not left.exists(), "nobody comes back for it"
     with pytest.MonkeyPatch.context() as patch:
