@@ -127,6 +127,7 @@ def own_world(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     settings.DATABASE_THREADS = 0
     settings.BOARD_SECONDS = 0
     monkeypatch.setattr(prepared, "RUNS_BEFORE", math.inf)  # what tests read is the SQL itself
+    kept_config.cache_clear()  # a thread of the last test may have read one after it
     yield
     kept_config.cache_clear()
     inference.forget_models()

@@ -1,8 +1,9 @@
-"""Pytest plugin that runs one part of the suite: `-p tests.parts --part code|browser|database`.
+"""Pytest plugin that runs one part of the suite: `-p tests.parts --part NAME`, one of PARTS.
 
 bin/test gives each part a process of its own. Playwright leaves an event loop running in the thread
-of its tests, in which Django refuses every later query; and what a database cannot change (pure
-modules, pages in the browser) need not run on PostgreSQL again.
+of its tests, in which Django refuses every later query; what a database cannot change (pure
+modules, pages in the browser) need not run on PostgreSQL again; and what starts whole programs on
+SQLite is apart, so that all rows of parts take about as long.
 
 On PostgreSQL, tables are emptied between transactional tests by DELETE: TRUNCATE makes new files
 for every table and index, 80 to 900 ms for this schema where DELETE of a test's few rows takes 1
@@ -38,9 +39,17 @@ def runs_once(item: pytest.Item) -> bool:
     return item.get_closest_marker("once") is not None
 
 
+PROGRAMS = {"backup", "commands", "crash", "fuzz", "outages", "proxy"}
+
+
+def starts_programs(path: Path) -> bool:
+    return path.parent.name in PROGRAMS
+
+
 PARTS = {
-    "code": lambda item: not in_browser(item),
+    "code": lambda item: not in_browser(item) and not starts_programs(item.path),
     "browser": in_browser,
+    "programs": lambda item: starts_programs(item.path) and not in_browser(item),
     "database": lambda item: (
         (uses_database(item) or uses_redis(item)) and not in_browser(item) and not runs_once(item)
     ),
@@ -58,8 +67,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     text = collection_path.read_text()
     browser = "mark.browser" in text
     return {
-        "code": False,
+        "code": starts_programs(collection_path),
         "browser": not browser,
+        "programs": not starts_programs(collection_path),
         "database": "pytestmark = pytest.mark.once" in text
         or "pytestmark = [pytest.mark.browser" in text,
     }[config.getoption("part")] or None

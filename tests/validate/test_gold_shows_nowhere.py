@@ -29,6 +29,7 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.models import User
+from annotate import judged
 from annotate.models import Example, Task
 from core import doors
 from core.limits import forget_limits
@@ -176,6 +177,7 @@ def walk(person: User, task: Task, *, golden: bool, settled_by: User | None) -> 
     assert Lease.objects.get(pk=item["lease"]).gold == golden
     turn["golden"] = False
     walked.do("heartbeat", f"/api/v1/validations/{item['lease']}/heartbeat/")
+    judged.forget()  # what is taken back is never committed, which would have told it
     walked.do("predict", f"{here}predictions/", input=item["input"])
     walked.do("explain", f"/api/v1/examples/{item['example']}/explain/", explanation="Thin.")
     walked.do("retract", f"/api/v1/examples/{item['example']}/retract/")
