@@ -18,9 +18,9 @@ from weakref import WeakKeyDictionary
 
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
 
-# A plan that was made for a nearly empty table reads all of it for every row: nothing is prepared
-# before it was run often enough for its tables to have grown, and plans are made anew.
-RUNS_BEFORE = 300
+# A plan that was made for a nearly empty table reads all of it for every row: it is made anew when
+# its statement has run twice as often, so that what it fills has only doubled, and each minute.
+RUNS_BEFORE = 16
 PLAN_SECONDS = 60.0
 
 _KEPT = "_dadc_cursor"
@@ -106,21 +106,22 @@ def _planned(database: Any, sql: str, values: Values) -> _Planned | None:
     key = sql, types
     plans = _plans.get(database.connection)
     plan = plans.get(key) if plans else None
-    if plan is None or monotonic() - plan.since > PLAN_SECONDS:
-        if not _is_worth_it(database, sql):
+    _runs[sql] += 1
+    if plan is None or _runs[sql] >= plan.until or monotonic() - plan.since > PLAN_SECONDS:
+        if _runs[sql] <= RUNS_BEFORE or database.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
             return None
         statement = _statement(sql, names, types or ("unknown",) * len(given))
         with database.cursor() as cursor:
-            plan = _prepare(cursor, key, statement)
+            plan = _prepare(cursor, key, statement, until=2 * _runs[sql])
     return _Planned(key, plan.sql, given)
 
 
-def _prepare(cursor: Any, key: Hashable, statement: _Statement) -> _Plan:
+def _prepare(cursor: Any, key: Hashable, statement: _Statement, *, until: int) -> _Plan:
     """A new plan, under a name of its own: when it cannot be made, the old one is still there."""
     plans = _plans.setdefault(cursor.db.connection, {})
     old = plans.get(key)
     name = f"{statement.name}_{next(_generation)}"
-    plan = _Plan(name, f"EXECUTE {name}{statement.places}", monotonic())
+    plan = _Plan(name, f"EXECUTE {name}{statement.places}", monotonic(), until)
     cursor.execute(f"PREPARE {name}{statement.body}")
     plans[key] = plan
     if old is not None:
@@ -128,19 +129,11 @@ def _prepare(cursor: Any, key: Hashable, statement: _Statement) -> _Plan:
     return plan
 
 
-def _is_worth_it(database: Any, sql: str) -> bool:
-    if database.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
-        return False
-    if _runs[sql] >= RUNS_BEFORE:
-        return True
-    _runs[sql] += 1
-    return False
-
-
 class _Plan(NamedTuple):
     name: str
     sql: str
     since: float
+    until: int  # runs of the statement
 
 
 class _Statement(NamedTuple):

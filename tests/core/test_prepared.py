@@ -60,6 +60,11 @@ def test_a_new_connection_knows_none_and_an_old_plan_is_made_anew(
     assert run(sql, {"value": "z"}) == ([("a %", "z", "z")], words)
 
 
+def test_a_plan_lasts_until_its_statement_has_run_twice_as_often() -> None:
+    sent = [run("SELECT %s::int + 2", [value])[1] for value in range(20)]
+    assert [place for place, words in enumerate(sent, 1) if "DEALLOCATE" in words] == [8, 16]
+
+
 def test_a_plan_that_cannot_be_made_anew_leaves_the_old_one(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
