@@ -8,7 +8,6 @@ when it is complete, so that an interrupted pass is simply done again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from copy import copy
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,7 @@ from annotate.queries import is_barred
 from annotate.services import Verdict, latch, set_queued
 from core.transactions import after_commit, durable
 from validate import statements
-from validate.decisions import decision_on, is_withdrawn, urgency
+from validate.decisions import is_withdrawn, urgency
 from validate.hearing import Hearing, hear
 from validate.inbox import close_reviews, open_review
 from validate.models import AuthorShare, Reliability, Review, Vote
@@ -189,28 +188,44 @@ def drop_votes(votes: QuerySet[Vote]) -> None:
     for example_id in _examples_of(votes):
         with durable():
             hearing = hear(example_id)
-            mine = votes.filter(example=example_id)
-            matters = _would_differ(hearing, set(mine.values_list("pk", flat=True)))
-            mine.update(dropped=True)
+            votes.filter(example=example_id).update(dropped=True)
             _speak_again(hearing)
-            if matters:
-                open_review(
-                    hearing.example,
-                    Review.Kind.QUARANTINE,
-                    "Without the vote of somebody whose votes lost their weight, the verdict "
-                    "would be another.",
-                )
+            doubt(hearing)
 
 
 def restore_votes(votes: QuerySet[Vote]) -> None:
-    """Give these votes their weight back; open examples are decided again."""
+    """Give these votes their weight back; open examples are decided again.
+
+    A doubt is over where what weighs now carries the verdict: the votes of others may still not.
+    """
     votes = votes.filter(dropped=True)
     for example_id in _examples_of(votes):
         with durable():
             hearing = hear(example_id)
             votes.filter(example=example_id).update(dropped=False)
             _speak_again(hearing)
-            close_reviews(hearing.example, [Review.Kind.QUARANTINE])
+            if not _is_doubtful(hearing):
+                close_reviews(hearing.example, [Review.Kind.QUARANTINE])
+
+
+def doubt(hearing: Hearing) -> None:
+    """Ask the owner about a verdict that would be another one by the votes that weigh still."""
+    if _is_doubtful(hearing):
+        open_review(
+            hearing.example,
+            Review.Kind.QUARANTINE,
+            "Without the vote of somebody whose votes lost their weight, the verdict "
+            "would be another.",
+        )
+
+
+def _is_doubtful(hearing: Hearing) -> bool:
+    example = hearing.example
+    if example.status == Example.Status.OPEN or example.adjudicated:
+        return False
+    decision = hearing.decision()
+    differs = (decision.outcome.value, decision.label) != (example.status, example.final_label)
+    return differs and any(vote.dropped for vote in hearing.votes)
 
 
 def _speak_again(hearing: Hearing) -> None:
@@ -228,15 +243,3 @@ def _examples_of(votes: QuerySet[Vote]) -> Iterator[int]:
     while chunk := list(ids.filter(example__gt=after)[:CHUNK]):
         yield from chunk
         after = chunk[-1]
-
-
-def _would_differ(hearing: Hearing, without: set[int]) -> bool:
-    """Whether a verdict that votes made would be another one without these."""
-    example = hearing.example
-    if example.status == Example.Status.OPEN or example.adjudicated:
-        return False
-    votes = [copy(vote) for vote in hearing.votes]
-    for vote in votes:
-        vote.dropped = vote.dropped or vote.pk in without
-    decision = decision_on(example, votes)
-    return decision.outcome.value != example.status or decision.label != example.final_label

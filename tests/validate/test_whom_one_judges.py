@@ -18,8 +18,10 @@ from annotate.models import Example, Task
 from core.errors import Conflict, Refused
 from tests import acts, cast
 from tests.validate.test_gold import gold_lines
+from training.queries import verified_foolings
 from validate.acts import gold
 from validate.acts import lease as leases
+from validate.acts.adjudicate import take_back
 from validate.models import AuthorShare, Lease, QueueItem, Reliability, Review, Vote
 from validate.order import NEW_UNTIL
 from validate.people.patience import MOST
@@ -437,6 +439,44 @@ def test_a_verdict_that_rests_on_a_tie_is_for_the_owner(
     example.refresh_from_db()
     assert example.status == Example.Status.VERIFIED
     assert Review.objects.get().kind == Review.Kind.QUARANTINE
+
+
+def test_a_doubt_stays_until_what_weighs_carries_the_verdict(
+    task: Task, annotator: User, owner: User
+) -> None:
+    """Both who verified are tied: the one who is cleared first does not carry it alone."""
+    example = cast.submission(task, annotator)
+    people = crowd(task, 2)
+    for person in people:
+        cast.answer(person, task)
+    AuthorShare.objects.update(named_at=timezone.now())
+    for person in people:
+        reweigh(task.pk, person.pk)
+    assert not verified_foolings(task.pk).exists()
+    first, second = AuthorShare.objects.order_by("validator")
+
+    clear_tie(actor=owner, share=first, reason="They look.")
+    assert Vote.objects.filter(dropped=False).count() == 1
+    assert Review.objects.filter(example=example, closed_at=None).exists()
+    assert not verified_foolings(task.pk).exists()
+
+    clear_tie(actor=owner, share=second, reason="They look, too.")
+    assert list(verified_foolings(task.pk)) == [example]
+
+
+def test_taking_an_owners_verdict_back_shows_what_the_votes_before_it_rest_on(
+    task: Task, annotator: User, validator: User, other_validator: User, owner: User
+) -> None:
+    example = cast.submission(task, annotator)
+    cast.answer(validator, task)
+    cast.answer(other_validator, task)
+    acts.adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="no")
+    AuthorShare.objects.filter(validator=validator).update(named_at=timezone.now())
+    reweigh(task.pk, validator.pk)
+    assert not Review.objects.exists()
+    take_back(actor=owner, task=task, uid=example.uid, reason="a slip")
+    assert Example.objects.get(pk=example.pk).status == Example.Status.VERIFIED
+    assert not verified_foolings(task.pk).exists()
 
 
 # --- gold -----------------------------------------------------------------------------------------
