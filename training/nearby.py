@@ -7,11 +7,13 @@ grows less sure before it errs.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
+
+from ml.learners import Item
 
 if TYPE_CHECKING:
     from kinds import Prepared
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 Distance = Callable[["Prepared", "Prepared"], float]
 
 MOST_COMPARED: Final = 60  # learned items a class: with 500 clean ones of it, a quarter of a second
+
+
+ONES_SHARE: Final = 3  # a third of what is compared may be one person's, who sends what they like
+
+
+@dataclass(frozen=True, slots=True)
+class Usual(Item):
+    """What somebody sent lately, and the model read as they did."""
+
+    author: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,8 @@ def nearby(
 ) -> list[Nearby]:
     """The classes that `least` or more learned items were taken for by the old model, wrongly.
 
-    For each the `nearest` clean items of that class. Empty where the kind knows no distance.
+    For each the `nearest` clean items of that class, of one person at most a third. Empty where the
+    kind knows no distance.
     """
     if distance is None:
         return []
@@ -64,9 +77,25 @@ def nearby(
             of_class,
             key=lambda one: min(distance(one.item.prepared, other) for other in compared),
         )
-        falls = [_surety(one.old, label) - _surety(one.new, label) for one in by_distance[:nearest]]
+        chosen = _of_many(by_distance, nearest)
+        falls = [_surety(one.old, label) - _surety(one.new, label) for one in chosen]
         found.append(Nearby(label, len(wrong), len(falls), 100 * median(falls)))
     return found
+
+
+def _of_many(items: Sequence[Asked[Any]], most: int) -> list[Asked[Any]]:
+    """The first `most` of these, of one person at most a third."""
+    of: Counter[int] = Counter()
+    chosen = []
+    for one in items:
+        if isinstance(one.item, Usual):
+            of[one.item.author] += 1
+            if of[one.item.author] > max(1, most // ONES_SHARE):
+                continue
+        chosen.append(one)
+        if len(chosen) == most:
+            break
+    return chosen
 
 
 def _surety(answer: Any, label: str) -> float:

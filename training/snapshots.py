@@ -11,6 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
 from accounts.models import User
 from accounts.services import record_event
 from annotate.contents import find_copies
@@ -28,13 +31,15 @@ from training.models import (
     Split,
     TrainingRun,
 )
+from training.nearby import Usual
 from training.queries import authors_of_copies, verified_foolings
 from training.splits import Side, sides_of_new_authors
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-USUAL = 2_000  # examples: reading a picture takes .3 ms
+USUAL = 2_000  # examples, of all labels alike: reading a picture takes .3 ms
+OF_ONE = 20  # of one person and label, or who sends most would be all that is read
 
 
 def freeze(
@@ -149,13 +154,32 @@ def _known_sides(task: Task) -> dict[int, Side]:
     return {author: cast(Side, split) for author, split in rows}
 
 
-def read_usual(task: Task) -> list[Item]:
-    """What was sent lately and fooled nobody, as far as it can be read, with its author's label."""
-    recent = Example.objects.usable().filter(task=task, fooled=False).order_by("-id")
+def read_usual(task: Task) -> list[Usual]:
+    """What was sent lately and fooled nobody, as far as it can be read, with its author's label.
+
+    Nothing that people disputed. Of each label as many, and of these everybody's newest first: no
+    few can send so much that what others sent is not read.
+    """
+    undisputed = [Example.Status.OPEN, Example.Status.VERIFIED]
+    sent = Example.objects.usable().filter(
+        task=task, fooled=False, copy_of=None, status__in=undisputed
+    )
+    turn = Window(RowNumber(), partition_by=[F("author"), F("label")], order_by=F("id").desc())
+    newest = sent.annotate(turn=turn).filter(turn__lte=OF_ONE).order_by("turn", "-id")
+    assert task.config is not None
+    of_each = max(OF_ONE, USUAL // max(1, len(task.config.file.label_values)))
+    found: Counter[str] = Counter()
+    chosen = []
+    for pk, label in newest.values_list("pk", "label").iterator(chunk_size=2_000):
+        found[str(label)] += 1
+        if found[str(label)] <= of_each:
+            chosen.append(pk)
     items = []
-    for stored, label in recent.values_list("input", "label")[:USUAL]:
-        with suppress(Exception):  # one bad item never ends a run
-            items.append(Item(task.kind.parse(stored), label))
+    for first in range(0, len(chosen), BATCH):
+        rows = Example.objects.filter(pk__in=chosen[first : first + BATCH])
+        for stored, label, author in rows.values_list("input", "label", "author"):
+            with suppress(Exception):  # one bad item never ends a run
+                items.append(Usual(task.kind.parse(stored), label, author))
     return items
 
 

@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import log, sqrt
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml.backends import Answer
+from ml.learners import Item
+from training.evaluation import Asked
 from training.gates import (
     Breadth,
     GateResult,
@@ -19,7 +23,7 @@ from training.gates import (
     parse_gate_settings,
     passed,
 )
-from training.nearby import Nearby
+from training.nearby import Nearby, Usual, nearby
 from training.paired import Paired, paired_lower_bound
 
 TEN_CLASSES = 10
@@ -381,6 +385,30 @@ def test_a_class_next_to_what_was_learned_keeps_its_surety() -> None:
     result = gates(near=[calm, shaken])["nearby"]
     assert not result.passed
     assert "of class '7' nearest to 30 learned items" in result.sentence
+
+
+@pytest.mark.parametrize(("people", "seen"), [(1, False), (2, True)])
+def test_what_one_person_sends_next_to_it_neither_fails_the_gate_nor_passes_it(
+    people: int, seen: bool
+) -> None:
+    """Twenty of one person lie nearest, and the model is much less sure of them; or of two's."""
+
+    def asked(place: int, now: float, item: Any) -> Asked[Any]:
+        said = [Answer("7", {"7": surety, "1": 1 - surety}) for surety in (0.9, now)]
+        return Asked(item, *said)
+
+    def apart(one: Any, other: Any) -> float:
+        return float(abs(one - other))
+
+    learned = [asked(place, 0.1, Item(place, "1")) for place in range(3)]
+    sent = [
+        asked(place, 0.2, Usual(place, "7", author=place % people))
+        for place in range(3, 3 + 20 * people)
+    ]
+    base = [asked(place, 0.88, Item(place, "7")) for place in range(100, 200)]
+    (found,) = nearby(learned, [*base, *sent], apart, nearest=20, least=3)
+    assert found.items == 20
+    assert (found.fall > 5) is seen
 
 
 # settings and input
