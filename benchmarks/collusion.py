@@ -8,7 +8,10 @@ ones (verdicts, trust, lots, ties), and the queue is its order written out in Py
 every rule off is the control.
 Two variants have accounts that cost nothing and answer nothing but what the league sends: so many
 that are new each night (`--fresh`), or the same ones each night, whose friends send plain right
-labels, too, for them to settle (`--friends`).
+labels, too, for them to settle (`--friends`). With `--late` these lease what they may begin and
+answer after a friend of standing; with `--behind DAYS` honest people come to what was sent so many
+days ago, and the league before them. `--without late` and `--without beside` take the rule away
+that stands against each.
 A league has won when as many wrong labels are verified as distinct contents are learned from at
 least (20, training/gates.py).
 """
@@ -17,8 +20,8 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean
 from typing import Final
@@ -28,7 +31,7 @@ import numpy as np
 from training.gates import GateSettings
 from validate.order import HARDLY, NEW_UNTIL
 from validate.policies import Ballot, Bayes, Outcome, TwoPlusOne, confirmed_again, decide, posterior
-from validate.policies.lots import MORE, WINDOW, is_picked, key_of, place
+from validate.policies.lots import MORE, OPENS_WITHIN, WINDOW, is_picked, key_of, place
 from validate.policies.ties import LATEST, Look, may_be_tied, ties
 from validate.policies.trust import (
     FEW_OF_STANDING,
@@ -59,6 +62,7 @@ GOLD: Final = 0.08
 SKIPS: Final = 6.0
 SKIP_SHARE: Final = 0.2
 DRAWN: Final = RULE.cap + 1
+OLD: Final = 1 + OPENS_WITHIN  # days: it is for everybody
 WITHIN: Final = 7  # days: who answered then is at work
 
 
@@ -72,9 +76,12 @@ class Rules:
     close: bool = True
     ties: bool = True
     gold: bool = True
+    late: bool = True  # who has no standing brings the closer look in whatever place they vote
+    beside: bool = True  # nor is what is old verified without somebody of standing
 
 
 OFF: Final = Rules(lots=False, skips=False, standing=False, close=False, ties=False, gold=False)
+HELD: Final = 2  # items at once, of one person
 
 
 @dataclass(slots=True)
@@ -123,6 +130,8 @@ class Item:
     opens_by_day: bool = True
     close: bool = False
     votes: list[tuple[Person, int, float]] = field(default_factory=list)
+    wanted: int = 2
+    held: int = 0  # leases
     outcome: Outcome = Outcome.PENDING
 
 
@@ -146,7 +155,9 @@ class Played:
 class World:
     """One crowd, one league, one queue."""
 
-    def __init__(self, league: int, seed: int, rules: Rules) -> None:
+    def __init__(self, league: int, seed: int, rules: Rules, *, late: bool = False) -> None:
+        self.late, self.behind = late, 0
+        self.leases: list[tuple[Person, Item]] = []
         self.rng = np.random.default_rng(seed)
         self.rules = rules
         self.seed = seed
@@ -199,16 +210,20 @@ class World:
         for item in sorted(self.open.values(), key=lambda item: (-len(item.votes), item.number)):
             if item.number in person.gone or item.author in person.tied:
                 continue
+            if item.held >= item.wanted:
+                continue
+            if not person.league and self.night - item.night < self.behind:
+                continue
             if self._at_cap(person, item.author, people):
                 continue
             # It is opened further at some hour of the second day: two times in three by day.
             age = self.night - item.night - (self.sleeping and item.opens_by_day)
-            if self.rules.lots and age < 3:
+            if self.rules.lots and age < OLD:
                 picked = DRAWN * (1 if age <= 0 else MORE)
                 if not is_picked(place(person.key, item.number), people, picked):
                     continue
-                if not (few or not self.rules.standing or self._is_for(person, item)):
-                    continue
+            if self.rules.standing and not few and not self._is_for(person, item, old=age >= OLD):
+                continue
             window.append(item)
             if len(window) == WINDOW:
                 break
@@ -216,11 +231,20 @@ class World:
             return window[0] if window else None
         return min(window, key=lambda item: place(person.key, item.number), default=None)
 
-    def _is_for(self, person: Person, item: Item) -> bool:
-        begins = may_begin(person.gold_seen)
-        if person.stands or (begins and not item.votes):
-            return not (person.tied and self._is_new(item.author))
-        return not (begins or self._is_new(item.author))
+    def _is_for(self, person: Person, item: Item, *, old: bool) -> bool:
+        begins, first = may_begin(person.gold_seen), not item.votes and not item.held
+        tied = person.tied and self._is_new(item.author)
+        if (person.stands or (begins and first)) and (old or not tied):
+            return True
+        if person.stands or not (old or not (begins or self._is_new(item.author))):
+            return False
+        return first or not self.rules.beside or self._is_vouched(item)
+
+    def _is_vouched(self, item: Item) -> bool:
+        """Whether somebody of standing has voted, or all of these have passed it over."""
+        if any(voter.stands for voter, _, _ in item.votes):
+            return True
+        return all(item.number in one.gone for one in self._at_work() if one.stands)
 
     def _at_cap(self, person: Person, author: int, people: int) -> bool:
         """Nobody gives more than a fifth of an author's votes, from 20 votes on."""
@@ -250,8 +274,28 @@ class World:
             return False
         if person.league and not item.copy and self.sleeping and self._skip(person, item):
             return True
+        if person.lazy and self.late:
+            return self._hold(person, item)
         self._vote(person, item, self._answer(person, item))
         return True
+
+    def _hold(self, person: Person, item: Item) -> bool:
+        person.gone.add(item.number)
+        item.held += 1
+        self.leases.append((person, item))
+        return sum(holder is person for holder, _ in self.leases) < HELD
+
+    def answer_late(self, friends: Sequence[Person], others: Sequence[Person]) -> None:
+        """Others lease, friends of standing answer, then the others, as often as there is work."""
+        self.work(others)
+        while self.leases:
+            self.work(friends)
+            leases, self.leases = self.leases, []
+            for person, item in leases:
+                item.held -= 1
+                if item.number in self.open and not person.out:
+                    self._vote(person, item, self._answer(person, item))
+            self.work(others)
 
     sleeping = False  # the honest
 
@@ -299,7 +343,7 @@ class World:
 
     # --- a vote -----------------------------------------------------------------------------------
     def _vote(self, person: Person, item: Item, label: int) -> None:
-        if self.rules.close and not item.votes:
+        if self.rules.close and not item.close and (self.rules.late or not item.votes):
             standing = sum(one.stands for one in self._at_work())
             many = standing > FEW_OF_STANDING and not self._crowd()[0]
             item.close = many and (not person.stands or self._is_new(item.author))
@@ -314,6 +358,7 @@ class World:
         decision = decide(ballots, RULE, author_label=item.said, labels=LABELS)
         if item.close:
             decision = confirmed_again(decision, ballots, author_label=item.said)
+        item.wanted = decision.votes_wanted
         if decision.outcome is not Outcome.PENDING:
             item.outcome = decision.outcome
             self.done.append(self.open.pop(item.number))
@@ -364,17 +409,25 @@ class World:
 
 
 def play(
-    league: int, seed: int, rules: Rules = Rules(), *, fresh: int = 0, friends: bool = False
+    league: int,
+    seed: int,
+    rules: Rules = Rules(),
+    *,
+    fresh: int = 0,
+    friends: bool = False,
+    late: bool = False,
+    behind: int = 0,
 ) -> Played:
     """One crowd from its first day until the league has had its nights, is named, or has won.
 
     Beside it come `fresh` accounts each night, or with `friends` in the first one only.
     """
-    world = World(league, seed, rules)
+    world = World(league, seed, rules, late=late)
     for _ in range(WARM_UP):
         world.send_honest(BY_DAY)
         world.work(world.people)
         world.night += 1
+    world.behind = behind
     known = world.people[HONEST:]
     came: list[Person] = []
     while world.night < WARM_UP + NIGHTS:
@@ -387,10 +440,12 @@ def play(
         if not (came and friends):
             came = world.join(fresh, league=True, lazy=True)
         world.sleeping = True
-        world.work([*known, *came])
+        if late:
+            world.answer_late(known, came)
+        world.work([*known, *(() if late else came)])
         world.sleeping = False
         world.send_honest(BY_DAY)
-        world.work([*world.people[:HONEST], *known, *(came if friends else ())])
+        world.work([*world.people[:HONEST], *known, *(came if friends and not late else ())])
         world.night += 1
         if _confirmed(world) >= LONG_ENOUGH:
             break
@@ -451,11 +506,17 @@ def main() -> None:
     parser.add_argument("--control", type=int, default=25, help="runs with the rules off")
     parser.add_argument("--fresh", type=int, default=0, help="new accounts, each night others")
     parser.add_argument("--friends", type=int, default=0, help="new accounts, the same each night")
+    parser.add_argument("--late", action="store_true", help="these answer after a friend")
+    parser.add_argument("--behind", type=int, default=0, help="days by which honest people are")
+    parser.add_argument("--without", choices=["late", "beside"], help="a rule that is off")
     parser.add_argument("--seed", type=int, default=0, help="other worlds for another one")
     asked = parser.parse_args()
     fresh, friends = asked.fresh or asked.friends, bool(asked.friends)
     runs, control = -(-asked.runs // 5), -(-asked.control // 5)
-    _table("all rules on", runs, asked.seed, partial(play, fresh=fresh, friends=friends))
+    rules = replace(Rules(), **({asked.without: False} if asked.without else {}))
+    how = {"fresh": fresh, "friends": friends, "late": asked.late, "behind": asked.behind}
+    title = f"without {asked.without}" if asked.without else "all rules on"
+    _table(title, runs, asked.seed, partial(play, rules=rules, **how))
     if control:
         _table("control: off", control, asked.seed, partial(play, rules=OFF))
 

@@ -42,6 +42,10 @@ _CROWD: Final = f"""
         ) at_work
     ) counted
 """  # noqa: S608
+_OF_STANDING: Final = f"""
+    SELECT r.validator_id, r.answered_at >= %(since)s AS at_work FROM validate_reliability r
+    WHERE r.task_id = %(task)s AND r.quarantined_at IS NULL AND {HAS_STANDING}
+"""  # noqa: S608
 
 # Of whom this person is not asked: authors they are tied to, or who may be themselves under another
 # name, and those of whose votes they gave as many as one person may. Where few people validate,
@@ -76,7 +80,7 @@ _STANDS: Final = f"(%(proven)s = 1 OR %(agrees)s = 1 AND NOT ({HAS_GOLD}))"
 
 # Somebody of no standing may begin until known answers have judged them: they give the first vote
 # that counts, or none, and win their standing by it. Of authors whom people of standing know and
-# mostly do not contradict, people who are tied to others are asked, too, and who was judged.
+# mostly do not contradict, people who are tied to others are asked, too.
 _FIRST: Final = """
     q.leases_active = 0 AND NOT EXISTS (
         SELECT 1 FROM validate_vote f
@@ -90,32 +94,59 @@ _IS_NEW: Final = f"""
         AND a.named_at IS NULL AND r.quarantined_at IS NULL AND {HAS_STANDING})
 """  # noqa: S608
 _KNOWN_AUTHOR: Final = f"NOT {_IS_NEW.format(author='q.author_id')}"
-_TRUSTED: Final = f"""
-    q.open_from <= %(aged)s OR (SELECT few FROM crowd)
-    OR ({_STANDS} OR %(begins)s = 1 AND {_FIRST}) AND (NOT EXISTS (
+
+# Who was judged is asked of such authors, and everybody of what is old, but nothing is decided by
+# them alone: they begin, or come where somebody of standing has voted, or all of these skipped it.
+_BESIDE: Final = f"""
+    ({_FIRST} OR EXISTS (
+        SELECT 1 FROM validate_vote f
+        WHERE f.example_id = q.example_id AND NOT f.dropped AND NOT f.surplus AND NOT f.automatic
+            AND f.validator_id IN (SELECT validator_id FROM of_standing) LIMIT 1 OFFSET 0)
+    OR (SELECT standing FROM crowd) <= (
+        SELECT COUNT(*) FROM validate_lease l
+        WHERE l.example_id = q.example_id AND l."end" = 'skipped'
+            AND l.validator_id IN (SELECT validator_id FROM of_standing WHERE at_work)))
+"""  # noqa: S608
+_UNTIED: Final = f"""
+    (NOT EXISTS (
         SELECT 1 FROM validate_authorshare t
         WHERE t.task_id = %(task)s AND t.validator_id = %(validator)s AND t.named_at IS NOT NULL)
-        OR {_KNOWN_AUTHOR})
-    OR %(begins)s = 0 AND {_KNOWN_AUTHOR}
+    OR {_KNOWN_AUTHOR})
+"""  # noqa: S608
+_TRUSTED: Final = f"""
+    (SELECT few FROM crowd) OR ({_STANDS} OR %(begins)s = 1 AND {_FIRST}) AND {_UNTIED}
+    OR (q.open_from <= %(aged)s OR %(begins)s = 0 AND {_KNOWN_AUTHOR}) AND ({_STANDS} OR {_BESIDE})
 """  # noqa: S608
 
-# From the first ones as one would order them the lot takes one. Only that one is locked, and what
-# it was chosen for is asked of it again: somebody may have changed it meanwhile.
-FREE: Final = f"""
-    WITH crowd AS ({_CROWD}), candidates AS (
+
+def _free(trusted: str, *, alike: str = "", more: str = "") -> str:
+    """From the first ones as one would order them the lot takes one. Only that one is locked, and
+    what it was chosen for is asked of it again: somebody may have changed it meanwhile."""
+    return f"""
+    WITH crowd AS ({_CROWD}){more}, candidates AS (
         SELECT q.example_id, q.priority, q.urgency, q.votes_wanted, q.leases_active,
             {_PLACE} AS place
         FROM validate_queueitem q
         WHERE {WAITING} AND q.votes_wanted > q.leases_active
-            AND ({_PICKED}) AND q.author_id NOT IN ({_NOT_FOR_THEM}) AND ({_TRUSTED})
+            AND ({_PICKED}) AND q.author_id NOT IN ({_NOT_FOR_THEM}) AND ({trusted})
         ORDER BY q.priority, q.urgency DESC, q.example_id LIMIT {WINDOW}
     )
     SELECT q.example_id FROM candidates c JOIN validate_queueitem q ON q.example_id = c.example_id
-    WHERE NOT q.withdrawn AND q.votes_wanted > q.leases_active
-        AND ({_STANDS} OR (SELECT few FROM crowd)
-            OR q.leases_active = c.leases_active AND q.votes_wanted = c.votes_wanted)
+    WHERE NOT q.withdrawn AND q.votes_wanted > q.leases_active {alike}
     ORDER BY c.priority, c.place, c.urgency DESC, c.example_id LIMIT 1 {{lock}}
-"""  # noqa: S608 (nobody's text)
+    """  # noqa: S608 (nobody's text)
+
+
+FREE: Final = _free(
+    _TRUSTED,
+    alike=f"""AND ({_STANDS} OR (SELECT few FROM crowd)
+        OR q.leases_active = c.leases_active AND q.votes_wanted = c.votes_wanted)""",  # noqa: S608
+    more=f", of_standing AS ({_OF_STANDING})",
+)
+# To who is of standing by known answers, as most who ask are: with nothing that is for others.
+FREE_TO_PROVEN: Final = _free(
+    f"(SELECT few FROM crowd) OR q.open_from <= %(aged)s OR {_UNTIED}"  # noqa: S608
+)
 
 # Whether enough people of standing are at work to look more closely at one whose author is new or
 # hardly confirmed, or whom this person, of no standing, began (2), or else enough of all to do so

@@ -205,18 +205,20 @@ def _ask(
     if many and new:
         item.close = bool(rng.random() < pool.close_look)
     order, asked = rng.permutation(len(people)), set[int]()
-    # What is left after two days is open to everybody.
+    # What is left after a week is open to more: where somebody of standing has answered.
     for aged, place in [*((False, place) for place in order), *((True, place) for place in order)]:
         person = people[place]
         if place in asked or person.is_out or person is author or item.author in person.tied:
             continue
         begins, stands = may_begin(person.gold_seen), person.stands(pool)
-        may = aged or stands or (not item.ballots if begins else not new)
+        beside = not item.ballots or any(people[one].stands(pool) for one in item.weights)
+        old = aged or not (begins or new)
+        may = stands or (begins and not item.ballots) or (old and beside)
         if many and pool.close_look and not may:
             continue
         asked.add(place)
-        if many and not stands and not item.ballots:
-            item.close = item.close or bool(rng.random() < pool.close_look)
+        if many and pool.close_look and not stands and not item.close:
+            item.close = bool(rng.random() < pool.close_look)
         while _gold_turn(person, pool, rng):
             person.answered += 1
             right = float(rng.random() < person.accuracy)

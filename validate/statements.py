@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from operator import or_
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -25,11 +25,10 @@ from annotate.queries import lockable
 from core.sql import compiled, prepared
 from core.sql.compiled import Compiled, CompiledUpdate, Given, adapted
 from validate.models import Apart, Gold, Lease, QueueItem, Reliability, Vote
-from validate.order import ADD_TO_SHARE, CAP_FROM_VOTES, FREE, WAITING
+from validate.order import ADD_TO_SHARE, CAP_FROM_VOTES, FREE, FREE_TO_PROVEN, WAITING
 from validate.policies import lots
 
 VALIDATES_WITHIN = timedelta(days=7)
-OPENS_WITHIN = timedelta(days=2)  # to everybody, after the first day
 MANY = 20  # items; counting on would cost more than the next item itself (1,000: 2.5 ms)
 
 # Nothing here may tell gold from the rest: what one holds counts as waiting whatever it is, and
@@ -114,14 +113,16 @@ def free_item(asked: Asked, *, lock: bool = True) -> int | None:
     one that the lot gives them. Left out are authors of whose votes this person has given the share
     `cap`, from 20 votes on, and those they are tied to.
     """
-    sql = FREE.format(lock=_lock(skip_locked=False) if lock else "")
+    sql = FREE_TO_PROVEN if asked.proven else FREE
+    sql = sql.format(lock=_lock(skip_locked=False) if lock else "")
     found = prepared.rows(sql, _given(asked))
     return int(found[0][0]) if found else None
 
 
 def free_example(asked: Asked) -> Example | None:
     """The same with all that is shown of it, past what somebody else has locked; one statement."""
-    return _FREE_EXAMPLE.first(**_given(asked))
+    free = _FREE_EXAMPLE_TO_PROVEN if asked.proven else _FREE_EXAMPLE
+    return free.first(**_given(asked))
 
 
 def _given(asked: Asked) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def _given(asked: Asked) -> dict[str, Any]:
         "least": int(cap * CAP_FROM_VOTES),
         "since": _since(now),
         "now": adapted(now),
-        "aged": adapted(now - OPENS_WITHIN),
+        "aged": adapted(now - timedelta(days=lots.OPENS_WITHIN)),
         "picked": picked,
         "turn": turn,
         "shift": shift,
@@ -155,14 +156,15 @@ def shown() -> QuerySet[Example]:
     return Example.objects.select_related("context")
 
 
-def _free_examples() -> QuerySet[Example]:
-    sql = FREE.format(lock=_lock(skip_locked=True))
+def _free_examples(sql: str) -> QuerySet[Example]:
+    sql = sql.format(lock=_lock(skip_locked=True))
     names = re.findall(r"%\((\w+)\)s", sql)
     free = RawSQL(re.sub(r"%\(\w+\)s", "%s", sql), [Given(name) for name in names])  # noqa: S611
     return shown().filter(pk=free)
 
 
-_FREE_EXAMPLE = Compiled(_free_examples)
+_FREE_EXAMPLE = Compiled(partial(_free_examples, FREE))
+_FREE_EXAMPLE_TO_PROVEN = Compiled(partial(_free_examples, FREE_TO_PROVEN))
 
 
 def _lock(*, skip_locked: bool) -> str:

@@ -77,8 +77,9 @@ def test_nothing_that_people_do_strands_an_example(
 
     # Who went away loses their claim, and there are enough others for every policy's cap.
     Lease.objects.filter(ended_at=None).update(expires_at="2020-01-01T00:00:00Z")
-    # Those of standing are away, too: after some days anybody is asked.
-    QueueItem.objects.update(open_from=timezone.now() - timedelta(days=2))
+    # Those of standing are away, too: after a week nobody waits for them.
+    of_standing = Reliability.objects.filter(task=task, gold_seen=5)
+    of_standing.update(answered_at=timezone.now() - timedelta(days=8))
     for fresh in _people("fresh", 7):
         for answer in ("author", "model", "0", UNSURE, "author", "spam"):
             if not _vote(fresh, task, answer):

@@ -29,10 +29,18 @@ def test_two_plus_one_costs_what_the_formula_says() -> None:
 
 def test_weighed_votes_are_nearly_as_precise_as_five_for_two_thirds_of_the_cost() -> None:
     """Of five votes a guesser's is often one: then all wait for their owner without it."""
-    weighed, counted = (simulate(policy, NOISY, seed=1) for policy in (Bayes(), KOfN()))
-    assert weighed.votes_per_item <= 0.65 * counted.votes_per_item
-    assert weighed.precision >= counted.precision - 0.03
-    assert weighed.recall > counted.recall
+    weighed, counted = (
+        [simulate(policy, NOISY, seed=seed) for seed in range(3)] for policy in (Bayes(), KOfN())
+    )
+
+    def gained(name: str, times: float = 1) -> float:
+        return fmean(getattr(one, name) for one in weighed) - times * fmean(
+            getattr(one, name) for one in counted
+        )
+
+    assert gained("votes_per_item", 0.65) <= 0
+    assert gained("precision") >= -0.03
+    assert gained("recall") > 0
 
 
 def test_who_guesses_is_found_out() -> None:

@@ -76,7 +76,7 @@ def test_what_is_new_is_for_a_few_who_are_drawn_and_later_for_everybody(
         asked[person] = _all_for(person, task)
         assert asked[person] == picked
     assert 0 < sum(map(len, asked.values())) < 12 * 6
-    QueueItem.objects.update(open_from=timezone.now() - timedelta(days=2))
+    QueueItem.objects.update(open_from=timezone.now() - timedelta(days=lots.OPENS_WITHIN))
     assert _all_for(people[0], task) == set(examples) - asked[people[0]]
 
 
@@ -207,7 +207,7 @@ def test_who_is_new_is_judged_by_people_of_standing_where_there_are_any(
     task: Task, annotator: User, validator: User, other_validator: User
 ) -> None:
     """Others may begin, one at each example, so that they are not left without work. Who was judged
-    and has no standing is asked about known authors."""
+    and has no standing is asked about known authors, too."""
     cast.submission(task, annotator)
     known = crowd(task, 4, **KNOWN)
     assert acts.next_item(validator=validator, task=task)
@@ -224,6 +224,7 @@ def test_who_is_new_is_judged_by_people_of_standing_where_there_are_any(
     assert acts.next_item(validator=other_validator, task=task) is None
     judged = Reliability.objects.filter(validator=other_validator)
     judged.update(gold_seen=8, gold_right=5)
+    cast.answer(known[0], task)
     lease = acts.next_item(validator=other_validator, task=task)
     assert lease is not None
     acts.release(validator=other_validator, lease_id=lease.pk)
@@ -362,6 +363,58 @@ def test_two_friends_are_not_enough_for_somebody_new_or_hardly_confirmed(
         cast.answer(person, task)
     assert Example.objects.get(pk=example.pk).status == Example.Status.VERIFIED
     assert votes or check(task).shares == 0
+
+
+def test_who_begins_and_answers_second_needs_a_closer_look_as_well(
+    task: Task, annotator: User, validator: User
+) -> None:
+    """A lease is given to who begins; somebody of standing may vote before them all the same."""
+    known = crowd(task, 5, **KNOWN)
+    example = cast.submission(task, annotator)
+    AuthorShare.objects.create(
+        task=task, author=annotator, validator=known[4], votes=NEW_UNTIL, agreed=NEW_UNTIL
+    )
+    begun = cast.lease_for(validator, task)
+    cast.answer(known[0], task)
+    acts.vote(validator=validator, lease_id=begun.pk, label=example.label)
+    assert Example.objects.get(pk=example.pk).status == Example.Status.OPEN
+    cast.answer(known[1], task)
+    assert Example.objects.get(pk=example.pk).status == Example.Status.VERIFIED
+
+
+@pytest.mark.parametrize("why", ["a known author", "nobody came for a week"])
+def test_nothing_is_verified_without_somebody_of_standing(
+    task: Task, annotator: User, why: str
+) -> None:
+    known = crowd(task, 5, **KNOWN)
+    cast.submission(task, annotator)
+    others = [cast.person(f"other{n}", "validator") for n in range(4)]
+    if why == "a known author":
+        AuthorShare.objects.create(
+            task=task, author=annotator, validator=known[4], votes=NEW_UNTIL, agreed=NEW_UNTIL
+        )
+        for one in others:
+            Reliability.objects.create(task=task, validator=one, gold_seen=8, gold_right=5)
+    else:
+        QueueItem.objects.update(open_from=timezone.now() - timedelta(days=lots.OPENS_WITHIN))
+    cast.answer(others[0], task)
+    assert acts.next_item(validator=others[1], task=task) is None
+    cast.answer(known[0], task)
+    assert acts.next_item(validator=others[1], task=task)
+
+
+def test_what_all_of_standing_skipped_is_for_the_others(
+    task: Task, annotator: User, validator: User, other_validator: User
+) -> None:
+    known = crowd(task, 4, **KNOWN)
+    cast.submission(task, annotator)
+    QueueItem.objects.update(open_from=timezone.now() - timedelta(days=lots.OPENS_WITHIN))
+    cast.answer(validator, task)
+    for person in known:
+        assert acts.next_item(validator=other_validator, task=task) is None
+        lease = cast.lease_for(person, task)
+        acts.release(validator=person, lease_id=lease.pk, skip=True)
+    assert acts.next_item(validator=other_validator, task=task)
 
 
 def test_a_confirmation_more_is_one_of_two_further_answers() -> None:

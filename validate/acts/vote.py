@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.models import User
 from accounts.services import record_event
@@ -43,8 +43,6 @@ from validate.policies.trust import is_fast, is_hasty
 from validate.queries import are_apart, progress_of, settings_of
 from validate.statements import Met
 from validate.verdicts import follow, follow_later, reweigh_later
-
-_chance = random.SystemRandom()
 
 
 class Answered(NamedTuple):
@@ -197,7 +195,7 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
         met = count_share(made, example)
         if made.lease_id is not None:  # a log stands for its own verdicts
             made.hasty = met.gold and is_hasty(made.seconds) and not proven(row)
-            made.close = met.close and not votes and _falls_on(example)
+            made.close = met.close and not _is_close(votes) and _falls_on(example)
         lost_weight = row.quarantined_at is not None or made.validator.banned_at is not None
         made.dropped = lost_weight or made.hasty or met.tied
         votes.append(made)
@@ -263,13 +261,18 @@ def _with_judge(hearing: Hearing, decision: Decision) -> Decision:
 def _look_closer(made: Vote, example: Example, votes: Sequence[Vote], met: Met) -> None:
     """Mark the newest vote where it would verify by too little; once: the confirmation that it
     takes then is enough."""
-    if met.may_be and not any(vote.close for vote in votes):
+    if met.may_be and not _is_close(votes):
         made.close = takes_one_more(example, votes) and _falls_on(example)
 
 
+def _is_close(votes: Sequence[Vote]) -> bool:
+    return any(vote.close for vote in votes)
+
+
 def _falls_on(example: Example) -> bool:
-    """Toss whether such an example's verdict takes a vote more."""
-    return _chance.random() < settings_of(example.task).close_look
+    """Whether the lot falls on such an example to take a vote more: alike at each of its votes."""
+    lot = salted_hmac("a closer look", str(example.uid), algorithm="sha256").digest()
+    return int.from_bytes(lot[:8]) / 2**64 < settings_of(example.task).close_look
 
 
 def _on_gold(made: Vote, example: Example, answer: Answer, row: Reliability) -> None:

@@ -42,7 +42,7 @@ class QueueItem(models.Model):
     )
     open_from = models.DateTimeField(
         default=in_a_day,
-        help_text="When it is for more people than were picked, and two days later for everybody.",
+        help_text="When it is for more people than were picked, and a week later for everybody.",
     )
     withdrawn = models.BooleanField(
         default=False, help_text="Its author retracted it, or an owner hid it: nobody is asked."

@@ -71,7 +71,7 @@ class Vote(models.Model):
     )
     close = models.BooleanField(
         default=False,
-        help_text="The first on an example of somebody new, and the lot fell on it: its verdict "
+        help_text="On it the lot fell to be looked at more closely: its example's verdict "
         "takes a vote more.",
     )
     reliability = models.FloatField(

@@ -12,7 +12,8 @@ import hmac
 from typing import Final
 
 PRIME: Final = 2**31 - 1
-MORE: Final = 2  # times as many people are asked from the second day on, and from the fourth all
+MORE: Final = 2  # times as many people are asked from the second day on
+OPENS_WITHIN: Final = 7  # days more, and all are: a queue that is days behind is no way round lots
 MOST_PEOPLE: Final = 96  # more count as so many: the queue is read until some items are picked
 WINDOW: Final = 32  # how many items are picked from: the first ones as one would order them
 
