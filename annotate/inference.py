@@ -191,6 +191,7 @@ class LiveModel:
 
 
 BUSY_RETRY_MS = 1_000
+HEAVY_RETRY_MS = 100  # reading one takes 20
 LONG_MS = 61_000  # a cap on a minute's questions has nobody wait longer, one on a day's tokens may
 _may_wait = threading.BoundedSemaphore(max(1, settings.DATABASE_THREADS // 2))
 _reader = ThreadPoolExecutor(1, thread_name_prefix="heavy-inputs")
@@ -199,9 +200,14 @@ _reader = ThreadPoolExecutor(1, thread_name_prefix="heavy-inputs")
 def read_apart(kind: Kind, input: object, passage: Passage) -> Future[Prepared]:
     """Read an input that may take long, and charge whoever sent it for the work.
 
-    One at a time: they wait for each other and nobody waits for them.
+    One at a time: they wait for each other and nobody waits for them. TooBusy while another of the
+    same person, or a few of their address, wait or are read.
     """
-    return _reader.submit(_read_and_charge, kind, input, passage)
+    if not passage.begin():
+        raise TooBusy(HEAVY_RETRY_MS, kind)
+    reading = _reader.submit(_read_and_charge, kind, input, passage)
+    reading.add_done_callback(lambda _: passage.end())  # also when its page is gone meanwhile
+    return reading
 
 
 def _read_and_charge(kind: Kind, input: object, passage: Passage) -> Prepared:

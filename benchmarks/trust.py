@@ -30,6 +30,7 @@ from benchmarks.servers import PROJECT, World, ours
 
 HOSTILE = 20
 LARGEST = 1120  # pixels a side
+PIPELINED = 32  # submissions of one socket under way (annotate.consumers)
 PICTURES = 25  # of each: to make one takes as long as to read it
 ITEMS = 1_000
 KNOWN = 400
@@ -109,7 +110,8 @@ async def _one_hostile(
 ) -> None:
     """Each from an address of its own, as fast as it is let, with pictures of its own.
 
-    Predictions and submissions at once, the next of each as soon as the last is answered.
+    A prediction and as many submissions at once as a socket is read for, the next of each as soon
+    as one is answered, or when it is told to come again.
     """
     import aiohttp
 
@@ -135,7 +137,8 @@ async def _one_hostile(
 
         waiting: set[asyncio.Task[None]] = set()
         await send("predict")
-        await send("submit")
+        for _ in range(PIPELINED):
+            await send("submit")
         while True:
             said = await socket.receive_json()
             if "seq" not in said and "client_id" not in said:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
@@ -24,6 +25,8 @@ IN_MEMORY = {"predict", "sandbox-predict", "connect"}
 USUAL_SECONDS = (
     0.00025  # a quarter of what a usual input takes: large ones shall cost more than they do
 )
+HEAVY_OF_PERSON = 1  # at once, for they are read one after the other: nobody fills the queue
+HEAVY_OF_ADDRESS = 4
 SWEEP_ABOVE = 10_000  # buckets in memory before those that are full again are forgotten
 REDIS_TIMEOUT = 0.25
 LEAVE_ALONE = 1.0  # seconds in which Redis is not asked again after it did not answer
@@ -41,6 +44,9 @@ class Passage:
 
     def __init__(self, door: str, *, person: str = "", address: str = "") -> None:
         rates = settings.LIMITS[door]
+        self._heavy = {person: HEAVY_OF_PERSON} if person else {}
+        if address:
+            self._heavy[f"@{address}"] = HEAVY_OF_ADDRESS
         self._wants = [Want(f"{door}:{person}", rates.person)] if person else []
         if address:
             self._wants.append(Want(f"{door}@{address}", rates.address))
@@ -57,6 +63,16 @@ class Passage:
         that are counted in memory.
         """
         _local.charge(self._wants, seconds / USUAL_SECONDS)
+
+    def begin(self) -> bool:
+        """Whether heavy work of theirs may begin in this process; then it is counted until `end`.
+
+        Charged when it is done, it would else be as much as may be asked for meanwhile.
+        """
+        return _under_way.begin(self._heavy)
+
+    def end(self) -> None:
+        _under_way.end(self._heavy)
 
 
 def wait_for(door: str, *, person: str = "", address: str = "") -> float:
@@ -132,6 +148,28 @@ def _longest_wait(wants: Sequence[Want], left: Sequence[float]) -> float:
     """Seconds until each has a token; 0 when they have."""
     seconds = [(1 - has) / want.rate.per_second for want, has in zip(wants, left, strict=True)]
     return max([0.0, *seconds])
+
+
+class UnderWay:
+    """How much of each name is under way, of which there are at most so many at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def begin(self, most: Mapping[str, int]) -> bool:
+        with self._lock:
+            if any(self._counts[name] >= bound for name, bound in most.items()):
+                return False
+            self._counts.update(most.keys())
+            return True
+
+    def end(self, names: Iterable[str]) -> None:
+        with self._lock:
+            for name in names:
+                self._counts[name] -= 1
+                if not self._counts[name]:
+                    del self._counts[name]
 
 
 class Meter:
@@ -223,6 +261,7 @@ class SharedBuckets:
 
 
 _local = MemoryBuckets()
+_under_way = UnderWay()
 
 
 @cache

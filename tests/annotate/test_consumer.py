@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.test import Client
 
 from accounts.models import User
-from annotate import live, protocol, rounds
+from annotate import inference, live, protocol, rounds
 from annotate.consumers import AnnotateConsumer
 from annotate.models import Example, Task
 from core import limits
@@ -112,6 +113,46 @@ async def test_a_large_picture_is_paid_for_by_the_work_that_it_makes(
             body["client_id"] = str(uuid.uuid4())
             answer = await post(f"/api/v1/tasks/digits/{call}/", body, "application/json")
             assert answer.status_code in status, answer.content
+
+
+async def test_one_large_picture_of_a_person_is_read_at_once_and_a_few_of_an_address(
+    task: Task, annotator: User, other_annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes meanwhile is told to come again before it waits for anything; nothing is lost."""
+    may_read = Event()
+    inference._reader.submit(may_read.wait)
+    client = Client()
+    await sync_to_async(client.force_login)(annotator)
+    submission = {"client_id": str(uuid.uuid4()), "label": "1", "input": large(1)}
+    monkeypatch.setattr(limits, "HEAVY_OF_ADDRESS", 2)
+    post = sync_to_async(client.post, thread_sensitive=False)
+    try:
+        async with page(task, annotator) as opened, page(task, other_annotator) as another:
+            await opened.receive("ready")
+            await another.receive("ready")
+            await opened.send(type="submit", **submission)
+            await opened.send(type="predict", seq=1, input=large(2))
+            assert (await opened.receive("busy"))["seq"] == 1
+            call = "/api/v1/tasks/digits/predictions/"
+            answer = await post(call, {"input": large(3)}, "application/json")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+            async with page(task, other_annotator) as gone:  # which takes nothing with it
+                await gone.receive("ready")
+                await gone.send(type="predict", seq=1, input=large(4))
+                await gone.send(type="submit", **{**submission, "client_id": str(uuid.uuid4())})
+                assert "client_id" in await gone.receive("busy")
+            await another.send(type="predict", seq=1, input=large(5))
+            async with page(task, guest=str(uuid.uuid4())) as third:
+                await third.receive("ready")
+                await third.send(type="predict", seq=1, input=large(6))
+                assert (await third.receive("busy"))["retry_ms"] > 0
+            may_read.set()
+            await opened.receive("accepted")
+            await another.receive("prediction")
+            await opened.send(type="predict", seq=2, input=large(2))
+            await opened.receive("prediction")
+    finally:
+        may_read.set()
 
 
 async def test_a_stroke_too_many_is_told_to_come_again(
