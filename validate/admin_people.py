@@ -55,6 +55,14 @@ def _has_account(user: User) -> bool:
     return user.closed_at is None and not user.imported
 
 
+def _own_tasks(actor: User) -> QuerySet[Task]:
+    tasks = Task.objects.filter(owners=actor).order_by("pk")
+    if not tasks:
+        words = "You own no task. Its owners keep somebody out of it."
+        raise Refused("no_task", words, status=409)
+    return tasks
+
+
 @admin.register(User)
 class PersonAdmin(CuratedAdmin[User]):
     """Admins see everybody; owners see those who took part in their tasks, without addresses."""
@@ -124,20 +132,26 @@ class PersonAdmin(CuratedAdmin[User]):
         warning="In the tasks that you own they can neither submit nor vote; what waits of theirs "
         "leaves these queues, and their votes there lose their weight.",
     )
-    def keep_out(self, request: HttpRequest, user: User, reason: str) -> None:
-        self._set_barred(request, user, barred=True, reason=reason)
+    def keep_out(self, request: HttpRequest, user: User, reason: str) -> str:
+        actor = person(request)
+        tasks = _own_tasks(actor)
+        theirs = set(tasks.filter(owners__in=[user]).values_list("pk", flat=True))
+        if len(theirs) == len(tasks):
+            raise Refused("is_owner", "An owner of the task is not kept out of it.", status=409)
+        for task in tasks:
+            if task.pk not in theirs:
+                set_barred(actor=actor, task=task, user=user, barred=True, reason=reason)
+        names = ", ".join(task.name for task in tasks if task.pk in theirs)
+        return f"{user}: not kept out of {names}, which they own, too." if theirs else ""
 
     @act(
         "Let back into my tasks",
         warning="They may take part in the tasks that you own again, and their votes there weigh.",
     )
     def let_back_in(self, request: HttpRequest, user: User, reason: str) -> None:
-        self._set_barred(request, user, barred=False, reason=reason)
-
-    def _set_barred(self, request: HttpRequest, user: User, *, barred: bool, reason: str) -> None:
         actor = person(request)
-        for task in Task.objects.filter(owners=actor):
-            set_barred(actor=actor, task=task, user=user, barred=barred, reason=reason)
+        for task in _own_tasks(actor):
+            set_barred(actor=actor, task=task, user=user, barred=False, reason=reason)
 
     @act(
         "Change role",

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Event, User
-from annotate.models import Example, Round, Task
+from annotate.models import Barred, Example, Round, Task
 from core.errors import Refused
 from tests.cast import (
     PASSWORD,
@@ -116,6 +116,27 @@ def test_keeping_somebody_out_of_ones_tasks_reaches_no_others(
     do(ours, PEOPLE, "let_back_in", annotator)
     assert not QueueItem.objects.filter(withdrawn=True).exists()
     submission(task, annotator, seed=4)
+
+
+def test_who_owns_one_of_the_tasks_too_is_kept_out_of_the_others(
+    ours: Client, task: Task, owner: User
+) -> None:
+    otto = person("otto", "owner")
+    tasks = [task, digits_task(owner, slug="shared", name="Ours"), digits_task(owner, slug="third")]
+    submission(tasks[2], otto)
+    tasks[1].owners.add(otto)
+    told = do(ours, PEOPLE, "keep_out", otto)
+    assert told == [
+        "otto: not kept out of Ours, which they own, too.", "Keep out of my tasks: done for 1."
+    ]  # fmt: skip
+    assert set(Barred.objects.values_list("task", flat=True)) == {tasks[0].pk, tasks[2].pk}
+
+
+def test_who_owns_no_task_keeps_nobody_out(client: Client, task: Task, annotator: User) -> None:
+    client.force_login(person("ada", "admin"))
+    for act in ("keep_out", "let_back_in"):
+        told = do(client, PEOPLE, act, annotator)
+        assert told == ["anna: You own no task. Its owners keep somebody out of it."]
 
 
 def test_a_validator_who_is_kept_out_is_asked_no_more_and_their_votes_do_not_weigh(
