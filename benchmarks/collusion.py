@@ -10,8 +10,8 @@ Two variants have accounts that cost nothing and answer nothing but what the lea
 that are new each night (`--fresh`), or the same ones each night, whose friends send plain right
 labels, too, for them to settle (`--friends`). With `--late` these lease what they may begin and
 answer after a friend of standing; with `--behind DAYS` honest people come to what was sent so many
-days ago, and the league before them. `--without late` and `--without beside` take the rule away
-that stands against each.
+days ago, and the league before them. `--without late`, `--without beside` or `--without week` takes
+away a rule that stands against these.
 A league has won when as many wrong labels are verified as distinct contents are learned from at
 least (20, training/gates.py).
 """
@@ -78,6 +78,7 @@ class Rules:
     gold: bool = True
     late: bool = True  # who has no standing brings the closer look in whatever place they vote
     beside: bool = True  # nor is what is old verified without somebody of standing
+    week: bool = True  # before what waits is for everybody, or else two days
 
 
 OFF: Final = Rules(lots=False, skips=False, standing=False, close=False, ties=False, gold=False)
@@ -206,6 +207,7 @@ class World:
     def next_for(self, person: Person) -> Item | None:
         """As validate/order.py has it."""
         few, people = self._crowd()
+        old = OLD if self.rules.week else 3
         window: list[Item] = []
         for item in sorted(self.open.values(), key=lambda item: (-len(item.votes), item.number)):
             if item.number in person.gone or item.author in person.tied:
@@ -218,11 +220,11 @@ class World:
                 continue
             # It is opened further at some hour of the second day: two times in three by day.
             age = self.night - item.night - (self.sleeping and item.opens_by_day)
-            if self.rules.lots and age < OLD:
+            if self.rules.lots and age < old:
                 picked = DRAWN * (1 if age <= 0 else MORE)
                 if not is_picked(place(person.key, item.number), people, picked):
                     continue
-            if self.rules.standing and not few and not self._is_for(person, item, old=age >= OLD):
+            if self.rules.standing and not few and not self._is_for(person, item, old=age >= old):
                 continue
             window.append(item)
             if len(window) == WINDOW:
@@ -508,7 +510,7 @@ def main() -> None:
     parser.add_argument("--friends", type=int, default=0, help="new accounts, the same each night")
     parser.add_argument("--late", action="store_true", help="these answer after a friend")
     parser.add_argument("--behind", type=int, default=0, help="days by which honest people are")
-    parser.add_argument("--without", choices=["late", "beside"], help="a rule that is off")
+    parser.add_argument("--without", choices=["late", "beside", "week"], help="a rule that is off")
     parser.add_argument("--seed", type=int, default=0, help="other worlds for another one")
     asked = parser.parse_args()
     fresh, friends = asked.fresh or asked.friends, bool(asked.friends)
