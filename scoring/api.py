@@ -29,7 +29,6 @@ from scoring.queries import (
     AuthorRow,
     board_of,
     model_board,
-    people_asked,
 )
 
 
@@ -234,7 +233,7 @@ class Leaderboard(APIView):
         round_ = task.rounds.filter(number=number).first() if number is not None else None
         if number is not None and round_ is None:
             raise Refused("not_found", f"There is no round {number}.", status=404)
-        asked_for = people_asked(task, round_, query.get("days"))
+        asked_for = Asked(query.get("days"), round_.pk if round_ else None)
         told = read_tallies(task, patient=True).once(
             ("everybody", *asked_for), lambda tallies: _everybody(task, number, asked_for, tallies)
         )

@@ -21,9 +21,10 @@ from typing import Any, Final, TypeVar
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connections
+from django.db.models import Q
 from django.utils import timezone
 
-from annotate.models import Task
+from annotate.models import Barred, Task
 from core.transactions import one_view
 from scoring.models import Tally
 from scoring.tally import COLUMNS
@@ -38,11 +39,12 @@ A_MOMENT: Final = 0.5  # seconds that somebody may wait for what is new
 BUSY: Final = 20  # of this many parts of the time making what is shown may take one
 KEPT: Final = timedelta(hours=1)  # after it also a page waits
 PERSON: Final = tuple(
-    f"author__{field}" for field in ("username", "pseudonym", "closed_at", "banned_at", "unnamed")
+    f"author__{field}" for field in ("username", "pseudonym", "closed_at", "unnamed")
 )
 
 Row = Mapping[str, Any]
-Rows = Callable[[], Sequence[Row]]
+Read = tuple[Sequence[Row], frozenset[int]]
+Rows = Callable[[], Read]
 Make = Callable[["Tallies"], Any]
 
 
@@ -52,6 +54,9 @@ class Tallies:
 
     token: str
     rows: Sequence[Row]
+    left_out: frozenset[int]
+    """Who was banned then, or kept out of the task: their tallies are not among these, and nothing
+    of theirs may be in what is made of these."""
     as_of: datetime
     took: float = 0.0
     """Seconds that reading these and making all that was asked for took."""
@@ -108,7 +113,7 @@ def read_tallies(task: Task, *, patient: bool = False) -> Tallies:
 
 def read_votes(task: Task, *, patient: bool = False) -> Tallies:
     """One without rows, for what is made of all votes: however long that takes, boards go on."""
-    return _reading(f"votes-{task.pk}", list, patient=patient)
+    return _reading(f"votes-{task.pk}", lambda: ((), frozenset()), patient=patient)
 
 
 def forget() -> None:
@@ -174,30 +179,38 @@ def _make_next(name: str, rows: Rows) -> None:
         lock.release()
 
 
-def _rows(task: Task) -> list[Row]:
-    return list(
-        Tally.objects.filter(round__task=task)
-        .order_by("round", "author")
-        .values("round_id", "author_id", *PERSON, *COLUMNS)
+def _rows(task: Task) -> Read:
+    """What is stored counts everybody, so that a ban, and its end, move nothing."""
+    barred = Q(author__in=Barred.objects.filter(task=task).values("person"))
+    tallies = Tally.objects.filter(round__task=task).order_by("round", "author")
+    found = tallies.annotate(out=Q(author__banned_at__isnull=False) | barred).values(
+        "out", "round_id", "author_id", *PERSON, *COLUMNS
     )
+    rows, left_out = [], set()
+    for row in found:
+        if row.pop("out"):
+            left_out.add(row["author_id"])
+        else:
+            rows.append(row)
+    return rows, frozenset(left_out)
 
 
 def _read(rows: Rows) -> Tallies:
     began, as_of = monotonic(), timezone.now()
-    return Tallies(uuid.uuid4().hex, rows(), as_of, took=monotonic() - began)
+    return Tallies(uuid.uuid4().hex, *rows(), as_of, took=monotonic() - began)
 
 
 def _shared(name: str) -> Tallies | None:
     """What another process has read, as long as it lasts."""
     token = cache.get(name)
-    kept = cache.get(f"{name}-{token}") if token else None
+    kept = cache.get(f"{name}-{token}-2") if token else None
     return Tallies(token, *kept) if kept else None
 
 
 def _keep(name: str, found: Tallies) -> None:
     """Show these from now on, and share them."""
     if cache.get(name) != found.token:
-        cache.set(f"{name}-{found.token}", (found.rows, found.as_of), found.lasts)
+        cache.set(f"{name}-{found.token}-2", (found.rows, found.left_out, found.as_of), found.lasts)
         cache.set(name, found.token, found.lasts)
     if len(_kept) >= MOST_READ:
         _kept.pop(next(iter(_kept)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -84,16 +84,17 @@ _TOLD: Final = ("number", "name", "backend", "sha256", "created_at", "retired_at
 
 def record_told(model: ModelVersion, tallies: Tallies) -> Record:
     """Its record as of these tallies."""
-    return tallies.once(("record", model.pk), lambda _: record_of(model))
+    return tallies.once(("record", model.pk), lambda now: record_of(model, now.left_out))
 
 
-def record_of(model: ModelVersion) -> Record:
-    """Of everything submitted against a model; two queries. Claims until they are verified.
+def record_of(model: ModelVersion, left_out: Collection[int] = ()) -> Record:
+    """Of everything submitted against a model, but by those left out; two queries. Claims until
+    they are verified.
 
     What is said in free words is no sort of examples: there would be as many as examples.
     """
     few = model.task.kind.answers.few or model.task.kind.answers.several
-    met = ((answers_of_examples(), ""), (answers_of_targets(), OF_ANSWER))
+    met = ((answers_of_examples(left_out), ""), (answers_of_targets(left_out), OF_ANSWER))
     rows = [
         _Row(dict(row))
         for answers, example in met

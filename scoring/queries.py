@@ -1,7 +1,6 @@
 """The boards: what people, rounds and models did, as rates with their intervals.
 
 Everything is read from the tallies, in a number of queries that does not grow with the boards.
-Rounds and models count everybody; the board of people leaves out who is banned.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.models import Barred, Example, ModelVersion, Round, Task
+from annotate.models import Example, ModelVersion, Round, Task
 from annotate.queries import against
 from annotate.sections import Rounds
 from scoring import statements
@@ -162,13 +161,11 @@ class Board:
         return tuple(row for row in self.rows if row.rank is None)
 
 
-Asked = tuple[int | None, int | None, frozenset[int]]
+class Asked(NamedTuple):
+    """What names a board of people."""
 
-
-def people_asked(task: Task, round: Round | None, days: int | None) -> Asked:
-    """What names a board of people: days, round, and who is kept out of the task; a query."""
-    kept_out = Barred.objects.filter(task=task).values_list("person", flat=True)
-    return days, round.pk if round else None, frozenset(kept_out)
+    days: int | None = None
+    round: int | None = None
 
 
 def board_of(task: Task, asked: Asked, tallies: Tallies) -> Board:
@@ -177,26 +174,27 @@ def board_of(task: Task, asked: Asked, tallies: Tallies) -> Board:
     Equal bounds share a rank and the next one is skipped (1, 2, 2, 4). With days what was sent in
     these last ones counts alone: it is counted from the examples, once for each reading of tallies.
     """
-    days, round_, kept_out = asked
+    days, round_ = asked
 
     def make(tallies: Tallies) -> Board:
         rows = tallies.rows
         if days is not None:
-            rows = tallies.once(("days", days), lambda _: _rows_of_days(task, days))
-        return _board(rows, round_, kept_out)
+            rows = tallies.once(("days", days), lambda now: _rows_of_days(task, days, now))
+        return _board(rows, round_)
 
     return tallies.once(("people", *asked), make)
 
 
 def author_board(task: Task, round: Round | None = None, days: int | None = None) -> Board:
-    """The board of people; two queries."""
-    return board_of(task, people_asked(task, round, days), read_tallies(task))
+    """The board of people; one query."""
+    return board_of(task, Asked(days, round.pk if round else None), read_tallies(task))
 
 
-def _rows_of_days(task: Task, days: int) -> list[dict[str, Any]]:
+def _rows_of_days(task: Task, days: int, tallies: Tallies) -> list[dict[str, Any]]:
     """As the rows of tallies, of the examples of the last days."""
     since = timezone.now() - timedelta(days=days)
-    found = counted(Example.objects.counted().filter(task=task, created_at__gte=since))
+    sent = Example.objects.counted().filter(task=task, created_at__gte=since)
+    found = counted(sent.exclude(author__in=tallies.left_out))
     people = User.objects.in_bulk({author for _, author in found})
     fields = [field.removeprefix("author__") for field in PERSON]
     return [
@@ -210,11 +208,9 @@ def _rows_of_days(task: Task, days: int) -> list[dict[str, Any]]:
     ]
 
 
-def _board(rows: Sequence[Mapping[str, Any]], round: int | None, kept_out: frozenset[int]) -> Board:
+def _board(rows: Sequence[Mapping[str, Any]], round: int | None) -> Board:
     by_author: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        if row["author__banned_at"] is not None or row["author_id"] in kept_out:
-            continue
         if round is None or row["round_id"] == round:
             by_author[row["author_id"]].append(row)
     people = [_author_row(tallies) for tallies in by_author.values()]
@@ -369,7 +365,7 @@ def _mer_of(model: int, rounds: Iterable[int], shared: tuple[int, ...], tallies:
     """The error rate over rounds of its own, and what it met in others, each author counted as
     one."""
     authors = authors_by_round(tallies)
-    met: Sequence[Met] = tallies.once(("met", shared), lambda _: met_in(shared))
+    met: Sequence[Met] = tallies.once(("met", shared), lambda now: met_in(shared, now.left_out))
     beside = (one for one in met if one.model == model)
     by_author: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
     did_what: list[tuple[int, Counts | Met]] = [(one.author, one) for one in beside]

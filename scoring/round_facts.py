@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any, Final, NamedTuple
@@ -103,29 +103,41 @@ class RoundFacts:
 
 
 def facts_of(
-    round_: Round, tallies: object, *, few: bool, several: bool, talks: bool
+    round_: Round,
+    tallies: object,
+    left_out: frozenset[int],
+    *,
+    few: bool,
+    several: bool,
+    talks: bool,
 ) -> RoundFacts:
-    """The facts as long as the round's tallies are these.
+    """The facts without what some people did, as long as they and the round's tallies are these.
 
     `few`: answers are some labels, so that what has one of them is a group. `several`: it has
     models beside each other, `talks`: it has chats, which take two queries more each.
     """
-    key = f"round-facts-7-{round_.pk}-{digest(tallies)}"
+    key = f"round-facts-8-{round_.pk}-{digest(tallies, sorted(left_out))}"
     kept: RoundFacts | None = cache.get(key)
     if kept is None:
-        kept = _read(round_, few=few, several=several, talks=talks)
+        kept = _read(round_, left_out, few=few, several=several, talks=talks)
         cache.set(key, kept, KEPT_SECONDS)
     return kept
 
 
-def verified_of(round_: Round) -> QuerySet[Example]:
-    """The round's verified foolings, but those that were taken back or hidden."""
-    return round_.examples.counted().filter(VERIFIED)
+def counted_of(round_: Round, left_out: Collection[int]) -> QuerySet[Example]:
+    """The round's examples that count, without those of some authors."""
+    return Example.objects.counted().filter(round=round_).exclude(author__in=left_out).order_by()
 
 
-def _read(round_: Round, *, few: bool, several: bool, talks: bool) -> RoundFacts:
-    counted = Example.objects.counted().filter(round=round_).order_by()
-    verified = verified_of(round_).order_by()
+def verified_of(round_: Round, left_out: Collection[int]) -> QuerySet[Example]:
+    """Of these the verified foolings, but those that were taken back or hidden."""
+    return counted_of(round_, left_out).filter(VERIFIED)
+
+
+def _read(
+    round_: Round, left_out: frozenset[int], *, few: bool, several: bool, talks: bool
+) -> RoundFacts:
+    counted, verified = counted_of(round_, left_out), verified_of(round_, left_out)
     pace = list(verified.values_list("tries", "seconds"))
     groups, spent = _groups(counted, "label" if few else Value(""), round_.task_id)
     mistakes = Counter[tuple[str, str]]()
@@ -139,21 +151,22 @@ def _read(round_: Round, *, few: bool, several: bool, talks: bool) -> RoundFacts
         seconds_in_all=spent.seconds,
         timed=spent.timed,
         probes=spent.probes,
-        visits=_visits(round_, counted),
+        visits=_visits(round_, counted, left_out),
         # Of what is settled: a number that moved with each vote would tell which was gold.
         votes=Vote.objects.counted()
         .filter(example__in=counted.filter(settled_at__isnull=False), automatic=False)
         .count(),
         mistakes=dict(mistakes),
         bins=_bins(counted),
-        met=met_in([round_.pk] if several else ()),
-        talks=_talks(round_, verified) if talks else None,
+        met=met_in([round_.pk] if several else (), left_out),
+        talks=_talks(round_, verified, left_out) if talks else None,
     )
 
 
-def _talks(round_: Round, verified: QuerySet[Example]) -> Talks:
+def _talks(round_: Round, verified: QuerySet[Example], left_out: Collection[int]) -> Talks:
     """A model is paid for chats, too, that nobody submitted. What a log brought is no talk here."""
     turns = ChatTurn.objects.filter(chat__round=round_, chat__author__isnull=False).order_by()
+    turns = turns.exclude(chat__author__in=left_out)
     each = turns.filter(chat__example__in=verified).values("chat")
     broke = list(each.annotate(n=Count("id"), cost=Sum("tokens")).values_list("n", "cost"))
     spent = [
@@ -170,11 +183,11 @@ def _talks(round_: Round, verified: QuerySet[Example]) -> Talks:
     )
 
 
-def _visits(round_: Round, counted: QuerySet[Example]) -> int:
+def _visits(round_: Round, counted: QuerySet[Example], left_out: Collection[int]) -> int:
     """A page that stays open meets the next round without opening anything."""
-    opened = RoundVisit.objects.filter(round=round_).order_by().values_list("session")
+    opened = RoundVisit.objects.filter(round=round_).exclude(session__user__in=left_out).order_by()
     sent = counted.filter(session__isnull=False).values_list("session")
-    return opened.union(sent).count()
+    return opened.values_list("session").union(sent).count()
 
 
 def _groups(

@@ -159,6 +159,7 @@ def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
         one: facts_of(
             round_,
             sorted(authors.get(round_.pk, {}).items()),
+            tallies.left_out,
             few=bool(few_labels(file)),
             several=len(models[one]) > 1,
             talks=task.kind.talks,

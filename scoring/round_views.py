@@ -112,10 +112,11 @@ def round_foolings(request: HttpRequest, slug: str, number: int) -> HttpResponse
     task = owned_task_or_404(request, slug)
     round_ = _round_or_404(task, number)
     # As the round's page has them, of most submissions: asking the examples would read them all.
-    parts = report_of(task, number, read_tallies(task)).by_source
+    tallies = read_tallies(task)
+    parts = report_of(task, number, tallies).by_source
     form = FoolingFilter(request.GET, task=task, sources=sorted(part.name for part in parts))
     conditions = form.conditions()
-    foolings = verified_of(round_).filter(**conditions).order_by("-id")
+    foolings = verified_of(round_, tallies.left_out).filter(**conditions).order_by("-id")
     page = page_of_work(foolings, request.GET, of=task)
     shown = {"task": task, "round": round_, "form": form, "filtered": bool(conditions), **page}
     return render(request, "scoring/foolings.html", shown)

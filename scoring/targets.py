@@ -27,15 +27,17 @@ class Met(NamedTuple):
     pending: int
 
 
-def answers_of_examples() -> QuerySet[Any]:
-    """Examples that count, each the one answer of the one model that was asked."""
-    return Example.objects.counted().filter(round__needed=None).order_by()
+def answers_of_examples(left_out: Collection[int]) -> QuerySet[Any]:
+    """Examples that count, each the one answer of the one model that was asked; without those of
+    some authors."""
+    found = Example.objects.counted().filter(round__needed=None)
+    return found.exclude(author__in=left_out).order_by()
 
 
-def answers_of_targets() -> QuerySet[Any]:
+def answers_of_targets(left_out: Collection[int]) -> QuerySet[Any]:
     """The answers to those that count, of rounds that ask all of their models."""
     counts = Q(example__sandbox=False, example__provisional=False)
-    return TargetAnswer.objects.filter(counts).order_by()
+    return TargetAnswer.objects.filter(counts).exclude(example__author__in=left_out).order_by()
 
 
 def fate(status: str, example: str = "") -> Q:
@@ -48,12 +50,13 @@ def fate(status: str, example: str = "") -> Q:
 OF_ANSWER: Final = "example__"
 
 
-def met_in(rounds: Collection[int]) -> tuple[Met, ...]:
-    """By round, model and author; two queries, none without a round."""
+def met_in(rounds: Collection[int], left_out: Collection[int]) -> tuple[Met, ...]:
+    """By round, model and author, but those left out; two queries, none without a round."""
     if not rounds:
         return ()
-    found = _met(answers_of_examples().filter(round__in=rounds), "")
-    return (*found, *_met(answers_of_targets().filter(example__round__in=rounds), OF_ANSWER))
+    alone = answers_of_examples(left_out).filter(round__in=rounds)
+    beside = answers_of_targets(left_out).filter(example__round__in=rounds)
+    return (*_met(alone, ""), *_met(beside, OF_ANSWER))
 
 
 def _met(answers: QuerySet[Any], example: str) -> list[Met]:

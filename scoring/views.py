@@ -37,13 +37,13 @@ def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
     chosen = _chosen_round(task, request.GET.get("round", ""))
     said = request.GET.get("days", "")
     days = next((one for one in queries.PERIODS if str(one) == said), None)
-    tallies, asked = read_tallies(task), queries.people_asked(task, chosen, days)
+    tallies, asked = read_tallies(task), queries.Asked(days, chosen.pk if chosen else None)
     people = queries.board_of(task, asked, tallies)
     lines = lines_of(task, asked, tallies)
     reader, own, awards = request.user, None, []
     if isinstance(reader, User) and task.config is not None:
         own = people.by_author.get(reader.pk)
-        ever = queries.board_of(task, (None, None, asked[-1]), tallies)
+        ever = queries.board_of(task, queries.Asked(), tallies)
         awards = awards_of(task, reader, ever, zone_named(request.COOKIES.get("zone", "")))
     rounds = queries.round_board(task, tallies)
     models = queries.model_board(task, tallies)

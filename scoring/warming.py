@@ -5,7 +5,7 @@ from __future__ import annotations
 from annotate.models import Task
 from scoring import plots
 from scoring.kept import MOST_READ, read_tallies
-from scoring.queries import opened_rounds, people_asked
+from scoring.queries import Asked, opened_rounds
 from scoring.round_views import told_of
 from scoring.views import lines_of
 
@@ -18,5 +18,5 @@ def warm_up() -> None:
     for task in sorted(tasks, key=lambda one: -newest[one.pk].pk)[:MOST_READ]:
         if task.config is not None:
             tallies = read_tallies(task)
-            lines_of(task, people_asked(task, None, None), tallies)
+            lines_of(task, Asked(), tallies)
             told_of(task, newest[task.pk].number, tallies)

@@ -118,7 +118,7 @@ def test_who_is_banned_is_gone_and_who_left_or_wishes_it_has_a_pseudonym(
 
     assert names == {bob.pseudonym, cyd.pseudonym}
     (round_,) = queries.round_board(task)
-    assert round_.counts.submitted == 60  # what was submitted stays submitted
+    assert round_.counts.submitted == 40  # of those who are not banned
 
 
 def test_the_board_of_people_can_be_of_one_round(task: Task, annotator: User) -> None:

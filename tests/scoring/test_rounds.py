@@ -20,10 +20,12 @@ from accounts.models import User
 from annotate.models import Context, Example, Task
 from dadc_server.web import process
 from scoring import kept, plots, warming
+from scoring.queries import model_board
 from scoring.round_report import round_report
 from scoring.statistics import clustered
 from tests import acts, cast
 from tests.pins import Pins
+from validate.acts.ban import set_barred
 
 PAGE = "/tasks/nli/rounds/2/"
 
@@ -147,6 +149,41 @@ def test_a_round_says_its_rates_parts_cost_and_what_may_be_concluded(
         found = client.get(f"{PAGE}foolings/?{query}").content.decode()
         assert found.count("Its author says") == wanted, query
     assert client.get("/tasks/nli/rounds/9/foolings/").status_code == 404
+
+
+@pytest.mark.parametrize("where", ["server", "task"])
+def test_who_is_banned_counts_nowhere_until_the_ban_is_lifted(
+    nli: Task, client: Client, owner: User, where: str
+) -> None:
+    def told() -> list[Any]:
+        report, board = round_report(nli, 2), model_board(nli)
+        assert report is not None
+        pages = [client.get(f"{PAGE}{name}").content for name in ("sources.csv", "foolings/")]
+        models = [client.get(f"/api/v1/models/{row.id}/").json()["record"] for row in board]
+        days = client.get("/api/v1/tasks/nli/leaderboard/?days=30").json()
+        return [report, board, pages, models, days]
+
+    client.force_login(owner)
+    before = told()
+    for banned in (True, False):
+        ban = {"actor": owner, "user": User.objects.get(username__startswith="p-0")}
+        if where == "server":
+            acts.set_banned(**ban, banned=banned, reason="spam, or not")
+        else:
+            set_barred(**ban, task=nli, barred=banned, reason="spam, or not")
+        report, board, pages, models, days = told()
+        if banned:
+            assert (report.row.authors, report.row.counts.submitted) == (2, 20)
+            assert sum(part.submitted for part in report.by_source) == 20
+            assert sum(row.votes for row in report.mistakes) == report.row.counts.verified == 8
+            assert [one.items for one in report.bins] == [20]
+            assert report.cost.votes == 32 / 8
+            assert [row.mer.of for row in board] == [20, 20]
+            assert pages[1].count(b"Its author says") == 8
+            assert models[0]["submitted"] == 20
+            assert len(days["authors"]) == 2
+        call_command("recompute", "--check")
+    assert told()[:2] == before[:2]
 
 
 def test_what_is_kept_is_read_anew_when_a_verdict_changes_and_names_are_text(
