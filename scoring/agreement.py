@@ -23,8 +23,8 @@ from annotate.models import Example, Task
 from annotate.sections import Label
 from scoring.kept import Tallies
 from scoring.pair_agreement import Agreement, agreement, of_one_label
-from scoring.queries import Rate
-from scoring.statistics import Interval, wilson
+from scoring.queries import Rate, wilson_rate
+from scoring.statistics import Interval
 from validate.models import QueueItem, Reliability, Vote
 from validate.people.ties import named_ties
 from validate.policies.trust import interval as trust_interval
@@ -285,10 +285,10 @@ def _validator_row(
 ) -> ValidatorRow:
     gold = borne_out = reliability = None
     if standing is not None and standing.gold_seen:
-        gold = _rate(standing.gold_right, standing.gold_seen)
+        gold = wilson_rate(standing.gold_right, standing.gold_seen)
     if standing is not None and standing.scored:
         # The sum of many differences may lie a rounding error outside.
-        borne_out = _rate(min(max(0.0, standing.agreement), standing.scored), standing.scored)
+        borne_out = wilson_rate(min(max(0.0, standing.agreement), standing.scored), standing.scored)
         low, high = trust_interval(standing.alpha, standing.beta)
         # Per mille keeps three digits of the mean: a Rate counts whole things.
         reliability = Rate(round(1000 * standing.mean), 1000, Interval(low, high))
@@ -305,10 +305,6 @@ def _validator_row(
         skipped=standing.skipped if standing else 0,
         quarantined_at=standing.quarantined_at if standing else None,
     )
-
-
-def _rate(count: float, of: int) -> Rate:
-    return Rate(count, of, wilson(count, of))
 
 
 # --- backlog --------------------------------------------------------------------------------------

@@ -36,11 +36,11 @@ def _of_both(raw: Difference, within: Stratified | None, strata: str) -> str:
             "No difference can be told: chance, and people who differ, may explain what there is."
         )
     if not strata:
-        return f"The verified rate {_MOVED[raw.sign]}; the people were others, too."
+        return f"The verified rate {_MOVED[raw.sign]}; the people may be others, too."
     if within is None:
         return (
-            f"The verified rate {_MOVED[raw.sign]}, but the rounds share no {strata}: "
-            "it may be these that differ."
+            f"The verified rate {_MOVED[raw.sign]}, but the rounds share too little of the "
+            f"same {strata}: it may be these that differ."
         )
     if not raw.sign:
         return f"Among the same {strata} the rate {_MOVED[inside]}; overall another mix hides it."

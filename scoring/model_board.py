@@ -13,8 +13,7 @@ from django.db.models.functions import Greatest
 from annotate.models import Example, ModelVersion, Round, Task, Viewer
 from kinds.answers import in_order, in_words
 from scoring.kept import Tallies
-from scoring.queries import Rate
-from scoring.statistics import wilson
+from scoring.queries import Rate, wilson_rate
 from scoring.targets import OF_ANSWER, answers_of_examples, answers_of_targets, fate
 
 SHOWN: Final = 12  # rows of a table; what is left out is counted together
@@ -117,7 +116,7 @@ def record_of(model: ModelVersion, left_out: Collection[int] = ()) -> Record:
         answers=asked,
         cost=_cost_of(model, asked),
         mer=whole.mer,
-        vmer=_rate(whole.verified, whole.mer.of),
+        vmer=wilson_rate(whole.verified, whole.mer.of),
         labels=_shares((row.label, row) for row in rows) if few else (),
         sources=_shares((row.source, row) for row in rows if row.source),
     )
@@ -166,12 +165,8 @@ def _share(name: str, rows: Sequence[_Row]) -> Share:
     fooled, submitted = wrong.total(), sum(row.n for row in rows)
     return Share(
         name=name,
-        mer=_rate(fooled, submitted),
+        mer=wilson_rate(fooled, submitted),
         verified=sum(row.verified for row in rows),
         said=said,
         said_times=times,
     )
-
-
-def _rate(count: int, of: int) -> Rate:
-    return Rate(count, of, wilson(count, of))

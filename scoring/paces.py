@@ -61,8 +61,10 @@ def paces_of(task: Task, people: Sequence[int]) -> dict[int, Pace]:
 def _pace(rows: list[list[Any]]) -> Pace:
     foolings = sum(bool(fooled) for _, _, fooled in rows)
     timed = [seconds for seconds, _, _ in rows if seconds is not None]
+    # What a program or a log sent tells of no answers seen: no known time, and none.
+    watched = sum(bool(f) for seconds, n, f in rows if seconds is not None or n)
     return Pace(
         tries=len(rows) / foolings if foolings else None,
-        probes=sum(probes for _, probes, _ in rows) / foolings if foolings else None,
+        probes=sum(probes for _, probes, _ in rows) / watched if watched else None,
         seconds=median(timed) if timed else None,
     )

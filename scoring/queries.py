@@ -47,6 +47,11 @@ class Rate:
         return self.count / self.of if self.of else None
 
 
+def wilson_rate(count: float, of: int) -> Rate:
+    """A rate of what is independent, as submissions of one person are taken to be."""
+    return Rate(count, of, wilson(count, of))
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Submissions, the claims among them, and what became of the claims."""
@@ -235,15 +240,11 @@ def _author_row(tallies: Sequence[Mapping[str, Any]]) -> AuthorRow:
         author_id=row["author_id"],
         name=row["author__pseudonym" if hidden else "author__username"],
         counts=counts,
-        mer=_wilson_rate(counts.fooled, counts.submitted),
-        vmer=_wilson_rate(counts.verified, counts.submitted),
+        mer=wilson_rate(counts.fooled, counts.submitted),
+        vmer=wilson_rate(counts.verified, counts.submitted),
         rank=None,
         missing=max(0, RANKED_FROM - counts.submitted),
     )
-
-
-def _wilson_rate(count: int, of: int) -> Rate:
-    return Rate(count, of, wilson(count, of))
 
 
 def _ranked(rows: list[AuthorRow]) -> Iterable[AuthorRow]:

@@ -115,6 +115,17 @@ class SplitSerializer(serializers.Serializer[Any]):
     pending = serializers.IntegerField()
     mer = RateSerializer()
     vmer = RateSerializer()
+    tries = serializers.FloatField(
+        allow_null=True, help_text="The median of its verified foolings; of label, source and tag."
+    )
+    seconds = serializers.FloatField(allow_null=True, help_text="The same.")
+
+
+class LeftOutSerializer(serializers.Serializer[Any]):
+    """Parts of fewer submissions than those that are told."""
+
+    by_source = serializers.IntegerField()
+    by_tag = serializers.IntegerField()
 
 
 class UsualSerializer(serializers.Serializer[Any]):
@@ -141,6 +152,9 @@ class CostSerializer(serializers.Serializer[Any]):
     author_seconds = serializers.FloatField(allow_null=True)
     votes = serializers.FloatField(allow_null=True)
     probes = serializers.FloatField(allow_null=True, help_text="Answers seen a submission.")
+    timed = serializers.IntegerField(
+        help_text="Submissions whose time is known; the others are taken to be like them."
+    )
     talk = TalkCostSerializer(allow_null=True, help_text="Null but for tasks of chats.")
 
 
@@ -163,6 +177,7 @@ class RoundReportSerializer(serializers.Serializer[Any]):
     by_label = SplitSerializer(many=True)
     by_source = SplitSerializer(many=True)
     by_tag = SplitSerializer(many=True)
+    left_out = LeftOutSerializer()
     by_arm = SplitSerializer(
         many=True, help_text="Who sees the model's answers and who works without, where some do."
     )

@@ -7,17 +7,20 @@ round is read once, an open one at most once a minute, whoever looks.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from operator import add
 from statistics import fmean, median
 from typing import Any, Final, NamedTuple
 
 from django.core.cache import cache
-from django.db.models import Count, Q, QuerySet, Sum, Value
+from django.db import connection
+from django.db.models import BooleanField, Count, Q, QuerySet, Sum, Value
+from django.db.models.expressions import RawSQL
 
 from accounts.models import Role, User
-from annotate.models import ChatTurn, Example, Round, RoundVisit, TaskConfig
+from annotate.models import ChatTurn, Context, Example, Round, RoundVisit, TaskConfig
 from annotate.queries import sees_hints, works_alone
 from scoring.queries import digest
 from scoring.targets import Met, fate, met_in
@@ -49,9 +52,12 @@ class Group(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """On all of a round's examples together; `timed` are those whose seconds are known."""
+    """On all of a round's examples together; `timed` are those whose seconds are known, `watched`
+    those of which it is known how many answers were seen: neither is what a program or a log sent.
+    """
 
     probes: int
+    watched: int
     seconds: float
     timed: int
 
@@ -61,6 +67,13 @@ class Usual(NamedTuple):
 
     mean: float | None
     median: float | None
+
+
+class Pace(NamedTuple):
+    """Medians of verified foolings; None where nothing was measured."""
+
+    tries: float | None
+    seconds: float | None
 
 
 class Talks(NamedTuple):
@@ -88,9 +101,9 @@ class RoundFacts:
     groups: tuple[Group, ...]
     tries: Usual
     seconds: Usual
-    seconds_in_all: float
-    timed: int
-    probes: int
+    spent: Spent
+    paces: dict[tuple[str, str], Pace]
+    """Of each label (as JSON), source and tag that has any, by sort and name."""
     visits: int
     """Of people signed in, who opened the page or sent something; 0 of what came from a log."""
     votes: int
@@ -134,23 +147,36 @@ def verified_of(round_: Round, left_out: Collection[int]) -> QuerySet[Example]:
     return counted_of(round_, left_out).filter(VERIFIED)
 
 
+def tagged(tag: str) -> Q:
+    """Examples about a context that has this tag."""
+    has = RawSQL(_HAS_TAG[connection.vendor], [tag], BooleanField())  # noqa: S611  (a parameter)
+    return Q(context__in=Context.objects.filter(has).values("pk"))
+
+
+_HAS_TAG: Final = {
+    "postgresql": "tags @> to_jsonb(%s::text)",
+    "sqlite": "EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.value = %s)",
+}
+
+
 def _read(
     round_: Round, left_out: frozenset[int], *, few: bool, several: bool, talks: bool
 ) -> RoundFacts:
     counted, verified = counted_of(round_, left_out), verified_of(round_, left_out)
-    pace = list(verified.values_list("tries", "seconds"))
-    groups, spent = _groups(counted, "label" if few else Value(""), round_.task_id)
+    label = "label" if few else Value("")
+    took = verified.values_list("tries", "seconds", label, "context__source", "context__tags")
+    pace = list(took)
+    groups, spent = _groups(counted, label, round_.task_id)
     mistakes = Counter[tuple[str, str]]()
     pairs = verified.values_list("label", "prediction").annotate(n=Count("id"))
     for right, said, items in pairs if few else ():
         mistakes[json.dumps(right), json.dumps(said)] += items
     return RoundFacts(
         groups=groups,
-        tries=_usual([tries for tries, _ in pace]),
-        seconds=_usual([seconds for _, seconds in pace if seconds is not None]),
-        seconds_in_all=spent.seconds,
-        timed=spent.timed,
-        probes=spent.probes,
+        tries=_usual([row[0] for row in pace]),
+        seconds=_usual([row[1] for row in pace if row[1] is not None]),
+        spent=spent,
+        paces=_paces(pace),
         visits=_visits(round_, counted, left_out),
         # Of what is settled: a number that moved with each vote would tell which was gold.
         votes=Vote.objects.counted()
@@ -161,6 +187,21 @@ def _read(
         met=met_in([round_.pk] if several else (), left_out),
         talks=_talks(round_, verified, left_out) if talks else None,
     )
+
+
+def _paces(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], Pace]:
+    parts: defaultdict[tuple[str, str], list[tuple[int, float | None]]] = defaultdict(list)
+    for tries, seconds, label, source, tags in rows:
+        tagged = [("tag", str(tag)) for tag in tags or ()]
+        for part in (("label", json.dumps(label)), ("source", source or ""), *tagged):
+            parts[part].append((tries, seconds))
+    return {
+        part: Pace(
+            _usual([tries for tries, _ in took]).median,
+            _usual([seconds for _, seconds in took if seconds is not None]).median,
+        )
+        for part, took in parts.items()
+    }
 
 
 def _talks(round_: Round, verified: QuerySet[Example], left_out: Collection[int]) -> Talks:
@@ -211,22 +252,25 @@ def _groups(
         claims=Count("id", filter=Q(fooled=True)),
         verified=Count("id", filter=VERIFIED),
         pending=Count("id", filter=fate(Example.Status.OPEN)),
-        seen=Sum("probes"), spent=Sum("seconds"), timed=Count("seconds"),
+        seen=Sum("probes"),
+        watched=Count("id", filter=Q(seconds__isnull=False) | Q(probes__gt=0)),
+        spent=Sum("seconds"), timed=Count("seconds"),
     )  # fmt: skip
     validators: frozenset[int] = frozenset()
     if any(share is not None for share in hints.values()):  # nobody tells them
         may = User.objects.exclude(role=Role.ANNOTATOR).values_list("pk", flat=True)
         validators = frozenset(may)
-    groups, spent = [], Spent(0, 0.0, 0)
-    for label, source, tags, author, config, *numbers, seen, seconds, timed in rows:
+    groups, sums = [], Spent(0, 0, 0.0, 0)
+    for label, source, tags, author, config, *numbers, seen, watched, seconds, timed in rows:
         alone = author not in imported and works_alone(controls[config], task_id, author)
         share, some = hints[config], tuple(map(str, tags or ()))
         hinted = None
         if share is not None and author not in imported and author not in validators:
             hinted = sees_hints(share, task_id, author)
         groups.append(Group(json.dumps(label), source or "", some, author, alone, hinted, *numbers))
-        spent = Spent(spent.probes + seen, spent.seconds + (seconds or 0.0), spent.timed + timed)
-    return tuple(groups), spent
+        one = seen, watched, seconds or 0.0, timed
+        sums = Spent(*map(add, sums, one))
+    return tuple(groups), sums
 
 
 def _usual(numbers: Sequence[float]) -> Usual:

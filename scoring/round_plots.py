@@ -10,6 +10,7 @@ from scoring.round_report import RoundReport, Split
 from scoring.statistics import wilson
 
 _RANGES = ("rate", "low", "high", "verified", "submitted")
+_REST = ("fooled", "pending", "tries", "seconds")
 _SHARE = "verified of submitted, with 95 % interval"
 
 
@@ -40,9 +41,16 @@ def _rounds(report: RoundReport) -> Plot:
 
 
 def _splits(name: str, title: str, splits: Sequence[Split]) -> Plot:
-    rows = tuple(_range(split.name, split.vmer) for split in splits)
+    rows = tuple(
+        (*_range(split.name, split.vmer), split.mer.value, *_rest(split)) for split in splits
+    )
     some = rows if len(rows) > 1 else ()
-    return Plot(name, title, "ranges", (name.removesuffix("s"), *_RANGES), some, _SHARE)
+    return Plot(name, title, "ranges", (name.removesuffix("s"), *_RANGES, *_REST), some, _SHARE)
+
+
+def _rest(split: Split) -> tuple[object, ...]:
+    pending = split.pending / split.fooled if split.fooled else None
+    return pending, split.tries, split.seconds
 
 
 def _surety(report: RoundReport) -> Plot:

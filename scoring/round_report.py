@@ -23,7 +23,7 @@ from scoring.queries import (
     round_board,
     row_of,
 )
-from scoring.round_facts import Bin, Group, RoundFacts, Talks, Usual, facts_of
+from scoring.round_facts import Bin, Group, Pace, RoundFacts, Talks, Usual, facts_of
 from scoring.statistics import (
     Difference,
     Interval,
@@ -55,6 +55,9 @@ class Split:
     pending: int
     mer: Rate
     vmer: Rate
+    tries: float | None = None
+    seconds: float | None = None
+    """Medians of its verified foolings; of labels, sources and tags, where they were measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class Cost:
     author_seconds: float | None
     votes: float | None
     probes: float | None
+    timed: int
+    """Submissions whose seconds are known; the others are taken to be like them."""
     talk: TalkCost | None
 
 
@@ -108,6 +113,9 @@ class RoundReport:
     by_label: tuple[Split, ...]
     by_source: tuple[Split, ...]
     by_tag: tuple[Split, ...]
+    sources: tuple[str, ...]
+    tags: tuple[str, ...]
+    """All of them, also those of too few submissions to be among the parts above."""
     by_target: tuple[Split, ...]
     """What each model met, where the round has several."""
     by_arm: tuple[Split, ...]
@@ -123,6 +131,14 @@ class RoundReport:
     bins: tuple[Bin, ...]
     compared: tuple[Compared, ...]
     others: tuple[tuple[str, Interval, str], ...]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many sources and tags are not among the parts."""
+        return {
+            "by_source": len(self.sources) - len(self.by_source),
+            "by_tag": len(self.tags) - len(self.by_tag),
+        }
 
 
 def round_report(task: Task, number: int, *, patient: bool = False) -> RoundReport | None:
@@ -177,9 +193,11 @@ def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
         decided=counts.decided,
         verified_of_decided=rate_over_authors(people, "verified", of="decided"),
         at_most=(counts.verified + counts.pending) / counts.submitted if counts.submitted else None,
-        by_label=_by_label(here.groups, file),
-        by_source=_splits(here.groups, lambda group: [group.source] if group.source else []),
-        by_tag=_splits(here.groups, lambda group: group.tags),
+        by_label=_by_label(here, file),
+        by_source=_paced(_splits(here.groups, _source_of), "source", here),
+        by_tag=_paced(_splits(here.groups, lambda group: group.tags), "tag", here),
+        sources=tuple(sorted({group.source for group in here.groups if group.source})),
+        tags=tuple(sorted({tag for group in here.groups for tag in group.tags})),
         by_target=tuple(_split(name, by_target[name]) for name in sorted(by_target)),
         by_arm=by_arm,
         arms=_between(by_arm),
@@ -188,7 +206,7 @@ def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
         cost=_cost(row, here),
         funnel=(
             *([("visits", here.visits)] if here.visits else []),
-            ("live answers seen", here.probes),
+            ("live answers seen", here.spent.probes),
             ("submitted", counts.submitted),
             ("claimed foolings", counts.fooled),
             ("decided", counts.decided),
@@ -202,11 +220,22 @@ def _made(task: Task, number: int, tallies: Tallies) -> RoundReport:
 
 
 # --- parts of a round -----------------------------------------------------------------------------
-def _by_label(groups: Sequence[Group], file: TaskFile) -> tuple[Split, ...]:
+def _by_label(facts: RoundFacts, file: TaskFile) -> tuple[Split, ...]:
     names = {json.dumps(label.value): label.name for label in few_labels(file)}
-    found = _splits(groups, lambda group: [names[group.label]] if group.label in names else [])
-    order = list(names.values())
-    return tuple(sorted(found, key=lambda split: order.index(split.name)))
+    found = _splits(facts.groups, lambda group: [group.label] if group.label in names else [])
+    order = list(names)
+    paced = sorted(_paced(found, "label", facts), key=lambda split: order.index(split.name))
+    return tuple(replace(split, name=names[split.name]) for split in paced)
+
+
+def _source_of(group: Group) -> list[str]:
+    return [group.source] if group.source else []
+
+
+def _paced(splits: Iterable[Split], sort: str, facts: RoundFacts) -> tuple[Split, ...]:
+    """With what the verified foolings of each took."""
+    paces = ((split, facts.paces.get((sort, split.name), Pace(None, None))) for split in splits)
+    return tuple(replace(split, tries=pace.tries, seconds=pace.seconds) for split, pace in paces)
 
 
 def _parted(
@@ -236,8 +265,9 @@ def _splits(
     for group in groups:
         for name in names_of(group):
             parts[name].append(group)
-    found = [_split(name, part) for name, part in parts.items()]
-    return tuple(sorted(found, key=lambda split: (-split.submitted, split.name))[:SHOWN])
+    sizes = {name: sum(group.submitted for group in part) for name, part in parts.items()}
+    largest = sorted(parts, key=lambda name: (-sizes[name], name))[:SHOWN]
+    return tuple(_split(name, parts[name]) for name in largest)
 
 
 def _split(name: str, groups: Sequence[Group | Met]) -> Split:
@@ -258,14 +288,16 @@ def _split(name: str, groups: Sequence[Group | Met]) -> Split:
 
 
 def _cost(row: RoundRow, facts: RoundFacts) -> Cost:
-    verified, submitted = row.counts.verified, row.counts.submitted
+    verified, spent = row.counts.verified, facts.spent
+    each = row.counts.submitted / verified if verified else None
     return Cost(
         tries=facts.tries,
         seconds=facts.seconds,
-        submissions=submitted / verified if verified else None,
-        author_seconds=facts.seconds_in_all / verified if verified and facts.timed else None,
+        submissions=each,
+        author_seconds=spent.seconds / spent.timed * each if each and spent.timed else None,
         votes=facts.votes / verified if verified else None,
-        probes=facts.probes / submitted if submitted else None,
+        probes=spent.probes / spent.watched if spent.watched else None,
+        timed=spent.timed,
         talk=_talk_cost(facts.talks, verified) if facts.talks else None,
     )
 
@@ -298,10 +330,9 @@ def _compare(
 ) -> Compared:
     strata, stratum_of = _strata(here, file)
     parts = [
-        Part(name, group.author, facts is here, group.verified, group.submitted)
+        Part(stratum_of(group), group.author, facts is here, group.verified, group.submitted)
         for facts in (here, there)
         for group in facts.groups
-        if (name := stratum_of(group))
     ]
     within = mantel_haenszel(parts) if strata else None
     raw = _difference(row.vmer, other.vmer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -18,9 +19,9 @@ from scoring.agreement import few_labels
 from scoring.kept import Tallies, read_tallies
 from scoring.plots import FILES, Plot, as_file
 from scoring.queries import opened_round, row_of
-from scoring.round_facts import verified_of
+from scoring.round_facts import tagged, verified_of
 from scoring.round_plots import round_plots
-from scoring.round_report import report_of
+from scoring.round_report import RoundReport, report_of
 from scoring.telling import LIVE, Told, live, told
 
 
@@ -87,22 +88,26 @@ class FoolingFilter(forms.Form):
     label = forms.ChoiceField(label="It is", required=False)
     prediction = forms.ChoiceField(label="The model said", required=False)
     source = forms.ChoiceField(required=False)
+    tag = forms.ChoiceField(required=False)
 
-    def __init__(self, *args: Any, task: Task, sources: list[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, task: Task, of: RoundReport, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         assert task.config is not None
         labels = [(label.value, label.name) for label in few_labels(task.config.file)]
-        choices = {"label": labels, "prediction": labels, "source": [(s, s) for s in sources]}
+        choices = {"label": labels, "prediction": labels}
+        choices |= {"source": [(s, s) for s in of.sources], "tag": [(s, s) for s in of.tags]}
         for name, some in choices.items():
             if some:
                 self.fields[name].choices = [("", "any"), *some]  # type: ignore[attr-defined]
             else:
                 del self.fields[name]
 
-    def conditions(self) -> dict[str, str]:
+    def conditions(self) -> list[Q]:
         self.full_clean()
+        given = {name: value for name, value in self.cleaned_data.items() if value}
+        tags = [tagged(given.pop("tag"))] if "tag" in given else []
         names = {"source": "context__source"}
-        return {names.get(name, name): value for name, value in self.cleaned_data.items() if value}
+        return [*tags, *(Q(**{names.get(name, name): one}) for name, one in given.items())]
 
 
 @require_safe
@@ -111,12 +116,11 @@ def round_foolings(request: HttpRequest, slug: str, number: int) -> HttpResponse
     """The verified foolings, newest first: for owners alone, since gold may be among them."""
     task = owned_task_or_404(request, slug)
     round_ = _round_or_404(task, number)
-    # As the round's page has them, of most submissions: asking the examples would read them all.
+    # Its parts as the round's page counts them: asking the examples would read them all.
     tallies = read_tallies(task)
-    parts = report_of(task, number, tallies).by_source
-    form = FoolingFilter(request.GET, task=task, sources=sorted(part.name for part in parts))
+    form = FoolingFilter(request.GET, task=task, of=report_of(task, number, tallies))
     conditions = form.conditions()
-    foolings = verified_of(round_, tallies.left_out).filter(**conditions).order_by("-id")
+    foolings = verified_of(round_, tallies.left_out).filter(*conditions).order_by("-id")
     page = page_of_work(foolings, request.GET, of=task)
     shown = {"task": task, "round": round_, "form": form, "filtered": bool(conditions), **page}
     return render(request, "scoring/foolings.html", shown)

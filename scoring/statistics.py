@@ -214,8 +214,8 @@ def mantel_haenszel(parts: Iterable[Part], confidence: float = CONFIDENCE) -> St
 
     Its error adds up what each author contributes on both sides and in all strata, with Student's t
     for the number of authors, and is never less than that of independent examples: people who moved
-    alike are luck, not knowledge. None where no stratum is on both sides, or of fewer than two
-    authors.
+    alike are luck, not knowledge. What has the stratum "" is in none, and counts in how much of a
+    side is held. None where no stratum is on both sides, or of fewer than two authors.
     """
     parts = [part for part in parts if part.trials]
     hits: dict[tuple[str, bool], int] = {}
@@ -224,7 +224,7 @@ def mantel_haenszel(parts: Iterable[Part], confidence: float = CONFIDENCE) -> St
         key = part.stratum, part.now
         hits[key] = hits.get(key, 0) + part.successes
         sizes[key] = sizes.get(key, 0) + part.trials
-    shared = sorted({name for name, now in sizes if now and (name, False) in sizes})
+    shared = sorted({name for name, now in sizes if name and now and (name, False) in sizes})
     weights = {
         name: sizes[name, True] * sizes[name, False] / (sizes[name, True] + sizes[name, False])
         for name in shared
@@ -270,8 +270,11 @@ def _spread(k: int, n: int) -> float:
 # --- a mean over labels ---------------------------------------------------------------------------
 def macro_f1(
     pairs: Mapping[tuple[str, str], int], confidence: float = CONFIDENCE, *, seed: int = 0
-) -> tuple[float, Interval]:
+) -> tuple[float, Interval | None]:
     """The mean F1 of the labels that are right somewhere, and its percentile interval.
+
+    No interval where all is right, or nothing: resampling moves neither, so that it would tell luck
+    as certain; nor of fewer than twenty items, of which it tells too narrow a one.
 
     `pairs` counts items by the right label and what was said. Items are resampled: as counts, one
     multinomial sample over the pairs. A label that a resample lacks is left out of its mean.
@@ -288,6 +291,9 @@ def macro_f1(
         found: NDArray[np.float64] = np.nanmean(2 * hits / np.where(all_, all_, np.nan), axis=1)
         return found
 
+    hits = sum(n for (truth, answer), n in pairs.items() if truth == answer)
+    if total < _LEAST_ITEMS or hits in (0, total):
+        return float(means(counts)[0]), None
     picked = np.random.default_rng(seed).multinomial(total, counts[0] / total, size=_RESAMPLES)
     tail = 100 * (1 - confidence) / 2
     low, high = np.percentile(means(picked), [tail, 100 - tail])
@@ -295,6 +301,7 @@ def macro_f1(
 
 
 _RESAMPLES: Final = 1_000
+_LEAST_ITEMS: Final = 20
 
 
 # --- a rate that somebody reports who errs --------------------------------------------------------

@@ -12,8 +12,8 @@ from annotate.models import ModelQuerySet, ModelVersion, Round, Task, Viewer
 from core.transactions import durable
 from scoring.dynascore import PERFORMANCE, WEIGHTS, NotComparable, dynascores, pareto
 from scoring.plots import Plot
-from scoring.queries import Rate
-from scoring.statistics import Interval, wilson
+from scoring.queries import Rate, wilson_rate
+from scoring.statistics import Interval
 from training.models import Evaluation
 
 THROUGHPUT, MEMORY = "throughput", "memory"
@@ -46,7 +46,7 @@ class Stressed:
     @property
     def changes(self) -> list[tuple[str, Rate]]:
         """By change, each an item once."""
-        return [(name, Rate(kept, of, wilson(kept, of))) for name, kept, of in self.by_change]
+        return [(name, wilson_rate(kept, of)) for name, kept, of in self.by_change]
 
     @property
     def weakest(self) -> tuple[str, float] | None:
@@ -200,7 +200,7 @@ def _cell(model: ModelVersion, name: str, found: Evaluation | None) -> Cell:
     own = name in {f"round {round_.number}" for round_ in model.rounds.all()}
     if found is None:
         return Cell(name, None, None, None, None, own)
-    rate, figures = Rate(found.right, found.items, wilson(found.right, found.items)), found.figures
+    rate, figures = wilson_rate(found.right, found.items), found.figures
     return Cell(
         name,
         accuracy=rate,

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from annotate.models import ModelVersion
 from ml.metrics import COVERAGES, MISSES
-from scoring.queries import Rate
-from scoring.statistics import wilson
+from scoring.queries import Rate, wilson_rate
 from training.board import Stressed, in_order, stressed
 from training.models import Evaluation
 
@@ -127,12 +126,14 @@ def _checks(found: Evaluation) -> tuple[Checked, ...]:
     """Those that had something to ask."""
     told = found.figures["checks"].items()
     return tuple(
-        Checked(name, one["must"], _rate(*one["passed"])) for name, one in told if one["passed"][1]
+        Checked(name, one["must"], wilson_rate(*one["passed"]))
+        for name, one in told
+        if one["passed"][1]
     )
 
 
 def _set(found: Evaluation, *, own: bool) -> SetReport:
-    figures, right = found.figures, _rate(found.right, found.items)
+    figures, right = found.figures, wilson_rate(found.right, found.items)
     sets = figures.get("sets")
     return SetReport(
         data=found.data,
@@ -145,7 +146,7 @@ def _set(found: Evaluation, *, own: bool) -> SetReport:
             for sort, slices in figures.get("slices", {}).items()
         ),
         selective=tuple(
-            Kept(coverage, _rate(k, n))
+            Kept(coverage, wilson_rate(k, n))
             for coverage, (k, n) in zip(COVERAGES, figures.get("selective", ()), strict=False)
         ),
         sets=sets and _sets(sets, figures["sets_from"]),
@@ -153,7 +154,7 @@ def _set(found: Evaluation, *, own: bool) -> SetReport:
 
 
 def _sets(sets: Mapping[str, Any], of: str) -> Sets:
-    held = _rate(*sets["held"])
+    held = wilson_rate(*sets["held"])
     size = sets.get("size_interval")  # older evaluations told none
     return Sets(
         of, MISSES, sets["size"], size and tuple(size), held, _slices(sets["by_label"], 1 - MISSES)
@@ -162,10 +163,6 @@ def _sets(sets: Mapping[str, Any], of: str) -> Sets:
 
 def _slices(counts: Mapping[str, Sequence[int]], whole: float) -> tuple[Slice, ...]:
     """Without those that hold nothing."""
-    rates = [(name, _rate(k, n)) for name, (k, n) in counts.items() if n]
+    rates = [(name, wilson_rate(k, n)) for name, (k, n) in counts.items() if n]
     found = [Slice(name, rate, rate.interval.high < whole) for name, rate in rates]
     return tuple(sorted(found, key=lambda one: (one.right.count / one.right.of, one.name)))
-
-
-def _rate(count: int, of: int) -> Rate:
-    return Rate(count, of, wilson(count, of))

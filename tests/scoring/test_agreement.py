@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
@@ -17,6 +18,7 @@ from accounts.models import User
 from annotate.models import Example, Task
 from benchmarks import anli
 from scoring import agreement as queries
+from scoring.agreement import AgreementBoard, Backlog
 from scoring.pair_agreement import agreement, of_one_label
 from tests import cast
 from tests.pins import Pins
@@ -106,6 +108,15 @@ def test_bands_in_words(pairs: Any, words: str) -> None:
 def test_one_pair_has_no_interval() -> None:
     assert agreement({("1", "2"): 1}).interval is None
     assert agreement({("1", "2"): 1}).alpha == 0
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"), [({("1", "2"): 1}, "too little"), ({("1", "1"): 1}, "same label")]
+)
+def test_the_page_tells_one_pair_from_votes_that_are_all_alike(pairs: Any, words: str) -> None:
+    board = AgreementBoard(agreement(pairs), (), ())
+    context = {"board": board, "backlog": Backlog(0, 0, 0, None, None), "validators": {"rows": []}}
+    assert words in render_to_string("scoring/parts/agreement_told.html", context)
 
 
 # --- queries --------------------------------------------------------------------------------------

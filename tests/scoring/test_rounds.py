@@ -20,6 +20,7 @@ from accounts.models import User
 from annotate.models import Context, Example, Task
 from dadc_server.web import process
 from scoring import kept, plots, warming
+from scoring import round_report as round_report_module
 from scoring.queries import model_board
 from scoring.round_report import round_report
 from scoring.statistics import clustered
@@ -70,7 +71,7 @@ def nli(owner: User, tmp_path: Path) -> Task:
     call_command("import_log", "nli", str(file), "--json")
     for context in Context.objects.all():
         context.source = context.data["context"].split()[0]
-        context.tags = ["numbers"] if context.data["context"].endswith("0") else []
+        context.tags = ["numbers"] if context.data["context"].endswith("1") else []
         context.save(update_fields=["source", "tags"])
     return task
 
@@ -135,8 +136,9 @@ def test_a_round_says_its_rates_parts_cost_and_what_may_be_concluded(
     assert "attachment" in drawn["Content-Disposition"]
     assert "var(" not in drawn.content.decode()
     told = client.get(f"{PAGE}sources.csv").content.decode().splitlines()
-    assert told[0] == "source,rate,low,high,verified,submitted"
+    assert told[0] == "source,rate,low,high,verified,submitted,fooled,pending,tries,seconds"
     assert told[1].startswith("news,0.5,")
+    assert told[1].endswith(",12,24,1.0,0.125,1.0,")
     for missing in ("labels.svg", "nothing.csv", "sources.png"):
         assert client.get(f"{PAGE}{missing}").status_code == 404
 
@@ -145,7 +147,12 @@ def test_a_round_says_its_rates_parts_cost_and_what_may_be_concluded(
     client.force_login(owner)
     html = client.get(f"{PAGE}foolings/").content.decode()
     assert html.count("Its author says") == 12
-    for query, wanted in (("prediction=n", 6), ("source=news", 12), ("label=bad&before=x", 12)):
+    for query, wanted in (
+        ("prediction=n", 6),
+        ("source=news", 12),
+        ("tag=numbers", 3),
+        ("label=bad&before=x", 12),
+    ):
         found = client.get(f"{PAGE}foolings/?{query}").content.decode()
         assert found.count("Its author says") == wanted, query
     assert client.get("/tasks/nli/rounds/9/foolings/").status_code == 404
@@ -184,6 +191,42 @@ def test_who_is_banned_counts_nowhere_until_the_ban_is_lifted(
             assert len(days["authors"]) == 2
         call_command("recompute", "--check")
     assert told()[:2] == before[:2]
+
+
+def test_parts_tell_what_a_verified_fooling_takes_there_and_how_many_are_not_shown(
+    nli: Task, client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(round_report_module, "SHOWN", 2)
+    Context.objects.filter(data__context="wiki 1").update(source="web")
+    verified = Example.objects.filter(round__number=2, status="verified")
+    timed = verified.order_by("id").values_list("pk", flat=True)[:3]
+    Example.objects.filter(pk__in=list(timed)).update(seconds=60, probes=3, tries=4)
+    report = round_report(nli, 2)
+    assert report is not None
+    # Of three of thirty the time is known: that of the others is taken to be like theirs.
+    assert (report.cost.author_seconds, report.cost.timed) == (60 * 30 / 12, 3)
+    assert report.cost.probes == 3
+    news, _ = report.by_source
+    assert (news.name, news.tries, news.seconds) == ("news", 1, 60)
+    assert (news.mer.value, news.pending) == (1, 3)
+    assert (report.sources, report.left_out["by_source"]) == (("news", "web", "wiki"), 1)
+    html = client.get(PAGE).content.decode()
+    assert "known of 3 of 30" in html
+    assert "And 1 more" in html
+    client.force_login(owner)
+    assert 'value="wiki"' in client.get(f"{PAGE}foolings/").content.decode()
+    told = client.get("/api/v1/tasks/nli/rounds/2/").json()
+    assert told["left_out"] == {"by_source": 1, "by_tag": 0}
+    assert (told["by_source"][0]["seconds"], told["cost"]["timed"]) == (60, 3)
+
+
+def test_what_is_shared_is_told_of_the_whole_rounds(nli: Task) -> None:
+    Context.objects.filter(source="news").update(source="")
+    report = round_report(nli, 2)
+    assert report is not None
+    within = report.compared[0].within
+    assert within is not None
+    assert (within.share_now, within.share_before) == (6 / 30, 24 / 30)
 
 
 def test_what_is_kept_is_read_anew_when_a_verdict_changes_and_names_are_text(

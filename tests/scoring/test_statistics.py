@@ -218,6 +218,11 @@ def test_strata_are_weighed_and_authors_on_both_sides_count_once() -> None:
     assert found.difference.interval == pytest.approx((0.0978, 0.4355), abs=5e-5)
     assert mantel_haenszel([Part("a", 1, True, 1, 2), Part("b", 2, False, 1, 2)]) is None
     assert mantel_haenszel(parts[:2]) is None, "one person says nothing of others"
+    apart = [Part("", 3, True, 1, 60), Part("", 4, False, 1, 20)]
+    told = mantel_haenszel([*parts, *apart])
+    assert told is not None
+    assert told.difference == found.difference
+    assert (told.share_now, told.share_before) == (60 / 120, 60 / 80)
 
 
 def told(low: float, high: float) -> Difference:
@@ -232,8 +237,8 @@ UP, DOWN, NONE = told(0.01, 0.03), told(-0.03, -0.01), told(-0.01, 0.02)
     [
         (NONE, NONE, "sources", "No difference"),
         (NONE, None, "", "No difference"),
-        (UP, None, "", "rose; the people were others"),
-        (UP, None, "sources", "share no sources"),
+        (UP, None, "", "rose; the people may be others, too"),
+        (UP, None, "sources", "share too little of the same sources"),
         (DOWN, DOWN, "sources", "fell, also among the same sources."),
         (UP, NONE, "labels", "the mix may explain it"),
         (NONE, DOWN, "labels", "overall another mix hides it"),
