@@ -22,6 +22,7 @@ from core.errors import Refused
 from core.strict_yaml import NotYaml
 from scoring.kept import read_tallies
 from scoring.model_board import models_of, record_told
+from scoring.telling import LIVE, live, told
 
 BLANK: Final = "name: \nbackend: \n"
 
@@ -72,23 +73,27 @@ def _register(request: HttpRequest, task: Task, written: str) -> ModelVersion:
 @require_safe
 @never_cache
 def model_page(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """One model."""
+    """One model; for htmx how often it is fooled, or 204 where the page has that already."""
     task = owned_task_or_404(request, slug)
     model = get_object_or_404(task.models.select_related("task", "parent"), number=number)
     rounds = list(model.rounds.exclude(status=Round.Status.DRAFT).order_by("number"))
+    serves = any(round_.status == Round.Status.OPEN for round_ in rounds)
+    record = record_told(model, read_tallies(task))
+    of_it = {"task": task, "model": model, "record": record, "serves": serves}
+    found = told("scoring/parts/model_record.html", of_it)
     context = {
         "task": task,
         "model": model,
         "rounds": rounds,
-        "serves": any(round_.status == Round.Status.OPEN for round_ in rounds),
-        "record": record_told(model, read_tallies(task)),
+        "serves": serves,
+        "told": found,
         "card": model.provenance.get("card", {}),
         "check": model.provenance.get("check"),
         "clean": model.metrics.get("clean"),
         "labels": model.config.get("labels", ()),
         "names": model.config.get("names", {}),
     }
-    return render(request, "scoring/model.html", context)
+    return live(request, "scoring/model.html", LIVE, context, found.digest)
 
 
 @require_POST

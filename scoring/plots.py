@@ -28,7 +28,7 @@ from scoring.statistics import clustered
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VERSION: Final = 2  # of the look: another one makes every plot anew
+VERSION: Final = 3  # of the look: another one makes every plot anew
 KEPT_SECONDS: Final = 7 * 24 * 3600
 INK, SOFT, LINE = "#1b1a17", "#57544b", "#e1ddd2"
 SERIES: Final = ("#2c48c5", "#17663a", "#7a4b00", "#a3261e", "#868274")
@@ -226,7 +226,7 @@ def _points(axes: Axes, rows: Sequence[Row]) -> None:
         axes.annotate(_short(name), (x, y), xytext=(6, 4), textcoords="offset points", fontsize=9)
     axes.margins(0.15)
     axes.locator_params(axis="x", nbins=5)
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 10 else f"{x:.3g}")
     axes.grid(linewidth=0.8)
     axes.set_axisbelow(True)
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import fmean
 from typing import Any, Final
+from uuid import UUID
 
 from annotate.models import ModelQuerySet, ModelVersion, Round, Task, Viewer
 from core.transactions import durable
 from scoring.dynascore import PERFORMANCE, WEIGHTS, NotComparable, dynascores, pareto
 from scoring.plots import Plot
-from scoring.queries import Rate, wilson_rate
+from scoring.queries import Rate, digest, wilson_rate
 from scoring.statistics import Interval
 from training.models import Evaluation
+from training.versions import Known, shown_versions
 
 THROUGHPUT, MEMORY = "throughput", "memory"
 ABOUT: Final = ("robustness", "fairness")  # what suites are signs of
@@ -99,14 +102,38 @@ class Comparison:
     rows: tuple[Compared, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Who is compared, on what: all that a comparison follows from but its weights."""
+
+    models: Sequence[ModelVersion]
+    versions: Mapping[str, Mapping[int, Known]]
+
+    @property
+    def digest(self) -> str:
+        own = [(m.pk, m.name, [round_.number for round_ in m.rounds.all()]) for m in self.models]
+        return digest(own, sorted((name, *met.items()) for name, met in self.versions.items()))
+
+
+def field_for(task: Task, viewer: Viewer) -> Field:
+    """Every live model that this person may see, and what is known of them; three queries."""
+    return _field(ModelVersion.objects.visible_to(viewer), task)
+
+
+def _field(seen: ModelQuerySet, task: Task) -> Field:
+    live = seen.filter(task=task).exclude(backend="")
+    models = live.order_by("-number").prefetch_related("rounds")
+    return Field(list(models), shown_versions(task))
+
+
 def compare(
     task: Task, viewer: Viewer, data: str = "", weights: Mapping[str, float] = WEIGHTS
 ) -> Comparison:
-    """Every live model that this person may see on the newest frozen sets; three queries.
+    """The models that this person may see on frozen sets; four queries.
 
     `data` names the set that performance is measured on: clean data where there is some.
     """
-    return _among(ModelVersion.objects.visible_to(viewer), task, data, weights)
+    return compare_in(field_for(task, viewer), data, weights)
 
 
 def keep_scores(task: Task) -> None:
@@ -118,7 +145,7 @@ def keep_scores(task: Task) -> None:
     all_, served = ModelVersion.objects.all(), Round.objects.exclude(opened_at=None)
     told: dict[int, tuple[Compared, Comparison]] = {}
     for models in (all_, all_.filter(pk__in=served.values("targets"))):
-        found = _among(models, task)
+        found = compare_in(_field(models, task))
         told |= {row.number: (row, found) for row in found.rows}
     for row, found in told.values():
         _keep(task, row, found)
@@ -140,23 +167,19 @@ def _keep(task: Task, row: Compared, found: Comparison) -> None:
         task.models.filter(pk=model.pk).update(metrics=metrics)
 
 
-def _among(
-    seen: ModelQuerySet, task: Task, data: str = "", weights: Mapping[str, float] = WEIGHTS
-) -> Comparison:
-    live = seen.filter(task=task).exclude(backend="")
-    models = list(live.order_by("-number").prefetch_related("rounds"))
-    found: dict[tuple[str, int], Evaluation] = {}
-    newest: dict[str, str] = {}
-    for one in Evaluation.objects.filter(task=task).order_by("-id"):
-        if newest.setdefault(one.data, one.data_sha256) == one.data_sha256:
-            found[one.data, one.model_id] = one
-    suites = tuple(sorted(name for name in newest if name.startswith(Evaluation.STRESS)))
-    judged = newest.keys() - {Evaluation.SPEED, Evaluation.CHECKS, *suites}
-    sets = tuple(sorted(judged, key=in_order))
+def compare_in(field: Field, data: str = "", weights: Mapping[str, float] = WEIGHTS) -> Comparison:
+    """Every model of the field on every set; one query."""
+    versions, models = field.versions, {model.pk for model in field.models}
+    shown = {name: met for name, met in versions.items() if name != Evaluation.CHECKS}
+    pks = [known.pk for met in shown.values() for model, known in met.items() if model in models]
+    read = Evaluation.objects.in_bulk(pks)
+    found = {(one.data, one.model_id): one for one in read.values()}
+    suites = tuple(sorted(name for name in shown if name.startswith(Evaluation.STRESS)))
+    sets = tuple(sorted(shown.keys() - {Evaluation.SPEED, *suites}, key=in_order))
     data = data if data in sets else next(iter(sets), "")
-    run = next((one.run for (name, _), one in found.items() if name == Evaluation.SPEED), None)
+    run = _run_of_most([one for (name, _), one in found.items() if name == Evaluation.SPEED])
     rows, metrics = [], {}
-    for model in models:
+    for model in field.models:
         speed = found.get((Evaluation.SPEED, model.pk))
         beside = speed.figures if speed is not None and speed.run == run else None
         cells = tuple(_cell(model, name, found.get((name, model.pk))) for name in sets)
@@ -191,6 +214,14 @@ def _among(
     return _scored(told, metrics, sets, suites, data, used)
 
 
+def _run_of_most(speeds: Sequence[Evaluation]) -> UUID | None:
+    """The pass in which most of them were measured: one that could not be measured anew keeps an
+    older one's numbers, whichever row is the youngest."""
+    runs = Counter(one.run for one in speeds)
+    newest = {one.run: one.created_at for one in speeds}
+    return max(runs, key=lambda run: (runs[run], newest[run]), default=None)
+
+
 def in_order(name: str) -> tuple[bool, int]:
     """Sets as they are told: clean data first, then round by round."""
     return name != Evaluation.CLEAN, int(name.rpartition(" ")[2]) if " " in name else 0
@@ -205,7 +236,7 @@ def _cell(model: ModelVersion, name: str, found: Evaluation | None) -> Cell:
         name,
         accuracy=rate,
         f1=figures.get("f1"),
-        f1_interval=figures.get("f1_interval"),
+        f1_interval=figures.get("f1_interval") if 0 < found.right < found.items else None,
         calibration_error=figures.get("expected_calibration_error"),
         own=own,
     )
@@ -293,12 +324,14 @@ def comparison_plots(found: Comparison) -> dict[str, Plot]:
         for row in _since(found, name)
         if (cell := row.on(name)) and cell.accuracy and cell.accuracy.value is not None
     )  # fmt: skip
-    speed = tuple(
-        (row.name, row.per_second, 100 * cell.accuracy.value, row.unbeaten)
+    points = [
+        (row.name, row.per_second, 100 * cell.accuracy.value)
         for row in found.rows
         if row.name in found.scored and row.per_second is not None
         and (cell := row.on(found.data)) and cell.accuracy and cell.accuracy.value is not None
-    )  # fmt: skip
+    ]  # fmt: skip
+    best = pareto({name: {"fast": fast, "right": right} for name, fast, right in points})
+    speed = tuple((*point, point[0] in best) for point in points)
     plots = [
         Plot(
             "over-time", "Each round’s foolings, by the models that came since", "lines",
@@ -306,7 +339,7 @@ def comparison_plots(found: Comparison) -> dict[str, Plot]:
             "when the model was registered", "right, %",
         ),
         Plot(
-            "pareto", f"Right on {found.data}, and how fast", "points",
+            "pareto", f"Right on {found.data}, and how fast (full: unbeaten in both)", "points",
             ("model", "a second", "accuracy", "unbeaten"), speed,
             "answers a second", "right, %",
         ),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.core.cache import cache
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -14,11 +17,14 @@ from annotate.owners import owned_task_or_404
 from annotate.queries import visible_task
 from scoring.dynascore import WEIGHTS
 from scoring.plots import FILES, as_file
-from training.board import Comparison, compare, comparison_plots
+from scoring.queries import digest
+from scoring.telling import Told, live, told
+from training.board import Comparison, Field, compare, compare_in, comparison_plots, field_for
 from training.evaluations import wanted
 from training.tasks import ask_for_evaluation, is_evaluating
 
 MOST_WEIGHT = 100
+KEPT_SECONDS = 24 * 3600
 
 
 class WeightsForm(forms.Form):
@@ -40,22 +46,50 @@ class WeightsForm(forms.Form):
 @require_safe
 @never_cache
 def comparison_page(request: HttpRequest, slug: str) -> HttpResponse:
-    """Every model on every set; weights and the set are in the address."""
-    task = _task(request, slug)
-    form = WeightsForm(request.GET)
-    found = _found(task, request)
-    there, all_ = wanted(task)
+    """Every model on every set; weights and the set are in the address. For htmx what follows by
+    itself, or 204 where the page has it already."""
+    task, query = _task(request, slug), request.GET.copy()
+    query.pop("digest", None)
+    field, running = field_for(task, request.user), is_evaluating(task)
+    there, all_ = wanted(task) if running else (0, 0)
+    known_by = digest(field.digest, task.config_id, running, there, all_)
     context = {
         "task": task,
-        "form": WeightsForm(initial={name: int(w) for name, w in form.weights.items()}),
-        "found": found,
-        "plots": comparison_plots(found),
+        "told": partial(_told, task, field, query),  # made where it is shown
+        "sets": field.versions,
         "there": there,
         "all": all_,
-        "running": is_evaluating(task),
-        "query": f"?{request.GET.urlencode()}" if request.GET else "",
+        "running": running,
+        "query": _asked(query),
+        "digest": known_by,
     }
-    return render(request, "training/comparison.html", context)
+    whole, part = "training/comparison.html", "training/parts/comparison.html"
+    return live(request, whole, part, context, known_by)
+
+
+def _told(task: Task, field: Field, query: QueryDict) -> Told:
+    """Kept as long as nothing changes where nobody chose anything: what is chosen has no end."""
+    key = f"compared-{task.config_id}-{field.digest}"
+    known: Told | None = None if query else cache.get(key)
+    if known is not None:
+        return known
+    weights = WeightsForm(query).weights
+    found = compare_in(field, query.get("on", ""), weights)
+    context = {
+        "task": task,
+        "form": WeightsForm(initial={name: int(w) for name, w in weights.items()}),
+        "found": found,
+        "plots": comparison_plots(found),
+        "query": _asked(query),
+    }
+    made = told("training/parts/comparison_told.html", context)
+    if not query:
+        cache.set(key, made, KEPT_SECONDS)
+    return made
+
+
+def _asked(query: QueryDict) -> str:
+    return f"?{query.urlencode()}" if query else ""
 
 
 def _found(task: Task, request: HttpRequest) -> Comparison:

@@ -19,12 +19,13 @@ from typing import Any, Final
 
 import numpy as np
 from django.conf import settings
+from django.utils import timezone
 
 from annotate.models import ModelVersion, Task
 from core.errors import Refused
 from core.transactions import durable
 from kinds.answers import same_answer
-from kinds.comparators import AskAnnotator
+from kinds.comparators import AskAnnotator, parse_comparator
 from ml import metrics
 from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, open_model, source_of
@@ -40,6 +41,7 @@ from training.queries import settings_of, verified_foolings
 from training.slices import counts_of, sets_of, sliced_by, slices_of
 from training.snapshots import digest_of, freeze
 from training.stress import StressSet, some_of, stress_sets
+from training.versions import shown_versions
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +124,7 @@ def evaluate_models(
             logger.warning("%s could not be evaluated", model, exc_info=True)
             outcome.failed[model.name] = str(error)
     _measure_speed(task, sets, run, outcome)
+    _forget_earlier(task)
     keep_scores(task)
     tell(steps, steps, "done")
     return outcome
@@ -177,6 +180,15 @@ def _is_told(
     return found.exists()
 
 
+def _forget_earlier(task: Task) -> None:
+    """Of models that have met the version of a set that is shown, what they made of earlier ones:
+    nobody reads it, and boards would ever have more to look through."""
+    for data, met in shown_versions(task).items():
+        theirs = Evaluation.objects.filter(task=task, data=data, model__in=met.keys())
+        earlier = theirs.filter(created_at__lt=min(one.made for one in met.values()))
+        earlier.exclude(pk__in=[one.pk for one in met.values()]).delete()
+
+
 def _store(
     task: Task, model: ModelVersion, data: str, sha256: str, run: uuid.UUID, **values: Any
 ) -> None:
@@ -185,7 +197,7 @@ def _store(
             model=model,
             data=data,
             data_sha256=sha256,
-            defaults={"task": task, "run": run, **values},
+            defaults={"task": task, "run": run, "created_at": timezone.now(), **values},
         )
 
 
@@ -206,7 +218,7 @@ def _clean(task: Task) -> FrozenSet | None:
         if learner is not None:
             named = model.config["base"]
             base = read_base(learner_named(learner), named, Path(settings.ARTIFACT_DIR))
-            return FrozenSet(Evaluation.CLEAN, named["sha256"], base.held_out)
+            return FrozenSet(Evaluation.CLEAN, _by_rule(task, named["sha256"]), base.held_out)
     return None
 
 
@@ -228,7 +240,18 @@ def _rounds(task: Task) -> Iterator[FrozenSet]:
         both = [(one, _source(row)) for row in rows if (one := _item(task, row)) is not None]
         if both:
             read, sources = zip(*both, strict=True)
-            yield FrozenSet(f"round {number}", digest_of(rows), read, number, sources)
+            sha256 = _by_rule(task, digest_of(rows))
+            yield FrozenSet(f"round {number}", sha256, read, number, sources)
+
+
+def _by_rule(task: Task, sha256: str) -> str:
+    """The hash of a set under the task's rule of what is right, which makes it another set; under
+    its kind's usual one it is that of its items."""
+    assert task.config is not None
+    rule, usual = task.config.file.comparator_rule, task.kind.rules[0]
+    if rule == parse_comparator({"rule": usual}):
+        return sha256
+    return hashlib.sha256(f"{sha256} {rule!r}".encode()).hexdigest()
 
 
 def _snapshot(task: Task) -> Snapshot | None:

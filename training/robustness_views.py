@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from annotate.models import ModelVersion
 from annotate.queries import visible_task
+from scoring.queries import digest
+from scoring.telling import live
 from training.api import RobustnessSerializer
+from training.models import Evaluation
 from training.robustness import report_of
 
 
 @require_safe
 @never_cache
 def robustness_page(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """Where a model breaks, and how sure it may be."""
+    """Where a model breaks, and how sure it may be; for htmx what follows by itself, or 204."""
     model = _model_or_404(request, slug, number)
-    context = {"task": model.task, "model": model, "report": report_of(model)}
-    return render(request, "training/robustness.html", context)
+    made = Evaluation.objects.filter(model=model).order_by("pk").values_list("pk", "created_at")
+    known_by = digest(list(made), model.metrics)
+    context = {
+        "task": model.task,
+        "model": model,
+        "report": partial(report_of, model),  # read where it is shown
+        "digest": known_by,
+    }
+    whole, part = "training/robustness.html", "training/parts/robustness.html"
+    return live(request, whole, part, context, known_by)
 
 
 @require_safe

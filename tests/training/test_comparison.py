@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+import uuid
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
-from annotate.models import ModelVersion, Task
+from annotate.models import Example, ModelVersion, Task
 from ml.backends import Answer, Down, Source
 from ml.backends.null import NullBackend
 from ml.batcher import Busy
@@ -33,6 +36,7 @@ from training.tasks import (
     is_evaluating,
     run_evaluation,
 )
+from training.versions import shown_versions
 
 SPEEDS = iter(range(1, 100))
 
@@ -73,8 +77,7 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     client.force_login(owner)
-    html = client.get("/tasks/digits/compare/").content.decode()
-    assert "Nothing evaluated yet" in html
+    assert "Nothing evaluated yet" in client.get("/tasks/digits/compare/").content.decode()
 
     done = evaluate(capsys=capsys)
     assert (done["models"], done["sets"], done["asked"], done["kept"]) == (3, 4, 9, 0)
@@ -138,6 +141,20 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
     told = client.get(f"/api/v1/models/{served.pk}/robustness/").json()
     assert told == client.get("/tasks/digits/models/1/robustness.json").json()
     assert (told["sets"][0]["right"]["of"], told["name"]) == (clean.right.of, "digits-1")
+    for path in ("models/1/robustness/", "compare/?memory=0", "models/1/"):
+        page = client.get(f"/tasks/digits/{path}").content.decode()
+        (again,) = re.findall(r'hx-get="([^"]+)"', page)
+        as_htmx = {"HX-Request": "true"}
+        address = html.unescape(again)
+        assert client.get(address, headers=as_htmx).status_code == 204, path
+        Evaluation.objects.filter(data="clean").update(created_at=timezone.now())
+        example = Example.objects.filter(fooled=True, hidden_at=None).first()
+        assert example is not None
+        Example.objects.filter(pk=example.pk).update(hidden_at=timezone.now())
+        part = client.get(address, headers=as_htmx).content.decode()
+        assert part, path
+        assert "<html" not in part, path
+        Example.objects.filter(pk=example.pk).update(hidden_at=None)
     page = client.get("/tasks/digits/models/1/robustness/").content.decode()
     assert "its own round" in page
     assert "Nobody judged these copies" in page
@@ -285,3 +302,49 @@ def test_speed_and_memory_are_measured_in_a_process_of_their_own() -> None:
     assert 0 <= (found["memory_gb"] or 0) < 1
     with pytest.raises(NotMeasured, match="labels"):
         measure("null", Source(None, "0" * 64, {}), "text", [{"text": "one"}])
+
+
+def test_a_set_is_compared_as_most_models_have_met_it_and_by_one_rule(
+    world: Task, owner: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told() -> list[tuple[str, int]]:
+        rows = compare(world, owner, "round 1").rows
+        cells = [(row.name, row.on("round 1")) for row in rows]
+        return sorted((name, cell.accuracy.of) for name, cell in cells if cell and cell.accuracy)
+
+    def shown_clean() -> set[str]:
+        shown = [known.pk for known in shown_versions(world)["clean"].values()]
+        return set(Evaluation.objects.filter(pk__in=shown).values_list("data_sha256", flat=True))
+
+    every = ["digits-1", "digits-2", "digits-3"]
+    evaluate(capsys=capsys)
+    verified_foolings(world, [cast.person("dan")], owner, 1, first_seed=900)
+    assert evaluate("--model", "digits-2", capsys=capsys)["asked"] == 1
+    assert told() == [(name, 6) for name in every], "the others know the earlier set alone"
+    assert evaluate(capsys=capsys)["asked"] == 2
+    assert told() == [(name, 7) for name in every]
+    assert len(set(Evaluation.objects.filter(data="round 1").values_list("data_sha256"))) == 1
+
+    # What is right is the task's rule: by another one every model is asked again.
+    before = Evaluation.objects.filter(data="clean").values_list("data_sha256", flat=True)
+    (by_the_usual,) = set(before)
+    assert world.config is not None
+    data = {**world.config.data, "comparator": {"rule": "numeric"}}
+    Task.objects.filter(pk=world.pk).update(config=world.configs.create(version=2, data=data))
+    assert evaluate("--model", "digits-2", capsys=capsys)["asked"] == 2
+    assert shown_clean() == {by_the_usual}, "of the others nothing is known by the new rule"
+    assert evaluate(capsys=capsys)["asked"] == 4
+    (by_the_new,) = shown_clean()
+    assert by_the_new != by_the_usual
+
+
+def test_speed_is_told_of_the_pass_that_most_models_were_measured_in(
+    world: Task, owner: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(capsys=capsys)
+    # It was measured anew but for one, whose row is the youngest.
+    speeds = Evaluation.objects.filter(data="speed").order_by("-id")
+    youngest = speeds[0].pk
+    speeds.exclude(pk=youngest).update(run=uuid.uuid4())
+    reasons = [row.reason for row in compare(world, owner, "clean").rows if row.per_second is None]
+    assert len(reasons) == 1
