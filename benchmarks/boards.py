@@ -1,8 +1,9 @@
 """What board pages cost when a task is large: `python -m benchmarks.boards [--postgresql]`.
 
 Each size has a fresh database with 5,000 authors, two rounds, ten labels and 2.5 votes an example,
-written by SQL past the services. A hundred people have a rank and a hundred none at any size, so
-that pages show equally many lines. A page is asked for in this process through every middleware:
+written by SQL past the services, and twenty models that were evaluated on the same three sets and
+two suites. A hundred people have a rank and a hundred none at any size, so that pages show equally
+many lines. A page is asked for in this process through every middleware:
 when nothing is remembered, again, and when a minute is over, while a thread makes the next numbers.
 At last some are read while facts change: an owner's word before each read, and each read finds
 numbers that are older than a minute.
@@ -26,7 +27,7 @@ from typing import Any, Final
 
 from tests.services import private_services
 
-AUTHORS, BUSY = 5_000, 100
+AUTHORS, BUSY, MODELS = 5_000, 100, 20
 CHANGE: Final = "change "
 AGAIN = 25
 PAGES: Final = (
@@ -234,8 +235,13 @@ def _fill(size: int, owner: Any) -> None:
     base = User.objects.get(username="a0").pk
     for number in range(10):
         Context.objects.create(
-            task=task, data={"text": f"{number}"}, sha256=f"{number}", source=f"source {number % 5}"
+            task=task,
+            data={"text": f"{number}"},
+            sha256=f"{number}",
+            source=f"source {number % 5}",
+            tags=[f"tag {number % 3}", "all"],
         )
+    _evaluate(task)
     about = Context.objects.earliest("pk").pk
     postgresql = connection.vendor == "postgresql"
     uid, json_of, ago = (
@@ -246,6 +252,7 @@ def _fill(size: int, owner: Any) -> None:
     label = "(i % 10)"
     said = "((i + CASE WHEN fooled THEN 1 + i / 3 % 3 ELSE 0 END) % 10)"
     label, said = (json_of.format(f"""'"' || {number} || '"'""") for number in (label, said))
+    sure = json_of.format("""'{"0": 0.' || (40 + i % 60) || '}'""")
     numbers = (
         f"n AS (SELECT generate_series(0::bigint, {size - 1}) AS i)" if postgresql else
         f"n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {size})"
@@ -266,13 +273,13 @@ def _fill(size: int, owner: Any) -> None:
             ), e AS (SELECT i, author, luck, luck < 20 + author % 25 AS fooled FROM a)
             INSERT INTO annotate_example (uid, task_id, config_id, round_id, model_id, context_id,
                 author_id, sandbox, provisional, external_id, input, input_hash, label, prediction,
-                fooled, explanation, probes, tries, seconds, created_at, queued, status, settled_at,
-                adjudicated)
+                probabilities, fooled, explanation, probes, tries, seconds, created_at, queued,
+                status, settled_at, adjudicated)
             SELECT {uid}, {task.pk}, {task.config_id},
                 CASE WHEN i / 2 % 2 = 0 THEN {first.pk} ELSE {second.pk} END, {model.pk},
                 {about} + (i % 10), {base} + author, false, false, 'x' || i, '{{"text": "x"}}',
-                'x' || i, {label}, {said}, fooled, '', i % 7, 1 + i % 9, 5.0 + i % 50, {ago},
-                fooled,
+                'x' || i, {label}, {said}, {sure}, fooled, '', i % 7, 1 + i % 9, 5.0 + i % 50,
+                {ago}, fooled,
                 CASE WHEN NOT fooled OR luck > 40 THEN 'open'
                      WHEN luck % 2 = 1 THEN 'verified' ELSE 'rejected' END,
                 CASE WHEN NOT fooled OR luck > 40 THEN NULL ELSE {settled} END, false
@@ -305,6 +312,53 @@ def _fill(size: int, owner: Any) -> None:
             """
         )
         cursor.execute("ANALYZE")
+
+
+def _evaluate(task: Any) -> None:
+    """Twenty models, each with its answers to the same sets, as `manage.py evaluate` keeps them."""
+    from uuid import uuid4
+
+    from tests import cast
+    from training.models import Evaluation
+
+    models = [task.models.get(), *(cast.fixed_model(task, seed) for seed in range(1, MODELS))]
+    run, rows = uuid4(), []
+    for place, model in enumerate(models):
+        for number, name in enumerate(("clean", "round 1", "round 2")):
+            items, right = 1_000, 900 - 20 * place - 100 * number
+            rows.append((model, name, items, right, _figures(items, right)))
+        for name in ("corruptions", "wordings"):
+            changes = {f"change {n}": [90 - n - place, 100] for n in range(15)}
+            told = {"about": "robustness", "low": 0.8, "high": 0.9, "by_change": changes}
+            rows.append((model, f"{Evaluation.STRESS}{name}", 1_500, 1_275, told))
+        told = {"per_second": 100.0 + 7 * place, "memory_gb": 0.1 + place / 50}
+        rows.append((model, Evaluation.SPEED, 200, 0, told))
+    Evaluation.objects.bulk_create(
+        Evaluation(
+            task=task, model=model, data=name, data_sha256=name, items=items, right=right,
+            figures=figures, run=run,
+        )
+        for model, name, items, right, figures in rows
+    )  # fmt: skip
+
+
+def _figures(items: int, right: int) -> dict[str, Any]:
+    part = [right // 10, items // 10]
+    return {
+        "unanswered": 0, "sliced_by": "0" * 12, "f1": right / items,
+        "f1_interval": [right / items - 0.02, right / items + 0.02],
+        "expected_calibration_error": 0.05,
+        "slices": {
+            "label": {str(label): part for label in range(10)},
+            "source": {f"source {n}": part for n in range(5)},
+        },
+        "selective": [[right, items]] * 5,
+        "sets": {
+            "threshold": 0.1, "held": [right, items], "size": 1.5, "size_interval": [1.4, 1.6],
+            "by_label": {str(label): part for label in range(10)},
+        },
+        "sets_from": "clean",
+    }  # fmt: skip
 
 
 def _without_indexes(cursor: Any, postgresql: bool) -> list[str]:

@@ -29,6 +29,7 @@ from scoring.queries import (
     AuthorRow,
     board_of,
     model_board,
+    opened_round,
 )
 
 
@@ -230,7 +231,7 @@ class Leaderboard(APIView):
         task = task_or_404(request, slug)
         query = asked(RoundQuery, request)
         number = query.get("round")
-        round_ = task.rounds.filter(number=number).first() if number is not None else None
+        round_ = opened_round(task, number) if number is not None else None
         if number is not None and round_ is None:
             raise Refused("not_found", f"There is no round {number}.", status=404)
         asked_for = Asked(query.get("days"), round_.pk if round_ else None)

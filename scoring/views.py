@@ -10,14 +10,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
-from annotate.models import Round, Task
+from annotate.models import Task
 from annotate.queries import visible_task
 from scoring import queries
 from scoring.awards import awards_of, zone_named
 from scoring.kept import Tallies, read_tallies
 from scoring.paces import Pace, paces_of
-from scoring.telling import live
+from scoring.telling import Told, live, told
 
+SHOWN_ROUNDS = 6  # to choose from at once; the board of rounds leads to each
 SHOWN_PEOPLE = 100  # of the ranked and of the unranked each; the API has everybody
 
 
@@ -34,19 +35,22 @@ def leaderboard(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
-    chosen = _chosen_round(task, request.GET.get("round", ""))
+    rounds = opened_in(task)
+    said = request.GET.get("round", "")
+    chosen = next((one for one in rounds if str(one.number) == said), None)
+    if said and chosen is None:
+        raise Http404
     said = request.GET.get("days", "")
     days = next((one for one in queries.PERIODS if str(one) == said), None)
     tallies, asked = read_tallies(task), queries.Asked(days, chosen.pk if chosen else None)
     people = queries.board_of(task, asked, tallies)
     lines = lines_of(task, asked, tallies)
+    tables = tables_of(task, rounds, tallies)
     reader, own, awards = request.user, None, []
     if isinstance(reader, User) and task.config is not None:
         own = people.by_author.get(reader.pk)
         ever = queries.board_of(task, queries.Asked(), tallies)
         awards = awards_of(task, reader, ever, zone_named(request.COOKIES.get("zone", "")))
-    rounds = queries.round_board(task, tallies)
-    models = queries.model_board(task, tallies)
     pace = paces_of(task, [own.author_id]).get(own.author_id) if own else None
     ranked = _with_own(lines.ranked, own if own and own.rank else None, pace)
     unranked = _with_own(lines.unranked, own if own and not own.rank else None, pace)
@@ -63,9 +67,36 @@ def _boards(task: Task, request: HttpRequest) -> dict[str, Any]:
         "left_out": len(people.rows) - len(ranked) - len(unranked),
         "ranked_from": queries.RANKED_FROM,
         "rounds": rounds,
-        "models": models,
-        "digest": queries.digest(lines.digest, own, pace, len(people.rows), rounds, models, awards),
+        "newest": rounds[:SHOWN_ROUNDS],
+        "tables": tables.html,
+        "digest": queries.digest(lines.digest, own, pace, len(people.rows), tables.digest, awards),
     }
+
+
+class Opened(NamedTuple):
+    """A round that was opened, as far as it is chosen by; another one, or one that is closed, is
+    seen at once, whatever the age of the numbers."""
+
+    pk: int
+    number: int
+    status: str
+
+
+def opened_in(task: Task) -> tuple[Opened, ...]:
+    """Those of a task, newest first; one query."""
+    rows = queries.opened_rounds().filter(task=task).values_list(*Opened._fields)
+    return tuple(Opened(*row) for row in rows)
+
+
+def tables_of(task: Task, opened: tuple[Opened, ...], tallies: Tallies) -> Told:
+    """The boards of rounds and models, which everybody sees alike, as long as these are open."""
+    return tallies.once(("tables", opened), lambda tallies: _tables(task, tallies))
+
+
+def _tables(task: Task, tallies: Tallies) -> Told:
+    rounds, models = queries.round_board(task, tallies), queries.model_board(task, tallies)
+    context = {"task": task, "rounds": rounds, "models": models}
+    return told("scoring/parts/tables.html", context)
 
 
 class Lines(NamedTuple):
@@ -102,19 +133,3 @@ def _with_own(
 ) -> dict[int, str]:
     """The lines, and one's own wherever it stands."""
     return lines if own is None else {**lines, own.author_id: _as_html(own, pace, own=True)}
-
-
-def _chosen_round(task: Task, number: str) -> Round | None:
-    """The round asked for; None for all of them."""
-    if not number:
-        return None
-    # Longer numbers are no rounds, and more than some databases can compare.
-    round_ = Round.objects.filter(task=task, number=number) if _is_number(number) else None
-    found = round_.exclude(status=Round.Status.DRAFT).first() if round_ is not None else None
-    if found is None:
-        raise Http404
-    return found
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 10

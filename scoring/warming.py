@@ -7,7 +7,7 @@ from scoring import plots
 from scoring.kept import MOST_READ, read_tallies
 from scoring.queries import Asked, opened_rounds
 from scoring.round_views import told_of
-from scoring.views import lines_of
+from scoring.views import lines_of, opened_in, tables_of
 
 
 def warm_up() -> None:
@@ -19,4 +19,5 @@ def warm_up() -> None:
         if task.config is not None:
             tallies = read_tallies(task)
             lines_of(task, Asked(), tallies)
+            tables_of(task, opened_in(task), tallies)
             told_of(task, newest[task.pk].number, tallies)

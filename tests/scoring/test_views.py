@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
 from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User
 from annotate import rounds
@@ -105,6 +107,34 @@ def test_a_round_can_be_chosen_and_stays_chosen(
 @pytest.mark.parametrize("number", ["2", "0", "-1", "one", "1.0", "²", "9" * 40])
 def test_a_round_that_is_none_is_not_found(client: Client, task: Task, number: str) -> None:
     assert client.get(BOARD, {"round": number}).status_code == 404
+
+
+def test_every_round_is_chosen_from_the_board_of_rounds_and_a_scheduled_one_by_nobody(
+    client: Client, task: Task, annotator: User
+) -> None:
+    did(annotator, task, 25, 9)
+    for number in range(2, 9):
+        Round.objects.create(task=task, number=number, status=Round.Status.CLOSED)
+    later = timezone.now() + timedelta(days=1)
+    Round.objects.create(task=task, number=9, status=Round.Status.DRAFT, opens_at=later)
+    html = client.get("/tasks/digits/leaderboard/").content.decode()
+    assert 'id="round-1"' not in html
+    assert 'href="?round=1"' in html
+    html = client.get("/tasks/digits/leaderboard/?round=1").content.decode()
+    assert "People in round 1" in html
+    assert html.count('aria-current="page">Earlier…') == 1
+    for address in ("/tasks/digits/leaderboard/", "/api/v1/tasks/digits/leaderboard/"):
+        assert client.get(f"{address}?round=9").status_code == 404
+
+
+def test_a_round_that_opens_is_on_the_board_at_once(
+    client: Client, task: Task, annotator: User, settings: Any
+) -> None:
+    settings.BOARD_SECONDS = 60
+    board = "/tasks/digits/leaderboard/"
+    assert 'id="round-page-2"' not in client.get(board).content.decode()
+    Round.objects.create(task=task, number=2, status=Round.Status.CLOSED)
+    assert 'id="round-page-2"' in client.get(board).content.decode()
 
 
 def test_an_empty_board_says_what_to_do(client: Client, task: Task) -> None:
