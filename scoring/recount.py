@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from django.db import OperationalError, connection
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from annotate.contents import keep_again, not_found
-from annotate.models import Example, Task
+from annotate.models import ContextLease, Example, Task
 from core.transactions import durable, one_view
 from scoring.models import Tally
 from scoring.tally import COLUMNS, contribution
@@ -68,6 +68,7 @@ class Recount:
     tally_differences: tuple[TallyDifference, ...]
     queue_differences: tuple[QueueDifference, ...]
     tries: Mapping[int, int]  # by the example's id, where they are stored otherwise
+    context_tries: Mapping[int, int]  # by the lease's id, how many it lacks
     standings: Mapping[str, StandingRecount]  # by the task's slug
     not_found: int  # examples that nobody would find by their own content
 
@@ -75,8 +76,8 @@ class Recount:
     def differences(self) -> int:
         """How many stored numbers were wrong."""
         wrong = sum(one.wrong for one in self.standings.values())
-        here = len(self.tally_differences) + len(self.queue_differences) + len(self.tries)
-        return here + wrong + self.not_found
+        here = (self.tally_differences, self.queue_differences, self.tries, self.context_tries)
+        return sum(map(len, here)) + wrong + self.not_found
 
     @property
     def agrees(self) -> bool:
@@ -128,6 +129,9 @@ def _repair() -> Recount:
             repair_queue(entry)
         for example, tries in found.tries.items():
             Example.objects.filter(pk=example).update(tries=tries)
+        for lease, lacks in found.context_tries.items():
+            # By how many, for a guest's try, which moves no tally, may come in between.
+            ContextLease.objects.filter(pk=lease).update(tries=F("tries") + lacks)
     return found
 
 
@@ -164,6 +168,7 @@ def _recount() -> Recount:
         tally_differences=tuple(differences),
         queue_differences=tuple(queue_differences()),
         tries=_wrong_tries(),
+        context_tries=_wrong_context_tries(),
         standings={},
         not_found=0,
     )
@@ -173,6 +178,25 @@ def _wrong_tries() -> dict[int, int]:
     with connection.cursor() as cursor:
         cursor.execute(_WRONG_TRIES)
         return dict(cursor.fetchall())
+
+
+def _wrong_context_tries() -> dict[int, int]:
+    """Of those who were given a context, or wrote about it, how many tries their row lacks.
+
+    A try is what somebody sent, and so has the sender's own id; what a log or a program brought,
+    or an owner knows the answer of, is none.
+    """
+    sent = Example.objects.filter(context__isnull=False, client_id__isnull=False).order_by()
+    people = sent.filter(author__isnull=False).values_list("context", "author")
+    guests = sent.filter(author=None).values_list("context", "session")
+    tries = {(context, who): n for context, who, n in people.annotate(n=Count("id"))}
+    tries |= {(context, who): n for context, who, n in guests.annotate(n=Count("id"))}
+    rows = ContextLease.objects.values_list("id", "context", "author", "session", "tries")
+    found = {
+        pk: tries.get((context, author or session), 0) - stored
+        for pk, context, author, session, stored in rows.iterator(chunk_size=2_000)
+    }
+    return {pk: lacks for pk, lacks in found.items() if lacks}
 
 
 def counted(examples: QuerySet[Example]) -> dict[tuple[int, int], Numbers]:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import User, WorkSession
 from annotate import services
-from annotate.models import Example, Task
+from annotate.models import Context, ContextLease, Example, Task
 from annotate.queries import Participant
 from scoring import recount
 from scoring.models import Tally
@@ -164,6 +165,32 @@ def test_what_is_known_about_validators_is_proved_too(
     standing.refresh_from_db()
     assert standing.alpha != 1
     assert AuthorShare.objects.get(pk=share.pk).votes == share.votes
+
+
+def test_how_much_somebody_answered_is_proved_and_how_often_they_tried_a_context(
+    worked: Task, annotator: User, validator: User, summary: Any
+) -> None:
+    context = Context.objects.create(task=worked, data={"text": "a"}, sha256="a")
+    made = Example.objects.filter(author=annotator, client_id__isnull=False)
+    ContextLease.objects.create(
+        context=context, author=annotator, tries=made.update(context=context),
+        expires_at=timezone.now(),
+    )  # fmt: skip
+    guest = WorkSession.objects.create(kind=WorkSession.Kind.GUEST)
+    ContextLease.objects.create(context=context, session=guest, expires_at=timezone.now())
+    assert check()[1]
+    right = Reliability.objects.get(validator=validator).answered
+    Reliability.objects.filter(validator=validator).update(answered=right + 3)
+    ContextLease.objects.filter(author=annotator).update(tries=1)
+    output, agrees = check()
+    assert not agrees
+    assert "1 people have tried a context otherwise than is said" in output
+    found = json.loads(output.splitlines()[-1])
+    assert (found["differences"], found["context_tries_differ"]) == (2, 1)
+    assert summary("recompute")["repaired"] == 2
+    assert check()[1]
+    assert Reliability.objects.get(validator=validator).answered == right > 0
+    assert ContextLease.objects.get(author=annotator).tries == made.count() > 1
 
 
 @pytest.mark.postgres

@@ -2,7 +2,8 @@
 
 Credits follow from verdicts and votes, reliabilities from credits, shares from votes, and whether a
 vote weighs anything from what is known about its voter. What somebody owes for items that they left
-(`passes`) is a bucket that time empties, and is not recounted.
+(`passes`) is a bucket that time empties, and newest times (`recent_seconds`) may be of answers
+that they took back: neither is recounted.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from validate.verdicts import QUARANTINE_TO_FOLLOW, follow_later, reweigh, weigh
 
 CHUNK = 500
 _STANDING = ("alpha", "beta", "agreement", "scored", "gold_seen", "gold_right")
-_RECOUNTED = [*_STANDING, "answered_today", "skipped"]
+_RECOUNTED = [*_STANDING, "answered", "answered_today", "skipped"]
 Numbers = tuple[float, ...]
 
 
@@ -129,14 +130,16 @@ def _misweighed(task: Task) -> list[int]:
 def _put_right(task: Task, rows: Mapping[int, Reliability]) -> list[Reliability]:
     """Bring these rows to what was counted, unsaved; returns those that this changed."""
     wrong = []
-    skipped = _skipped(task)
+    facts = {"answered": _answered(task), "skipped": _skipped(task)}
     for person, numbers in recount(task).items():
         if person not in rows:
             continue  # they came after the rows were locked
         row = rows[person]
         is_wrong = recount_today(row)
-        if row.skipped != skipped.get(person, 0):
-            row.skipped, is_wrong = skipped.get(person, 0), True
+        for name, counts in facts.items():
+            if getattr(row, name) != (count := counts.get(person, 0)):
+                setattr(row, name, count)
+                is_wrong = True
         if not _same(_numbers(row), numbers):
             for name, number in zip(_STANDING, numbers, strict=True):
                 setattr(row, name, number)
@@ -144,6 +147,12 @@ def _put_right(task: Task, rows: Mapping[int, Reliability]) -> list[Reliability]
         if is_wrong:
             wrong.append(row)
     return wrong
+
+
+def _answered(task: Task) -> dict[int, int]:
+    """How many of the queue's questions each person answered, known answers included."""
+    votes = Vote.objects.filter(example__task=task, lease__isnull=False).order_by()
+    return dict(votes.values_list("validator").annotate(Count("id")))
 
 
 def _skipped(task: Task) -> dict[int, int]:

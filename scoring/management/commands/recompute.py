@@ -42,6 +42,7 @@ class Command(SummaryCommand):
                 "tally_differences": [asdict(one) for one in found.tally_differences],
                 "queue_differences": [asdict(one) for one in found.queue_differences],
                 "tries_differ": len(found.tries),
+                "context_tries_differ": len(found.context_tries),
                 "contents_not_found": found.not_found,
                 "standings": {slug: asdict(one) for slug, one in found.standings.items()},
             },
@@ -86,6 +87,10 @@ def _table(found: Recount) -> list[str]:
         ]
     if found.tries:
         lines.append(f"{len(found.tries)} examples are another try than they say")
+    if found.context_tries:
+        lines.append(
+            f"{len(found.context_tries)} people have tried a context otherwise than is said"
+        )
     if found.not_found:
         lines.append(f"{found.not_found} examples would not be found by their own content")
     return lines
