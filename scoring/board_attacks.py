@@ -19,12 +19,11 @@ from numpy.random import Generator
 from core.rule_spec import Json
 from kinds.likeness import Ruling
 from scoring.statistics import wilson
+from validate.order import CAP_FROM_VOTES, HARDLY, NEW_UNTIL
 from validate.policies import Ballot, Bayes, Outcome, Policy, confirmed_again, decide, posterior
 from validate.policies.ties import Look, may_be_tied, ties
 from validate.policies.trust import JUDGED_ANSWERS, is_untrustworthy
 
-NEW_UNTIL: Final = 60  # votes on an author's examples, as trust.md has it
-CAPPED_FROM: Final = 20
 FLOOD: Final = 5
 MOST_SENT_AGAIN: Final = 50  # of an author's foolings; the rest is taken to go as these
 FAVOURITES: Final = 12
@@ -175,12 +174,15 @@ def _collude(
     cast = Counter[Voter]()
     named: set[Voter] = set()
     close: list[bool] = []
+    confirmed = 0
     for claim in claims:
         met = [one for one in friends if one not in named and _meets(facts, cast, one, rng, rules)]
         own = [Ballot(one, claim.label) for one in met]
         ballots = _mixed(own, claim.ballots, rng) if rules else [*own, *claim.ballots]
-        close.append(rules and cast.total() < NEW_UNTIL)
+        new = cast.total() < NEW_UNTIL or HARDLY * confirmed < cast.total()
+        close.append(rules and new)
         cast.update(ballot.validator for ballot in ballots)
+        confirmed += sum(ballot.label == claim.label for ballot in ballots)
         votes.append(ballots)
         if rules:
             _look(facts, claim, ballots, looks)
@@ -241,7 +243,7 @@ def _meets(facts: Facts, cast: Counter[Voter], one: Voter, rng: Generator, rules
     if not rules:
         return True
     theirs, all_ = cast[one] + 1, cast.total() + 1
-    if all_ > CAPPED_FROM and theirs > facts.share_cap * all_:
+    if all_ > CAP_FROM_VOTES and theirs > facts.share_cap * all_:
         return False
     return bool(rng.random() * facts.validators < facts.picked)
 
