@@ -21,7 +21,7 @@ from training import judges
 from training.board import Stressed, compare
 from training.judge_board import judges_of, row_of
 from training.robustness import report_of
-from training.tasks import ask_judges
+from training.tasks import ask_for_evaluation, ask_judges
 from validate.models import Judge
 
 
@@ -93,6 +93,18 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     models = ComparedModelSerializer(many=True, source="rows")
 
 
+class EvaluatingSerializer(serializers.Serializer[Any]):
+    task = serializers.CharField()
+    evaluating = serializers.BooleanField(help_text="false: of chats, which are not held again.")
+
+
+def _owned(request: Request, slug: str) -> Task:
+    task = task_or_404(request, slug)
+    if not task.is_owned_by(request.user):
+        raise Refused("not_found", "There is no such task.", status=404)
+    return task
+
+
 class ModelComparison(APIView):
     permission_classes = [AllowAny]
 
@@ -108,6 +120,20 @@ class ModelComparison(APIView):
         weights = {name: query.get(name, usual) for name, usual in WEIGHTS.items()}
         found = compare(task, request.user, query.get("on", ""), weights)
         return Response(ComparisonSerializer(found).data)
+
+    @extend_schema(
+        summary="Let the models of a task that you own be evaluated on what is new",
+        description="A worker does it; while one is at it, nothing more is begun.",
+        tags=["boards"],
+        request=None,
+        responses={202: EvaluatingSerializer},
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        task = _owned(request, slug)
+        if not task.kind.talks:
+            ask_for_evaluation(task)
+        found = {"task": task.slug, "evaluating": not task.kind.talks}
+        return Response(EvaluatingSerializer(found).data, status=status.HTTP_202_ACCEPTED)
 
 
 class SliceSerializer(serializers.Serializer[Any]):
@@ -249,13 +275,6 @@ class JudgeRequest(serializers.Serializer[Any]):
         default=False,
         help_text="Put it to the test, on what people settled and no test has used.",
     )
-
-
-def _owned(request: Request, slug: str) -> Task:
-    task = task_or_404(request, slug)
-    if not task.is_owned_by(request.user):
-        raise Refused("not_found", "There is no such task.", status=404)
-    return task
 
 
 class Judges(APIView):

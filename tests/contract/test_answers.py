@@ -139,6 +139,7 @@ def test_every_call_answers_in_its_shape(
     # --- what comes of it
     call(guest, "get tasks/{slug}/rounds/{number}/", slug=slug, number=1)
     call(guest, "get tasks/{slug}/comparison/", slug=slug)
+    call(olive, "post tasks/{slug}/comparison/", slug=slug)
     assert not manage("release", slug, "--out", tmp_path / "out", "--version", "1.0.0").status
     call(olive, "get tasks/{slug}/releases/", slug=slug)
     file = {"version": "1.0.0", "name": "README.md"}

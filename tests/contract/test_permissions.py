@@ -248,6 +248,7 @@ ROWS = [
     Row("api-round", "401 403 403 403 200 403 200 401", "patch", ROUND, {"reason": "No change."}),
     Row("api-comparison", FOR_ALL, arguments=DIGITS),
     Row("api-comparison", HIDDEN, arguments=SECRET),
+    Row("api-comparison", "404 404 404 404 202 404 202 404", "post", DIGITS),
     Row("api-robustness", FOR_ALL, arguments={"id": "SERVED"}),
     Row("api-robustness", HIDDEN, arguments={"id": "UNRELEASED"}),
     Row("api-agreement", HIDDEN, arguments=DIGITS),

@@ -259,6 +259,9 @@ def test_what_cannot_be_done_stops_no_other(
     client.force_login(owner)
     assert client.post("/tasks/digits/compare/evaluate/").status_code == 302
     assert "evaluating" in client.get("/tasks/digits/compare/").content.decode()
+    asked = client.post("/api/v1/tasks/digits/comparison/")
+    assert (asked.status_code, asked.json()["evaluating"]) == (202, True)
+    assert DBTaskResult.objects.count() == 1, "it is under way already"
     assert run_evaluation.call("digits")["kept"] == 9
 
     # Its worker was killed: it is over as soon as it has given no sign of life for a while.
