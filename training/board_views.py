@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 
 from django import forms
 from django.contrib import messages
-from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
@@ -24,7 +24,9 @@ from training.evaluations import wanted
 from training.tasks import ask_for_evaluation, is_evaluating
 
 MOST_WEIGHT = 100
-KEPT_SECONDS = 24 * 3600
+MOST_KEPT = 50  # pages of a tenth of a megabyte
+
+_kept: dict[tuple[int, datetime, str], Told] = {}
 
 
 class WeightsForm(forms.Form):
@@ -68,11 +70,11 @@ def comparison_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _told(task: Task, field: Field, query: QueryDict) -> Told:
-    """Kept as long as nothing changes where nobody chose anything: what is chosen has no end."""
-    key = f"compared-{task.config_id}-{field.digest}"
-    known: Told | None = None if query else cache.get(key)
-    if known is not None:
-        return known
+    """Kept by this process where nobody chose anything: what may be chosen has no end."""
+    assert task.config is not None
+    key = task.config.pk, task.config.created_at, field.digest
+    if not query and key in _kept:
+        return _kept[key]
     weights = WeightsForm(query).weights
     found = compare_in(field, query.get("on", ""), weights)
     context = {
@@ -84,7 +86,9 @@ def _told(task: Task, field: Field, query: QueryDict) -> Told:
     }
     made = told("training/parts/comparison_told.html", context)
     if not query:
-        cache.set(key, made, KEPT_SECONDS)
+        if len(_kept) >= MOST_KEPT:
+            _kept.pop(next(iter(_kept)), None)
+        _kept[key] = made
     return made
 
 
