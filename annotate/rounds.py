@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
 from django.contrib.staticfiles import finders
@@ -124,7 +125,7 @@ def register_model(
     model = ModelVersion.objects.create(
         task=task,
         number=number,
-        name=name or f"{task.slug}-{number}",
+        name=name or _free_name(task, number),
         backend=backend,
         artifact=artifact,
         sha256=sha256,
@@ -135,6 +136,14 @@ def register_model(
     )
     record_event(actor=actor, verb="registered", subject=model, scope=task.slug)
     return model
+
+
+def _free_name(task: Task, number: int) -> str:
+    """By its number, or by the next one of which nobody has made a name."""
+    begin = f"{task.slug}-"
+    named = ModelVersion.objects.filter(task=task, name__startswith=begin)
+    taken = set(named.values_list("name", flat=True))
+    return next(name for n in count(number) if (name := f"{begin}{n}") not in taken)
 
 
 def open_next_round(

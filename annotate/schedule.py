@@ -89,13 +89,13 @@ def follow_the_clock() -> None:
     """
     now = timezone.now()
     for draft in Round.objects.filter(status=Status.DRAFT, opens_at__lte=now):
-        with durable():
+        with durable(), suppress(Refused):  # another worker was quicker, or an owner
             locked = _locked(draft.task, draft.number)
             if locked.status == Status.DRAFT:
                 _open_draft(locked, None, "Its time has come.")
     for round_ in Round.objects.filter(status=Status.OPEN).select_related("task"):
         if reason := "Its time is over." if round_.is_over else why_full(round_):
-            with durable(), suppress(Conflict):  # somebody closed it meanwhile
+            with durable(), suppress(Refused):  # somebody closed it meanwhile
                 _end(_locked(round_.task, round_.number), None, reason)
 
 

@@ -255,12 +255,15 @@ def _by_rule(task: Task, sha256: str) -> str:
 
 
 def _snapshot(task: Task) -> Snapshot | None:
-    """The newest one, made now when something was verified since."""
+    """The newest one, made now when something was verified since, or is no longer."""
     newest = task.snapshots.order_by("-id").first()
     rounds = task.rounds.order_by("-number")
     foolings = verified_foolings(task.pk)
     known = SnapshotItem.objects.filter(snapshot=newest)
-    if foolings.exclude(pk__in=known.values("example")).exists():
+    gone = known.exclude(example__in=foolings)
+    if foolings.exclude(pk__in=known.values("example")).exists() or (
+        foolings.exists() and gone.exists()
+    ):
         round_ = rounds.first()
         assert round_ is not None
         newest = freeze(task=task, round_=round_, settings=settings_of(task))

@@ -7,12 +7,12 @@ for the owner's page.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from core.rule_spec import build, check_integer, check_number
 from training.nearby import Nearby
-from training.paired import Paired
+from training.paired import Paired, items_to_hold, surest
 
 _ROUNDING: Final = 1e-9
 
@@ -123,15 +123,18 @@ def judge(
     held_out: Breadth,
     near: Sequence[Nearby],
     settings: GateSettings | None = None,
+    of: int = 1,
 ) -> list[GateResult]:
     """Hold a candidate against every gate, in the order in which a page shows them.
 
     `clean` is held-out clean data, `earlier` the frozen test of each earlier round by number,
     `new_round` the held-out items of the round just played, `verified` the number of verified items
     of that round, `shared_authors` the test authors who were met in training, `train` and
-    `held_out` how broad both sides are, `near` the classes next to what was learned.
+    `held_out` how broad both sides are, `near` the classes next to what was learned. `of` is how
+    many candidates it is chosen from.
     """
     settings = settings or GateSettings()
+    surer = replace(settings, confidence=_surer(settings, of))
     return [
         _verified_gate(verified, settings),
         _authors_gate(shared_authors),
@@ -139,10 +142,10 @@ def judge(
         _breadth_gate(
             "tested with", held_out, settings.held_out_authors, settings.held_out_contents
         ),
-        _clean_gate(clean, settings),
-        *(_earlier_gate(number, earlier[number], settings) for number in sorted(earlier)),
-        _new_round_gate(new_round, settings),
-        _recall_gate(clean, settings),
+        _clean_gate(clean, settings, of),
+        *(_earlier_gate(number, earlier[number], surer) for number in sorted(earlier)),
+        _new_round_gate(new_round, surer),
+        _recall_gate(clean, surer),
         _nearby_gate(near, settings),
         _flips_gate(clean, settings),
         _calibration_gate(clean, settings),
@@ -178,18 +181,27 @@ def _breadth_gate(name: str, side: Breadth, authors: int, contents: int) -> Gate
     return GateResult(name, ok, sentence, contents, side.contents, n=side.contents)
 
 
-def _clean_gate(clean: Paired, settings: GateSettings) -> GateResult:
+def _surer(settings: GateSettings, of: int) -> float:
+    """The best of several is lucky, too: each has to be surer by as many (Bonferroni)."""
+    return 1 - (1 - settings.confidence) / of
+
+
+def _clean_gate(clean: Paired, settings: GateSettings, of: int) -> GateResult:
     few = clean.n < settings.clean_items
     margin = settings.clean_margin_few if few else settings.clean_margin
     if not clean.n:
         sentence = "There is no clean test data: nothing to judge by."
         return GateResult("clean", False, sentence, margin)
-    bound = clean.lower_bound(settings.confidence)
+    # Of the best of several more surety is asked, but no more than so many items can give.
+    confidence = max(settings.confidence, min(_surer(settings, of), surest(margin, clean.n)))
+    bound = clean.lower_bound(confidence)
     size = f" with fewer than {settings.clean_items:,} items" if few else ""
     sentence = (
-        f"Clean data: {_change(clean)}; with {_percent(settings.confidence)} confidence at least "
+        f"Clean data: {_change(clean)}; with {_percent(confidence)} confidence at least "
         f"{bound:+.2f} points, and {margin:+.2f} or more is asked for{size}."
     )
+    if clean.n < (needed := items_to_hold(margin, confidence)):
+        sentence += f" To be so sure takes {needed:,} items, even if no answer changes."
     return _paired_gate("clean", bound >= margin - _ROUNDING, sentence, margin, clean, bound)
 
 
@@ -340,4 +352,4 @@ def _people(number: int) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:g} %"
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"

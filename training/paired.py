@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from math import sqrt
+from math import ceil, sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -115,3 +116,17 @@ def paired_lower_bound(lost: int, gained: int, n: int, confidence: float = 0.95)
         else:
             high = middle
     return high
+
+
+def items_to_hold(margin: float, confidence: float) -> int:
+    """How many items it takes that the lower bound of no change at all holds a margin in points.
+
+    From -z^2 / (n + z^2) >= margin / 100; with a margin of 0 no number does.
+    """
+    squared = NormalDist().inv_cdf(confidence) ** 2
+    return ceil(squared * (100 / -margin - 1)) if margin else sys.maxsize
+
+
+def surest(margin: float, n: int) -> float:
+    """The confidence at which so many items hold it just so, if none of them changed."""
+    return NormalDist().cdf(sqrt(n * -margin / (100 + margin))) if margin > -100 else 1.0

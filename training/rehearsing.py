@@ -38,7 +38,7 @@ from training.retraining import carry_out
 from training.services import begin_here
 from validate.acts.lease import give_up, next_item
 from validate.acts.vote import vote_and_go_on
-from validate.models import Lease, QueueItem, Reliability, Vote
+from validate.models import Lease, QueueItem, Reliability
 from validate.nightly import look_over
 
 Listener = Callable[[float, str], None]
@@ -111,7 +111,7 @@ class Crowd:
         self.stock = self._stock(base.train)
         self.truth: dict[int, Any] = {}
         self.league: set[int] = set()
-        self._spent = 0.0
+        self._spent = 0.0  # in the turns before
         self._counted: set[int] = set()  # foolings of earlier turns
         self._exam = self._examined(base.held_out)
         self._right: dict[str, dict[str, float]] = {}
@@ -120,6 +120,7 @@ class Crowd:
         turns: list[Turn] = []
         while len(turns) < self.file.rounds and not self._is_spent():
             turns.append(self._turn(len(turns)))
+            self._spent += turns[-1].cost
         return turns
 
     # --- people -----------------------------------------------------------------------------------
@@ -147,24 +148,21 @@ class Crowd:
         target = open_target(self.task.pk)
         assert target is not None
         turn = Turn(target.models[0].name, before=self._accuracies(target.models[0]))
-        votes_before, spent_before = Vote.objects.count(), self._spent
         while turn.days < self.file.days:
             turn.days += 1
             self._send_all(turn, target)
-            self._vote_on_all()
+            self._vote_on_all(turn)
             self._pass_night()
             waiting = waiting_foolings(self.task.pk).exclude(pk__in=self._counted)
             new = dict(waiting.values_list("pk", "label"))
-            turn.votes = Vote.objects.count() - votes_before
             turn.verified = len(new)
             turn.wrong = sum(label != self.truth[pk] for pk, label in new.items())
             turn.cost = self._cost_of(turn)
-            self._spent = spent_before + turn.cost
             share = (1 - RETRAINING) * min(1.0, turn.verified / self.file.foolings)
             self._say(
                 number + share, f"round {number + 1}, day {turn.days}: {turn.verified} verified"
             )
-            if turn.verified >= self.file.foolings or self._is_spent():
+            if turn.verified >= self.file.foolings or self._is_spent(turn):
                 break
         self._counted |= new.keys()
         turn.quarantined = Reliability.objects.exclude(quarantined_at=None).count()
@@ -180,8 +178,10 @@ class Crowd:
             pay.submission * turn.submissions + pay.fooling * turn.verified + pay.vote * turn.votes
         )
 
-    def _is_spent(self) -> bool:
-        return self.file.budget is not None and self._spent >= self.file.budget
+    def _is_spent(self, turn: Turn | None = None) -> bool:
+        """Whether what was to be paid is paid, with this turn's work so far."""
+        spent = self._spent + (self._cost_of(turn) if turn else 0)
+        return self.file.budget is not None and spent >= self.file.budget
 
     # --- annotators -------------------------------------------------------------------------------
     def _send_all(self, turn: Turn, target: Target) -> None:
@@ -191,7 +191,7 @@ class Crowd:
         there += QueueItem.objects.filter(task=self.task, priority=0, withdrawn=False).count()
         refused = 0
         for place in self.rng.permutation(len(self.annotators) * self.file.annotators.a_day):
-            if there >= self.file.foolings or refused >= NO_WORK:
+            if there >= self.file.foolings or refused >= NO_WORK or self._is_spent(turn):
                 return
             sent = self._send(self.annotators[int(place) % len(self.annotators)], turn, target)
             there += sent is not None and sent.fooled
@@ -255,12 +255,12 @@ class Crowd:
         return others[int(self.rng.integers(len(others)))]
 
     # --- validators -------------------------------------------------------------------------------
-    def _vote_on_all(self) -> None:
+    def _vote_on_all(self, turn: Turn) -> None:
         """Everybody's day in any order, until nothing waits for any of them."""
 
         held: dict[int, Lease] = {}
         left = dict.fromkeys(range(len(self.validators)), self.file.validators.a_day)
-        while left:
+        while left and not self._is_spent(turn):
             place = list(left)[int(self.rng.integers(len(left)))]
             person = self.validators[place]
             lease, following = held.pop(place, None), None
@@ -270,6 +270,7 @@ class Crowd:
                     label = self._answer(person, lease.example)
                     answered = vote_and_go_on(validator=person.user, lease_id=lease.pk, label=label)
                     following = answered.following
+                    turn.votes += 1
             left[place] -= 1
             if lease is None or not left[place]:
                 del left[place]

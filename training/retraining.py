@@ -71,6 +71,7 @@ def carry_out(run: TrainingRun, claim: uuid.UUID, listener: Listener | None = No
         logger.exception("%s was stopped by an error", run)
         return _failed(run, claim, f"An error stopped it: {type(error).__name__}: {error}")
     run.refresh_from_db()
+    services.tidy(run)
     return run
 
 
@@ -227,8 +228,6 @@ class _Trial:
 
     def _judge(self, test: _Test) -> list[GateResult]:
         gates = self.recipe.gate_settings
-        # The best of several is lucky, too: each has to be surer by as many (Bonferroni).
-        gates = replace(gates, confidence=round(1 - (1 - gates.confidence) / self.of, 4))
         return judge(
             test.comparison.clean,
             test.comparison.earlier,
@@ -239,6 +238,7 @@ class _Trial:
             held_out=_breadth(self.data.held_out),
             near=test.near(self.run.task.kind.distance, gates, self.made_up),
             settings=gates,
+            of=self.of,
         )
 
 
@@ -251,6 +251,8 @@ def _learner_of(run: TrainingRun) -> str:
 
 @dataclass(frozen=True)
 class _Data:
+    verified: list[FrozenItem]
+    """All that may be learned from, before what is over one author's share is left out."""
     train: list[FrozenItem]
     held_out: list[FrozenItem]
     known: set[int]
@@ -289,7 +291,7 @@ def _read(
     known_before = set(learned_examples(run.parent).values_list("example_id", flat=True))
     left_out = [*unread, *unread_too, *unused]
     made_up = generated.frozen(snapshot, run.task.kind)
-    return _Data(train, held_out, known_before, base, left_out, *made_up)
+    return _Data(known, train, held_out, known_before, base, left_out, *made_up)
 
 
 def _what_it_learns(data: _Data, taught: Sequence[FrozenItem], things: str) -> str:
@@ -324,7 +326,7 @@ class _Test:
             },
             new_round=paired(new),
         )
-        self.verified = len(new) + len(self._new)
+        self.verified = len(new) + sum(item.example not in learned for item in data.verified)
         asked = len(data.base.held_out) + len(data.held_out)
         self.left_out = asked - len(clean) - len(held_out)
 

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.text import Truncator
 
-from accounts.models import User
+from accounts.models import Event, User
 from accounts.services import record_event
 from annotate.models import ModelVersion, Round, Task
 from annotate.queries import Target, last_target
-from annotate.rounds import open_next_round, register_model
+from annotate.rounds import open_next_round, register_model, standing_rules
 from core.errors import Conflict, Refused
-from core.transactions import durable
+from core.transactions import after_commit, durable
 from training.gates import GateResult, passed
 from training.models import TrainingRun
 from training.queries import (
@@ -39,6 +43,9 @@ from training.statements import active_run
 
 # A process that carries a run out says so every few seconds (training/heartbeat.py).
 STALE_AFTER = timedelta(seconds=30)
+# A trial that takes its process with it would do so for ever.
+KILLED_AT_MOST = 3
+_INTERRUPTED = "interrupted"
 
 Origin = TrainingRun.Origin
 Status = TrainingRun.Status
@@ -203,12 +210,16 @@ def report(run: TrainingRun, claim: uuid.UUID, **values: Any) -> None:
 def requeue(run: TrainingRun, claim: uuid.UUID | None, *, stage: str) -> bool:
     """Let another worker take a run up that was broken off; False when the claim was lost."""
     with durable():
-        freed = TrainingRun.objects.filter(pk=run.pk, claim=claim, status=Status.RUNNING).update(
-            status=Status.QUEUED, claim=None, stage=stage, progress=0
-        )
-        if freed:
-            run.refresh_from_db()
-            run_queued.send(TrainingRun, run=run)
+        return _requeue(run, claim, stage)
+
+
+def _requeue(run: TrainingRun, claim: uuid.UUID | None, stage: str) -> bool:
+    freed = TrainingRun.objects.filter(pk=run.pk, claim=claim, status=Status.RUNNING).update(
+        status=Status.QUEUED, claim=None, stage=stage, progress=0
+    )
+    if freed:
+        run.refresh_from_db()
+        run_queued.send(TrainingRun, run=run)
     return bool(freed)
 
 
@@ -217,11 +228,30 @@ def requeue_silent_runs() -> list[TrainingRun]:
     silent = TrainingRun.objects.filter(
         status=Status.RUNNING, heartbeat_at__lt=timezone.now() - STALE_AFTER
     )
-    return [
-        run
-        for run in silent
-        if requeue(run, run.claim, stage="It was interrupted and begins again.")
-    ]
+    return [run for run in silent if _take_up_again(run)]
+
+
+def _take_up_again(run: TrainingRun) -> bool:
+    """Queue a run whose process was killed, or end it if it was so too often at the same place."""
+    with durable():
+        claim, data = run.claim, {"trials": len(run.trials), "stage": run.stage}
+        killed = Event.objects.filter(
+            object_type="trainingrun", object_id=str(run.pk), verb=_INTERRUPTED, data=data
+        )
+        if killed.count() + 1 < KILLED_AT_MOST:
+            if again := _requeue(run, claim, "It was interrupted and begins again."):
+                record_event(
+                    actor=None, verb=_INTERRUPTED, subject=run, scope=run.task.slug, data=data
+                )
+            return again
+    with suppress(Superseded):
+        fail(
+            run,
+            claim,
+            reason=f"Its process was killed {KILLED_AT_MOST} times at the same place, most likely "
+            "for lack of memory: change the recipe or the machine, and retrain.",
+        )
+    return False
 
 
 def conclude(
@@ -271,23 +301,25 @@ def _obstacle(run: TrainingRun) -> str:
         return f"{run.round} was closed while it was trained."
     if target.round.closes_at or Round.objects.filter(task=run.task_id, status="draft").exists():
         return f"{run.round} has an end by the calendar: what follows it an owner opens."
+    if standing_rules(run.task).opens_at:
+        return "The task's file says when the next round opens: an owner opens it, or plans it."
     return ""
 
 
 def _promote(run: TrainingRun, model: ModelVersion) -> Round:
     """Open the next round with the candidate in its parent's place."""
-    targets = [
-        model if target.pk == run.parent_id else target for target in run.round.targets.all()
-    ]
+    others = run.round.targets.filter(retired_at=None)  # beside a closed round one may be retired
+    targets = [model if target.pk == run.parent_id else target for target in others]
+    needed = run.round.needed
     return open_next_round(
         task=run.task,
         models=targets,
-        needed=run.round.needed,
+        needed=min(needed, len(targets)) if needed and len(targets) > 1 else None,
         reason=f"{model.name} passed every gate.",
     )
 
 
-def fail(run: TrainingRun, claim: uuid.UUID, *, reason: str) -> TrainingRun:
+def fail(run: TrainingRun, claim: uuid.UUID | None, *, reason: str) -> TrainingRun:
     """End a run that an error stopped, with the sentence that an owner will read."""
     with durable():
         run = _locked(run, claim)
@@ -316,7 +348,7 @@ def stop(*, task: Task, actor: User | None = None) -> TrainingRun:
     return run
 
 
-def _locked(run: TrainingRun, claim: uuid.UUID) -> TrainingRun:
+def _locked(run: TrainingRun, claim: uuid.UUID | None) -> TrainingRun:
     locked = (
         TrainingRun.objects.select_for_update(of=("self",))
         .select_related("task__config", "round", "parent")
@@ -328,9 +360,22 @@ def _locked(run: TrainingRun, claim: uuid.UUID) -> TrainingRun:
     return locked
 
 
+def tidy(run: TrainingRun) -> None:
+    """Leave no checkpoint of a run that has ended, and no file of a trial that lost."""
+    if run.status in TrainingRun.ACTIVE:  # whoever took it up goes on with them
+        return
+    folder = Path(settings.ARTIFACT_DIR)
+    made = {trial["made"]["artifact"] for trial in run.trials}
+    used = ModelVersion.objects.filter(artifact__in=made).values_list("artifact", flat=True)
+    parts = [path.name for path in folder.glob(f"{run.uid}-*.part")]
+    for name in [*made.difference(used), *parts]:
+        (folder / name).unlink(missing_ok=True)
+
+
 def _end(run: TrainingRun) -> None:
     run.claim, run.finished_at, run.progress = None, timezone.now(), 1.0
     run.save()
+    after_commit(partial(tidy, run))
     record_event(
         actor=None,
         verb="ended_training",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from itertools import count
 from time import monotonic
 
@@ -39,6 +40,37 @@ def seconds_since_beat() -> float | None:
     return max(0.0, (timezone.now() - at).total_seconds()) if at else None
 
 
+Chore = Callable[[], object]
+
+EACH_LOOK: list[Chore] = [
+    beat,
+    follow_the_clock,
+    tasks.resume_interrupted,
+    tasks.end_silent_evaluations,
+    releases.resume_interrupted,
+]
+EACH_MINUTE: list[Chore] = [services.start_all_due, look_after]
+SELDOM: list[Chore] = [
+    enqueue_due,
+    tasks.ask_admitted_judges,
+    follow_withdrawals,
+    crowd.enqueue_due,
+    forget_abandoned,
+]
+
+
+def _do(chore: Chore) -> None:
+    """One chore's mistake keeps neither the others nor the next look."""
+    try:
+        chore()
+    except DatabaseError:  # away for a moment: the next look finds what there is
+        logger.warning("could not look for what is due", exc_info=True)
+    except Exception:
+        logger.exception("%s failed", chore.__qualname__)
+    finally:
+        connections["default"].close_if_unusable_or_obsolete()
+
+
 def keep_house(done: threading.Event) -> None:
     """Look every few seconds for rounds and runs that are due or were lost, until `done`.
 
@@ -49,26 +81,14 @@ def keep_house(done: threading.Event) -> None:
     next_night = monotonic()
     try:
         for look in count():
-            try:
-                beat()
-                follow_the_clock()
-                tasks.resume_interrupted()
-                tasks.end_silent_evaluations()
-                releases.resume_interrupted()
-                if look % LOOKS_PER_COUNT == 0:
-                    services.start_all_due()
-                    look_after()
-                if monotonic() >= next_night:
-                    next_night = monotonic() + LOOK_FOR_NIGHT_EVERY
-                    enqueue_due()
-                    tasks.ask_admitted_judges()
-                    follow_withdrawals()
-                    crowd.enqueue_due()
-                    forget_abandoned()
-            except DatabaseError:  # away for a moment: the next look finds what there is
-                logger.warning("could not look for what is due", exc_info=True)
-            finally:
-                connections["default"].close_if_unusable_or_obsolete()
+            chores = [*EACH_LOOK]
+            if look % LOOKS_PER_COUNT == 0:
+                chores += EACH_MINUTE
+            if monotonic() >= next_night:
+                next_night = monotonic() + LOOK_FOR_NIGHT_EVERY
+                chores += SELDOM
+            for chore in chores:
+                _do(chore)
             if done.wait(LOOK_EVERY):
                 return
     finally:

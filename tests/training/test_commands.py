@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
@@ -99,10 +101,10 @@ def test_the_worker_carries_out_what_waits(
     assert DBTaskResult.objects.get().status == "SUCCESSFUL"
 
 
-def test_housekeeping_survives_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
-    from django.db import OperationalError
+@pytest.mark.parametrize("error", [OperationalError("It is away."), KeyError("a mistake")])
+def test_housekeeping_survives_what_goes_wrong(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     done, looks = threading.Event(), 0
 
@@ -111,11 +113,14 @@ def test_housekeeping_survives_a_database_that_is_away(monkeypatch: pytest.Monke
         looks += 1
         if looks == 2:
             done.set()
-        raise OperationalError("the database is away")
+        raise error
 
+    after: list[int] = []
     monkeypatch.setattr(housekeeping, "LOOK_EVERY", 0)
-    monkeypatch.setattr(housekeeping, "beat", away)
+    monkeypatch.setattr(housekeeping, "EACH_LOOK", [away, lambda: after.append(looks)])
+    monkeypatch.setattr(housekeeping, "EACH_MINUTE", [])
+    monkeypatch.setattr(housekeeping, "SELDOM", [])
     thread = threading.Thread(target=housekeeping.keep_house, args=(done,))
     thread.start()
     thread.join(30)
-    assert looks == 2
+    assert (looks, after) == (2, [1, 2])

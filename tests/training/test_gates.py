@@ -24,7 +24,7 @@ from training.gates import (
     passed,
 )
 from training.nearby import Nearby, Usual, nearby
-from training.paired import Paired, paired_lower_bound
+from training.paired import Paired, items_to_hold, paired_lower_bound, surest
 
 TEN_CLASSES = 10
 
@@ -55,6 +55,7 @@ def gates(
     held_out: Breadth = BROAD,
     near: Sequence[Nearby] = (),
     settings: GateSettings | None = None,
+    of: int = 1,
 ) -> dict[str, GateResult]:
     results = judge(
         clean,
@@ -66,6 +67,7 @@ def gates(
         held_out=held_out,
         near=near,
         settings=settings,
+        of=of,
     )
     return {result.name: result for result in results}
 
@@ -154,6 +156,42 @@ def test_clean_accuracy_is_judged_by_its_lower_bound(
     assert result.bound <= result.value
     assert (result.b, result.c, result.n) == (lost, gained, n)
     assert result.threshold == (-0.5 if n >= 2000 else -1.5)
+
+
+@pytest.mark.parametrize(
+    ("of", "lost", "gained", "ok"),
+    [
+        (1, 0, 0, True),
+        (8, 0, 0, True),
+        (8, 1, 2, True),
+        (8, 2, 1, False),
+        (8, 0, 1, True),
+        (30, 0, 0, True),
+    ],
+)
+def test_of_the_best_of_several_no_more_surety_is_asked_than_the_items_can_give(
+    of: int, lost: int, gained: int, ok: bool
+) -> None:
+    """As many items as the library's digits have: that no answer changed was refused of eight."""
+    assert gates(paired(359, lost=lost, gained=gained), of=of)["clean"].passed == ok
+
+
+def test_the_page_says_how_many_clean_items_it_takes() -> None:
+    clean = gates(paired(100))["clean"]
+    assert not clean.passed
+    assert clean.sentence.endswith("To be so sure takes 178 items, even if no answer changes.")
+    assert "takes" not in gates(paired(178))["clean"].sentence
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 1 - 0.05 / 30])
+@pytest.mark.parametrize("margin", [-0.5, -1.5, -20])
+def test_so_many_items_hold_a_margin_and_one_fewer_does_not(
+    margin: float, confidence: float
+) -> None:
+    n = items_to_hold(margin, confidence)
+    assert surest(margin, n - 1) < confidence <= surest(margin, n)
+    assert 100 * paired_lower_bound(0, 0, n, confidence) >= margin - 1e-9
+    assert 100 * paired_lower_bound(0, 0, n - 1, confidence) < margin
 
 
 def test_nothing_passes_without_clean_data() -> None:

@@ -145,6 +145,18 @@ def test_a_league_gets_wrong_labels_through(sentiment: Task, folder: Path) -> No
     assert turn.wrong == turn.verified
 
 
+@pytest.mark.parametrize("pay", ["{submission: 0.10}", "{vote: 0.10}"])
+def test_nobody_is_asked_more_when_the_budget_is_spent(
+    sentiment: Task, folder: Path, pay: str
+) -> None:
+    """Not even on the day on which it runs out."""
+    file = FILE.replace("pay: {fooling: 0.30, vote: 0.05}", f"pay: {pay}\nbudget: 1.00")
+    (folder / "rehearsal.yaml").write_text(file)
+    *_, told = run_command("rehearse", "sentiment", str(folder / "rehearsal.yaml"), "--json")
+    report = json.loads(told)
+    assert report["total"]["cost"]["mean"] == pytest.approx(1.0), report
+
+
 def test_a_range_is_students_over_seeds() -> None:
     told = spread([1.0, 2.0, 3.0])
     assert told["mean"] == 2

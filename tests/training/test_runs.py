@@ -15,6 +15,7 @@ from django_tasks_db.models import DBTaskResult
 
 from accounts.models import Event, User
 from annotate import rounds
+from annotate.config import parse_task_file
 from annotate.models import Example, ModelVersion, Task
 from core.transactions import durable
 from kinds import kind_named
@@ -22,6 +23,7 @@ from ml.backends.null import NullBackend
 from tests import cast
 from tests.acts import adjudicate
 from tests.training.world import (
+    LENIENT,
     serving,
     trained_task,
     verified_fooling,
@@ -197,6 +199,63 @@ def test_no_author_gives_more_than_their_share(owner: User, authors: list[User])
     assert run.metrics["left_out"] == learned - run.candidate.provenance["data"]["train"]
 
 
+def test_what_is_over_somebodys_share_was_verified_all_the_same(
+    owner: User, authors: list[User]
+) -> None:
+    """Or what the trigger waits for would be refused as too little."""
+    task = trained_task(owner, author_share=0.34, gates={**LENIENT, "min_verified": 9})
+    verified_foolings(task, authors, owner, 2)
+    third = cast.person("cleo")
+    verified_foolings(task, [third], owner, 5, first_seed=300)
+    run = retrain(task)
+    gate = next(gate for gate in run.gates if gate["name"] == "verified")
+    assert (gate["passed"], gate["value"]) == (True, 9), gate
+
+
+def test_a_name_that_somebody_took_is_left_to_them(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    with durable():
+        rounds.register_model(task=trained, name="digits-3", backend="null")
+    verified_foolings(trained, authors, owner, 3)
+    run = retrain(trained)
+    assert run.status == "promoted", run.reason
+    assert (serving(trained).number, serving(trained).name) == (3, "digits-4")
+
+
+def test_a_model_that_was_retired_meanwhile_stands_beside_no_candidate(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    verified_foolings(trained, authors, owner, 3)
+    first = serving(trained)
+    with durable():
+        other = rounds.register_model(
+            task=trained, backend="null", config={"labels": list(cast.DIGITS)}
+        )
+        rounds.open_next_round(task=trained, models=[first, other], needed=2)
+    begun = services.begin_here(task=trained)
+    with durable():
+        rounds.close_open(trained)  # as its quota does
+    rounds.retire_model(actor=owner, task=trained, model=other, reason="Too dear.")
+    run = carry_out(*begun)
+    assert run.status == "promoted", run.reason
+    assert (trained.rounds.get(number=3).targets.get(), serving(trained)) == (run.candidate,) * 2
+
+
+def test_a_round_that_the_file_opens_later_is_no_promotion_yet(
+    owner: User, authors: list[User]
+) -> None:
+    task = trained_task(owner)
+    verified_foolings(task, authors, owner, 3)
+    in_two_days = (timezone.now() + timedelta(days=2)).isoformat()
+    section = {"trigger": None, "promote": "automatic", "gates": LENIENT}
+    file = cast.task_file(retraining=section, rounds={"opens_at": in_two_days})
+    task, _ = rounds.load_task(file=parse_task_file(file), actor=owner)
+    run = retrain(task)
+    assert (run.status, "an owner opens it" in run.reason) == ("passed", True)
+    assert not task.rounds.filter(status="draft").exists()
+
+
 def test_a_round_that_closed_meanwhile_is_not_overruled(
     trained: Task, owner: User, authors: list[User]
 ) -> None:
@@ -312,6 +371,40 @@ def test_a_run_whose_worker_was_killed_begins_again_by_itself(
         services.report(*dead, progress=0.5)
     assert carry_out(*dead).status == "promoted"
     assert ModelVersion.objects.count() == 2
+
+
+def test_a_trial_that_kills_its_process_is_not_begun_for_ever(
+    trained: Task, owner: User, authors: list[User], django_capture_on_commit_callbacks: Any
+) -> None:
+    verified_foolings(trained, authors, owner, 3)
+    run, _ = services.begin_here(task=trained)
+    left_by_it = Path(settings.ARTIFACT_DIR) / f"{run.uid}-0.part"
+    left_by_it.write_bytes(b"half an epoch")
+    for _ in range(services.KILLED_AT_MOST - 1):
+        silence(run)
+        assert services.requeue_silent_runs() == [run]
+        assert services.claim_run(run.uid) is not None
+    silence(run)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert services.requeue_silent_runs() == []
+    run.refresh_from_db()
+    assert (run.status, "killed 3 times" in run.reason) == ("failed", True)
+    assert services.start_all_due() == []
+    assert not left_by_it.exists()
+
+
+def test_what_lost_leaves_no_file(
+    owner: User, authors: list[User], django_capture_on_commit_callbacks: Any
+) -> None:
+    task = trained_task(owner, seeds=2)
+    verified_foolings(task, authors, owner, 3)
+    with django_capture_on_commit_callbacks(execute=True):
+        run = retrain(task)
+    made = {trial["made"]["artifact"] for trial in run.trials}
+    assert len(made) == 2
+    folder = Path(settings.ARTIFACT_DIR)
+    assert {name for name in made if (folder / name).exists()} == {serving(task).artifact}
+    assert list(folder.glob("*.part")) == []
 
 
 def test_a_second_worker_cannot_take_a_run_that_is_alive(
