@@ -161,6 +161,18 @@ class Kind:
             return raw
         return {**(context if isinstance(context, dict) else {"context": context}), **raw}
 
+    def told(self, stored: Any, context: object) -> dict[str, str] | None:
+        """What validators are told of what an input is about: its title and its text, no more.
+
+        Another column of a context may be its answer; and known answers come without a context of
+        the server's, so that the text is the input's own wherever that has it.
+        """
+        said = context if isinstance(context, dict) else {"context": context}
+        own = stored if isinstance(stored, dict) else {}
+        told = {**said, **{name: own[name] for name in self.given if name in own}}
+        texts = {name: told.get(name) for name in ("title", "context")}
+        return {name: text for name, text in texts.items() if isinstance(text, str)} or None
+
     def texts(self, stored: Any) -> list[tuple[str, str]]:
         """The named texts of a stored input, for lists and cards."""
         content = stored if isinstance(stored, dict) and self.picture(stored) is None else {}

@@ -65,9 +65,12 @@ class ItemSerializer(serializers.Serializer[Lease]):
         """What may be answered: a label is a dict already, and needs no serializer of its own."""
         return [label.model_dump() for label in lease.example.config.file.keyed_labels]
 
-    @extend_schema_field(OpenApiTypes.ANY)
-    def get_context(self, lease: Lease) -> Any:
-        return lease.example.context.data if lease.example.context else None
+    def get_context(self, lease: Lease) -> dict[str, str] | None:
+        """What it is about: its text as `context`, and its `title` where it has one."""
+        example = lease.example
+        return example.config.file.kind.told(
+            example.input, example.context.data if example.context else None
+        )
 
 
 class NextSerializer(ItemSerializer):

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import time_machine
@@ -14,6 +15,9 @@ from django.utils import timezone
 
 from accounts.models import Event, User
 from annotate import services as annotation
+from annotate import submissions
+from annotate.context_files import Row
+from annotate.contexts import load_contexts, next_context
 from annotate.models import Example, Task
 from annotate.queries import Participant
 from core.errors import Conflict, Refused
@@ -389,3 +393,52 @@ def test_below_the_minimum_nobody_validates(
         acts.next_item(validator=validator, task=qualifying_task)
     assert refused.value.code == "not_qualified"
     assert "0 of the 2" in refused.value.message
+
+
+def texts_about_contexts(owner: User) -> Task:
+    task = cast.text_task(validation={"policy": "two_plus_one", "sample": 0})
+    task.owners.add(owner)
+    row = {"text": "It rained on Sunday.", "title": "The week", "answer": "no"}
+    load_contexts(task=task, rows=[Row(1, row)])
+    return task
+
+
+def test_gold_is_about_a_context_of_the_task_as_all_else_is(owner: User) -> None:
+    task = texts_about_contexts(owner)
+    lines = [
+        {"input": {"text": "I got wet."}, "answer": "yes"},
+        {"input": {"text": "I got wet."}, "context": "It rained on Sunday.", "answer": "yes"},
+        {"input": {"text": "I stayed dry."}, "context": "Something else.", "answer": "no"},
+    ]
+    outcome = gold.load_gold(
+        actor=owner, task=task, lines=[json.dumps(line).encode() for line in lines]
+    )
+    assert outcome.new == 2
+    assert 'Say in "context" what it is about' in str(outcome.mistakes)
+    first, second = Gold.objects.select_related("example__context").order_by("pk")
+    assert first.example.context == task.contexts.get(offered=True)
+    assert second.example.context is not None
+    assert second.example.context.data == "Something else."
+
+
+def test_validators_are_told_the_title_and_text_of_a_context(
+    owner: User, annotator: User, validator: User
+) -> None:
+    """Another column of it may be the answer."""
+    task = texts_about_contexts(owner)
+    given = next_context(participant=Participant(user=annotator), task=task)
+    assert given is not None
+    text = {"text": "I got wet."}
+    label = "no" if cast.prediction(task, text) == "yes" else "yes"
+    submissions.submit(
+        participant=Participant(user=annotator),
+        task_id=task.pk,
+        client_id=uuid4(),
+        input=text,
+        label=label,
+        context=str(given.context.uid),
+    )
+    client = Client()
+    client.force_login(validator)
+    item = client.post(f"/api/v1/tasks/{task.slug}/validations/next/").json()
+    assert item["context"] == {"title": "The week", "context": "It rained on Sunday."}

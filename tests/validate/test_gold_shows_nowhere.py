@@ -16,6 +16,7 @@ from difflib import unified_diff
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import time_machine
@@ -29,8 +30,10 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.models import User
-from annotate import judged
+from annotate import context_files, judged, submissions
+from annotate.contexts import load_contexts, next_context
 from annotate.models import Example, Task
+from annotate.queries import Participant
 from core import doors
 from core.limits import forget_limits
 from crowd.models import Worker
@@ -61,25 +64,69 @@ VARIES = (
 )
 
 
-@pytest.fixture
+def pair_task(owner: User) -> Task:
+    """Of pairs about contexts that have titles, and columns that are nobody's business."""
+    task = cast.text_task(
+        input="text_pair", labels=cast.DIGITS, validation={"policy": "two_plus_one", "sample": 0}
+    )
+    task.owners.add(owner)
+    rows = [
+        context_files.Row(
+            number, {"text": f"Story {uuid4()}.", "title": f"About {uuid4()}", "answer": "9"}
+        )
+        for number in range(12)
+    ]
+    assert load_contexts(task=task, rows=rows).new == len(rows)
+    return task
+
+
+def submit(task: Task, author: User) -> None:
+    """Something that nobody sent before and that fools, as the page sends it."""
+    if task.input_kind == "image":
+        cast.submission(task, author)
+        return
+    who = Participant(user=author)
+    given = next_context(participant=who, task=task)
+    assert given is not None
+    words = {"hypothesis": f"So {uuid4()}."}
+    said = cast.prediction(task, {**given.context.data, **words})
+    submissions.submit(
+        participant=who,
+        task_id=task.pk,
+        client_id=uuid4(),
+        input=words,
+        label=cast.DIGITS[(int(said) + 1) % 10],
+        context=str(given.context.uid),
+    )
+
+
+def gold_input(task: Task, number: int) -> dict[str, str]:
+    if task.input_kind == "image":
+        return cast.drawing(1_000 + number)
+    context = task.contexts.order_by("pk")[number]
+    return {"context": context.data["context"], "hypothesis": f"So {uuid4()}."}
+
+
+@pytest.fixture(params=[cast.digits_task, pair_task])
 def world(
-    task: Task, owner: User, annotator: User, other_validator: User, third_validator: User,
-    settings: Any, tmp_path: Path,
+    request: pytest.FixtureRequest, db: None, owner: User, annotator: User, other_validator: User,
+    third_validator: User, settings: Any, tmp_path: Path,
 ) -> Task:  # fmt: skip
     """Gold from a file, more examples than are walked through, and a release that all may read, of
     what is settled; boards as they are served."""
+    task: Task = request.param(owner)
     settings.LIMITS = doors.OFF
-    cast.submission(task, annotator, 99)
+    submit(task, annotator)
     for person in (other_validator, third_validator):
         settled = cast.answer(person, task)
     assert settled.status == Example.Status.VERIFIED, list(settled.votes.values())
     lines = [
-        json.dumps({"input": cast.drawing(1_000 + seed), "answer": "3"}).encode()
-        for seed in range(4)
+        json.dumps({"input": gold_input(task, number), "answer": "3"}).encode()
+        for number in range(4)
     ]
     gold.load_gold(actor=owner, task=task, lines=lines)
-    for seed in range(6):
-        cast.submission(task, annotator, seed)
+    for _ in range(6):
+        submit(task, annotator)
     call_command("release", task.slug, out=tmp_path / "1.0.0", stdout=StringIO())
     Release.objects.update(public=True)
     assert Release.objects.get().figures["examples"] == 1
@@ -91,6 +138,7 @@ def undone() -> Iterator[None]:
     """What happens inside is taken back, and forgotten by what remembers."""
     block = transaction.atomic()
     block._from_testcase = True  # type: ignore[attr-defined]  # as TestCase does for durable blocks
+    judged.forget()  # what it read lately it does not read anew, on a quick machine
     with block:
         yield
         transaction.set_rollback(True)
@@ -177,7 +225,6 @@ def walk(person: User, task: Task, *, golden: bool, settled_by: User | None) -> 
     assert Lease.objects.get(pk=item["lease"]).gold == golden
     turn["golden"] = False
     walked.do("heartbeat", f"/api/v1/validations/{item['lease']}/heartbeat/")
-    judged.forget()  # what is taken back is never committed, which would have told it
     walked.do("predict", f"{here}predictions/", input=item["input"])
     walked.do("explain", f"/api/v1/examples/{item['example']}/explain/", explanation="Thin.")
     walked.do("retract", f"/api/v1/examples/{item['example']}/retract/")

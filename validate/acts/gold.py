@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import record_event
 from annotate.contents import content_of, keep, recognise
-from annotate.models import Example, Round, Task
+from annotate.models import Context, Example, Round, Task
 from annotate.services import context_of, require_owner
 from core.errors import Refused
 from core.refused_lines import RefusedLines
@@ -101,8 +101,9 @@ class Upload(RefusedLines):
 def load_gold(*, actor: User, task: Task, lines: Iterable[bytes]) -> Upload:
     """Bring in `{"input", "answer", "context"?}` lines as gold.
 
-    They become sandbox examples of the owner: they count nowhere and are data for nothing. The same
-    input again changes its answer. A line is taken whole or refused with its number.
+    What is about one of the task's contexts, by its text, is about that one. They become sandbox
+    examples of the owner: they count nowhere and are data for nothing. The same input again changes
+    its answer. A line is taken whole or refused with its number.
     """
     if not task.is_owned_by(actor):
         raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
@@ -133,10 +134,27 @@ def _read(task: Task, text: bytes) -> tuple[Prepared, Any, Any]:
         raise Refused("bad_line", 'A line is an object with "input" and "answer".')
     if unknown := set(data) - {"input", "answer", "context"}:
         raise Refused("bad_line", f"A line has no {', '.join(sorted(unknown))}.")
-    file = task.config.file
-    prepared = file.kind.parse(data["input"])
+    file, context = task.config.file, data.get("context")
+    prepared = file.kind.parse(file.kind.about(data["input"], context))
     file.check_label(data["answer"], "answer", of=prepared.features)
-    return prepared, data["answer"], data.get("context")
+    if (
+        file.kind.told(prepared.features, context) is None
+        and file.kind.contexts
+        and task.contexts.filter(offered=True).exists()
+    ):
+        raise Refused(
+            "bad_line",
+            'Say in "context" what it is about: all else is, so that it would stand out.',
+        )
+    return prepared, data["answer"], context
+
+
+def _context(task: Task, prepared: Prepared, said: Any) -> Context | None:
+    """The task's context of the same text, with its title; else what the line said, if anything."""
+    text = (task.kind.told(prepared.features, said) or {}).get("context")
+    same = task.contexts.filter(data__context=text).order_by("-offered", "pk")
+    known = same.first() if text is not None else None
+    return known or (context_of(task.pk, said) if said is not None else None)
 
 
 def _load_one(
@@ -149,11 +167,13 @@ def _load_one(
     context: Any,
 ) -> bool:
     assert task.config is not None
+    given = _context(task, prepared, context)
     known = Gold.objects.filter(
         task=task, example__input_hash=prepared.key, example__sandbox=True
     ).first()
     if known is not None:
         Gold.objects.filter(pk=known.pk).update(answer=answer, retired_at=None)
+        Example.objects.filter(pk=known.pk, context=None).update(context=given)
         if known.answer != answer:
             record_event(
                 actor=actor,
@@ -163,7 +183,6 @@ def _load_one(
                 data={"from": known.answer, "to": answer},
             )
         return False
-    given = context_of(task.pk, context) if context is not None else None
     example = Example(
         task=task,
         config=task.config,

@@ -1,6 +1,5 @@
 /** Shows a text to a validator, as it was written, below its context if it has one. */
-import { texts } from "../../js/texts.js";
-import { written } from "./passage.js";
+import { boxed, written } from "./passage.js";
 
 export { prepare } from "../../js/texts.js";
 
@@ -9,5 +8,5 @@ export { prepare } from "../../js/texts.js";
  * @param {import("../../js/choices.js").Item} item
  */
 export function show(frame, { input, context }) {
-  frame.replaceChildren(...texts(context, "context"), written(input.text));
+  frame.replaceChildren(...(context ? [boxed(context)] : []), written(input.text));
 }
