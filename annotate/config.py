@@ -204,13 +204,20 @@ class TaskFile(Section):
         """All that is particular to this kind of input."""
         return kind_named(self.input)
 
-    def check_label(self, label: object, name: str = "label", *, of: object = None) -> None:
+    def check_label(
+        self, label: object, name: str = "label", *, of: object = None, own: bool = False
+    ) -> None:
         """Refuse what is no answer of this task, or not to the input `of` (features or stored).
 
-        `name` is what the sentence calls it.
+        `own`: it is its author's, who is here. `name` is what the sentence calls it.
         """
         self.kind.answers.check(self.label_values, label, name)
-        if of is not None and (complaint := self.kind.fits(of, label)):
+        if of is None:
+            return
+        complaint = self.kind.fits(of, label)
+        if own and not complaint:
+            complaint = self.kind.stands(of, label)
+        if complaint:
             raise Refused(f"unknown_{name}", f"The {name}: {complaint}", fields={name: complaint})
 
     @property

@@ -108,7 +108,7 @@ def _submit_new(
     given = given_context(target, context)
     chat = chats.transcript(participant, target, input) if file.kind.talks else None
     prepared = file.kind.parse(chat.input if chat else about(file.kind, input, given))
-    file.check_label(label, of=prepared.features)
+    file.check_label(label, of=prepared.features, own=True)
     if chat and chat.outcome not in (None, label):
         raise Refused(
             "other_outcome",

@@ -88,6 +88,8 @@ class Kind:
     """The address of a picture of a stored input, light on dark, where it is one."""
     fits: Callable[[Any, Any], str] = lambda _input, _answer: ""
     """What is wrong with an answer to this very input (its features, or what is stored), or ""."""
+    stands: Callable[[Any, Any], str] = lambda _input, _answer: ""
+    """What is wrong with it besides as the answer of an author here, where logs' are freer."""
     likeness: Likeness
     """When two inputs are one content."""
     distance: Callable[[Prepared, Prepared], float] | None = None

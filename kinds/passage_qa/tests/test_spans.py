@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from annotate import rounds
 from annotate.config import parse_task_file
 from annotate.models import Example, Task
+from annotate.queries import Participant
+from annotate.registry import read_model_file, register
+from annotate.submissions import submit
+from core.errors import Refused
 from kinds.passage_qa import fits
 from tests import acts, cast
 from validate.logs import import_log
@@ -32,7 +38,13 @@ PASSAGE = "The capital of France is Paris \U0001f5fc, not Lyons."
         ({"text": "Paris", "start": "25"}, False),
         ({"text": "Paris"}, False),
         ({"start": 25}, False),
+        ({"text": "", "start": 0}, True),  # there is no answer
+        ({"text": "", "start": 9_999}, False),
+        ({"text": "", "start": -1}, False),
         ("Paris", True),  # an answer without a place can be anywhere
+        ([], False),
+        (["Paris", {"text": "Lyons", "start": 38}], True),
+        (["Paris", {"text": "Lyons", "start": 25}], False),
     ],
 )
 def test_a_place_is_where_the_text_stands(answer: Any, is_there: bool) -> None:
@@ -43,6 +55,34 @@ def test_a_place_is_where_the_text_stands(answer: Any, is_there: bool) -> None:
 def task(db: None) -> Task:
     file = {"slug": "qa", "name": "Questions", "input": "passage_qa"}
     return rounds.load_task(file=parse_task_file(file))[0]
+
+
+@pytest.mark.parametrize(
+    ("label", "complaint"),
+    [
+        ("Lyons", ""),
+        ({"text": "Lyons", "start": 38}, ""),
+        ("Berlin", "the passage has no 'Berlin'"),
+        ([{"text": "Lyons", "start": 38}], "mark one answer"),
+        ({"text": "", "start": 0}, "it is blank"),
+        ({"text": " ", "start": 3}, "it is blank"),
+        (7, "mark one answer"),
+    ],
+)
+def test_an_author_here_names_words_of_the_passage(
+    task: Task, label: object, complaint: str
+) -> None:
+    register(task=task, file=read_model_file("{name: a, backend: overlap}"), open_round=True)
+    expected = pytest.raises(Refused, match=complaint) if complaint else nullcontext()
+    with expected:
+        submit(
+            participant=Participant(user=cast.person("ann")),
+            task_id=task.pk,
+            client_id=uuid4(),
+            input={"context": PASSAGE, "question": "Which other city?"},
+            label=label,
+        )
+    assert Example.objects.exists() == (not complaint)
 
 
 @pytest.mark.parametrize("wrong", ["label", "prediction"])
