@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -39,8 +40,8 @@ from core.errors import Refused
 from core.looks import seen_as
 from core.strict_yaml import NotYaml
 from kinds import Kind, Prepared, all_kinds, kind_named
-from kinds.answers import NONE
-from kinds.comparators import Comparator, parse_comparator
+from kinds.answers import NONE, in_order
+from kinds.comparators import NEW_FILES_SAY, Comparator, parse_comparator
 
 PLACES = 9  # that one digit can name
 
@@ -87,6 +88,11 @@ class TaskFile(Section):
     hints: Hints = Hints()
     rounds: Rounds = Rounds()
     comparator: dict[str, Any]
+    agreement: Literal["exact", "by_rule"] = Field(
+        default="exact",
+        description="Where answers are free: whether an answer that the comparator does not tell"
+        " from the author's is the same. New files say by_rule.",
+    )
     public: bool = True
     sandbox: bool = True
     language: Language | None = None
@@ -258,6 +264,26 @@ class TaskFile(Section):
     def comparator_rule(self) -> Comparator:
         return parse_comparator(self.comparator)
 
+    def read_beside(self, answer: Any, own: Any) -> Any:
+        """What somebody said of an example whose author, or whoever settled it, said `own`.
+
+        That very answer where they are the same: a list of labels is a set, and two free answers
+        are one where the task's rule would not call a model fooled that gave the one for the other.
+        Stored versions from before that say `exact`: what was decided under them stands.
+        """
+        answer, own = in_order(answer), in_order(own)
+        by_rule = self.agreement == "by_rule" and self.kind.answers.free
+        if answer == own or answer is None or own is None or not by_rule:
+            return answer
+        with suppress(ValueError):  # it cannot compare them
+            if not self.comparator_rule.fooled(answer, own):
+                return own
+        return answer
+
+    def same(self, answer: Any, own: Any) -> bool:
+        """Whether somebody says the same as an example's author, or whoever settled it."""
+        return bool(self.read_beside(answer, own) == in_order(own))
+
     def section(self, name: str) -> Any:
         """The parsed section that an app above registered under `name`."""
         if name not in self.parsed_sections:
@@ -275,6 +301,18 @@ def _rules_of(kind: object) -> tuple[str, ...]:
     return kinds[kind].rules if isinstance(kind, str) and kind in kinds else ()
 
 
+def as_new(data: object) -> object:
+    """What a file says that is written now, and one that is stored from before does not."""
+    kinds = all_kinds()
+    kind = kinds.get(str(data.get("input"))) if isinstance(data, dict) else None
+    if not isinstance(data, dict) or kind is None or not kind.answers.free:
+        return data
+    rule = data.get("comparator", {"rule": kind.rules[0]})
+    if isinstance(rule, dict):
+        rule = {**NEW_FILES_SAY.get(str(rule.get("rule")), {}), **rule}
+    return {"agreement": "by_rule", **data, "comparator": rule}
+
+
 def _require_sense(file: TaskFile) -> None:
     """Asked of new files only: a stored one stays readable, whatever it says."""
     for texts in (file.label_values, [label.name for label in file.labels]):
@@ -286,6 +324,26 @@ def _require_sense(file: TaskFile) -> None:
             f"comparator: the rule {rule} cannot compare answers to {file.input} tasks; choose "
             f"{' or '.join(rules)}"
         )
+    if rule == "numeric":
+        try:
+            for label in file.label_values:
+                file.comparator_rule.fooled(label, label)
+        except ValueError as error:
+            raise NotYaml(
+                f"comparator: numeric compares numbers, and of the labels {error}"
+            ) from None
+    _require_satisfiable(file.quality)
+
+
+def _require_satisfiable(rules: Quality) -> None:
+    """Refuse what no text can be."""
+    most = rules.max_characters
+    if most is None:
+        return
+    if (rules.min_characters or 0) > most:
+        raise NotYaml("quality: min_characters is more than max_characters")
+    if rules.min_words is not None and 2 * rules.min_words - 1 > most:
+        raise NotYaml("quality: so many min_words do not fit into max_characters")
 
 
 def read_task_file(text: str | bytes) -> TaskFile:
@@ -295,6 +353,6 @@ def read_task_file(text: str | bytes) -> TaskFile:
 
 def parse_task_file(data: object, *, text: str | bytes | None = None) -> TaskFile:
     """Check what was read from YAML; NotYaml names every mistake and where it is."""
-    file = strict_yaml.parse(TaskFile, data, what="task file", text=text)
+    file = strict_yaml.parse(TaskFile, as_new(data), what="task file", text=text)
     _require_sense(file)
     return file

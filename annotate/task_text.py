@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from annotate.config import TaskFile, read_task_file, sections
+from annotate.config import TaskFile, as_new, read_task_file, sections
 from core.strict_yaml import NotYaml
 from kinds import all_kinds
 
@@ -30,7 +30,7 @@ def as_yaml(file: TaskFile) -> str:
         needed["labels"] = [_label(one) for one in whole["labels"]]
     if file.claim is not None:
         needed["claim"] = file.claim
-    usual = TaskFile.model_validate(needed).model_dump(mode="json")
+    usual = TaskFile.model_validate(as_new(needed)).model_dump(mode="json")
     short = {**needed, **_differing(whole, {**usual, **{name: whole[name] for name in needed}})}
     with suppress(NotYaml):
         if read_task_file(text := _dumped(short)) == file:

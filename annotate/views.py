@@ -95,7 +95,7 @@ def workbench(request: HttpRequest, task: Task) -> HttpResponse:
             "sheets": kind.sheets("editor.css"),
             "words": kind.words,
             "has_contexts": has_contexts,
-            "labels": [*file.keyed_labels, *([none] if none else [])],
+            "labels": () if kind.answers.free else (*file.keyed_labels, *([none] if none else ())),
             "several": none is not None,
             "labels_are_words": none is not None
             or any(len(label.name) > LONGEST_SIGN for label in file.labels),

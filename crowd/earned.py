@@ -13,11 +13,11 @@ from django.db.models import Count, OuterRef, Q, Subquery, Sum
 from django.utils import timezone
 
 from annotate.models import Example, Task
+from annotate.queries import kept_config
 from crowd import money
 from crowd.campaign_file import ANNOTATE, VALIDATE
 from crowd.models import Campaign, Due, Payment, Visit
 from crowd.queries import is_kept_out, visits
-from kinds.answers import same_answer
 from validate.acts.lease import has_work
 from validate.models import Vote
 
@@ -169,13 +169,14 @@ def is_correct(vote: Vote) -> bool:
     if vote.purpose != Vote.Purpose.VERDICT:
         return vote.credit == 1
     example = vote.example
+    same = kept_config(example.config_id).file.same
     if example.status == Example.Status.VERIFIED:
-        return same_answer(vote.label, example.label)
+        return same(vote.label, example.label)
     if example.status in (Example.Status.REJECTED, Example.Status.RELABELLED):
         settled = example.final_label
         if settled is not None:
-            return same_answer(vote.label, settled)
-        return not same_answer(vote.label, example.label)
+            return same(vote.label, settled)
+        return not same(vote.label, example.label)
     return False
 
 

@@ -20,14 +20,21 @@ class Answers:
     few: bool = False
     several: bool = False
 
+    @property
+    def free(self) -> bool:
+        """Neither: anything may be said."""
+        return not self.few and not self.several
+
     def check(self, labels: Sequence[str], answer: object, name: str = "label") -> None:
         """Refuse what is no answer of a task with these labels; `name` is what it is called."""
         if self.several:
             if isinstance(answer, list) and all(item in labels for item in answer):
                 return
             raise _refusal(name, f"a list of {', '.join(labels)}")
-        if answer is None or (labels and answer not in labels):
-            raise _refusal(name, f"one of {', '.join(labels)}" if labels else "an answer")
+        if self.few and labels and answer not in labels:
+            raise _refusal(name, f"one of {', '.join(labels)}")
+        if answer is None:
+            raise _refusal(name, "an answer")
 
 
 NONE: Final = "none of them"
@@ -42,8 +49,10 @@ def same_answer(one: object, other: object) -> bool:
 
 
 def in_order(answer: Any) -> Any:
-    """An answer as it is compared."""
-    return sorted(set(answer), key=str) if isinstance(answer, list) else answer
+    """An answer as it is compared; of several right ones with their places the order stays."""
+    if not isinstance(answer, list) or any(isinstance(one, dict | list) for one in answer):
+        return answer
+    return sorted(set(answer), key=str)
 
 
 def as_the_other(answer: Any, other: object) -> Any:

@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeGuard
 
-from core.rule_spec import Json, build_rule, check_integer, check_number, check_switch
+from core.rule_spec import Json, build_rule, check_number, check_switch
 
 
 class Comparator(Protocol):
@@ -34,20 +34,25 @@ class ExactMatch:
 
     Each step can be switched off, in this order: Unicode NFKC (`nfkc`), case folding
     (`ignore_case`; switch it off where "A" and "a" are two classes), and runs of white space as one
-    space with none at the ends (`ignore_spaces`). Values that are not both texts compare with `==`,
-    so 3 and "3" differ.
+    space with none at the ends (`ignore_spaces`). With `ignore_place` an answer with a place in a
+    passage, `{"text", "start"}`, is its text. Values that are not both texts compare with `==`, so
+    3 and "3" differ.
     """
 
     ignore_case: bool = True
     ignore_spaces: bool = True
     nfkc: bool = True
+    ignore_place: bool = False
 
     def __post_init__(self) -> None:
+        check_switch("ignore_place", self.ignore_place)
         check_switch("ignore_case", self.ignore_case)
         check_switch("ignore_spaces", self.ignore_spaces)
         check_switch("nfkc", self.nfkc)
 
     def fooled(self, prediction: Json, label: Json, *, claimed: bool | None = None) -> bool:
+        if self.ignore_place:
+            prediction, label = _without_place(prediction), _without_place(label)
         if isinstance(prediction, str) and isinstance(label, str):
             return self._normalise(prediction) != self._normalise(label)
         return prediction != label
@@ -65,12 +70,15 @@ class StringF1:
     """Fooled when SQuAD's token F1 of prediction and label is below `threshold`.
 
     An answer is a text or `{"text": ...}`; a list of them as label is several right answers, of
-    which the best F1 counts. Both empty is 1, one empty is 0. Normalisation: see `token_f1`.
+    which the best F1 counts. Both empty is 1, one empty is 0. Normalisation: see `token_f1`, also
+    of `by_character`.
     """
 
     threshold: float = 0.4
+    by_character: bool = False
 
     def __post_init__(self) -> None:
+        check_switch("by_character", self.by_character)
         check_number("threshold", self.threshold, least=0, most=1)
 
     def fooled(self, prediction: Json, label: Json, *, claimed: bool | None = None) -> bool:
@@ -78,7 +86,8 @@ class StringF1:
         right = label if _is_list(label) else [label]
         if not right:
             raise ValueError("The label holds no answer to compare with.")
-        return max(token_f1(given, _answer_text(answer)) for answer in right) < self.threshold
+        by = {"by_character": self.by_character}
+        return max(token_f1(given, _answer_text(one), **by) for one in right) < self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,27 +177,6 @@ class AskAnnotator:
         return claimed
 
 
-@dataclass(frozen=True, slots=True)
-class Ensemble:
-    """Fooled when at least `k` of the target models are, each judged by the rule `of`.
-
-    The prediction is a list with one prediction for each model.
-    """
-
-    of: Comparator
-    k: int = 1
-
-    def __post_init__(self) -> None:
-        check_integer("k", self.k, least=1, most=99)
-        if isinstance(self.of, Ensemble | AskAnnotator):
-            raise ValueError("An ensemble needs a rule that compares one prediction with a label.")
-
-    def fooled(self, prediction: Json, label: Json, *, claimed: bool | None = None) -> bool:
-        if not _is_list(prediction) or len(prediction) < self.k:
-            raise ValueError(f"An ensemble needs a list of at least {self.k} predictions.")
-        return sum(self.of.fooled(each, label, claimed=claimed) for each in prediction) >= self.k
-
-
 COMPARATORS: Final[Mapping[str, Callable[..., Comparator]]] = MappingProxyType(
     {
         "exact_match": ExactMatch,
@@ -197,30 +185,31 @@ COMPARATORS: Final[Mapping[str, Callable[..., Comparator]]] = MappingProxyType(
         "label_set": LabelSet,
         "numeric": Numeric,
         "ask_annotator": AskAnnotator,
-        "ensemble": Ensemble,
     }
 )
 
 
-def parse_comparator(spec: Mapping[str, Any]) -> Comparator:
-    """Read `{"rule": "exact_match" | ..., parameter: value}`; ValueError is a sentence.
+# What a new task file says of a rule where its owner says nothing. Those of before go on without:
+# what was called fooled under them, and is in releases, stays so.
+NEW_FILES_SAY: Final[Mapping[str, Mapping[str, Json]]] = MappingProxyType(
+    {"exact_match": {"ignore_place": True}, "string_f1": {"by_character": True}}
+)
 
-    The wrapped rule of an ensemble is such a mapping too:
-    `{"rule": "ensemble", "k": 2, "of": {"rule": "numeric", "tolerance": 0.5}}`.
-    """
-    if isinstance(spec, Mapping) and spec.get("rule") == "ensemble" and "of" in spec:
-        spec = {**spec, "of": parse_comparator(spec["of"])}
+
+def parse_comparator(spec: Mapping[str, Any]) -> Comparator:
+    """Read `{"rule": "exact_match" | ..., parameter: value}`; ValueError is a sentence."""
     return build_rule(spec, key="rule", rules=COMPARATORS)
 
 
-def token_f1(prediction: str, answer: str) -> float:
+def token_f1(prediction: str, answer: str, *, by_character: bool = True) -> float:
     """F1 of the words that two answers share, counted with repetition (Rajpurkar et al. 2016).
 
     As in SQuAD's evaluation: lower case, no punctuation, without the articles a, an, the. Different
     from it, all of Unicode's punctuation goes, not only ASCII's, after NFKC: typographic quotes
-    are no words. Both empty: 1.
+    are no words. Both empty: 1. `by_character`: of scripts that put no spaces between words each
+    character is one, as in CMRC's evaluation (Cui et al. 2019) and MLQA's (Lewis et al. 2020).
     """
-    given, right = _squad_tokens(prediction), _squad_tokens(answer)
+    given, right = (_squad_tokens(text, by_character) for text in (prediction, answer))
     if not given or not right:
         return float(given == right)
     shared = (Counter(given) & Counter(right)).total()
@@ -229,16 +218,28 @@ def token_f1(prediction: str, answer: str) -> float:
 
 _ASCII_SYMBOLS: Final = frozenset("$+<=>^`|~")  # in string.punctuation, but no Unicode punctuation
 _ARTICLES: Final = re.compile(r"\b(a|an|the)\b")
+# Thai and Lao, Burmese, Khmer, kana, Chinese characters.
+_SPACELESS: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_TOKEN: Final = re.compile(rf"[{_SPACELESS}]|[^\s{_SPACELESS}]+")
 
 
-def _squad_tokens(text: str) -> list[str]:
+def _squad_tokens(text: str, by_character: bool) -> list[str]:
     text = unicodedata.normalize("NFKC", text).lower()
     kept = (
         letter
         for letter in text
         if letter not in _ASCII_SYMBOLS and not unicodedata.category(letter).startswith("P")
     )
-    return _ARTICLES.sub(" ", "".join(kept)).split()
+    words = _ARTICLES.sub(" ", "".join(kept))
+    return _TOKEN.findall(words) if by_character else words.split()
+
+
+def _without_place(answer: Json) -> Json:
+    placed = isinstance(answer, Mapping) and isinstance(answer.get("text"), str)
+    return answer["text"] if placed else answer  # type: ignore[index, call-overload]
 
 
 def _answer_text(answer: Json) -> str:

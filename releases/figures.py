@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from annotate.config import TaskFile
 from core.strict_json import dumps
-from kinds.answers import same_answer
 from releases.people import SPLITS
 from scoring.pair_agreement import Agreement, agreement
 from scoring.statistics import Interval, clustered, wilson
@@ -55,9 +55,10 @@ class _Round:
 
 
 class Figures:
-    """Counts what is added; `as_json` says what it came to."""
+    """Counts what is added; `as_json` says what it came to. `files`: the task's by version."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Mapping[int, TaskFile]) -> None:
+        self._files = files
         self._rounds: defaultdict[int, _Round] = defaultdict(_Round)
         self._validators: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
@@ -110,8 +111,8 @@ class Figures:
             elif vote["effect"] == COUNTS:
                 said.append(vote["label"])
         part.labelling += len(said)
-        own = line["label"]
-        part.confirming += sum(label == own or same_answer(label, own) for label in said)
+        own, same = line["label"], self._files[line["config"]].same
+        part.confirming += sum(label == own or same(label, own) for label in said)
         if len(said) > 1:
             part.pairs[_key(said[0]), _key(said[1])] += 1
 

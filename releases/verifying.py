@@ -127,7 +127,6 @@ class _Referee:
     def __init__(
         self, about: Line, examples: Mapping[str, Line], votes: Mapping[str, list[Line]]
     ) -> None:
-        self.figures = Figures()
         self._examples, self._votes = examples, votes
         self._kind: Kind = kind_named(about["kind"])
         self._fixed: Mapping[str, str] = about["splits"]["fixed"]
@@ -135,6 +134,8 @@ class _Referee:
             int(version): SimpleNamespace(file=TaskFile.model_validate(config))
             for version, config in about["configs"].items()
         }
+        files = {version: config.file for version, config in self._configs.items()}
+        self.figures = Figures(files)
 
     def judge(self) -> None:
         for name, line in self._examples.items():

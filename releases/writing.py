@@ -45,7 +45,7 @@ BATCH: Final = 1_000  # lines written at a time
 
 @dataclass
 class _Written:
-    figures: Figures = field(default_factory=Figures)
+    figures: Figures
     keys: array[int] = field(default_factory=lambda: array("Q"))
     """Of the examples, ascending; eight bytes each."""
     states: array[int] = field(default_factory=lambda: array("Q"))
@@ -138,7 +138,8 @@ def _write_rows(
     progress: Progress,
 ) -> _Written:
     """The log, examples first, and the tables beside it; all numbers are counted on the way."""
-    written, total, kind = _Written(), reader.total, order.task.kind
+    files = {one.version: one.file for one in reader.configs.values()}
+    written, total, kind = _Written(Figures(files)), reader.total, order.task.kind
     with (draft / LOG).open("wb") as file, TemporaryFile(dir=draft.parent) as aside:
         votes = _VotesInOrder(aside)
         for chunk in reader.items():
@@ -211,8 +212,8 @@ def public_config(data: Mapping[str, Any]) -> dict[str, Any]:
         **({"claim": data["claim"]} if data.get("claim") else {}),
         **{
             name: data[name]
-            for name in ("feedback", "control", "content_warning")
-            if data.get(name) not in (None, 0, "live")
+            for name in ("feedback", "control", "content_warning", "agreement")
+            if data.get(name) not in (None, 0, "live", "exact")
         },
         "language": data.get("language"),
         "validation": {name: validation[name] for name in ("policy", "parameters")},

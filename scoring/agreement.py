@@ -20,7 +20,9 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.config import TaskFile
 from annotate.models import Example, Task
+from annotate.queries import kept_config
 from annotate.sections import Label
+from kinds.answers import in_order
 from scoring.kept import Tallies
 from scoring.pair_agreement import Agreement, agreement, of_one_label
 from scoring.queries import Rate, wilson_rate
@@ -46,7 +48,7 @@ _VOTE, _EXAMPLE, _ROUND = (
 # vote depends on the first two, so that all together would look like more agreement than there is.
 _VOTES_BY_LABELS: Final = f"""
     WITH placed AS (
-        SELECT e.round_id, e.label AS author, v.label AS said,
+        SELECT e.round_id, e.config_id, e.label AS author, v.label AS said,
                ROW_NUMBER() OVER of_example AS place,
                LEAD(v.label) OVER of_example AS following
         FROM {_VOTE} v JOIN {_EXAMPLE} e ON e.id = v.example_id
@@ -54,12 +56,12 @@ _VOTES_BY_LABELS: Final = f"""
           AND NOT v.surplus AND NOT v.dropped AND NOT v.automatic AND v.label IS NOT NULL
         WINDOW of_example AS (PARTITION BY v.example_id ORDER BY v.id)
     ), counts AS (
-        SELECT round_id, author, said,
+        SELECT round_id, config_id, author, said,
                CASE WHEN place = 1 THEN following END AS second, COUNT(*) AS votes
         FROM placed
-        GROUP BY round_id, author, said, CASE WHEN place = 1 THEN following END
+        GROUP BY round_id, config_id, author, said, CASE WHEN place = 1 THEN following END
     )
-    SELECT r.number, c.author, c.said, c.second, c.votes
+    SELECT r.number, c.config_id, c.author, c.said, c.second, c.votes
     FROM counts c JOIN {_ROUND} r ON r.id = c.round_id
 """  # noqa: S608  (names of tables, from the models)
 
@@ -118,10 +120,13 @@ def vote_counts(task: Task) -> VoteCounts:
     answers = Counter[Pair]()
     with connection.cursor() as cursor:
         cursor.execute(_VOTES_BY_LABELS, [task.pk, Vote.Purpose.VERDICT.value])
-        for number, author, said, second, votes in cursor.fetchall():
-            answers[_text(author), _text(said)] += votes
+        for number, config, author, said, second, votes in cursor.fetchall():
+            file, own = kept_config(config).file, _json(author)
+            first = _text(file.read_beside(_json(said), own))
+            answers[_text(own), first] += votes
             if second is not None:
-                pairs.setdefault(number, Counter())[_text(said), _text(second)] += votes
+                other = _text(file.read_beside(_json(second), own))
+                pairs.setdefault(number, Counter())[first, other] += votes
     return VoteCounts(pairs, answers)
 
 
@@ -156,9 +161,14 @@ def _labels(task: Task) -> Sequence[Label]:
     return few_labels(task.config.file)
 
 
+def _json(label: Any) -> Any:
+    """SQLite gives a column of JSON as text."""
+    return json.loads(label) if isinstance(label, str) else label
+
+
 def _text(label: Any) -> str:
     """The same text for the same JSON, whichever database wrote it."""
-    return json.dumps(json.loads(label) if isinstance(label, str) else label)
+    return json.dumps(in_order(label))
 
 
 def _alpha(pairs: Mapping[Any, int]) -> Agreement:

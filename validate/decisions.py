@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from annotate.config import TaskFile
 from annotate.models import Example
 from annotate.queries import is_barred
 from kinds.answers import in_order
@@ -23,9 +24,10 @@ FLAGS_TO_HIDE = 2
 NO_URGENCY = 0.0
 
 
-def ballot_of(vote: Vote) -> Ballot:
-    """A vote as the policies read it."""
-    return Ballot(validator=vote.validator_id, label=in_order(vote.label), flag=vote.flag or None)
+def ballot_of(vote: Vote, file: TaskFile, own: object) -> Ballot:
+    """A vote on an example whose author said `own`, as the policies read it."""
+    label = file.read_beside(vote.label, own)
+    return Ballot(validator=vote.validator_id, label=label, flag=vote.flag or None)
 
 
 def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
@@ -40,7 +42,7 @@ def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
     counted = _counting(votes)
     file = example.config.file
     rule = file.section("validation").rule
-    ballots = [ballot_of(vote) for vote in counted]
+    ballots = [ballot_of(vote, file, example.label) for vote in counted]
     decision = decide(
         ballots,
         rule,
@@ -64,7 +66,7 @@ def takes_one_more(example: Example, votes: Sequence[Vote]) -> bool:
     file = example.config.file
     return file.kind.answers.few and is_doubtful(
         decision_on(example, votes),
-        [ballot_of(vote) for vote in counted],
+        [ballot_of(vote, file, example.label) for vote in counted],
         file.section("validation").rule,
         author_label=in_order(example.label),
         labels=file.label_values or None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
-from kinds.answers import same_answer
+from annotate.config import TaskFile
 from validate import statements
 from validate.config import ValidationSettings
 from validate.models import Gold, Reliability
@@ -33,8 +33,8 @@ def gold_for(row: Reliability, held: Iterable[Held]) -> Gold | None:
     return again or statements.unseen_gold(row)
 
 
-def credit_of(gold: Gold, label: object, accuses: bool) -> float | None:
+def credit_of(gold: Gold, label: object, accuses: bool, file: TaskFile) -> float | None:
     """1 for the known answer, 0 for another or an accusation, None for "can't tell"."""
     if label is None:
         return 0.0 if accuses else None
-    return float(same_answer(label, gold.answer))
+    return float(file.same(label, gold.answer))

@@ -21,7 +21,7 @@ from annotate.owners import owned_task_or_404
 from annotate.queries import participant_key
 from annotate.sections import Label
 from core.errors import Refused
-from kinds.answers import in_words, same_answer
+from kinds.answers import in_words
 from validate import inbox as reading
 from validate.acts import adjudicate as acts
 from validate.acts.adjudicate import Outcome
@@ -153,7 +153,7 @@ def _vote(vote: Vote, example: Example) -> dict[str, Any]:
     return {
         "vote": vote,
         "said": said,
-        "agrees": not vote.flag and same_answer(vote.label, example.label),
+        "agrees": not vote.flag and example.config.file.same(vote.label, example.label),
         "accuses": bool(vote.flag) and vote.flag != UNSURE,
         "effect": effect,
     }

@@ -70,7 +70,7 @@ KIND = Kind(
         keys="In the text, the arrow keys mark a word and Shift marks more of them; up and down go"
         " by sentences. Ctrl Enter submits while you write.",
     ),
-    rules=("exact_match", "string_f1", "span_iou", "numeric", "ask_annotator"),
+    rules=("string_f1", "span_iou", "exact_match"),
     shape='a question as `{"context", "question"}`',
     policy="k_matching",
     fits=fits,

@@ -21,7 +21,7 @@ KIND = Kind(
         keys="Tab leaves the text, then the key of a label chooses it, and takes it back. Ctrl"
         " Enter submits, also while you write.",
     ),
-    rules=("label_set", "exact_match"),
+    rules=("label_set",),
     shape='a text as `{"text"}`',
     policy="k_matching",
     probes=({"text": "It was wonderful."}, {"text": "It was dreadful."}),

@@ -21,6 +21,7 @@ input: text_pair            # image | text | text_pair | passage_qa | text_multi
 labels: [e, n, c]           # or a list of {value, name, key}
 validation: {policy: two_plus_one}
 """
+OPEN = "slug: open\nname: Open\ninput: {}\n"
 PICTURE = "instructions: {{pictures: [{{image: {}, caption: A four, good: true}}]}}\n"
 
 
@@ -96,7 +97,16 @@ def test_open_answers_are_counted_and_not_weighed(load: Any, input: str) -> None
         (MINIMAL.replace("[e, n, c]", '[a b, "a  b"]'), "look the same"),
         (MINIMAL.replace("[e, n, c]", "[{value: e, name: Yes.}, {value: n, name: Yes.}]"), "same"),
         (MINIMAL + "comparator: {rule: ask_annotator}\n", "cannot compare answers to text_pair"),
-        (MINIMAL + "comparator: {rule: ensemble, of: {rule: numeric}}\n", "cannot compare"),
+        (MINIMAL + "comparator: {rule: ensemble}\n", "Unknown rule 'ensemble'"),
+        (MINIMAL + "comparator: {rule: numeric}\n", "'e' is not a number"),
+        (MINIMAL + "quality: {min_characters: 9, max_characters: 8}\n", "is more than max"),
+        (MINIMAL + "quality: {min_words: 5, max_characters: 8}\n", "do not fit"),
+        (OPEN.format("passage_qa\ncomparator: {rule: ask_annotator}"), "cannot compare answers"),
+        (OPEN.format("passage_qa\ncomparator: {rule: numeric}"), "cannot compare answers"),
+        (
+            OPEN.format("text_multilabel\nlabels: [a, b]\ncomparator: {rule: exact_match}"),
+            "choose label_set",
+        ),
         (MINIMAL + "name: Another\n", "name is there twice"),
         (MINIMAL + "language: &a nl\ncontent_warning: *a\n", "Aliases"),
         (MINIMAL + "instructions: {<<: {goal: Go}}\n", "a plain word"),
@@ -140,3 +150,21 @@ def test_labels_stay_as_they_were_written(load: Any) -> None:
 def test_a_file_that_is_not_there_is_named(command: Any, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be read: No such file"):
         command("load_task", str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("comparator", "stored"),
+    [
+        ("", {"rule": "string_f1", "by_character": True}),
+        ("comparator: {rule: exact_match}\n", {"rule": "exact_match", "ignore_place": True}),
+        (
+            "comparator: {rule: string_f1, by_character: false}\n",
+            {"rule": "string_f1", "by_character": False},
+        ),
+    ],
+)
+def test_a_new_file_of_free_answers_says_how_they_are_compared(
+    load: Any, comparator: str, stored: dict[str, Any]
+) -> None:
+    load(OPEN.format("passage_qa") + comparator)
+    assert TaskConfig.objects.get().data["comparator"] == stored

@@ -574,8 +574,9 @@ def a_label_that_one_was_not_asked_for(world: World) -> Any:
 
 @refused("not_comparable", 409)
 def a_rule_that_cannot_compare_the_answers(world: World) -> Any:
-    cast.text_task(comparator={"rule": "numeric"})
-    return sent_text(world)
+    cast.text_task(input="passage_qa", comparator={"rule": "span_iou"})
+    body = sent(input={"context": "It is fine.", "question": "How is it?"}, label="fine")
+    return world.anna.post("/api/v1/tasks/texts/examples/", body)
 
 
 # --- validating

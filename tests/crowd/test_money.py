@@ -303,8 +303,9 @@ def test_pages_ask_as_much_about_many_as_about_few(task: Task, owner: User, clie
     assert "2 of 3" in world.words(shown[0]), "free places"
 
 
-def test_what_a_vote_said_is_compared_as_people_read_it() -> None:
-    example = Example(status="verified", label=["a", "b"])
+def test_what_a_vote_said_is_compared_as_people_read_it(db: None) -> None:
+    config = cast.text_task(input="text_multilabel", labels=["a", "b"]).config
+    example = Example(config=config, status="verified", label=["a", "b"])
     assert earned.is_correct(Vote(example=example, label=["b", "a"], purpose="verdict"))
 
 

@@ -53,6 +53,14 @@ def test_each_normalisation_of_exact_match_can_be_switched_off(
         ("Paris", "", 0.0),
         ("theatre", "the atre", 0.0),
         ("$5", "5", 1.0),
+        ("東京", "東京都", 2 * 2 / (2 + 3)),
+        ("京都", "東京", 2 * 1 / (2 + 2)),
+        ("とうきょう", "東京", 0.0),
+        ("iPhone 15手机", "手机", 2 * 2 / (4 + 2)),
+        ("กรุงเทพ", "กรุงเทพมหานคร", 2 * 7 / (7 + 13)),
+        ("서울 특별시", "서울", 2 * 1 / (2 + 1)),
+        ("в Москве", "Москве", 2 * 1 / (2 + 1)),
+        ("بيروت، لبنان", "بيروت", 2 * 1 / (2 + 1)),
     ],
 )
 def test_token_f1(prediction: str, answer: str, f1: float) -> None:
@@ -80,6 +88,16 @@ def test_string_f1_takes_the_best_of_several_answers(
     prediction: object, label: object, expected: bool
 ) -> None:
     assert fooled({"rule": "string_f1"}, prediction, label) is expected
+
+
+def test_a_rule_of_before_reads_words_between_spaces_and_places() -> None:
+    """What was called fooled under it stays so; new task files say otherwise."""
+    assert fooled({"rule": "string_f1"}, "東京", "東京都")
+    assert not fooled({"rule": "string_f1", "by_character": True}, "東京", "東京都")
+    marked, elsewhere = {"text": "Paris", "start": 30}, {"text": "paris", "start": 4}
+    for other in (elsewhere, "PARIS"):
+        assert fooled({"rule": "exact_match"}, other, marked)
+        assert not fooled({"rule": "exact_match", "ignore_place": True}, other, marked)
 
 
 def test_string_f1_is_fooled_below_its_threshold_and_not_at_it() -> None:
@@ -152,7 +170,7 @@ def test_ask_annotator_takes_the_authors_word() -> None:
         rule.fooled("anything", "else")
 
 
-@pytest.mark.parametrize("rule", sorted(set(COMPARATORS) - {"ask_annotator", "ensemble"}))
+@pytest.mark.parametrize("rule", sorted(set(COMPARATORS) - {"ask_annotator"}))
 def test_the_authors_word_does_not_count_where_a_rule_can_compare(rule: str) -> None:
     same: dict[str, tuple[object, object]] = {
         "span_iou": ([0, 4], [0, 4]),
@@ -162,14 +180,6 @@ def test_the_authors_word_does_not_count_where_a_rule_can_compare(rule: str) -> 
     prediction, label = same.get(rule, ("a", "a"))
 
     assert not parse_comparator({"rule": rule}).fooled(prediction, label, claimed=True)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("k", "expected"), [(1, True), (2, True), (3, False)])
-def test_an_ensemble_is_fooled_when_enough_of_its_models_are(k: int, expected: bool) -> None:
-    spec = {"rule": "ensemble", "k": k, "of": {"rule": "numeric", "tolerance": 1}}
-
-    assert fooled(spec, [7, 3, 10], 8) is (k <= 2)
-    assert fooled(spec, [7, 3, 10], 8) is expected
 
 
 @pytest.mark.parametrize(
@@ -197,19 +207,10 @@ def test_values_that_a_rule_cannot_compare_are_refused(
         fooled({"rule": rule}, prediction, label)
 
 
-def test_an_ensemble_refuses_fewer_predictions_than_it_needs() -> None:
-    spec = {"rule": "ensemble", "k": 2, "of": {"rule": "exact_match"}}
-
-    with pytest.raises(ValueError, match="at least 2 predictions"):
-        fooled(spec, ["a"], "a")
-    with pytest.raises(ValueError, match="at least 2 predictions"):
-        fooled(spec, "ab", "a")
-
-
 @pytest.mark.parametrize(
     ("spec", "complaint"),
     [
-        ({}, "Unknown rule None: choose one of ask_annotator, ensemble, exact_match"),
+        ({}, "Unknown rule None: choose one of ask_annotator, exact_match"),
         ({"rule": "rouge"}, "Unknown rule 'rouge'"),
         ("exact_match", "Write the rule as a mapping"),
         ({"rule": "exact_match", "case": True}, "has no parameter case; it takes ignore_case"),
@@ -220,10 +221,6 @@ def test_an_ensemble_refuses_fewer_predictions_than_it_needs() -> None:
         ({"rule": "numeric", "tolerance": -1}, "'tolerance' must be a number"),
         ({"rule": "numeric", "tolerance": float("inf")}, "'tolerance' must be a number"),
         ({"rule": "ask_annotator", "of": 1}, "has no parameter of; it takes none"),
-        ({"rule": "ensemble"}, "needs the parameter 'of'"),
-        ({"rule": "ensemble", "of": "exact_match"}, "Write the rule as a mapping"),
-        ({"rule": "ensemble", "of": {"rule": "exact_match"}, "k": 0}, "'k' must be a whole number"),
-        ({"rule": "ensemble", "of": {"rule": "ask_annotator"}}, "needs a rule that compares"),
     ],
 )
 def test_a_mistake_in_a_rule_is_named(spec: dict[str, object], complaint: str) -> None:

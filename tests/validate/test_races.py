@@ -24,11 +24,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate import submissions
-from annotate.models import Example, Task
-from annotate.queries import Participant
+from annotate.models import Example, Task, TaskConfig
+from annotate.queries import Participant, kept_config
 from core.errors import Refused
 from core.transactions import durable
-from kinds.answers import same_answer
 from scoring.models import Tally
 from scoring.tally import contribution
 from tests import acts, cast
@@ -498,17 +497,17 @@ def test_a_vote_during_a_recount_of_the_shares_stays_counted(
     late = [cast.person(name, "validator") for name in ("victor", "viola")]
     threads: list[threading.Thread] = []
 
-    def answer_meanwhile(one: object, other: object) -> bool:
+    def answer_meanwhile(pk: int) -> TaskConfig:
         if late:
             threads.append(threading.Thread(target=at_once, args=([voting(late.pop())],)))
             threads[-1].start()
             threads[-1].join(1)  # it may have to wait until the recount is over
-        return same_answer(one, other)
+        return kept_config(pk)
 
     def voting(person: User) -> Callable[[], Any]:
         return lambda: cast.answer(person, task)
 
-    monkeypatch.setattr(recount, "same_answer", answer_meanwhile)
+    monkeypatch.setattr(recount, "kept_config", answer_meanwhile)
     repair(task)
     for thread in threads:
         thread.join(10)

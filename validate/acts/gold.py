@@ -39,7 +39,7 @@ def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "")
         marking_gold.send(Gold, example=example)
         if example.status == Example.Status.OPEN and not example.sandbox:
             take_out(hearing)
-            right = answer == example.label
+            right = example.config.file.same(answer, example.label)
             settle(
                 hearing,
                 status=Example.Status.VERIFIED if right else Example.Status.REJECTED,

@@ -280,7 +280,9 @@ def _on_gold(made: Vote, example: Example, answer: Answer, row: Reliability) -> 
     gold = Gold.objects.get(pk=example.pk)
     qualifying = in_qualification(settings_of(example.task), row)
     made.purpose = Vote.Purpose.QUALIFICATION if qualifying else Vote.Purpose.GOLD
-    made.credit = made.agreement = credit_of(gold, answer.label, answer.accuses)
+    made.credit = made.agreement = credit_of(
+        gold, answer.label, answer.accuses, example.config.file
+    )
     made.hasty = is_hasty(made.seconds) and not proven(row)
     _insert(made, example)
 

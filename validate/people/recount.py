@@ -16,8 +16,8 @@ from math import isclose
 from django.db.models import Count, Q
 
 from annotate.models import Example, Task
+from annotate.queries import kept_config
 from core.transactions import durable, one_view
-from kinds.answers import same_answer
 from validate import statements
 from validate.hearing import hear, lock_rows
 from validate.models import AuthorShare, Lease, Reliability, Vote
@@ -209,10 +209,12 @@ def _share_differences(task: Task) -> dict[Whose, tuple[int, int]]:
     """The shares that are not what the votes say, with what these say; reads every vote."""
     counted: defaultdict[Whose, tuple[int, int]] = defaultdict(lambda: (0, 0))
     votes = Vote.objects.filter(example__task=task, purpose=Vote.Purpose.VERDICT, surplus=False)
-    rows = votes.order_by().values_list("author", "validator", "label", "example__label")
-    for author, validator, said, label in rows.iterator(chunk_size=2_000):
+    rows = votes.order_by().values_list(
+        "author", "validator", "label", "example__label", "example__config"
+    )
+    for author, validator, said, label, config in rows.iterator(chunk_size=2_000):
         cast, agreed = counted[author, validator]
-        counted[author, validator] = cast + 1, agreed + same_answer(said, label)
+        counted[author, validator] = cast + 1, agreed + kept_config(config).file.same(said, label)
     stored = {
         (author, validator): (cast, agreed)
         for author, validator, cast, agreed in AuthorShare.objects.filter(task=task).values_list(

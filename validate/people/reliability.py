@@ -22,7 +22,6 @@ from django.utils import timezone
 from accounts.services import record_event
 from annotate.models import Example, Task
 from annotate.services import Verdict
-from kinds.answers import same_answer
 from validate import statements
 from validate.decisions import ballot_of, weights
 from validate.hearing import Hearing
@@ -118,11 +117,11 @@ def credits_of(
     policy = rule if isinstance(rule, Bayes) else Bayes(prior_author=1 / len(file.label_values))
     counted = [vote for vote in votes if not vote.dropped]
     trusted = weights(counted)
-    said = [ballot_of(vote) for vote in counted]
+    said = [ballot_of(vote, file, example.label) for vote in counted]
     by_all = posterior(said, policy, example.label, file.label_values, trusted)
     credits: dict[int, Credit | None] = {}
     for vote in votes:
-        others = [ballot_of(other) for other in counted if other.pk != vote.pk]
+        others = [one for other, one in zip(counted, said, strict=True) if other.pk != vote.pk]
         by_others = posterior(others, policy, example.label, file.label_values, trusted)
         credits[vote.pk] = Credit(by_all[vote.label], by_others[vote.label])
     return credits
@@ -137,9 +136,10 @@ def _known_credit(example: Example, verdict: Verdict, vote: Vote) -> Credit | No
     """An owner's word is the truth; a rejection without a label only says what is wrong."""
     if verdict.status == Example.Status.AMBIGUOUS:
         return None
+    same = example.config.file.same
     if verdict.label is not None:
-        return known(same_answer(vote.label, verdict.label))
-    return known(False) if same_answer(vote.label, example.label) else None
+        return known(same(vote.label, verdict.label))
+    return known(False) if same(vote.label, example.label) else None
 
 
 def known(right: bool) -> Credit:
@@ -287,5 +287,5 @@ def _share(made: Vote, example: Example) -> dict[str, Any]:
         "task_id": example.task_id,
         "author_id": example.author_id,
         "validator_id": made.validator_id,
-        "agreed": same_answer(made.label, example.label),
+        "agreed": example.config.file.same(made.label, example.label),
     }

@@ -17,16 +17,19 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import Example, Task
+from annotate.queries import kept_config
 from core.errors import Refused
 from core.transactions import after_commit, durable
-from kinds.answers import same_answer
 from validate.hearing import Hearing
 from validate.models import AuthorShare, Vote
 from validate.policies.ties import LATEST, Look, Tie, may_be_tied, ties
 from validate.verdicts import reweigh
 
 _READ: Final = 5_000  # votes of others on the authors in question
-_COLUMNS: Final = ("author", "label", "example__label", "agreement", "created_at", "validator")
+_COLUMNS: Final = (
+    *("author", "label", "example__label", "agreement", "created_at", "validator"),
+    "example__config",
+)
 
 
 def look_later(hearing: Hearing) -> None:
@@ -35,9 +38,10 @@ def look_later(hearing: Hearing) -> None:
     Called when votes have settled it. A log's votes are not looked at: nobody asks their people.
     """
     example = hearing.example
+    same = example.config.file.same
     for vote in hearing.votes:
         doubted = vote.agreement is not None and vote.agreement < 0.5
-        if doubted and vote.lease_id is not None and same_answer(vote.label, example.label):
+        if doubted and vote.lease_id is not None and same(vote.label, example.label):
             after_commit(partial(name_ties, example.task_id, vote.validator_id))
 
 
@@ -148,6 +152,6 @@ def _scored(task_id: int) -> QuerySet[Vote]:
 
 def _looks(rows: Iterable[Any]) -> list[Look]:
     return [
-        Look(voter, author, same_answer(said, label), agreement)
-        for author, said, label, agreement, _, voter in rows
+        Look(voter, author, kept_config(config).file.same(said, label), agreement)
+        for author, said, label, agreement, _, voter, config in rows
     ]

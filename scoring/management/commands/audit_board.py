@@ -12,6 +12,7 @@ from django.core.management.base import CommandError, CommandParser
 from annotate.command_line import SummaryCommand, task_named
 from annotate.contents import content_of, copies
 from annotate.models import Example, Task
+from annotate.queries import kept_config
 from kinds.answers import in_order
 from kinds.likeness import Ruling
 from scoring.board_attacks import FLOOD, Claim, Facts, audit
@@ -65,8 +66,11 @@ def facts_of(task: Task) -> Facts:
     ballots: defaultdict[int, list[Ballot]] = defaultdict(list)
     people = set()
     votes = Vote.objects.counted().filter(example__task=task, example__fooled=True).order_by("id")
-    for vote in votes.only("example_id", "validator_id", "label", "flag"):
-        ballots[vote.example_id].append(ballot_of(vote))
+    shown = ("validator_id", "label", "flag", "example__config_id", "example__label")
+    for vote in votes.select_related("example").only(*shown):
+        example = vote.example
+        read_by = kept_config(example.config_id).file
+        ballots[vote.example_id].append(ballot_of(vote, read_by, example.label))
         people.add(vote.validator_id)
     claims = (
         Example.objects.usable()
