@@ -8,13 +8,14 @@ from django.utils.translation import get_language_info
 
 from annotate import tongues
 from annotate.config import TaskFile
+from annotate.models import Context
 from annotate.sections import Quality
 from core.errors import Refused
 from kinds import Prepared
 
 
-def require_quality(file: TaskFile, prepared: Prepared) -> None:
-    """Refuse an input whose author's words break a rule of the task.
+def require_quality(file: TaskFile, prepared: Prepared, given: Context | None = None) -> None:
+    """Refuse an input, about a context of the server's if any, whose words break a task's rule.
 
     Spaces in a row count as one, and characters that nobody sees do not count.
     """
@@ -22,7 +23,9 @@ def require_quality(file: TaskFile, prepared: Prepared) -> None:
     words = likeness.words(prepared)
     if words is None or rules == Quality():
         return
-    complaint = _complaint(rules, words, likeness.copied(prepared))
+    told = file.kind.told(prepared.features, given.data) if given else None
+    about = (told or {}).get("context", "")
+    complaint = _complaint(rules, words, likeness.copied(prepared, about))
     if not complaint and rules.language and file.language:
         complaint = _in_another(file.language, words)
     if complaint:

@@ -116,7 +116,7 @@ def _submit_new(
             fields={"label": f"not {chat.outcome}"},
         )
     require_as_asked(file.explanation, remarks["explanation"])
-    require_quality(file, prepared)
+    require_quality(file, prepared, given)
     judged.require_not_judged(file.kind, prepared, task_id=target.task.pk, user=participant.user)
     # The slow part, outside the transaction; a pass that the page just asked for is in the cache.
     if chat:  # what its model stands for, nobody has to ask it

@@ -57,8 +57,9 @@ class Likeness(ABC):
         """The author's own words as they are compared; None where an input is no text."""
         return None
 
-    def copied(self, one: Prepared) -> float:
-        """The share of these that stands, as it is, in what they are about."""
+    def copied(self, one: Prepared, given: str) -> float:
+        """The share of these that stands, as it is, in what they are about: in `given`, the text of
+        the server's context, where the input does not say it."""
         return 0.0
 
     def shows(self, one: Prepared, other: Prepared) -> bool:

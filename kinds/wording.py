@@ -90,9 +90,9 @@ class Wording(Likeness):
         words: str = one.form.words
         return words
 
-    def copied(self, one: Prepared) -> float:
+    def copied(self, one: Prepared, given: str) -> float:
         form: Folded = one.form
-        return float(np.isin(form.grams, _grams(form.about)).mean())
+        return float(np.isin(form.grams, _grams(form.about or fold(given))).mean())
 
     def ruling(self, distance: float, *, same_author: bool, same_answer: bool) -> Ruling:
         """An author's own small change that changes the answer is worth having."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -265,3 +266,17 @@ def test_others_have_no_page_of_contexts(db: None, client: Client, own: bool, ow
     client.force_login(owner)
     for name in ("contexts", "contexts-offer"):
         assert client.post(reverse(name, args=[task.slug])).status_code == 404
+
+
+@pytest.mark.parametrize("words", ["Story 0, here.", "A tale that nobody told before."])
+def test_a_text_about_a_context_may_not_copy_it(db: None, annotator: User, words: str) -> None:
+    """It does not say itself what it is about, as a pair does."""
+    task = cast.text_task(quality={"max_copied": 0.6})
+    load(task, 1, "here")
+    given = next_context(participant=Participant(user=annotator), task=task)
+    assert given is not None
+    copied = words.startswith("Story")
+    told = pytest.raises(Refused, match="100% of it stands in the text above")
+    with told if copied else nullcontext():
+        write(task, Participant(user=annotator), given, "", input={"text": words})
+    assert Example.objects.exists() != copied
