@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from django.contrib.staticfiles.storage import ManifestFilesMixin
@@ -46,3 +47,19 @@ class StaticStorage(CompressedManifestStaticFilesStorage):
             for ours in ("js/*.js", "kinds/*.js")
         ),
     )
+
+    def post_process(self, paths: Mapping[str, Any], *args: Any, **options: Any) -> Iterator[Any]:
+        """Where a folder is served under a prefix, Django meets the rules with names inside it:
+        `kinds/*.js` would meet none, and pages would get two copies of what both import."""
+        named = {name: (_File(*found), name) for name, found in paths.items()}
+        yield from super().post_process(named, *args, **options)
+
+
+class _File:
+    """A file of a folder, opened by whatever name."""
+
+    def __init__(self, storage: Any, path: str) -> None:
+        self._storage, self._path = storage, path
+
+    def open(self, _: str) -> Any:
+        return self._storage.open(self._path)
