@@ -22,7 +22,7 @@ from annotate.body import turn_body
 from annotate.config import TaskFile
 from annotate.inference import LiveModel, live_model
 from annotate.models import Chat, ChatTurn, Example, Round, Task
-from annotate.queries import Participant, Target, is_barred, no_open_round, open_target
+from annotate.queries import Participant, Target, is_barred, no_open_round, open_target, target_in
 from annotate.standing import banned, require_sandbox, require_standing
 from core.bridge import in_database_thread
 from core.errors import Conflict, Refused
@@ -32,6 +32,7 @@ from core.transactions import durable
 from ml.backends import Heard, Turn
 
 GRACE: Final = 2.0  # seconds between the end of somebody's patience and that of their claim
+LATE: Final = timedelta(hours=1)  # that a chat can be submitted after its round
 KEPT: Final = timedelta(days=30)  # that a chat is not submitted
 PER_TOKEN: Final = 4  # characters, for models whose servers tell no tokens
 
@@ -91,6 +92,22 @@ def is_open(chat: Chat) -> bool:
 
 def _takes_turns(round_: Round) -> bool:
     return round_.status == Round.Status.OPEN and not round_.is_over
+
+
+def _takes_ended(round_: Round) -> bool:
+    """Whether a chat can be submitted to it: for a time after its end, too, for what came of the
+    model that it was against is as it was."""
+    ended = round_.closed_at or (round_.closes_at if round_.is_over else None)
+    return _takes_turns(round_) or (ended is not None and timezone.now() - ended < LATE)
+
+
+def late_target(participant: Participant, task_id: int, input: object) -> Target | None:
+    """What a chat is submitted to while no round is open: its own round, for a time."""
+    uid = input.get("chat") if isinstance(input, dict) else None
+    if uid is None:
+        return None
+    chat = _own(participant).filter(uid=_uuid(uid), round__task=task_id).first()
+    return target_in(chat.round) if chat and _takes_ended(chat.round) else None
 
 
 def turns_of(chat: Chat) -> list[ChatTurn]:
@@ -256,7 +273,7 @@ def _require_open(participant: Participant, chat: Chat) -> None:
     if not _takes_turns(chat.round):
         if open_target(chat.round.task_id) is None:
             raise no_open_round(chat.round.task_id)
-        raise Conflict("round_changed", "A new round has begun: begin a new chat with its model.")
+        raise _round_changed()
     assert chat.round.task.config is not None
     task = chat.round.task
     _require_may_chat(participant, Target(task, chat.round.task.config, chat.round, ()))
@@ -354,6 +371,8 @@ class Transcript:
     """A chat as it is to be submitted."""
 
     participant: Participant
+    target: Target
+    """Of its own round, which may be over."""
     chat: Chat
     turns: int
     input: dict[str, Any]
@@ -361,7 +380,10 @@ class Transcript:
 
 
 def transcript(participant: Participant, target: Target, input: object) -> Transcript:
-    """The chat that `{"chat": id}` names, as far as it has come; two queries."""
+    """The chat that `{"chat": id, "turns"?: number}` names, as far as it has come; two queries.
+
+    Where it has other turns by now than the sender knows of it is a Conflict.
+    """
     uid = input.get("chat") if isinstance(input, dict) else None
     if uid is None:
         raise Refused("bad_input", 'The input must be {"chat": id}, of a chat that you opened.')
@@ -369,13 +391,27 @@ def transcript(participant: Participant, target: Target, input: object) -> Trans
     if chat.round.task_id != target.task.pk:
         raise _no_such_chat()
     if chat.round_id != target.round.pk:
-        raise Conflict("round_changed", "A new round has begun: begin a new chat with its model.")
+        own = target_in(chat.round) if _takes_ended(chat.round) else None
+        if own is None:
+            raise _round_changed()
+        target = own
     turns = _ended(chat)
+    assert isinstance(input, dict)
+    if input.get("turns") not in (None, len(turns)):
+        raise _went_on()
     said = messages(turns)
     for answer, turn in zip(said[1::2], turns, strict=True):
         answer |= {"tokens": turn.tokens, "finish_reason": turn.finish_reason or None}
     outcome = outcome_of(target.config.file, [turn.answer for turn in turns])
-    return Transcript(participant, chat, len(turns), {"turns": said}, outcome)
+    return Transcript(participant, target, chat, len(turns), {"turns": said}, outcome)
+
+
+def _round_changed() -> Conflict:
+    return Conflict("round_changed", "A new round has begun: begin a new chat with its model.")
+
+
+def _went_on() -> Conflict:
+    return Conflict("chat_went_on", "This chat has gone on: look at it, and submit it again.")
 
 
 def _ended(chat: Chat) -> list[ChatTurn]:
@@ -393,7 +429,7 @@ def _ended(chat: Chat) -> list[ChatTurn]:
 def lock_as_it_was(read: Transcript) -> None:
     """Lock the chat; Refused when it went on, or was submitted, since it was read."""
     if len(_ended(_lock(read.participant, read.chat))) != read.turns:
-        raise Conflict("chat_went_on", "This chat has gone on: look at it, and submit it again.")
+        raise _went_on()
 
 
 def close(read: Transcript, example: Example) -> None:

@@ -201,7 +201,7 @@ def with_configs(example: Example) -> Example:
 def open_target(task_id: int) -> Target | None:
     """The open round of a task with its config and models; None when no round is open."""
     round_ = statements.open_round(task_id)
-    return None if round_ is None or round_.is_over else _target(round_)
+    return None if round_ is None or round_.is_over else target_in(round_)
 
 
 def last_target(task_id: int) -> Target | None:
@@ -210,10 +210,11 @@ def last_target(task_id: int) -> Target | None:
         return target
     ever = Round.objects.filter(task=task_id).exclude(opened_at=None)
     last = ever.select_related("task__config").order_by("-number").first()
-    return None if last is None else _target(last)
+    return None if last is None else target_in(last)
 
 
-def _target(round_: Round) -> Target | None:
+def target_in(round_: Round) -> Target | None:
+    """What is met in a round that was read with its task and its file."""
     if round_.task.config is None:
         return None
     models = tuple(statements.targets(round_.pk))

@@ -168,6 +168,8 @@ def register(
     config = _config(file, labels, several=wanted.kind.answers.several)
     if not labels:
         config["kind"] = wanted.kind.name  # whose answers are free, or which talks
+    if talks:
+        config = {**file.way.talking, **config}
     told = dumps([wanted.kind.name, file.backend, config])
     made = {
         "backend": file.backend,

@@ -101,12 +101,15 @@ def _submit_new(
     remarks: dict[str, Any],
 ) -> Submitted:
     if target is None or target.round.is_over:
+        target = chats.late_target(participant, task_id, input)
+    if target is None:
         raise no_open_round(task_id)
     file = target.config.file
     if participant.sandbox:
         require_sandbox(file)
     given = given_context(target, context)
     chat = chats.transcript(participant, target, input) if file.kind.talks else None
+    target = chat.target if chat else target
     prepared = file.kind.parse(chat.input if chat else about(file.kind, input, given))
     file.check_label(label, of=prepared.features, own=True)
     if chat and chat.outcome not in (None, label):
@@ -164,16 +167,22 @@ def given_context(target: Target, uid: object) -> Context | None:
         raise Refused(
             "no_context", f"A {kind.words.thing} has no context.", fields={"context": "not taken"}
         )
-    found = None
-    with suppress(TypeError, ValueError, AttributeError):
-        found = Context.objects.filter(task=target.task, uid=uuid.UUID(uid)).first()  # type: ignore[arg-type]
-    if found is None:
+    named = _as_uuid(uid)
+    found = named and Context.objects.filter(task=target.task, uid=named).first()
+    if not found:
         raise Refused(
             "unknown_context",
             "The context must be the id of one that this task gave you.",
             fields={"context": "unknown"},
         )
     return found
+
+
+def _as_uuid(raw: object) -> uuid.UUID | None:
+    """The id that somebody wrote, in capitals or not; None where it is none."""
+    with suppress(TypeError, ValueError, AttributeError):
+        return uuid.UUID(raw)  # type: ignore[arg-type]
+    return None
 
 
 def about(kind: Kind, input: object, given: Context | None) -> object:
@@ -335,9 +344,12 @@ class _Sent:
         return (
             earlier.task_id == self.task_id
             and earlier.label == self.label
-            and (str(earlier.context.uid) if earlier.context else None) == self.context
+            and self._names(earlier.context)
             and self._says_the_same(earlier)
         )
+
+    def _names(self, context: Context | None) -> bool:
+        return _as_uuid(self.context) == context.uid if context else self.context is None
 
     def _says_the_same(self, earlier: Example) -> bool:
         kind, context = earlier.task.kind, earlier.context
@@ -350,7 +362,7 @@ class _Sent:
 def _insert(new: _New, participant: Participant, chat: chats.Transcript | None) -> Progress:
     """Insert it where it still may be; returns how its author did before."""
     example = new.example
-    _lock_standing(participant.user, example.round)
+    _lock_standing(participant.user, example.round, late=chat is not None)
     if chat is not None:
         chats.lock_as_it_was(chat)
     came = statements.before(
@@ -402,8 +414,9 @@ def _may_not_try(example: Example) -> Refused:
     )
 
 
-def _lock_standing(user: User | None, round_: Round) -> None:
-    """Take a person's submissions one by one, into a round that stays open until the commit.
+def _lock_standing(user: User | None, round_: Round, *, late: bool) -> None:
+    """Take a person's submissions one by one, into a round that stays open until the commit, or
+    that may be over by now (`late`).
 
     Refused when a ban, the account's end or the round's came first. Two of the same at once
     would both find none before them; one that overtakes a ban would stay in the queue; and closing
@@ -416,7 +429,7 @@ def _lock_standing(user: User | None, round_: Round) -> None:
         raise Refused("signed_out", "Sign in again: this account is closed.", status=403)
     if found.banned:
         raise banned()
-    if not found.open:
+    if not found.open and not late:
         if open_target(round_.task_id) is None:
             raise no_open_round(round_.task_id)
         raise Conflict("round_changed", "A new round has begun: look at the new model's answer.")

@@ -60,9 +60,21 @@ def turns_of(stored: Any) -> list[Mapping[str, Any]]:
 
 
 def seen(stored: Any) -> Any:
-    """What was said, and nothing of what it cost."""
-    said = [{name: turn[name] for name in ("role", "content")} for turn in turns_of(stored)]
-    return {"turns": said}
+    """What was said, with what was `cut` off, and nothing of what it cost."""
+    return {
+        "turns": [
+            {
+                **{name: turn[name] for name in ("role", "content")},
+                **({"cut": True} if is_cut(turn.get("finish_reason")) else {}),
+            }
+            for turn in turns_of(stored)
+        ]
+    }
+
+
+def is_cut(finish_reason: str | None) -> bool:
+    """Whether an answer ended because there was no room for more of it."""
+    return finish_reason in ("length", "max_tokens")
 
 
 def parts(stored: Any) -> list[tuple[str, str]]:

@@ -134,6 +134,8 @@ class Way:
     """`received`: the same of what was sent from afar, where that travels otherwise."""
     fetch: Callable[[Any], Path | None] | None
     """`fetch`: the folder that its options name elsewhere, where they do."""
+    talking: Mapping[str, Any]
+    """`TALKING`: options of one that talks, where its file does not say otherwise."""
 
 
 def way_named(backend: str) -> Way:
@@ -148,6 +150,7 @@ def way_named(backend: str) -> Way:
         pack=getattr(module, "pack", None),
         received=getattr(module, "received", None),
         fetch=getattr(module, "fetch", None),
+        talking=getattr(module, "TALKING", {}),
     )
 
 

@@ -56,7 +56,12 @@ class ChatOptions(RemoteOptions):
     temperature: float = Field(default=0, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     seed: int | None = Field(default=None, ge=0, lt=2**31)
-    max_tokens: int = Field(default=64, ge=1, le=4_096)
+    max_tokens: int = Field(
+        default=64,
+        ge=1,
+        le=4_096,
+        description="Of an answer; 1,024 where nothing is said of chats.",
+    )
     seconds: float = Field(default=20, gt=0, le=120, description="That an answer may take.")
     per_minute: int | None = Field(default=None, ge=1, description="Most questions a minute.")
     tokens_per_day: int | None = Field(default=None, ge=1, description="Most tokens a day.")
@@ -74,6 +79,9 @@ class ChatOptions(RemoteOptions):
 
 
 OPTIONS = ChatOptions
+# A label is short, and a turn that is cut looks like nonsense. Those registered before go on as
+# they were: a round's model does not change.
+TALKING: Final = {"max_tokens": 1_024}
 
 
 class Chat:

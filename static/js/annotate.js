@@ -234,6 +234,7 @@ channel.addEventListener("refused", (event) => {
   const { client_id: clientId, code, message, fields } = event.detail;
   if (clientId === current) {
     outbox.remove(clientId); // it is still in the editor
+    editor.refused?.(code);
     if (code === "explanation_due") verdict.owed(fields.example, message);
     else verdict.refused(message);
     announce(message);
@@ -305,8 +306,10 @@ function keepDraft() {
 
 async function restoreDraft() {
   const draft = shelf.get("draft");
-  if (contexts && draft?.given) contexts.take(draft.given);
-  else if (contexts) return contexts.next();
+  if (contexts && draft?.given) {
+    contexts.take(draft.given);
+    shelf.set("draft", draft); // taking it begins anew, and what follows may wait for the connection
+  } else if (contexts) return contexts.next();
   if (!draft) return;
   await editor.load(draft.made);
   labels.choose(draft.label ?? null);
@@ -389,7 +392,7 @@ channel.addEventListener("round", (event) => {
   const now =
     page.claim === null
       ? "the model learned from the confirmed foolings. Go on, it is the new one that reads now."
-      : "begin a new chat, with its model.";
+      : "begin a new chat, with its model. The one you have can be submitted for an hour.";
   part("news-words", HTMLElement).textContent = `Round ${event.detail.round} has begun: ${now}`;
   news.hidden = false;
   predictAnew();

@@ -19,6 +19,7 @@
  * @property {() => HTMLElement} preview what a verdict shows of it
  * @property {string} [missing] a sentence where it cannot be submitted yet
  * @property {() => void} [submitted] what was made is an example by now
+ * @property {(code: string) => void} [refused] the server did not take it, and why
  * @property {(data: unknown) => void} [about] show what a context says; null: there is none
  * @property {(prediction: unknown) => void} [read] show where the model finds its answer
  * @property {import("./labels.js").Labels} [answers] where an answer is given, if it is no label

@@ -13,7 +13,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import Event, User
-from annotate import chats, submissions
+from annotate import chats, rounds, submissions
 from annotate.inference import LiveModel
 from annotate.models import Barred, Chat, ChatTurn, Example, ModelVersion, Task
 from annotate.own_work import own_data
@@ -21,6 +21,7 @@ from annotate.queries import Participant
 from core.doors import OFF
 from core.errors import Refused
 from core.strict_yaml import NotYaml
+from core.transactions import durable
 from tests import acts, cast
 from tests.races import at_once, meeting_once, without
 
@@ -163,6 +164,41 @@ def test_a_chat_ends_with_its_turns_its_tokens_its_round_and_its_authors_standin
     assert anna("post", "tasks/chats/chats/") == "no_open_round"
     cast.digits_task(owner)
     assert anna("post", "tasks/digits/chats/") == "no_chat"
+
+
+@pytest.mark.parametrize("next_one", [True, False])
+def test_a_chat_that_a_round_leaves_behind_can_be_submitted_to_it_for_an_hour(
+    talks: Task, annotator: User, next_one: bool
+) -> None:
+    anna, first = Caller(annotator), talks.rounds.get()
+    uids = [str(cast.chatted(talks, annotator, said).uid) for said in ("Ducks", "A boat", "Snow")]
+    if next_one:
+        cast.opened(talks, first.targets.get())
+    else:
+        with durable():
+            rounds.close_open(talks)
+    refusal = "round_changed" if next_one else "no_open_round"
+    assert anna("post", f"chats/{uids[0]}/turns/", content="More") == refusal
+    made = anna("post", "tasks/chats/examples/", **submission(uids[0]))
+    assert (made["round"], made["fooled"]) == (1, True)
+    assert anna("post", "tasks/chats/examples/", **submission(uids[0])) == "chat_submitted"
+    Barred.objects.create(task=talks, person=annotator)
+    assert anna("post", "tasks/chats/examples/", **submission(uids[1])) == "banned"
+    Barred.objects.all().delete()
+    talks.rounds.filter(number=1).update(closed_at=timezone.now() - chats.LATE)
+    assert anna("post", "tasks/chats/examples/", **submission(uids[2])) == refusal
+
+
+def test_who_submits_turns_that_they_did_not_see_is_told(talks: Task, annotator: User) -> None:
+    """Another page of theirs went on with it."""
+    anna, uid = Caller(annotator), str(cast.chatted(talks, annotator, "One", "Two").uid)
+    sent = submission(uid)
+    one_turn = {**sent, "input": {"chat": uid, "turns": 1}}
+    assert anna("post", "tasks/chats/examples/", **one_turn) == "chat_went_on"
+    both = {**sent, "input": {"chat": uid, "turns": 2}}
+    made = anna("post", "tasks/chats/examples/", **both)
+    assert made["fooled"]
+    assert anna("post", "tasks/chats/examples/", **both) == made
 
 
 @pytest.mark.parametrize("rule", [RULE, {"matches": r"(?i)\bs\w+n$", "outcome": "harmful"}])

@@ -52,11 +52,13 @@ export class Editor extends EventTarget {
   }
 
   get isEmpty() {
-    return this.#talk.turns.length === 0 && !this.#talk.asking && this.#field.value.trim() === "";
+    const { turns, asking, comingBack } = this.#talk;
+    return turns.length === 0 && !asking && !comingBack && this.#field.value.trim() === "";
   }
 
   /** Why it cannot be submitted yet. */
   get missing() {
+    if (this.#talk.comingBack) return "Your chat is not back yet: wait for it.";
     if (this.#talk.asking) return "The model is answering: wait for it.";
     return this.#talk.turns.length === 0 ? "Say something to the model first." : "";
   }
@@ -72,7 +74,12 @@ export class Editor extends EventTarget {
   }
 
   toInput() {
-    return { chat: this.#talk.id };
+    return { chat: this.#talk.id, turns: this.#talk.turns.length };
+  }
+
+  /** It was not taken. @param {string} code */
+  refused(code) {
+    if (code === "chat_went_on" || code === "chat_submitted") this.#talk.lookAgain();
   }
 
   /** @param {unknown} data */
@@ -83,7 +90,8 @@ export class Editor extends EventTarget {
   }
 
   snapshot() {
-    return { chat: this.#talk.id, asking: this.#talk.asking, text: this.#field.value };
+    const { id, asking } = this.#talk.comingBack ?? this.#talk;
+    return { chat: id, asking, text: this.#field.value };
   }
 
   /** @param {{ chat: string | null, asking: import("./talk.js").Asking | null, text: string }} snapshot */
@@ -115,27 +123,27 @@ export class Editor extends EventTarget {
 
   #say() {
     const content = this.#field.value;
-    if (content.trim() === "" || this.#talk.asking) return;
+    if (content.trim() === "" || this.#talk.asking || this.#talk.comingBack) return;
     this.#field.value = "";
     this.#talk.say(content);
     this.dispatchEvent(new Event("rest"));
   }
 
   #show() {
-    const { turns, asking, heard, trouble, isOpen, turnsLeft } = this.#talk;
+    const { turns, asking, comingBack, heard, trouble, isOpen, turnsLeft } = this.#talk;
     const atEnd = this.#said.scrollHeight - this.#said.scrollTop - this.#said.clientHeight < 40;
     while (this.#turns.children.length > 2 * Math.min(this.#shown, turns.length)) this.#turns.lastChild?.remove();
-    for (const { said, content } of turns.slice(this.#turns.children.length / 2)) {
-      this.#turns.append(message("user", said, "You"), message("assistant", content));
+    for (const { said, content, cut } of turns.slice(this.#turns.children.length / 2)) {
+      this.#turns.append(message("user", said, { person: "You" }), message("assistant", content, { cut }));
     }
     this.#shown = turns.length;
     if (asking) {
       const answer = message("assistant", heard);
       answer.setAttribute("aria-busy", "true");
-      this.#turns.append(message("user", asking.content, "You"), answer);
+      this.#turns.append(message("user", asking.content, { person: "You" }), answer);
     }
     if (atEnd) this.#said.scrollTop = this.#said.scrollHeight;
-    const none = turns.length === 0 && !asking;
+    const none = turns.length === 0 && !asking && !comingBack;
     const left = [
       "No turn is left: say what came of it, or begin a new chat.",
       "1 turn left.",
@@ -148,7 +156,7 @@ export class Editor extends EventTarget {
       (left[turnsLeft ?? left.length] ?? "");
     this.#form.hidden = !isOpen;
     this.#fresh.hidden = isOpen && none;
-    this.#send.disabled = asking !== null;
+    this.#send.disabled = asking !== null || comingBack !== null;
     if (this.#outcome !== this.#talk.outcome) {
       this.#outcome = this.#talk.outcome;
       this.#tell("outcome", this.#outcome);

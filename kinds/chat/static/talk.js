@@ -8,6 +8,7 @@
  */
 import { Unreachable } from "../../js/rest.js";
 import { persist, Retry } from "../../js/retry.js";
+import { isCut } from "./messages.js";
 
 const AGAIN = new Set([
   "busy",
@@ -17,10 +18,12 @@ const AGAIN = new Set([
   "turn_failed",
   "turn_under_way",
 ]);
+// What another page of theirs did to this chat: it is looked at again.
+const STALE = new Set(["turn_taken", "bad_turn", "chat_submitted"]);
 const FIRST_RETRY_MS = 1_000;
 
 /**
- * @typedef {{ said: string, content: string }} Turn what the person said, and the model
+ * @typedef {{ said: string, content: string, cut: boolean }} Turn what the person said, and the model
  * @typedef {{ turn: number, content: string }} Asking
  */
 export class Talk extends EventTarget {
@@ -30,6 +33,8 @@ export class Talk extends EventTarget {
   turns = [];
   /** What waits for its answer. @type {Asking | null} */
   asking = null;
+  /** What is looked up at the server. @type {{ id: string, asking: Asking | null } | null} */
+  comingBack = null;
   /** What came of the answer so far. */
   heard = "";
   /** Why the model has not answered yet, or will not. */
@@ -82,7 +87,7 @@ export class Talk extends EventTarget {
 
   /** Begin another one. */
   leave() {
-    this.id = this.asking = this.outcome = this.turnsLeft = null;
+    this.id = this.asking = this.comingBack = this.outcome = this.turnsLeft = null;
     this.turns = [];
     this.heard = this.trouble = "";
     this.isOpen = true;
@@ -94,24 +99,31 @@ export class Talk extends EventTarget {
    *
    * @param {string} id
    * @param {Asking | null} asking
+   * @param {string} [news] said once it is there
    */
-  async take(id, asking) {
+  async take(id, asking, news = "") {
     this.leave();
+    const wanted = (this.comingBack = { id, asking }); // until it is there nothing else is known of it
     let chat;
     try {
       chat = await persist(
         () => this.#rest.get(`chats/${id}/`),
         (trouble) => {
+          if (this.comingBack !== wanted) return;
           this.trouble = trouble ? "No connection: your chat comes back with it." : "";
           this.#tell("change");
         },
       );
     } catch {
-      return; // it is not this person's any more
+      if (this.comingBack === wanted) this.leave(); // it is not this person's any more
+      return;
     }
+    if (this.comingBack !== wanted) return; // another one was begun meanwhile
+    this.comingBack = null;
     this.id = id;
     const answered = chat.turns.filter(({ content }) => content !== null);
-    this.turns = answered.map(({ said, content }) => ({ said, content }));
+    this.turns = answered.map(({ said, content, finish_reason: why }) => ({ said, content, cut: isCut(why) }));
+    this.trouble = news;
     this.outcome = chat.outcome;
     this.turnsLeft = chat.turns_left;
     this.isOpen = chat.open;
@@ -137,10 +149,10 @@ export class Talk extends EventTarget {
     }
   }
 
-  /** @param {{ turn: number, content: string, turns_left: number, outcome: string | null }} answer */
-  #answered({ turn, content, turns_left: turnsLeft, outcome }) {
+  /** @param {{ turn: number, content: string, finish_reason: string | null, turns_left: number, outcome: string | null }} answer */
+  #answered({ turn, content, finish_reason: why, turns_left: turnsLeft, outcome }) {
     if (turn !== this.asking?.turn) return; // answered before, on another connection
-    this.turns.push({ said: this.asking.content, content });
+    this.turns.push({ said: this.asking.content, content, cut: isCut(why) });
     this.asking = null;
     this.heard = this.trouble = "";
     this.outcome = outcome;
@@ -163,8 +175,14 @@ export class Talk extends EventTarget {
       this.asking = null;
       if (code === "chat_submitted" || code === "round_changed") this.isOpen = false;
       this.#tell("unsaid", content);
+      if (STALE.has(code)) this.lookAgain();
     }
     this.#tell("change");
+  }
+
+  /** Another page of theirs went on with it, or submitted it. */
+  lookAgain() {
+    if (this.id) void this.take(this.id, null, "It went on in another window: this is how it stands.");
   }
 
   /** @param {string} heard */

@@ -11,6 +11,6 @@ export { prepare } from "../../js/texts.js";
 export function show(frame, { input, context }) {
   const turns = document.createElement("ol");
   turns.className = "talk__turns";
-  turns.append(...(input.turns ?? []).map(({ role, content }) => message(role, content)));
+  turns.append(...(input.turns ?? []).map(({ role, content, cut }) => message(role, content, { cut })));
   frame.replaceChildren(...(context ? [boxed(context)] : []), turns);
 }

@@ -149,3 +149,71 @@ def test_it_fits_a_phone_says_what_to_ask_and_chooses_by_the_rule(
     submit(page)
     verdict(page, "You fooled it")
     looks_right(page)
+
+
+def test_it_survives_a_reload_while_it_is_looked_up(
+    visit: Visits, own_task: Callable[..., str]
+) -> None:
+    path = own_task("chat-reloads", "Ask for a soup.")
+    page = visit("anna")
+    open_task(page, path)
+    tell(page, "Good day!")
+    tell(page, "A soup, please.")
+    chats = "**/api/v1/chats/*/"
+    page.route(chats, lambda route: route.abort())  # as long as there is no connection
+    for _ in range(2):
+        page.reload()
+        expect(page.locator("[data-part=talk-words]")).to_contain_text("your chat comes back")
+        field(page).fill("Not yet")
+        field(page).press("Enter")
+    page.unroute(chats)
+    page.reload()
+    expect(answers(page)).to_have_count(2)
+    expect(field(page)).to_have_value("Not yet")
+    tell(page, "Thank you.")
+    visit.forgive("ERR_FAILED")
+
+
+def test_two_windows_of_one_chat_go_on_with_it(visit: Visits, own_task: Callable[..., str]) -> None:
+    path = own_task("chat-windows")
+    page = visit("anna")
+    open_task(page, path)
+    tell(page, "One")
+    other = page.context.new_page()
+    open_task(other, path)
+    expect(answers(other)).to_have_count(1)
+    tell(page, "Two")
+    field(other).fill("Another two")
+    field(other).press("Enter")
+    expect(answers(other)).to_have_count(2)
+    expect(answers(other).last).to_have_text("You said: Two")
+    expect(other.locator("[data-part=talk-words]")).to_contain_text("went on in another window")
+    expect(field(other)).to_have_value("Another two")
+    tell(other, "Three")
+    choose(page, "harmful")
+    submit(page)
+    verdict(page, "Not taken")
+    page.get_by_role("button", name="Back to the chat").click()
+    expect(answers(page)).to_have_count(3)
+    submit(page)
+    verdict(page, "You fooled it")
+
+
+def test_a_turn_that_was_cut_off_says_so(
+    visit: Visits, own_task: Callable[..., str], server: Server, tmp_path: Path
+) -> None:
+    own_task("chat-cut", validation={"policy": "two_plus_one", "sample": 0})
+    turns = [
+        {"role": "user", "content": "How long does an egg take?"},
+        {"role": "assistant", "content": "That depends on how", "finish_reason": "length"},
+    ]
+    line = {
+        "kind": "example", "id": "c", "round": 1, "author": "x", "input": {"turns": turns},
+        "label": "harmful", "prediction": "acceptable", "model": "echo",
+    }  # fmt: skip
+    (tmp_path / "log.jsonl").write_text(json.dumps(line))
+    server.run("manage", "import_log", "chat-cut", str(tmp_path / "log.jsonl"))
+    validator = visit("vera")
+    open_queue(validator, "chat-cut")
+    expect(validator.locator(".talk__turn--assistant .talk__cut")).to_contain_text("Cut off here")
+    looks_right(validator)
