@@ -138,14 +138,18 @@ def load_contexts(
         raise Refused("no_context", f"A {kind.words.thing} has no context.")
     outcome = Loaded()
     batch: dict[str, Context] = {}
+    read = set[str]()  # a file's own rows, which only checking does not write
     for row in rows:
         try:
             context = _read(task, kind, row, source)
         except (Refused, ValueError) as error:
             outcome.refuse(row.number, getattr(error, "message", str(error)))
             continue
-        outcome.known += context.sha256 in batch
-        batch.setdefault(context.sha256, context)
+        if context.sha256 in read:
+            outcome.known += 1
+            continue
+        read.add(context.sha256)
+        batch[context.sha256] = context
         if len(batch) == BATCH:
             _write(task, batch, outcome, actor, dry_run=dry_run)
     _write(task, batch, outcome, actor, dry_run=dry_run)
@@ -167,6 +171,8 @@ def _read(task: Task, kind: Kind, row: Row, source: str) -> Context:
         raise Refused("bad_row", "tags must be a list of texts, or texts with commas between them.")
     if len(source) > MAX_SOURCE:
         raise Refused("bad_row", f"source has more than {MAX_SOURCE} characters.")
+    if {"text", "context"} <= data.keys():
+        raise Refused("bad_row", "a row has its text in `context` or in `text`: leave one of them.")
     if "text" in data:
         data = {"context": data.pop("text"), **data}
     if not isinstance(data.get("context"), str) or not data["context"].strip():

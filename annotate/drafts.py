@@ -74,6 +74,8 @@ def _warnings(task: Task, file: TaskFile) -> list[str]:
     keyless = [label.name for label in file.keyed_labels if label.key is None]
     if keyless:
         found.append(f"No key chooses {', '.join(keyless)}: give them a key.")
-    if task.config and file.comparator != task.config.file.comparator and task.examples.exists():
-        found.append("Examples that are there stay as the rule before judged them.")
+    before = task.config.file if task.config else file
+    judges = (file.comparator, file.claim) != (before.comparator, before.claim)
+    if judges and task.examples.exists():
+        found.append("Examples that are there stay as the rule and the claim before judged them.")
     return found

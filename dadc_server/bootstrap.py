@@ -91,7 +91,9 @@ def load_library() -> list[tuple[Task, bool]]:
                 if not named:
                     raise
                 log.warning("no_first_model", task=task.slug, reason=refused.message)
-        if contexts is not None and not task.contexts.exists():
+        assert task.config is not None
+        as_here = task.config.file.contexts == file.contexts  # a task from before may have none
+        if contexts is not None and as_here and not task.contexts.exists():
             load_contexts(task=task, rows=rows_of(LIBRARY / contexts))
         loaded.append((task, new))
     return loaded

@@ -280,3 +280,21 @@ def test_a_text_about_a_context_may_not_copy_it(db: None, annotator: User, words
     with told if copied else nullcontext():
         write(task, Participant(user=annotator), given, "", input={"text": words})
     assert Example.objects.exists() != copied
+
+
+def test_a_context_s_id_in_capitals_is_the_same_when_sent_again(db: None, annotator: User) -> None:
+    task, me, sent = task_with(1), Participant(user=annotator), uuid.uuid4()
+    given = next_context(participant=me, task=task)
+    assert given is not None
+    made = [
+        submissions.submit(
+            participant=me,
+            task_id=task.pk,
+            client_id=sent,
+            context=str(given.context.uid).upper(),
+            input={"hypothesis": "It is so."},
+            label="yes",
+        )
+        for _ in range(2)
+    ]
+    assert [one.is_new for one in made] == [True, False]

@@ -63,6 +63,15 @@ def test_every_form_of_file_brings_the_same_contexts_once(
     assert {one.source for one in Context.objects.all()} == {"ours"}
 
 
+def test_a_dry_run_tells_what_a_run_then_does(pairs: Task, manage: Manage, tmp_path: Path) -> None:
+    """Also of a row that comes again after more than are written at once."""
+    rows = [{"text": f"Story {number}."} for number in (*range(600), 0, 599)]
+    file = write(tmp_path / "many.jsonl", rows)
+    for options in (["--dry-run"], []):
+        done = manage("load_contexts", "texts", file, *options, "--json")
+        assert (done.summary["new"], done.summary["known"]) == (600, 2)
+
+
 def test_each_bad_row_is_told_and_the_others_are_loaded(
     pairs: Task, manage: Manage, tmp_path: Path
 ) -> None:
@@ -70,14 +79,15 @@ def test_each_bad_row_is_told_and_the_others_are_loaded(
     rows = [
         '{"text": "Fine.", "tags": ["a"]}', "{", "[]", '{"text": " "}', '{"title": "No text"}',
         '{"text": 7}', f'{{"text": "{"x" * 20_001}"}}',
-        '{"text": "x", "tags": 7}', '{"text": "\\u0000"}', '{"context": "Fine too.", "title": "T"}',
+        '{"text": "x", "tags": 7}', '{"text": "\\u0000"}',
+        '{"text": "Which?", "context": "One."}', '{"context": "Fine too.", "title": "T"}',
     ]  # fmt: skip
     file.write_text("\n".join(rows))
     done = manage("load_contexts", "texts", file, "--json")
-    assert (done.status, done.summary["new"], done.summary["refused_rows"]) == (1, 2, 8)
-    for number in range(2, 10):
+    assert (done.status, done.summary["new"], done.summary["refused_rows"]) == (1, 2, 9)
+    for number in range(2, 11):
         assert f"line {number}: " in done.errors
-    assert [one["line"] for one in done.summary["refused"]] == list(range(2, 10))
+    assert [one["line"] for one in done.summary["refused"]] == list(range(2, 11))
     assert Context.objects.get(tags=["a"]).data == {"context": "Fine."}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from django.test import Client
 from accounts.models import Role, User
 from annotate import rounds
 from annotate.config import parse_task_file
+from annotate.contexts import next_context
 from annotate.models import Round, Task
-from annotate.queries import open_target
+from annotate.queries import Participant, open_target
 from dadc_server import bootstrap
 from ml.learners import Base, Item, learner_named, read_base
 from ml.learners.digits import data
@@ -67,7 +69,8 @@ def test_chats_are_loaded_where_the_operator_has_a_model_for_them(
 ) -> None:
     for slug in ("digits", "chat"):
         (bootstrap.LIBRARY / f"{slug}.yaml").unlink(missing_ok=True)
-    shutil.copy(SHIPPED / "chat.yaml", bootstrap.LIBRARY)
+    for name in ("chat.yaml", "requests.jsonl"):
+        shutil.copy(SHIPPED / name, bootstrap.LIBRARY)
     assert bootstrap.load_library() == []
     settings.CHAT_MODEL = str(tmp_path / "model.yaml")
     Path(settings.CHAT_MODEL).write_text("backend: lexicon")
@@ -76,6 +79,11 @@ def test_chats_are_loaded_where_the_operator_has_a_model_for_them(
     Path(settings.CHAT_MODEL).write_text("backend: null")
     assert bootstrap.load_library() == [(task, False)]
     assert task.rounds.get().targets.get().name == "chat-1"
+    assert Counter(task.contexts.values_list("source", flat=True)) == {"harmless": 20, "harm": 20}
+    people = [Participant(user=cast.person(f"p{number}")) for number in range(6)]
+    given = [next_context(participant=one, task=task) for one in people]
+    asked = [one.context.source for one in given if one]
+    assert Counter(asked) == {"harmless": 3, "harm": 3}
 
 
 @pytest.mark.django_db
