@@ -87,7 +87,9 @@ class TaskFile(Section):
     )
     hints: Hints = Hints()
     rounds: Rounds = Rounds()
-    comparator: dict[str, Any]
+    comparator: dict[str, Any] = Field(
+        description="When the model counts as fooled: a rule, and its parameters."
+    )
     agreement: Literal["exact", "by_rule"] = Field(
         default="exact",
         description="Where answers are free: whether an answer that the comparator does not tell"

@@ -120,6 +120,7 @@ def contexts(request: HttpRequest, slug: str) -> HttpResponse:
     """What is there, by source; a file is loaded, or only looked at (`check`)."""
     task = _task_with_contexts(request, slug)
     form = ContextsForm(request.POST or None, request.FILES or None)
+    named = request.GET.get("source", "").strip()
     only_check, outcome = "check" in request.POST, None
     if request.method == "POST" and form.is_valid():
         try:
@@ -130,13 +131,16 @@ def contexts(request: HttpRequest, slug: str) -> HttpResponse:
             if not only_check and not outcome.mistakes:
                 messages.success(request, _words(outcome, only_check=False))
                 return redirect("contexts", slug)
+    shown, there = services.sources(task, named)
     return render(
         request,
         "annotate/contexts.html",
         {
             "task": task,
             "form": form,
-            "sources": services.sources(task),
+            "sources": shown,
+            "number_of_sources": there,
+            "named": named,
             "outcome": outcome and _words(outcome, only_check=only_check),
             "mistakes": outcome and outcome.mistakes[:MISTAKES_SHOWN],
             "more_mistakes": outcome and max(0, len(outcome.mistakes) - MISTAKES_SHOWN),

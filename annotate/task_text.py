@@ -15,8 +15,10 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from annotate.config import TaskFile, as_new, read_task_file, sections
+from core.rule_spec import schema_of
 from core.strict_yaml import NotYaml
 from kinds import all_kinds
+from kinds.comparators import COMPARATORS
 
 MAX_TASK_FILE: Final = 200_000
 _NEEDED: Final = ("slug", "name", "input")
@@ -86,11 +88,28 @@ def schema() -> dict[str, Any]:
         named |= own.pop("$defs", {})
         fields[name] = own
     fields["input"]["enum"] = sorted(all_kinds())
+    fields["comparator"] = {
+        **{name: fields["comparator"][name] for name in ("title", "description")},
+        "anyOf": [_rule(name) for name in COMPARATORS if name in _offered()],
+    }
     fields["labels"]["items"] = {
         "anyOf": [{"type": ["string", "integer"]}, {"$ref": "#/$defs/Label"}]
     }
     told = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Task file"}
     return {**made, **told, "required": list(_NEEDED)}
+
+
+def _offered() -> set[str]:
+    return {rule for kind in all_kinds().values() for rule in kind.rules}
+
+
+def _rule(name: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"rule": {"const": name}, **schema_of(COMPARATORS[name])},
+        "required": ["rule"],
+        "additionalProperties": False,
+    }
 
 
 class Key(NamedTuple):

@@ -10,6 +10,8 @@ from dataclasses import MISSING, fields
 from math import isfinite
 from typing import Any, TypeAlias, TypeVar
 
+from pydantic import TypeAdapter
+
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Rule = TypeVar("Rule")
 
@@ -40,6 +42,15 @@ def build(rule: Callable[..., Rule], parameters: Mapping[str, Any], *, what: str
         if not optional and field.name not in parameters:
             raise ValueError(f"The {what} needs the parameter '{field.name}'.")
     return rule(**parameters)
+
+
+def schema_of(rule: Any) -> dict[str, Any]:
+    """The JSON Schema of the parameters of a rule, a dataclass, by name."""
+    properties = TypeAdapter(rule).json_schema().get("properties", {})
+    return {
+        name: {key: value for key, value in one.items() if key != "title"}
+        for name, one in properties.items()
+    }
 
 
 def _refuse_unknown(parameters: Mapping[str, Any], known: Collection[str], what: str) -> None:

@@ -10,8 +10,9 @@ from pydantic import ConfigDict, Field, model_validator
 
 from annotate.config import TaskFile
 from annotate.sections import Section
+from core.rule_spec import schema_of
 from kinds import all_kinds
-from validate.policies import Bayes, Policy, parse_policy
+from validate.policies import POLICIES, Bayes, Policy, parse_policy
 
 
 class Qualification(Section):
@@ -23,12 +24,22 @@ class Qualification(Section):
     paid: bool = Field(default=False, description="Whether these answers are paid for.")
 
 
+def _with_policies(schema: dict[str, Any]) -> None:
+    """A policy's parameters stand beside its name."""
+    own = schema["properties"]
+    own["policy"]["enum"] = list(POLICIES)
+    for name, policy in POLICIES.items():
+        for parameter, one in schema_of(policy).items():
+            there = own.setdefault(parameter, {**one, "description": f"Of {name}"})
+            if there["description"] != f"Of {name}":  # of several, each with its own default
+                there["description"] += f" and {name}"
+                there.pop("default", None)
+
+
 class ValidationSettings(Section):
     """How examples are validated: a policy's name and parameters, and the queue's rules."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"additionalProperties": True}
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_with_policies)
 
     policy: str = "bayes"
     parameters: dict[str, Any] = Field(default_factory=dict)

@@ -259,6 +259,24 @@ def test_an_owner_looks_after_contexts_in_pages(db: None, client: Client, owner:
     assert "stories.txt must be a .jsonl, .csv, .parquet file." in refused
 
 
+def test_a_file_with_a_source_for_each_row_has_a_page_that_ends(
+    db: None, client: Client, owner: User
+) -> None:
+    task = cast.text_task(**PAIRS)
+    task.owners.add(owner)
+    rows = [Row(n, {"text": f"Story {n}.", "source": f"example.org/{n:03}"}) for n in range(60)]
+    load_contexts(task=task, rows=rows)
+    client.force_login(owner)
+    address = reverse("contexts", args=[task.slug])
+    page = client.get(address).content.decode()
+    assert "50 of 60 sources: look for others by their names." in page
+    assert page.count("Give out no more") == 50
+    page = client.get(address, {"source": "/059"}).content.decode()
+    assert "1 of 1 source with “/059” in the name." in page
+    assert page.count("Give out no more") == 1
+    assert "0 of 0 sources" in client.get(address, {"source": "none"}).content.decode()
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_others_have_no_page_of_contexts(db: None, client: Client, own: bool, owner: User) -> None:
     """Neither the owner of a task that has none, nor who curates another one."""

@@ -64,6 +64,16 @@ def test_labels_stay_as_they_are_and_the_schema_knows_every_key() -> None:
     schema.validate(RICH)
     for wrong in ({"lables": []}, {"input": "sound"}, {"explanation": {"asked": "twice"}}):
         assert not schema.is_valid({**RICH, **wrong})
+    for section, said in (
+        ("comparator", {"rule": "exactmatch"}),
+        ("comparator", {"rule": "numeric", "threshold": 1}),
+        ("comparator", {"rule": "string_f1", "threshold": "much"}),
+        ("validation", {"policy": "three"}),
+        ("validation", {"thresold": 0.9}),
+    ):
+        assert not schema.is_valid({**RICH, section: said})
+    for right in ({"rule": "label_set", "threshold": None}, {"rule": "string_f1"}):
+        schema.validate({**RICH, "comparator": right})
     named = {key.name for key in keys()}
     assert {"slug", "explanation.asked", "validation.policy", "chat.turns", "daily"} <= named
 
