@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         said = "My label is: Positive" if "sentence" in text else said
         said = f"{len(body['messages'])} messages" if "how many" in text else said
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
-        if not body.get("stream"):
+        if not body.get("stream") or "at once" in text:  # as servers do that know no streams
             message = {"role": "assistant", "content": said}
             reason = None if "unsaid" in text else "length" if "cut" in text else "stop"
             choice = {"index": 0, "message": message, "finish_reason": reason}

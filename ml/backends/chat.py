@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from string import Formatter
 from typing import Any, Final
@@ -129,30 +130,44 @@ class Chat:
         return body
 
     def _whole(self, body: dict[str, Any]) -> Turn:
-        told = self._remote.post("/chat/completions", body)
-        choice = _choice(told)
-        message = choice.get("message")
-        content = message.get("content") if isinstance(message, dict) else None
-        if not isinstance(content, str):
-            raise Failed("The chat model's server answered without a text.")
-        return Turn(_storable(content), _reason(choice), _tokens(told))
+        return _turn_in(self._remote.post("/chat/completions", body))
+
+
+def _turn_in(told: dict[str, Any]) -> Turn:
+    """The turn in an answer that came whole."""
+    choice = _choice(told)
+    message = choice.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, str):
+        raise Failed("The chat model's server answered without a text.")
+    return Turn(_storable(content), _reason(choice), _tokens(told))
 
 
 class _Streamed:
-    """What was heard of a turn: pieces until one says why it ended, or half an answer."""
+    """What was heard of a turn: pieces until one says why it ended, or half an answer.
+
+    A server that knows no streams sends it whole, as one object.
+    """
 
     def __init__(self, heard: Heard, ends: float) -> None:
         self._heard, self._ends = heard, ends
         self._pieces: list[str] = []
         self._reason: str | None = None
         self._tokens: int | None = None
+        self._plain: list[bytes] | None = []
+        """The lines of what is no stream; None once it is one."""
 
     def take(self, line: bytes) -> None:
         """The next line of the stream."""
         if time.monotonic() > self._ends:
             raise Failed("The chat model takes too long.")
+        if not line.startswith(b"data:"):
+            if self._plain is not None:
+                self._plain.append(line)
+            return
+        self._plain = None
         data = line.removeprefix(b"data:").strip()
-        if not line.startswith(b"data:") or data == b"[DONE]":
+        if data == b"[DONE]":
             return
         try:
             told = json.loads(data)
@@ -175,6 +190,12 @@ class _Streamed:
 
     def turn(self) -> Turn:
         """All of it; Down where it ended before its end."""
+        if self._plain:
+            with suppress(ValueError):
+                if isinstance(told := json.loads(b"\n".join(self._plain)), dict):
+                    turn = _turn_in(told)
+                    self._heard(turn.content)
+                    return turn
         if self._reason is None:
             raise Down("The chat model broke off.")
         return Turn(_storable("".join(self._pieces)), self._reason, self._tokens)

@@ -334,6 +334,8 @@ async def test_a_conversation_comes_piece_by_piece_and_half_of_one_is_none(serve
     turn = await talk.aloud([{"role": "user", "content": "good?"}], heard.append)
     assert (turn.content, turn.finish_reason, turn.tokens) == ("Positive.", "stop", 7)
     assert heard == ["Pos", "itive."]
+    whole = await talk.aloud([{"role": "user", "content": "good, at once"}], heard.append)
+    assert (whole, heard[2:]) == (turn, ["Positive."]), "of a server that knows no streams"
     with pytest.raises(Failed, match="broke off"):
         await talk.aloud([{"role": "user", "content": "break off"}], heard.append)
     with pytest.raises(Failed, match="The context is too long") as failed:
