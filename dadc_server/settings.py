@@ -180,8 +180,6 @@ else:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "db.sqlite3",
             "CONN_MAX_AGE": 600,
-            # Tests race threads on a file as people do, not on a database in one thread's memory.
-            "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
             "OPTIONS": {
                 # IMMEDIATE: a transaction that will write takes the lock at its start and waits
                 # for it; a deferred one fails at once when it is upgraded under another writer.

@@ -85,7 +85,7 @@ def lots_are_alike(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
-    django_db_modify_db_settings: None, django_db_blocker: Any
+    request: pytest.FixtureRequest, django_db_modify_db_settings: None, django_db_blocker: Any
 ) -> None:
     """Take a copy of what was migrated once, in each process and in each part of the suite."""
     test, creation = connection.settings_dict["TEST"], connection.creation
@@ -94,6 +94,9 @@ def django_db_modify_db_settings(
         with django_db_blocker.unblock():
             test["TEMPLATE"] = migrated.postgresql()
     else:
+        # A file: threads race on it as people do, not on a database in one thread's memory.
+        part = request.config.getoption("part", default="all")  # two run beside each other
+        test["NAME"] = django_settings.DATA_DIR / f"test-{part}.sqlite3"
         creation._create_test_db = lambda *_: migrated.copy_to(Path(creation._get_test_db_name()))
 
 
