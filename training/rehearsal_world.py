@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 
 def open_world() -> None:
@@ -32,8 +33,11 @@ def open_world() -> None:
 def main() -> None:
     told = json.loads(sys.stdin.read())
     open_world()
+    from django.conf import settings
+
+    from ml.learners import learner_named, name_in, read_base
     from training.rehearsal_file import RehearsalFile
-    from training.rehearsing import Crowd, make_task, stock_of
+    from training.rehearsing import Crowd, make_task
 
     file = RehearsalFile.model_validate(told["file"])
 
@@ -41,7 +45,9 @@ def main() -> None:
         print(json.dumps({"at": round(fraction, 4), "words": words}), flush=True)
 
     task, model = make_task(told)
-    crowd = Crowd(task, file, stock_of(file, model), seed=told["seed"], tell=tell)
+    learner = learner_named(str(name_in(model.config)))
+    stock = read_base(learner, told["stock"], Path(settings.ARTIFACT_DIR))
+    crowd = Crowd(task, file, stock, seed=told["seed"], tell=tell)
     print(json.dumps({"turns": [asdict(turn) for turn in crowd.play()]}), flush=True)
 
 

@@ -7,8 +7,10 @@ document.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from math import sqrt
 from pathlib import Path
@@ -25,13 +27,21 @@ from core.errors import Refused
 from core.strict_yaml import NotYaml
 from core.transactions import durable
 from ml.artifacts import ArtifactError
-from ml.learners import BadSource
+from ml.learners import (
+    BASE_SUFFIX,
+    BadSource,
+    Base,
+    Learner,
+    learner_named,
+    name_in,
+    read_base,
+)
 from scoring.plots import Plot
+from training import on_ray
 from training.models import Rehearsal
 from training.queries import is_trainable, trainable_model
 from training.rehearsal_file import RehearsalFile
 from training.rehearsal_play import Listener, Turns, play
-from training.rehearsing import stock_of
 
 COUNTED: Final = (
     "days", "submissions", "refused", "looks", "fooled", "votes", "verified", "wrong", "cost",
@@ -49,8 +59,8 @@ def rehearse(
     A folder in the file is taken as it stands there: make it absolute. `listener` hears
     (fraction, sentence).
     """
-    told = _told(task, file)
-    worlds = _play_all(told, file.seeds, at_once, listener)
+    told, files = _told(task, file)
+    worlds = _play_all(told, files, file.seeds, at_once, listener)
     with durable():
         rehearsal = Rehearsal.objects.create(
             task=task, file=file.model_dump(mode="json"), report=report_of(worlds)
@@ -59,8 +69,8 @@ def rehearse(
     return rehearsal
 
 
-def _told(task: Task, file: RehearsalFile) -> dict[str, Any]:
-    """All that a world is made from."""
+def _told(task: Task, file: RehearsalFile) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """All that a world is made from, and the artifacts that this names."""
     assert task.config is not None
     if task.kind.altered is None or not is_trainable(task):
         raise Refused(
@@ -73,16 +83,25 @@ def _told(task: Task, file: RehearsalFile) -> dict[str, Any]:
             f"{task.slug} has no open round with a model that was trained here.",
             status=409,
         )
-    _check_source(task, file, model)
+    stock = _stock(task, file, model)
     people = file.annotators
     a_day = min(people.a_day, task.config.file.daily or people.a_day)
     file = file.model_copy(update={"annotators": people.model_copy(update={"a_day": a_day})})
     named = ("name", "backend", "artifact", "sha256", "config")
-    return {
+    folder = Path(settings.ARTIFACT_DIR)
+    files = {name: (folder / name).read_bytes() for name in (model.artifact, _base_of(model))}
+    sha256 = hashlib.sha256(stock).hexdigest()
+    told = {
         "task": _task_of(task, file),
         "model": {name: getattr(model, name) for name in named},
         "file": file.model_dump(mode="json"),
+        "stock": {"file": f"{sha256}{BASE_SUFFIX}", "sha256": sha256},
     }
+    return told, {**files, told["stock"]["file"]: stock}
+
+
+def _base_of(model: ModelVersion) -> str:
+    return str(model.config["base"]["file"])
 
 
 def _task_of(task: Task, file: RehearsalFile) -> dict[str, Any]:
@@ -105,11 +124,15 @@ def _task_of(task: Task, file: RehearsalFile) -> dict[str, Any]:
     return told
 
 
-def _check_source(task: Task, file: RehearsalFile, model: ModelVersion) -> None:
-    """Find out here, and not in a world, whether there is something to begin from."""
+def _stock(task: Task, file: RehearsalFile, model: ModelVersion) -> bytes:
+    """The real inputs that people begin from, and those of the exam, as one file.
+
+    Whether there are any is found out here, and not in a world.
+    """
     assert task.config is not None
+    learner = learner_named(str(name_in(model.config)))
     try:
-        base = stock_of(file, model)
+        base = _read_stock(learner, file, model)
     except (BadSource, ArtifactError, OSError) as error:
         raise Refused("bad_source", str(error)) from error
     labels = {item.label for item in [*base.train, *base.held_out]}
@@ -121,11 +144,27 @@ def _check_source(task: Task, file: RehearsalFile, model: ModelVersion) -> None:
         )
     if not base.train or not base.held_out:
         raise Refused("bad_source", "The source has nothing to send, or nothing to test with.")
+    return learner.pack(base)
+
+
+def _read_stock(learner: Learner, file: RehearsalFile, model: ModelVersion) -> Base:
+    if file.source is None:
+        return read_base(learner, model.config["base"], Path(settings.ARTIFACT_DIR))
+    base = learner.load_base(file.source)
+    train, held_out = (
+        [replace(item, label=file.labels.get(item.label, item.label)) for item in items]
+        for items in (base.train, base.held_out)
+    )
+    return Base(train, held_out, base.source)
 
 
 # --- worlds ---------------------------------------------------------------------------------------
 def _play_all(
-    told: dict[str, Any], seeds: int, at_once: int, listener: Listener | None
+    told: dict[str, Any],
+    files: dict[str, bytes],
+    seeds: int,
+    at_once: int,
+    listener: Listener | None,
 ) -> list[Turns]:
     done = [0.0] * seeds
 
@@ -134,9 +173,9 @@ def _play_all(
         if listener is not None:
             listener(fmean(done), f"seed {seed + 1} of {seeds}, {words}")
 
-    named = (told["model"]["artifact"], told["model"]["config"]["base"]["file"])
-    files = {name: (Path(settings.ARTIFACT_DIR) / name).read_bytes() for name in named}
     worlds = [{**told, "seed": seed} for seed in range(seeds)]
+    if on_ray.is_asked():
+        return on_ray.play_all(worlds, files, hear)
     with ThreadPoolExecutor(at_once) as pool:
         playing = [
             pool.submit(play, world, files, partial(hear, seed))

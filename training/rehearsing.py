@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from annotate.submissions import submit
 from core.errors import Refused
 from core.transactions import durable
 from ml.backends import open_model, source_of
-from ml.learners import Base, Item, learner_named, name_in, read_base
+from ml.learners import Base, Item
 from training.evaluation import answers_of
 from training.queries import waiting_foolings
 from training.rehearsal_file import People, RehearsalFile
@@ -74,21 +74,6 @@ def make_task(told: dict[str, Any]) -> tuple[Task, ModelVersion]:
         model = register_model(task=task, **told["model"])
         open_next_round(task=task, models=[model], reason="A rehearsal.")
     return task, model
-
-
-def stock_of(file: RehearsalFile, model: ModelVersion) -> Base:
-    """The real inputs that people begin from, and those of the exam; ml.learners.BadSource."""
-    name = name_in(model.config)
-    assert name is not None
-    learner = learner_named(name)
-    if file.source is None:
-        return read_base(learner, model.config["base"], Path(settings.ARTIFACT_DIR))
-    base = learner.load_base(file.source)
-    train, held_out = (
-        [replace(item, label=file.labels.get(item.label, item.label)) for item in items]
-        for items in (base.train, base.held_out)
-    )
-    return Base(train, held_out, base.source)
 
 
 class Person(NamedTuple):
