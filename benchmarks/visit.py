@@ -27,7 +27,9 @@ def visit(_: argparse.Namespace) -> dict[str, Any]:
     body: list[list[object]] = []
     with ours(annotators=1, waiting=200) as world, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
+            executable_path=os.environ.get("CHROMIUM")
+            or shutil.which("chromium-headless-shell")
+            or shutil.which("chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
         )
         for who, cookie in (("guest", ""), ("annotator", world.sessions["annotator"][0])):

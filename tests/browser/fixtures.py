@@ -158,9 +158,8 @@ def library(server: Server) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    program = (
-        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    )
+    known = ("chromium-headless-shell", "chromium", "google-chrome")
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, known)), None)
     if not program:
         pytest.skip("no Chromium here: install it, or name it in CHROMIUM")
     with sync_playwright() as playwright:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -78,7 +77,7 @@ def cookieless(
     (folder / "Default/Preferences").write_text(json.dumps(NO_COOKIES))
     context = chromium.browser_type.launch_persistent_context(
         str(folder),
-        executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
+        executable_path=shutil.which("chromium"),  # the shell has no such setting
         args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
         has_touch=True,
         reduced_motion="reduce",
