@@ -77,5 +77,8 @@ def _warnings(task: Task, file: TaskFile) -> list[str]:
     before = task.config.file if task.config else file
     judges = (file.comparator, file.claim) != (before.comparator, before.claim)
     if judges and task.examples.exists():
-        found.append("Examples that are there stay as the rule and the claim before judged them.")
+        anew = "" if task.kind.talks else "; models are evaluated anew"
+        found.append(
+            f"Examples that are there stay as the rule and the claim before judged them{anew}."
+        )
     return found

@@ -292,7 +292,7 @@ def macro_f1(
         return found
 
     hits = sum(n for (truth, answer), n in pairs.items() if truth == answer)
-    if total < _LEAST_ITEMS or hits in (0, total):
+    if total < LEAST_RESAMPLED or hits in (0, total):
         return float(means(counts)[0]), None
     picked = np.random.default_rng(seed).multinomial(total, counts[0] / total, size=_RESAMPLES)
     tail = 100 * (1 - confidence) / 2
@@ -301,7 +301,7 @@ def macro_f1(
 
 
 _RESAMPLES: Final = 1_000
-_LEAST_ITEMS: Final = 20
+LEAST_RESAMPLED: Final = 20
 
 
 # --- a rate that somebody reports who errs --------------------------------------------------------

@@ -15,7 +15,7 @@ from core.transactions import durable
 from scoring.dynascore import PERFORMANCE, WEIGHTS, NotComparable, dynascores, pareto
 from scoring.plots import Plot
 from scoring.queries import Rate, digest, wilson_rate
-from scoring.statistics import Interval
+from scoring.statistics import LEAST_RESAMPLED, Interval
 from training.models import Evaluation
 from training.versions import Known, shown_versions
 
@@ -232,11 +232,13 @@ def _cell(model: ModelVersion, name: str, found: Evaluation | None) -> Cell:
     if found is None:
         return Cell(name, None, None, None, None, own)
     rate, figures = wilson_rate(found.right, found.items), found.figures
+    # Older evaluations were stored with one of however few.
+    resampled = found.items >= LEAST_RESAMPLED and 0 < found.right < found.items
     return Cell(
         name,
         accuracy=rate,
         f1=figures.get("f1"),
-        f1_interval=figures.get("f1_interval") if 0 < found.right < found.items else None,
+        f1_interval=figures.get("f1_interval") if resampled else None,
         calibration_error=figures.get("expected_calibration_error"),
         own=own,
     )

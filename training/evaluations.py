@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from annotate.models import ModelVersion, Task
@@ -96,6 +97,7 @@ def evaluate_models(
     if task.kind.talks:
         raise Refused("no_data", "A chat is not held again: rounds say how models compare.")
     sets = frozen_sets(task)
+    _forget_rounds_without(task, sets)
     if not sets:
         raise Refused("no_data", f"{task.slug} has no clean data and no verified fooling yet.")
     clean = sets[:1] if sets[0].round is None else sets
@@ -109,7 +111,7 @@ def evaluate_models(
     tell = listener or (lambda *_: None)
     steps = len(models) * len(asked)
     for place, model in enumerate(models):
-        missing = [one for one in asked if not _is_told(task, model, one)]
+        missing = [one for one in asked if not _holds(task, model, one)]
         outcome.kept += len(asked) - len(missing)
         tell(place * len(asked), steps, f"{model.name}: {len(missing)} sets")
         try:
@@ -124,6 +126,7 @@ def evaluate_models(
             logger.warning("%s could not be evaluated", model, exc_info=True)
             outcome.failed[model.name] = str(error)
     _measure_speed(task, sets, run, outcome)
+    _wait_for_nobody(task, asked, outcome)
     _forget_earlier(task)
     keep_scores(task)
     tell(steps, steps, "done")
@@ -145,7 +148,7 @@ def wanted(task: Task) -> tuple[int, int]:
 
 
 def _newest(task: Task) -> Iterator[tuple[str, str]]:
-    rows = Evaluation.objects.filter(task=task).order_by("-id")
+    rows = Evaluation.objects.filter(task=task).order_by("-created_at", "-id")
     rows = rows.exclude(data__in=[Evaluation.SPEED, Evaluation.CHECKS])
     rows = rows.exclude(data__startswith=Evaluation.STRESS)
     seen = set()
@@ -169,15 +172,44 @@ def _is_there(model: ModelVersion, data: str, sha256: str) -> bool:
     return Evaluation.objects.filter(model=model, data=data, data_sha256=sha256).exists()
 
 
-def _is_told(
-    task: Task, model: ModelVersion, one: FrozenSet | StressSet | AttackSet | CheckSet
-) -> bool:
-    """Whether it is there, and sliced as the task's file now says."""
+def _of_today(
+    task: Task, one: FrozenSet | StressSet | AttackSet | CheckSet
+) -> QuerySet[Evaluation]:
+    """What models made of a set as it is, and as the task's file now says."""
     assert task.config is not None
-    found = Evaluation.objects.filter(model=model, data=one.name, data_sha256=one.sha256)
+    found = Evaluation.objects.filter(task=task, data=one.name, data_sha256=one.sha256)
     if isinstance(one, FrozenSet):
         found = found.filter(figures__sliced_by=sliced_by(task.config.file))
-    return found.exists()
+    return found
+
+
+def _holds(
+    task: Task, model: ModelVersion, one: FrozenSet | StressSet | AttackSet | CheckSet
+) -> bool:
+    """Whether it is there. Sets may become again what they were: the newest version is the one that
+    was asked for last."""
+    with durable():
+        return bool(_of_today(task, one).filter(model=model).update(created_at=timezone.now()))
+
+
+def _forget_rounds_without(task: Task, sets: Sequence[FrozenSet]) -> None:
+    """Of rounds without a set, as all of their foolings are gone: what models made of earlier ones
+    would be shown for ever."""
+    rounds = Evaluation.objects.filter(task=task, data__startswith=Evaluation.ROUND)
+    rounds.exclude(data__in=[one.name for one in sets]).delete()
+
+
+def _wait_for_nobody(
+    task: Task, asked: Sequence[FrozenSet | StressSet | AttackSet | CheckSet], outcome: Evaluated
+) -> None:
+    """Models that failed have no number on a set that half of the models have met as it is now:
+    with those that they have by earlier versions they would hold it up for ever."""
+    models = [model.pk for model in _live(task)]
+    for one in asked:
+        met = list(_of_today(task, one).filter(model__in=models).values_list("model", flat=True))
+        if 2 * len(met) >= len(models):
+            theirs = Evaluation.objects.filter(task=task, data=one.name)
+            theirs.filter(model__name__in=outcome.failed).exclude(model__in=met).delete()
 
 
 def _forget_earlier(task: Task) -> None:
@@ -241,7 +273,7 @@ def _rounds(task: Task) -> Iterator[FrozenSet]:
         if both:
             read, sources = zip(*both, strict=True)
             sha256 = _by_rule(task, digest_of(rows))
-            yield FrozenSet(f"round {number}", sha256, read, number, sources)
+            yield FrozenSet(f"{Evaluation.ROUND}{number}", sha256, read, number, sources)
 
 
 def _by_rule(task: Task, sha256: str) -> str:
@@ -255,16 +287,16 @@ def _by_rule(task: Task, sha256: str) -> str:
 
 
 def _snapshot(task: Task) -> Snapshot | None:
-    """The newest one, made now when something was verified since, or is no longer."""
-    newest = task.snapshots.order_by("-id").first()
-    rounds = task.rounds.order_by("-number")
+    """The newest one, made now when something was verified since, or is no longer; None where
+    nothing is."""
     foolings = verified_foolings(task.pk)
+    if not foolings.exists():
+        return None
+    newest = task.snapshots.order_by("-id").first()
     known = SnapshotItem.objects.filter(snapshot=newest)
-    gone = known.exclude(example__in=foolings)
-    if foolings.exclude(pk__in=known.values("example")).exists() or (
-        foolings.exists() and gone.exists()
-    ):
-        round_ = rounds.first()
+    added = foolings.exclude(pk__in=known.values("example"))
+    if added.exists() or known.exclude(example__in=foolings).exists():
+        round_ = task.rounds.order_by("-number").first()
         assert round_ is not None
         newest = freeze(task=task, round_=round_, settings=settings_of(task))
     return newest
@@ -317,7 +349,8 @@ def _threshold(model: ModelVersion, data: FrozenSet) -> float | None:
     """What clean data says of the sets of labels that it tells; None where a set says it itself."""
     if data.round is None:
         return None
-    clean = Evaluation.objects.filter(model=model, data=Evaluation.CLEAN).order_by("-id").first()
+    kept = Evaluation.objects.filter(model=model, data=Evaluation.CLEAN)
+    clean = kept.order_by("-created_at", "-id").first()
     sets = clean.figures.get("sets") if clean is not None else None
     return sets["threshold"] if sets else None
 

@@ -151,7 +151,7 @@ class Evaluation(models.Model):
     of `CHECKS` those that pass what the task's file asks for.
     """
 
-    CLEAN, SPEED, CHECKS, STRESS = "clean", "speed", "checks", "stress "
+    CLEAN, SPEED, CHECKS, STRESS, ROUND = "clean", "speed", "checks", "stress ", "round "
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="evaluations")
     model = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")

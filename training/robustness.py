@@ -11,6 +11,7 @@ from ml.metrics import COVERAGES, MISSES
 from scoring.queries import Rate, wilson_rate
 from training.board import Stressed, in_order, stressed
 from training.models import Evaluation
+from training.versions import shown_versions
 
 SORTS: Final = {
     "label": "label",
@@ -107,16 +108,19 @@ class Report:
 
 
 def report_of(model: ModelVersion) -> Report:
-    """From its newest evaluations on each set; two queries."""
+    """From its evaluations of the versions of sets that are compared, and of one that it has not
+    met from its newest; three queries."""
+    shown = {known.pk for met in shown_versions(model.task).values() for known in met.values()}
+    own = Evaluation.objects.filter(model=model).exclude(data=Evaluation.SPEED)
     newest: dict[str, Evaluation] = {}
-    for one in Evaluation.objects.filter(model=model).exclude(data=Evaluation.SPEED).order_by("id"):
+    for one in sorted(own, key=lambda one: (one.pk in shown, one.created_at, one.pk)):
         newest[one.data] = one
     checked = newest.pop(Evaluation.CHECKS, None)
-    own = {f"round {number}" for number in model.rounds.values_list("number", flat=True)}
+    served = {f"round {number}" for number in model.rounds.values_list("number", flat=True)}
     judged = [name for name in newest if not name.startswith(Evaluation.STRESS)]
     return Report(
         model=model,
-        sets=tuple(_set(newest[name], own=name in own) for name in sorted(judged, key=in_order)),
+        sets=tuple(_set(newest[name], own=name in served) for name in sorted(judged, key=in_order)),
         stress=tuple(stressed(newest[name]) for name in sorted(newest.keys() - set(judged))),
         checks=_checks(checked) if checked is not None else (),
     )

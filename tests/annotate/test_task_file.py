@@ -134,6 +134,9 @@ def test_an_owner_checks_previews_and_saves_a_version(
     assert "This changes nothing" in post(changed, "save", after=2).content.decode()
 
     cast.submission(task, annotator, input={"text": "Fine."}, label="no", fooled=False)
+    rule = "comparator: {rule: exact_match, ignore_case: false}\n"
+    looked = post(f"{changed}{rule}", "check", after=2).content.decode()
+    assert "models are evaluated anew" in looked
     gone = "slug: texts\nname: Texts\ninput: text\nlabels: [maybe, 'yes']\n"
     refused = post(gone, "check", after=2).content.decode()
     assert "labels: examples of texts say no: keep that label" in refused

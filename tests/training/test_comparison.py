@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -38,7 +39,7 @@ from training.tasks import (
 )
 from training.versions import shown_versions
 
-SPEEDS = iter(range(1, 100))
+SPEEDS = iter(range(1, 10_000))
 
 
 def test_an_item_counts_once_however_many_copies_it_has() -> None:
@@ -155,6 +156,8 @@ def test_every_model_meets_every_set_once_and_its_own_round_is_set_apart(
         assert part, path
         assert "<html" not in part, path
         Example.objects.filter(pk=example.pk).update(hidden_at=None)
+    page = client.get("/tasks/digits/compare/").content.decode()
+    assert 'id="weights-clean-round-1-suites" hx-preserve' in page, "kept as long as it is the same"
     page = client.get("/tasks/digits/models/1/robustness/").content.decode()
     assert "its own round" in page
     assert "Nobody judged these copies" in page
@@ -351,3 +354,92 @@ def test_speed_is_told_of_the_pass_that_most_models_were_measured_in(
     speeds.exclude(pk=youngest).update(run=uuid.uuid4())
     reasons = [row.reason for row in compare(world, owner, "clean").rows if row.per_second is None]
     assert len(reasons) == 1
+
+
+def test_a_set_that_is_as_it_was_before_is_the_current_one_again(
+    world: Task, owner: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(name: str) -> list[int]:
+        report = report_of(world.models.get(name=name))
+        return [one.right.of for one in report.sets if one.data == "round 1"]
+
+    evaluate(capsys=capsys)
+    (added,) = verified_foolings(world, [cast.person("dan")], owner, 1, first_seed=900)
+    evaluate("--model", "digits-2", capsys=capsys)
+    assert told("digits-2") == [6], "what the others are compared on"
+    later = cast.fixed_model(world, 3).name
+    evaluate("--model", later, capsys=capsys)
+    assert told(later) == [7], "it has met no other"
+    world.models.filter(name=later).delete()
+
+    Example.objects.filter(pk=added.pk).update(hidden_at=timezone.now())
+    assert evaluate("--model", "digits-2", capsys=capsys)["asked"] == 0
+    assert evaluations.wanted(world) == (6, 6)
+    others = world.models.exclude(name="digits-2")
+    others.update(retired_at=timezone.now())
+    assert told("digits-2") == [6]
+    others.update(retired_at=None)
+    evaluate(capsys=capsys)
+    assert len(set(Evaluation.objects.filter(data="round 1").values_list("data_sha256"))) == 1
+
+
+def test_who_cannot_be_asked_holds_up_nobody_and_no_outage_empties_a_column(
+    world: Task, owner: User, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> list[tuple[str, int]]:
+        cells = [(row.name, row.on("round 1")) for row in compare(world, owner).rows]
+        return sorted((name, cell.accuracy.of) for name, cell in cells if cell and cell.accuracy)
+
+    def opened(model: ModelVersion) -> Any:
+        if model.name in away:
+            raise Down("It is away.")
+        return opens(model)
+
+    away, opens = {"digits-1", "digits-3"}, evaluations.opened
+    evaluate(capsys=capsys)
+    monkeypatch.setattr(evaluations, "opened", opened)
+    verified_foolings(world, [cast.person("dan")], owner, 1, first_seed=900)
+    with pytest.raises(CommandError, match="It is away"):
+        evaluate(capsys=capsys)
+    assert told() == [(name, 6) for name in ("digits-1", "digits-2", "digits-3")]
+    away.remove("digits-1")
+    with pytest.raises(CommandError, match="It is away"):
+        evaluate(capsys=capsys)
+    assert told() == [("digits-1", 7), ("digits-2", 7)]
+    assert Evaluation.objects.filter(data="round 1").count() == 2
+    away.clear()
+    evaluate(capsys=capsys)
+    assert told() == [(name, 7) for name in ("digits-1", "digits-2", "digits-3")]
+
+
+def test_a_set_whose_foolings_are_all_gone_is_none(
+    world: Task, owner: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(capsys=capsys)
+    Example.objects.filter(fooled=True).update(hidden_at=timezone.now())
+    evaluate("--model", "digits-2", capsys=capsys)
+    assert compare(world, owner).sets == ("clean",)
+
+
+def test_what_was_answered_by_nobody_knows_which_rule_is_asked_again(
+    world: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As evaluations are that were kept before the rule was part of a set."""
+    evaluate(capsys=capsys)
+    for one in Evaluation.objects.filter(data__in=["clean", "round 1"]):
+        one.figures["sliced_by"] = hashlib.sha256(b"[]").hexdigest()[:12]
+        one.save()
+    assert evaluate(capsys=capsys)["asked"] == 6
+
+
+def test_resampling_few_items_is_not_told_of_what_was_stored_either(
+    world: Task, owner: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(capsys=capsys)
+    stored = Evaluation.objects.filter(model__name="digits-2", data="clean")
+    figures = {**stored.get().figures, "f1": 0.9, "f1_interval": [0.7, 1.0]}
+    for items, interval in ((19, None), (20, [0.7, 1.0])):
+        stored.update(items=items, right=18, figures=figures)
+        cell = {row.name: row.on("clean") for row in compare(world, owner).rows}["digits-2"]
+        assert cell is not None
+        assert cell.f1_interval == interval
