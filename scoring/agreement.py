@@ -19,11 +19,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate.config import TaskFile
-from annotate.models import Example, Task
+from annotate.models import Barred, Example, Task
 from annotate.queries import kept_config
 from annotate.sections import Label
 from kinds.answers import in_order
-from scoring.kept import Tallies
+from scoring.kept import Tallies, is_out
 from scoring.pair_agreement import Agreement, agreement, of_one_label
 from scoring.queries import Rate, wilson_rate
 from scoring.statistics import Interval
@@ -37,9 +37,11 @@ VALIDATORS_SHOWN: Final = 200
 PACE_DAYS: Final = 7
 PAIRS_SHOWN: Final = 20
 
-_VOTE, _EXAMPLE, _ROUND = (
+_VOTE, _EXAMPLE, _PERSON, _BARRED, _ROUND = (
     Vote._meta.db_table,
     Example._meta.db_table,
+    User._meta.db_table,
+    Barred._meta.db_table,
     Example._meta.get_field("round").related_model._meta.db_table,
 )
 
@@ -54,6 +56,10 @@ _VOTES_BY_LABELS: Final = f"""
         FROM {_VOTE} v JOIN {_EXAMPLE} e ON e.id = v.example_id
         WHERE e.task_id = %s AND NOT e.sandbox AND NOT e.provisional AND v.purpose = %s
           AND NOT v.surplus AND NOT v.dropped AND NOT v.automatic AND v.label IS NOT NULL
+          AND e.author_id NOT IN (
+              SELECT id FROM {_PERSON} WHERE banned_at IS NOT NULL
+              UNION SELECT person_id FROM {_BARRED} WHERE task_id = %s
+          )
         WINDOW of_example AS (PARTITION BY v.example_id ORDER BY v.id)
     ), counts AS (
         SELECT round_id, config_id, author, said,
@@ -119,7 +125,7 @@ def vote_counts(task: Task) -> VoteCounts:
     pairs: dict[int, Counter[Pair]] = {}
     answers = Counter[Pair]()
     with connection.cursor() as cursor:
-        cursor.execute(_VOTES_BY_LABELS, [task.pk, Vote.Purpose.VERDICT.value])
+        cursor.execute(_VOTES_BY_LABELS, [task.pk, Vote.Purpose.VERDICT.value, task.pk])
         for number, config, author, said, second, votes in cursor.fetchall():
             file, own = kept_config(config).file, _json(author)
             first = _text(file.read_beside(_json(said), own))
@@ -356,15 +362,20 @@ def backlog(task: Task, now: datetime | None = None) -> Backlog:
     )
     settled = (
         Example.objects.filter(task=task, queued=True, adjudicated=False, settled_at__gte=since)
+        .exclude(is_out(task.pk, "author"))
         .order_by("settled_at")
         .values_list("settled_at", flat=True)
     )
     count, first = settled.count(), settled.first()
-    votes = Vote.objects.counted().filter(
-        example__task=task,
-        example__settled_at__gte=since,
-        example__adjudicated=False,
-        automatic=False,
+    votes = (
+        Vote.objects.counted()
+        .filter(
+            example__task=task,
+            example__settled_at__gte=since,
+            example__adjudicated=False,
+            automatic=False,
+        )
+        .exclude(is_out(task.pk, "example__author"))
     )
     days = None
     if count and first is not None:

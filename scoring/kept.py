@@ -179,11 +179,16 @@ def _make_next(name: str, rows: Rows) -> None:
         lock.release()
 
 
+def is_out(task_id: int, person: str) -> Q:
+    """Who of a column's people is banned, or kept out of the task."""
+    barred = Barred.objects.filter(task=task_id).values("person")
+    return Q((f"{person}__banned_at__isnull", False)) | Q((f"{person}__in", barred))
+
+
 def _rows(task: Task) -> Read:
     """What is stored counts everybody, so that a ban, and its end, move nothing."""
-    barred = Q(author__in=Barred.objects.filter(task=task).values("person"))
     tallies = Tally.objects.filter(round__task=task).order_by("round", "author")
-    found = tallies.annotate(out=Q(author__banned_at__isnull=False) | barred).values(
+    found = tallies.annotate(out=is_out(task.pk, "author")).values(
         "out", "round_id", "author_id", *PERSON, *COLUMNS
     )
     rows, left_out = [], set()

@@ -46,6 +46,23 @@ _WRONG_TRIES = f"""
     SELECT id, counted FROM counted WHERE tries <> counted
 """  # noqa: S608  (the name of a table, from the model)
 
+# A try is what somebody sent, and so has the sender's own id; what a log or a program brought, or
+# an owner knows the answer of, is none. In one statement, for guests' tries wait for no repair.
+_LACKING_TRIES = f"""
+    WITH sent AS (
+        SELECT context_id, COALESCE(CAST(author_id AS TEXT), CAST(session_id AS TEXT)) AS who,
+               COUNT(*) AS tries
+        FROM {Example._meta.db_table}
+        WHERE context_id IS NOT NULL AND client_id IS NOT NULL
+        GROUP BY 1, 2
+    )
+    SELECT lease.id, COALESCE(sent.tries, 0) - lease.tries
+    FROM {ContextLease._meta.db_table} lease
+    LEFT JOIN sent ON sent.context_id = lease.context_id
+        AND sent.who = COALESCE(CAST(lease.author_id AS TEXT), CAST(lease.session_id AS TEXT))
+    WHERE COALESCE(sent.tries, 0) <> lease.tries
+"""  # noqa: S608  (names of tables, from the models)
+
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # some time, for a rule that asks only whether
 
 
@@ -181,22 +198,10 @@ def _wrong_tries() -> dict[int, int]:
 
 
 def _wrong_context_tries() -> dict[int, int]:
-    """Of those who were given a context, or wrote about it, how many tries their row lacks.
-
-    A try is what somebody sent, and so has the sender's own id; what a log or a program brought,
-    or an owner knows the answer of, is none.
-    """
-    sent = Example.objects.filter(context__isnull=False, client_id__isnull=False).order_by()
-    people = sent.filter(author__isnull=False).values_list("context", "author")
-    guests = sent.filter(author=None).values_list("context", "session")
-    tries = {(context, who): n for context, who, n in people.annotate(n=Count("id"))}
-    tries |= {(context, who): n for context, who, n in guests.annotate(n=Count("id"))}
-    rows = ContextLease.objects.values_list("id", "context", "author", "session", "tries")
-    found = {
-        pk: tries.get((context, author or session), 0) - stored
-        for pk, context, author, session, stored in rows.iterator(chunk_size=2_000)
-    }
-    return {pk: lacks for pk, lacks in found.items() if lacks}
+    """Of those who were given a context, or wrote about it, how many tries their row lacks."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LACKING_TRIES)
+        return dict(cursor.fetchall())
 
 
 def counted(examples: QuerySet[Example]) -> dict[tuple[int, int], Numbers]:

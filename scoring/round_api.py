@@ -119,6 +119,10 @@ class SplitSerializer(serializers.Serializer[Any]):
         allow_null=True, help_text="The median of its verified foolings; of label, source and tag."
     )
     seconds = serializers.FloatField(allow_null=True, help_text="The same.")
+    submissions_each = serializers.FloatField(
+        allow_null=True, help_text="For each verified fooling; of label, source and tag."
+    )
+    votes_each = serializers.FloatField(allow_null=True, help_text="The same, of what is settled.")
 
 
 class LeftOutSerializer(serializers.Serializer[Any]):

@@ -22,6 +22,7 @@ from django.db.models.expressions import RawSQL
 from accounts.models import Role, User
 from annotate.models import ChatTurn, Context, Example, Round, RoundVisit, TaskConfig
 from annotate.queries import sees_hints, works_alone
+from scoring.kept import is_out
 from scoring.queries import digest
 from scoring.targets import Met, fate, met_in
 from validate.models import Vote
@@ -107,6 +108,8 @@ class RoundFacts:
     visits: int
     """Of people signed in, who opened the page or sent something; 0 of what came from a log."""
     votes: int
+    votes_on: dict[tuple[str, str], int]
+    """Of each label, source and tag, by sort and name."""
     mistakes: dict[tuple[str, str], int]
     """Verified foolings by the right label and the model's, as JSON."""
     bins: tuple[Bin, ...]
@@ -126,10 +129,13 @@ def facts_of(
 ) -> RoundFacts:
     """The facts without what some people did, as long as they and the round's tallies are these.
 
+    That somebody is out who has submitted nothing makes no others: their visits and chats stay
+    until these are read again, a day at most.
+
     `few`: answers are some labels, so that what has one of them is a group. `several`: it has
     models beside each other, `talks`: it has chats, which take two queries more each.
     """
-    key = f"round-facts-8-{round_.pk}-{digest(tallies, sorted(left_out))}"
+    key = f"round-facts-9-{round_.pk}-{digest(tallies, sorted(left_out))}"
     kept: RoundFacts | None = cache.get(key)
     if kept is None:
         kept = _read(round_, left_out, few=few, several=several, talks=talks)
@@ -168,6 +174,7 @@ def _read(
     took = verified.values_list("tries", "seconds", label, "context__source", "context__tags")
     pace = list(took)
     groups, spent = _groups(counted, label, round_.task_id)
+    votes, votes_on = _votes(counted, "example__label" if few else label)
     mistakes = Counter[tuple[str, str]]()
     pairs = verified.values_list("label", "prediction").annotate(n=Count("id"))
     for right, said, items in pairs if few else ():
@@ -178,23 +185,38 @@ def _read(
         seconds=_usual([row[1] for row in pace if row[1] is not None]),
         spent=spent,
         paces=_paces(pace),
-        visits=_visits(round_, counted, left_out),
-        # Of what is settled: a number that moved with each vote would tell which was gold.
-        votes=Vote.objects.counted()
-        .filter(example__in=counted.filter(settled_at__isnull=False), automatic=False)
-        .count(),
+        visits=_visits(round_, counted),
+        votes=votes,
+        votes_on=votes_on,
         mistakes=dict(mistakes),
         bins=_bins(counted),
         met=met_in([round_.pk] if several else (), left_out),
-        talks=_talks(round_, verified, left_out) if talks else None,
+        talks=_talks(round_, verified) if talks else None,
     )
+
+
+def _votes(counted: QuerySet[Example], label: Any) -> tuple[int, dict[tuple[str, str], int]]:
+    """Of what is settled: a number that moved with each vote would tell which was gold."""
+    settled = counted.filter(settled_at__isnull=False)
+    votes = Vote.objects.counted().filter(example__in=settled, automatic=False).order_by()
+    about = votes.values_list(label, "example__context__source", "example__context__tags")
+    all_, on = 0, Counter[tuple[str, str]]()
+    for *parts, n in about.annotate(n=Count("id")):
+        all_ += n
+        on.update(dict.fromkeys(_parts(*parts), n))
+    return all_, dict(on)
+
+
+def _parts(label: Any, source: str | None, tags: Iterable[Any] | None) -> list[tuple[str, str]]:
+    """What an example is part of, by sort and name."""
+    tagged = [("tag", str(tag)) for tag in tags or ()]
+    return [("label", json.dumps(label)), ("source", source or ""), *tagged]
 
 
 def _paces(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], Pace]:
     parts: defaultdict[tuple[str, str], list[tuple[int, float | None]]] = defaultdict(list)
-    for tries, seconds, label, source, tags in rows:
-        tagged = [("tag", str(tag)) for tag in tags or ()]
-        for part in (("label", json.dumps(label)), ("source", source or ""), *tagged):
+    for tries, seconds, *about in rows:
+        for part in _parts(*about):
             parts[part].append((tries, seconds))
     return {
         part: Pace(
@@ -205,10 +227,10 @@ def _paces(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], Pace]:
     }
 
 
-def _talks(round_: Round, verified: QuerySet[Example], left_out: Collection[int]) -> Talks:
+def _talks(round_: Round, verified: QuerySet[Example]) -> Talks:
     """A model is paid for chats, too, that nobody submitted. What a log brought is no talk here."""
     turns = ChatTurn.objects.filter(chat__round=round_, chat__author__isnull=False).order_by()
-    turns = turns.exclude(chat__author__in=left_out)
+    turns = turns.exclude(is_out(round_.task_id, "chat__author"))
     each = turns.filter(chat__example__in=verified).values("chat")
     broke = list(each.annotate(n=Count("id"), cost=Sum("tokens")).values_list("n", "cost"))
     spent = [
@@ -225,9 +247,10 @@ def _talks(round_: Round, verified: QuerySet[Example], left_out: Collection[int]
     )
 
 
-def _visits(round_: Round, counted: QuerySet[Example], left_out: Collection[int]) -> int:
+def _visits(round_: Round, counted: QuerySet[Example]) -> int:
     """A page that stays open meets the next round without opening anything."""
-    opened = RoundVisit.objects.filter(round=round_).exclude(session__user__in=left_out).order_by()
+    opened = RoundVisit.objects.filter(round=round_).order_by()
+    opened = opened.exclude(is_out(round_.task_id, "session__user"))
     sent = counted.filter(session__isnull=False).values_list("session")
     return opened.values_list("session").union(sent).count()
 

@@ -10,7 +10,7 @@ from scoring.round_report import RoundReport, Split
 from scoring.statistics import wilson
 
 _RANGES = ("rate", "low", "high", "verified", "submitted")
-_REST = ("fooled", "pending", "tries", "seconds")
+_REST = ("MER", "pending share", "tries", "seconds", "submissions each", "votes each")
 _SHARE = "verified of submitted, with 95 % interval"
 
 
@@ -50,7 +50,7 @@ def _splits(name: str, title: str, splits: Sequence[Split]) -> Plot:
 
 def _rest(split: Split) -> tuple[object, ...]:
     pending = split.pending / split.fooled if split.fooled else None
-    return pending, split.tries, split.seconds
+    return pending, split.tries, split.seconds, split.submissions_each, split.votes_each
 
 
 def _surety(report: RoundReport) -> Plot:

@@ -58,6 +58,9 @@ class Split:
     tries: float | None = None
     seconds: float | None = None
     """Medians of its verified foolings; of labels, sources and tags, where they were measured."""
+    submissions_each: float | None = None
+    votes_each: float | None = None
+    """All of its submissions, and votes on what is settled, for each verified fooling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +237,20 @@ def _source_of(group: Group) -> list[str]:
 
 def _paced(splits: Iterable[Split], sort: str, facts: RoundFacts) -> tuple[Split, ...]:
     """With what the verified foolings of each took."""
-    paces = ((split, facts.paces.get((sort, split.name), Pace(None, None))) for split in splits)
-    return tuple(replace(split, tries=pace.tries, seconds=pace.seconds) for split, pace in paces)
+    found = []
+    for split in splits:
+        part, verified = (sort, split.name), split.verified
+        pace = facts.paces.get(part, Pace(None, None))
+        found.append(
+            replace(
+                split,
+                tries=pace.tries,
+                seconds=pace.seconds,
+                submissions_each=split.submitted / verified if verified else None,
+                votes_each=facts.votes_on.get(part, 0) / verified if verified else None,
+            )
+        )
+    return tuple(found)
 
 
 def _parted(

@@ -113,7 +113,10 @@ def test_a_round_counts_turns_and_tokens_to_break_the_model_and_what_it_cost(
     broke = cast.chatted(talks, annotator, "Tell me!", "Do!")
     made = anna("post", "tasks/chats/examples/", **submission(broke))
     other = cast.chatted(talks, annotator, "Hello")
-    for chat, tokens in ((broke, 100), (other, 300)):
+    spammer = cast.person("spammer")
+    spam = cast.chatted(talks, spammer, "Hello")
+    Barred.objects.create(task=talks, person=spammer)  # who submitted nothing
+    for chat, tokens in ((broke, 100), (other, 300), (spam, 5_000)):
         chat.turns.update(tokens=tokens)
     acts.adjudicate(
         actor=owner,

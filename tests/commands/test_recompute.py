@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import uuid
 from typing import Any
 
 import pytest
@@ -177,7 +178,12 @@ def test_how_much_somebody_answered_is_proved_and_how_often_they_tried_a_context
         expires_at=timezone.now(),
     )  # fmt: skip
     guest = WorkSession.objects.create(kind=WorkSession.Kind.GUEST)
-    ContextLease.objects.create(context=context, session=guest, expires_at=timezone.now())
+    one = made.filter(queued=False).first()
+    assert one is not None
+    one.pk, one.author, one.session, one.sandbox = None, None, guest, True
+    one.uid, one.client_id = uuid.uuid4(), uuid.uuid4()
+    one.save(force_insert=True)
+    ContextLease.objects.create(context=context, session=guest, tries=1, expires_at=timezone.now())
     assert check()[1]
     right = Reliability.objects.get(validator=validator).answered
     Reliability.objects.filter(validator=validator).update(answered=right + 3)
@@ -191,6 +197,14 @@ def test_how_much_somebody_answered_is_proved_and_how_often_they_tried_a_context
     assert check()[1]
     assert Reliability.objects.get(validator=validator).answered == right > 0
     assert ContextLease.objects.get(author=annotator).tries == made.count() > 1
+
+
+def test_tries_and_what_says_them_are_read_at_one_moment(
+    worked: Task, django_assert_num_queries: Any
+) -> None:
+    """A guest's try waits for no repair: between two statements it would count in one alone."""
+    with django_assert_num_queries(1):
+        assert recount._wrong_context_tries() == {}
 
 
 @pytest.mark.postgres

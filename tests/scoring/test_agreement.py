@@ -20,8 +20,9 @@ from benchmarks import anli
 from scoring import agreement as queries
 from scoring.agreement import AgreementBoard, Backlog
 from scoring.pair_agreement import agreement, of_one_label
-from tests import cast
+from tests import acts, cast
 from tests.pins import Pins
+from validate.acts.ban import set_barred
 from validate.models import Reliability, Vote
 
 
@@ -157,6 +158,22 @@ def test_votes_that_do_not_count_are_left_out(task: Task, voted: list[Example]) 
     Vote.objects.filter(example=voted[1]).update(surplus=True)
     Vote.objects.filter(example=voted[2]).update(purpose="gold")
     assert queries.agreement_board(task, queries.vote_counts(task)).overall.pairs == 1
+
+
+@pytest.mark.parametrize("where", ["server", "task"])
+def test_what_banned_people_sent_tells_nothing_of_validators(
+    task: Task, voted: list[Example], annotator: User, owner: User, where: str
+) -> None:
+    assert queries.backlog(task).settled == 4
+    if where == "server":
+        acts.set_banned(actor=owner, user=annotator, banned=True, reason="junk")
+    else:
+        set_barred(actor=owner, task=task, user=annotator, barred=True, reason="junk")
+    counts = queries.vote_counts(task)
+    assert queries.agreement_board(task, counts).overall.pairs == 0
+    assert not queries.confusion_rows(task, counts)
+    pace = queries.backlog(task)
+    assert (pace.settled, pace.votes_each) == (0, None)
 
 
 def test_authors_against_validators(task: Task, voted: list[Example]) -> None:

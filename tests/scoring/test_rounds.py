@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.cache import cache
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
-from annotate.models import Context, Example, Task
+from accounts.models import User, WorkSession
+from annotate.models import Context, Example, RoundVisit, Task
 from dadc_server.web import process
 from scoring import kept, plots, warming
 from scoring import round_report as round_report_module
@@ -136,9 +137,12 @@ def test_a_round_says_its_rates_parts_cost_and_what_may_be_concluded(
     assert "attachment" in drawn["Content-Disposition"]
     assert "var(" not in drawn.content.decode()
     told = client.get(f"{PAGE}sources.csv").content.decode().splitlines()
-    assert told[0] == "source,rate,low,high,verified,submitted,fooled,pending,tries,seconds"
+    assert told[0] == (
+        "source,rate,low,high,verified,submitted,MER,pending share,tries,seconds,"
+        "submissions each,votes each"
+    )
     assert told[1].startswith("news,0.5,")
-    assert told[1].endswith(",12,24,1.0,0.125,1.0,")
+    assert told[1].endswith(",12,24,1.0,0.125,1.0,,2.0,3.5")
     for missing in ("labels.svg", "nothing.csv", "sources.png"):
         assert client.get(f"{PAGE}{missing}").status_code == 404
 
@@ -172,7 +176,19 @@ def test_who_is_banned_counts_nowhere_until_the_ban_is_lifted(
         return [report, board, pages, models, days]
 
     client.force_login(owner)
+    idle = cast.person("idle")
+    session = WorkSession.objects.create(kind="local", user=idle)
+    RoundVisit.objects.create(round=nli.rounds.get(number=2), session=session)
     before = told()
+    assert dict(before[0].funnel)["visits"] == 1
+    ban = {"actor": owner, "user": idle}
+    if where == "server":
+        acts.set_banned(**ban, banned=True, reason="scripts")
+    else:
+        set_barred(**ban, task=nli, barred=True, reason="scripts")
+    cache.clear()
+    before = told()
+    assert "visits" not in dict(before[0].funnel), "who submitted nothing is out, too"
     for banned in (True, False):
         ban = {"actor": owner, "user": User.objects.get(username__startswith="p-0")}
         if where == "server":
@@ -209,6 +225,7 @@ def test_parts_tell_what_a_verified_fooling_takes_there_and_how_many_are_not_sho
     assert report.cost.probes == 3
     news, _ = report.by_source
     assert (news.name, news.tries, news.seconds) == ("news", 1, 60)
+    assert (news.submissions_each, news.votes_each) == (24 / 12, 42 / 12)
     assert (news.mer.value, news.pending) == (1, 3)
     assert (report.sources, report.left_out["by_source"]) == (("news", "web", "wiki"), 1)
     html = client.get(PAGE).content.decode()
