@@ -1,9 +1,10 @@
 """Acts in random order, then `recompute --check`: `python -m benchmarks.interleavings [--acts N]`.
 
-People submit, vote, skip, take back; an owner adjudicates, hides, shows again; an admin bans and
-lifts bans. Workers come by the links of several campaigns, where one name is one person, so that
-their visits are merged into one author, whose examples count once a visit is confirmed. What is
-refused is part of it. The database is a fresh SQLite file, or with `--postgresql` a private one.
+People submit, vote, skip, take back; an owner adjudicates, hides, shows again, keeps people out and
+lets them back in, and opens rounds against one model, one of two, or so many of both; an admin bans
+and lifts bans. Workers come by the links of several campaigns, where one name is one person, so
+that their visits are merged into one author, whose examples count once a visit is confirmed. What
+is refused is part of it. The database is a fresh SQLite file, or with `--postgresql` a private one.
 """
 
 from __future__ import annotations
@@ -57,10 +58,11 @@ def main() -> None:
 
 def play(acts_: int, rng: random.Random) -> Counter[str]:
     from accounts.models import User
-    from annotate import services, submissions
+    from annotate import rounds, services, submissions
     from annotate.models import Example
     from annotate.queries import Participant
     from core.errors import Refused
+    from core.transactions import durable
     from crowd import entering
     from crowd import services as visits
     from crowd.campaign_file import CampaignFile
@@ -68,11 +70,13 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
     from crowd.models import Visit
     from crowd.platforms import Arrival
     from tests import acts, cast
+    from validate.acts.ban import set_barred
     from validate.models import Lease
 
     owner, admin = cast.person("olive", "owner"), cast.person("ada", "admin")
     task = cast.text_task(validation={"policy": "two_plus_one", "sample": 0.3})
     task.owners.add(owner)
+    models = [task.models.get(), cast.fixed_model(task, 1)]
     authors = [cast.person(f"author-{n}") for n in range(8)]
     judges = [cast.person(f"judge-{n}", "validator") for n in range(6)]
     numbers = iter(range(10**9))
@@ -167,8 +171,20 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
         user = one_of([*authors, *judges])
         acts.set_banned(actor=admin, user=user, banned=rng.random() < 0.4, reason="x")
 
+    def bar() -> None:
+        user = one_of([*authors, *judges])
+        set_barred(actor=owner, task=task, user=user, barred=rng.random() < 0.4, reason="x")
+
+    def next_round() -> None:
+        some = rng.sample(models, rng.choice([1, 2, 2]))
+        needed = rng.choice([None, 1, 2]) if len(some) > 1 else None
+        with durable():
+            rounds.open_next_round(task=task, models=some, needed=needed, actor=owner)
+        done[f"round that needs {needed}"] += 1
+
     weights: dict[Callable[[], None], int] = {
         submit: 22, vote: 40, skip: 5, retract: 6, adjudicate: 8, hide: 4, ban: 2,
+        bar: 2, next_round: 1,
         visit: 8, work: 14, finish: 7, confirm: 6,
     }  # fmt: skip
     done: Counter[str] = Counter()
