@@ -15,14 +15,17 @@ from accounts.models import User
 from annotate import rounds
 from annotate.config import TaskFile, parse_task_file
 from annotate.models import Example, Task
-from annotate.queries import Participant
+from annotate.queries import Participant, kept_config
 from annotate.registry import read_model_file, register
 from annotate.submissions import submit
 from annotate.task_text import as_yaml
+from core.errors import Refused
 from crowd.earned import is_correct
+from releases.figures import Figures
 from scoring.agreement import vote_counts
 from tests import acts, cast
-from validate.acts import gold
+from validate.acts import adjudicate, gold
+from validate.logs import import_log
 from validate.models import AuthorShare, Gold, Vote
 from validate.people import recount
 
@@ -99,6 +102,140 @@ def test_another_answer_does_not(owner: User, annotator: User, judges: list[User
     votes = voted(example, judges, ANOTHER, ANOTHER)
     assert (example.status, example.final_label) == ("rejected", ANOTHER)
     assert all(map(is_correct, votes))
+
+
+TOWN = "It was built in the old town hall by the river. Doctor John Smith of Leeds University came."
+
+
+def brought(task: Task, label: str, prediction: str, *votes: str) -> Example:
+    """An example of a log about TOWN, with these votes."""
+    lines: list[dict[str, Any]] = [
+        {"kind": "example", "id": "e", "round": 1, "author": "a", "model": "overlap",
+         "input": {"context": TOWN, "question": "Which one?"}, "label": marked(label),
+         "prediction": marked(prediction)}
+    ]  # fmt: skip
+    lines += [
+        {"kind": "vote", "example": "e", "validator": f"v{place}", "label": marked(said)}
+        for place, said in enumerate(votes)
+    ]
+    done = import_log(task, lambda: [json.dumps(line).encode() for line in lines])
+    assert not done.refused, done
+    return Example.objects.get(external_id="e")
+
+
+def marked(text: str) -> dict[str, Any]:
+    return {"text": text, "start": TOWN.index(text)}
+
+
+@pytest.mark.parametrize(
+    ("author", "model", "people"),
+    [
+        ("town", "in the old town hall by the river", "town hall"),
+        ("Smith", "Doctor John Smith of Leeds University", "John Smith"),
+    ],
+)
+def test_an_answer_that_the_model_gave_by_the_same_rule_bears_no_fooling_out(
+    owner: User, tmp_path: Path, author: str, model: str, people: str
+) -> None:
+    """Else one marks a word of the model's right answer, and honest people confirm it."""
+    task = a_task(owner)
+    assert task.config is not None
+    assert task.config.file.same(marked(people), marked(author))
+    example = brought(task, author, model, people, people)
+    assert example.fooled
+    assert (example.status, example.final_label) == ("rejected", marked(people))
+    assert all(map(is_correct, example.votes.all()))
+    assert {row.agreed for row in AuthorShare.objects.all()} == {0}
+    assert vote_counts(task).answers == {(json.dumps(marked(author)), json.dumps(marked(people))): 2}
+    call_command("recompute", check=True, stdout=StringIO())
+    assert recount.check(task).agrees
+    call_command("release", task.slug, out=tmp_path / "1.0.0", stdout=StringIO())
+    call_command("verify", tmp_path / "1.0.0", stdout=StringIO())
+    made_gold = gold.mark_gold(actor=owner, example_id=example.pk, answer=marked(people))
+    assert made_gold.answer == marked(people)
+
+
+def test_who_say_the_same_against_the_author_meet(owner: User) -> None:
+    """Each on a label of its own, they would ask for more votes and settle nothing."""
+    task = a_task(owner, validation={"policy": "k_matching", "n": 2, "cap": 4, "sample": 0})
+    example = brought(task, "river", "Leeds", "Doctor John Smith", "John Smith")
+    assert (example.status, example.final_label) == ("rejected", marked("Doctor John Smith"))
+    assert all(map(is_correct, example.votes.all()))
+    assert sum(vote_counts(task).pairs[1].values()) == 1
+    assert {one == other for one, other in vote_counts(task).pairs[1]} == {True}
+
+
+def test_a_release_reads_agreement_as_the_board_does(owner: User, tmp_path: Path) -> None:
+    task = a_task(owner)
+    example = brought(task, "John Smith", "Leeds", "Smith", "Doctor John Smith")
+    assert example.status == "verified"
+    call_command("release", task.slug, out=tmp_path / "1.0.0", stdout=StringIO())
+    call_command("verify", tmp_path / "1.0.0", stdout=StringIO())
+    lines = (json.loads(line) for line in (tmp_path / "1.0.0" / "log.jsonl").open())
+    assert [one["label"] for one in lines if one["kind"] == "vote"] == [
+        marked("Smith"),
+        marked("Doctor John Smith"),
+    ]
+    figures = Figures({1: kept_config(example.config_id).file})
+    line = {
+        **dict.fromkeys(("author", "model", "seconds", "arm", "created_at"), ""),
+        "round": 1, "fooled": True, "status": "verified", "adjudicated": False, "config": 1,
+        "arm": "log", "seconds": None, "label": marked("John Smith"), "prediction": marked("Leeds"),
+    }  # fmt: skip
+    votes = [
+        {"effect": "counts", "validator": text, "seconds": None, "label": marked(text)}
+        for text in ("Smith", "Doctor John Smith")
+    ]
+    figures.add(line, votes, "train")
+    own = json.dumps(marked("John Smith"))
+    assert list(vote_counts(task).pairs[1]) == [(own, own)]
+    assert figures.as_json()["prevalence"]["count"] == 2
+    assert [one == other for one, other in figures.pairs_of(1)] == [True]
+
+
+def test_an_owner_who_says_the_same_verifies(
+    owner: User, annotator: User, judges: list[User]
+) -> None:
+    task = a_task(owner)
+    example = fooled(task, annotator)
+    adjudicate.decide(
+        actor=owner, task=task, uid=example.uid, act="relabel", reason="So it is.", label=LONGER,
+        waiting=False,
+    )  # fmt: skip
+    example.refresh_from_db()
+    assert (example.status, example.final_label) == ("verified", AUTHOR)
+
+
+def test_gold_by_the_same_answer_keeps_the_authors_words(owner: User, annotator: User) -> None:
+    example = fooled(a_task(owner), annotator)
+    gold.mark_gold(actor=owner, example_id=example.pk, answer=LONGER)
+    example.refresh_from_db()
+    assert (example.status, example.final_label) == ("verified", AUTHOR)
+    assert Gold.objects.get().answer == LONGER
+
+
+def test_a_vote_that_is_the_authors_is_not_paid_where_the_author_was_wrong(owner: User) -> None:
+    example = brought(a_task(owner), "Smith", "Leeds", "Smith of Leeds University")
+    example.status, example.final_label = "rejected", marked("Doctor John Smith of Leeds")
+    (vote,) = example.votes.all()
+    vote.label, vote.example = marked("John Smith of"), example
+    file = kept_config(example.config_id).file
+    assert file.same(vote.label, example.label, example.wrong)
+    assert file.same(vote.label, example.final_label)
+    assert not is_correct(vote)
+
+
+def test_the_same_words_with_another_mark_are_a_copy(owner: User, annotator: User) -> None:
+    task = a_task(owner, comparator={"rule": "string_f1", "threshold": 0.4})
+    fooled(task, annotator)
+    with pytest.raises(Refused, match="already"):
+        submit(
+            participant=Participant(user=annotator),
+            task_id=task.pk,
+            client_id=uuid4(),
+            input={"context": PASSAGE, "question": "Who is Bert in Rome"},
+            label=LONGER,
+        )
 
 
 def test_a_version_from_before_decides_as_it_did(
