@@ -63,7 +63,12 @@ class ChatOptions(RemoteOptions):
         le=4_096,
         description="Of an answer; 1,024 where nothing is said of chats.",
     )
-    seconds: float = Field(default=20, gt=0, le=120, description="That an answer may take.")
+    seconds: float = Field(
+        default=20,
+        gt=0,
+        le=120,
+        description="That an answer may take; 120 where nothing is said of chats.",
+    )
     per_minute: int | None = Field(default=None, ge=1, description="Most questions a minute.")
     tokens_per_day: int | None = Field(default=None, ge=1, description="Most tokens a day.")
     price: float | None = Field(
@@ -80,9 +85,10 @@ class ChatOptions(RemoteOptions):
 
 
 OPTIONS = ChatOptions
-# A label is short, and a turn that is cut looks like nonsense. Those registered before go on as
-# they were: a round's model does not change.
-TALKING: Final = {"max_tokens": 1_024}
+# A label is short, and a turn that is cut looks like nonsense; nor may it be lost where it comes
+# slowly, as without a GPU. Those registered before go on as they were: a round's model does not
+# change.
+TALKING: Final = {"max_tokens": 1_024, "seconds": 120}
 
 
 class Chat:

@@ -18,6 +18,7 @@ from annotate.models import ChatTurn, Example, Task
 from tests import cast
 from tests.annotate.test_consumer import Page, page
 from tests.outages.test_remote_models import Server, chat, running, server
+from training.evaluations import opened
 
 __all__ = ["running", "server"]
 
@@ -113,3 +114,10 @@ def test_what_cannot_talk_is_not_registered(owner: User, server: Server, tmp_pat
     ):
         with pytest.raises(CommandError, match=sentence):
             register(tmp_path, **file)
+
+
+def test_a_long_answer_of_a_slow_server_has_time(talks: Task) -> None:
+    """As many tokens as an answer may have, of a server that says nine of them a second."""
+    (model,) = talks.rounds.get(status="open").targets.all()
+    assert model.config["max_tokens"] / model.config["seconds"] < 9
+    assert opened(model).seconds == 120
