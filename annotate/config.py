@@ -8,7 +8,7 @@ first vote comes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -266,25 +266,43 @@ class TaskFile(Section):
     def comparator_rule(self) -> Comparator:
         return parse_comparator(self.comparator)
 
-    def read_beside(self, answer: Any, own: Any) -> Any:
+    @cached_property
+    def _reads_by_rule(self) -> bool:
+        return self.agreement == "by_rule" and self.kind.answers.free
+
+    def read_beside(self, answer: Any, own: Any, wrong: Any = None) -> Any:
         """What somebody said of an example whose author, or whoever settled it, said `own`.
 
         That very answer where they are the same: a list of labels is a set, and two free answers
         are one where the task's rule would not call a model fooled that gave the one for the other.
-        Stored versions from before that say `exact`: what was decided under them stands.
+        `wrong` is what the model said where it counts as fooled: an answer by which it would not be
+        bears no fooling out, and stays as it was said. Stored versions from before that say
+        `exact`: what was decided under them stands.
         """
         answer, own = in_order(answer), in_order(own)
-        by_rule = self.agreement == "by_rule" and self.kind.answers.free
-        if answer == own or answer is None or own is None or not by_rule:
+        if answer == own or answer is None or own is None or not self._reads_by_rule:
             return answer
+        rule = self.comparator_rule
         with suppress(ValueError):  # it cannot compare them
-            if not self.comparator_rule.fooled(answer, own):
+            if not rule.fooled(answer, own) and (wrong is None or rule.fooled(wrong, answer)):
                 return own
         return answer
 
-    def same(self, answer: Any, own: Any) -> bool:
+    def read_in_turn(self, answers: Iterable[Any], own: Any, wrong: Any = None) -> list[Any]:
+        """What several people said of it, in their order: who does not say what its author says
+        may say what somebody before them said. None, of who said nothing, stays None."""
+        read: list[Any] = []
+        for answer in answers:
+            said = self.read_beside(answer, own, wrong)
+            if self._reads_by_rule and said is not None and said != own:
+                others = (one for one in read if one is not None and one != own)
+                said = next((one for one in others if self.same(said, one)), said)
+            read.append(said)
+        return read
+
+    def same(self, answer: Any, own: Any, wrong: Any = None) -> bool:
         """Whether somebody says the same as an example's author, or whoever settled it."""
-        return bool(self.read_beside(answer, own) == in_order(own))
+        return bool(self.read_beside(answer, own, wrong) == in_order(own))
 
     def section(self, name: str) -> Any:
         """The parsed section that an app above registered under `name`."""
@@ -311,12 +329,14 @@ def as_new(data: object) -> object:
         return data
     rule = data.get("comparator", {"rule": kind.rules[0]})
     if isinstance(rule, dict):
-        rule = {**NEW_FILES_SAY.get(str(rule.get("rule")), {}), **rule}
+        rule = {**rule, **NEW_FILES_SAY.get(str(rule.get("rule")), {}), **rule}
     return {"agreement": "by_rule", **data, "comparator": rule}
 
 
 def _require_sense(file: TaskFile) -> None:
     """Asked of new files only: a stored one stays readable, whatever it says."""
+    if file.agreement == "by_rule" and not file.kind.answers.free:
+        raise NotYaml(f"agreement: answers to {file.input} tasks are labels; leave it out")
     for texts in (file.label_values, [label.name for label in file.labels]):
         if len({seen_as(text) for text in texts}) != len(texts):
             raise NotYaml("labels: two of them look the same to a person")

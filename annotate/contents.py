@@ -16,9 +16,9 @@ from django.db.models import QuerySet
 
 from annotate import statements
 from annotate.models import ContentKey, Example, Task
+from annotate.queries import kept_config
 from core.errors import Conflict, Refused
 from kinds import Kind, Prepared, kind_named
-from kinds.answers import same_answer
 from kinds.likeness import Ruling
 
 MOST_COMPARED: Final = 64  # of those found under the same keys; a picture takes 1 ms to be read
@@ -144,7 +144,7 @@ def closest(
     example: Example, content: Content, others: Sequence[tuple[Example, Content]]
 ) -> Copy | None:
     """The copy that weighs most: none to review where another one is a copy beyond doubt."""
-    likeness = content.kind.likeness
+    likeness, file = content.kind.likeness, kept_config(example.config_id).file
     found: list[tuple[int, float, Copy]] = []
     for other, its_content in others:
         same_author = other.author_id == example.author_id
@@ -153,7 +153,7 @@ def closest(
         ruling = likeness.ruling(
             distance,
             same_author=same_author,
-            same_answer=same_answer(other.label, example.label),
+            same_answer=file.same(other.label, example.label),
         )
         if ruling is not Ruling.DISTINCT:
             copy = Copy(other.copy_of_id or other.pk, ruling, same_author, is_exact)

@@ -75,7 +75,7 @@ def _warnings(task: Task, file: TaskFile) -> list[str]:
     if keyless:
         found.append(f"No key chooses {', '.join(keyless)}: give them a key.")
     before = task.config.file if task.config else file
-    judges = (file.comparator, file.claim) != (before.comparator, before.claim)
+    judges = (file.comparator_rule, file.claim) != (before.comparator_rule, before.claim)
     if judges and task.examples.exists():
         anew = "" if task.kind.talks else "; models are evaluated anew"
         found.append(

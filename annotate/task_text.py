@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from annotate.config import TaskFile, as_new, read_task_file, sections
 from core.rule_spec import schema_of
 from core.strict_yaml import NotYaml
 from kinds import all_kinds
-from kinds.comparators import COMPARATORS
+from kinds.comparators import COMPARATORS, NEW_FILES_SAY
 
 MAX_TASK_FILE: Final = 200_000
 _NEEDED: Final = ("slug", "name", "input")
@@ -33,11 +34,26 @@ def as_yaml(file: TaskFile) -> str:
     if file.claim is not None:
         needed["claim"] = file.claim
     usual = TaskFile.model_validate(as_new(needed)).model_dump(mode="json")
+    rule = whole["comparator"]
+    if file.kind.answers.free:
+        rule = whole["comparator"] = {**rule, **_left_out(rule)}
     short = {**needed, **_differing(whole, {**usual, **{name: whole[name] for name in needed}})}
+    if "comparator" in short:
+        short["comparator"] = rule  # whose parameters say nothing without its name
     with suppress(NotYaml):
-        if read_task_file(text := _dumped(short)) == file:
+        if read_task_file(text := _dumped(short)) == TaskFile.model_validate(whole):
             return text
     return _dumped(whole)  # a default that hangs on another setting
+
+
+def _left_out(rule: dict[str, Any]) -> dict[str, Any]:
+    """What a stored file does not say of its rule and a new one would say otherwise."""
+    known = {one.name: one.default for one in fields(COMPARATORS[rule["rule"]])}  # type: ignore[arg-type]
+    return {name: known[name] for name in _new_defaults(rule["rule"]) if name not in rule}
+
+
+def _new_defaults(rule: str) -> Mapping[str, Any]:
+    return NEW_FILES_SAY.get(rule, {})
 
 
 def _dumped(told: dict[str, Any]) -> str:
@@ -82,17 +98,18 @@ def _lines(before: list[str], after: list[str]) -> Iterator[Line]:
 def schema() -> dict[str, Any]:
     """The JSON Schema of task files, made from what reads them."""
     made = TaskFile.model_json_schema()
-    fields, named = made["properties"], made["$defs"]
+    told_of, named = made["properties"], made["$defs"]
     for name, section in sections().items():
         own = section.model_json_schema()
         named |= own.pop("$defs", {})
-        fields[name] = own
-    fields["input"]["enum"] = sorted(all_kinds())
-    fields["comparator"] = {
-        **{name: fields["comparator"][name] for name in ("title", "description")},
+        told_of[name] = own
+    told_of["input"]["enum"] = sorted(all_kinds())
+    del told_of["agreement"]["default"]  # it hangs on the kind: see `as_new`
+    told_of["comparator"] = {
+        **{name: told_of["comparator"][name] for name in ("title", "description")},
         "anyOf": [_rule(name) for name in COMPARATORS if name in _offered()],
     }
-    fields["labels"]["items"] = {
+    told_of["labels"]["items"] = {
         "anyOf": [{"type": ["string", "integer"]}, {"$ref": "#/$defs/Label"}]
     }
     told = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Task file"}
@@ -104,9 +121,12 @@ def _offered() -> set[str]:
 
 
 def _rule(name: str) -> dict[str, Any]:
+    parameters = schema_of(COMPARATORS[name])
+    for parameter, value in _new_defaults(name).items():
+        parameters[parameter]["default"] = value
     return {
         "type": "object",
-        "properties": {"rule": {"const": name}, **schema_of(COMPARATORS[name])},
+        "properties": {"rule": {"const": name}, **parameters},
         "required": ["rule"],
         "additionalProperties": False,
     }

@@ -170,13 +170,12 @@ def is_correct(vote: Vote) -> bool:
         return vote.credit == 1
     example = vote.example
     same = kept_config(example.config_id).file.same
+    as_author = same(vote.label, example.label, example.wrong)
     if example.status == Example.Status.VERIFIED:
-        return same(vote.label, example.label)
+        return as_author
     if example.status in (Example.Status.REJECTED, Example.Status.RELABELLED):
         settled = example.final_label
-        if settled is not None:
-            return same(vote.label, settled)
-        return not same(vote.label, example.label)
+        return not as_author and (settled is None or same(vote.label, settled))
     return False
 
 

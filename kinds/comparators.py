@@ -35,8 +35,8 @@ class ExactMatch:
     Each step can be switched off, in this order: Unicode NFKC (`nfkc`), case folding
     (`ignore_case`; switch it off where "A" and "a" are two classes), and runs of white space as one
     space with none at the ends (`ignore_spaces`). With `ignore_place` an answer with a place in a
-    passage, `{"text", "start"}`, is its text. Values that are not both texts compare with `==`, so
-    3 and "3" differ.
+    passage, `{"text", "start"}`, is its text, and a list as label is several right answers. Values
+    that are not both texts compare with `==`, so 3 and "3" differ.
     """
 
     ignore_case: bool = True
@@ -51,8 +51,12 @@ class ExactMatch:
         check_switch("nfkc", self.nfkc)
 
     def fooled(self, prediction: Json, label: Json, *, claimed: bool | None = None) -> bool:
-        if self.ignore_place:
-            prediction, label = _without_place(prediction), _without_place(label)
+        if not self.ignore_place:
+            return self._differ(prediction, label)
+        given, right = _without_place(prediction), label if _is_list(label) else [label]
+        return all(self._differ(given, _without_place(one)) for one in right)
+
+    def _differ(self, prediction: Json, label: Json) -> bool:
         if isinstance(prediction, str) and isinstance(label, str):
             return self._normalise(prediction) != self._normalise(label)
         return prediction != label

@@ -15,6 +15,7 @@ import numpy as np
 
 from annotate.config import TaskFile
 from core.strict_json import dumps
+from kinds.answers import in_order
 from releases.people import SPLITS
 from scoring.pair_agreement import Agreement, agreement
 from scoring.statistics import Interval, clustered, wilson
@@ -111,8 +112,10 @@ class Figures:
             elif vote["effect"] == COUNTS:
                 said.append(vote["label"])
         part.labelling += len(said)
-        own, same = line["label"], self._files[line["config"]].same
-        part.confirming += sum(label == own or same(label, own) for label in said)
+        wrong = line["prediction"] if line["fooled"] else None
+        said = self._files[line["config"]].read_in_turn(said, line["label"], wrong)
+        own = in_order(line["label"])
+        part.confirming += sum(label == own for label in said)
         if len(said) > 1:
             part.pairs[_key(said[0]), _key(said[1])] += 1
 

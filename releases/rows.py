@@ -198,7 +198,9 @@ class Reader:
             line["probabilities"] = loads(probabilities)
         voted = status, final
         if adjudicated:
-            voted = self._by_votes(config_id, label, votes)
+            example = Example(label=label, prediction=prediction, fooled=fooled)
+            example.config = self.configs[config_id]
+            voted = self._by_votes(example, votes)
         line |= {
             "model": self._models[model_id],
             "created_at": _text(created_at),
@@ -243,9 +245,8 @@ class Reader:
             "seconds": seconds,
         }
 
-    def _by_votes(self, config_id: int, label: object, rows: Any) -> tuple[str, object]:
+    def _by_votes(self, example: Example, rows: Any) -> tuple[str, object]:
         """What the votes say of an example on which an owner decided."""
-        example = Example(label=label, config=self.configs[config_id])
         votes = [
             Vote(
                 validator_id=validator_id,

@@ -179,7 +179,11 @@ class _Referee:
     def _said(self, line: Line, votes: Sequence[Line], dropped: Collection[int]) -> Any:
         """What these votes decide, some of them without weight: a closer look, asked for by one,
         is still asked for."""
-        example: Any = SimpleNamespace(label=line["label"], config=self._configs[line["config"]])
+        example: Any = SimpleNamespace(
+            label=line["label"],
+            wrong=line["prediction"] if line["fooled"] else None,
+            config=self._configs[line["config"]],
+        )
         ballots: Any = [
             SimpleNamespace(
                 validator_id=vote["validator"],

@@ -48,9 +48,11 @@ _VOTE, _EXAMPLE, _PERSON, _BARRED, _ROUND = (
 # One pass for both boards, with the counting conditions of `Vote.objects.counted()`. `second` is
 # the label after the first one, and null for votes that are not the first: whether there is a third
 # vote depends on the first two, so that all together would look like more agreement than there is.
+# What the model said matters to free answers alone: to others it would mean more groups.
 _VOTES_BY_LABELS: Final = f"""
     WITH placed AS (
         SELECT e.round_id, e.config_id, e.label AS author, v.label AS said,
+               CASE WHEN e.fooled AND %s THEN e.prediction END AS wrong,
                ROW_NUMBER() OVER of_example AS place,
                LEAD(v.label) OVER of_example AS following
         FROM {_VOTE} v JOIN {_EXAMPLE} e ON e.id = v.example_id
@@ -62,12 +64,12 @@ _VOTES_BY_LABELS: Final = f"""
           )
         WINDOW of_example AS (PARTITION BY v.example_id ORDER BY v.id)
     ), counts AS (
-        SELECT round_id, config_id, author, said,
+        SELECT round_id, config_id, author, said, wrong,
                CASE WHEN place = 1 THEN following END AS second, COUNT(*) AS votes
         FROM placed
-        GROUP BY round_id, config_id, author, said, CASE WHEN place = 1 THEN following END
+        GROUP BY round_id, config_id, author, said, wrong, CASE WHEN place = 1 THEN following END
     )
-    SELECT r.number, c.config_id, c.author, c.said, c.second, c.votes
+    SELECT r.number, c.config_id, c.author, c.said, c.second, c.wrong, c.votes
     FROM counts c JOIN {_ROUND} r ON r.id = c.round_id
 """  # noqa: S608  (names of tables, from the models)
 
@@ -125,14 +127,14 @@ def vote_counts(task: Task) -> VoteCounts:
     pairs: dict[int, Counter[Pair]] = {}
     answers = Counter[Pair]()
     with connection.cursor() as cursor:
-        cursor.execute(_VOTES_BY_LABELS, [task.pk, Vote.Purpose.VERDICT.value, task.pk])
-        for number, config, author, said, second, votes in cursor.fetchall():
+        free, purpose = task.kind.answers.free, Vote.Purpose.VERDICT.value
+        cursor.execute(_VOTES_BY_LABELS, [free, task.pk, purpose, task.pk])
+        for number, config, author, *said, wrong, votes in cursor.fetchall():
             file, own = kept_config(config).file, _json(author)
-            first = _text(file.read_beside(_json(said), own))
-            answers[_text(own), first] += votes
+            first, second = file.read_in_turn(map(_json, said), own, _json(wrong))
+            answers[_text(own), _text(first)] += votes
             if second is not None:
-                other = _text(file.read_beside(_json(second), own))
-                pairs.setdefault(number, Counter())[first, other] += votes
+                pairs.setdefault(number, Counter())[_text(first), _text(second)] += votes
     return VoteCounts(pairs, answers)
 
 

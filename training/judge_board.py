@@ -8,7 +8,6 @@ from typing import Any
 
 from accounts.models import User
 from annotate.models import Example, Task
-from kinds.answers import same_answer
 from scoring.queries import Rate
 from scoring.statistics import Corrected, Interval, anytime, corrected_rate, wilson
 from training import judges
@@ -96,9 +95,10 @@ def row_of(judge: Judge) -> JudgeRow:
             "label",
             "turned",
             "example__fooled",
+            "example__config",
             "example__label",
+            "example__prediction",
             "example__status",
-            "example__final_label",
             "example__adjudicated",
             judges.HAS_JUDGES_VOTE,
         )
@@ -106,10 +106,10 @@ def row_of(judge: Judge) -> JudgeRow:
     said = [row for row in answers if row[0] is not None]
     claims = [row for row in said if row[2]]
     # What its own vote helped to settle says nothing of its errors.
-    settled = [row for row in claims if row[4] in judges.SETTLED and not row[6] and not row[7]]
-    yes = [_upholds(row) for row in settled if row[4] == Example.Status.VERIFIED]
-    no = [not _upholds(row) for row in settled if row[4] != Example.Status.VERIFIED]
-    open_ = [_upholds(row) for row in claims if row[4] == Example.Status.OPEN]
+    settled = [row for row in claims if row[6] in judges.SETTLED and not row[7] and not row[8]]
+    yes = [_upholds(row) for row in settled if row[6] == Example.Status.VERIFIED]
+    no = [not _upholds(row) for row in settled if row[6] != Example.Status.VERIFIED]
+    open_ = [_upholds(row) for row in claims if row[6] == Example.Status.OPEN]
     both_ways = [row[1] for row in answers if row[1] is not None]
     right, ready = judges.right_of(judges.settled_answers(judge))
     return JudgeRow(
@@ -132,7 +132,8 @@ def row_of(judge: Judge) -> JudgeRow:
 
 
 def _upholds(row: Sequence[Any]) -> bool:
-    return same_answer(row[0], row[3])
+    said, _, fooled, config, label, predicted, *_ = row
+    return judges.upholds(said, config, label, fooled, predicted)
 
 
 def _tests(judge: Judge) -> tuple[Outcome, ...]:

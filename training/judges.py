@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +21,10 @@ from accounts.imported import person_of_a_log
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import Example, ModelVersion, Round, Task
-from annotate.queries import open_target
+from annotate.queries import kept_config, open_target
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from kinds.answers import in_order, same_answer
+from kinds.answers import in_order
 from ml.backends import Answer, Backend, Down, open_model, source_of
 from ml.learners import Item
 from scoring.alternative import LEAST_ITEMS, LEAST_PEOPLE, Tested, alternative_test
@@ -46,6 +46,9 @@ LEAST_TESTED: Final = 50  # items that people settled; the test's authors ask fo
 Status, Standing = Example.Status, Judge.Standing
 SETTLED: Final = (Status.VERIFIED, Status.REJECTED, Status.RELABELLED)
 HAS_JUDGES_VOTE: Final = Exists(Vote.objects.filter(example=OuterRef("example"), automatic=True))
+_OF_EXAMPLE: Final = tuple(
+    f"example__{name}" for name in ("config", "label", "fooled", "prediction")
+)
 Listener = Callable[[int, int], None]
 
 
@@ -158,7 +161,8 @@ def _ask(judge: Judge, ids: Sequence[int], backend: Backend, other: Backend | No
     made = []
     for example, said, again in zip(examples, first, second, strict=True):
         both = said is not None and again is not None
-        turned = not same_answer(said.label, again.label) if said and again else None
+        same = kept_config(example.config_id).file.same
+        turned = not same(said.label, again.label) if said and again else None
         keeps = said is not None and (other is None or (both and not turned))
         made.append(
             JudgeAnswer(
@@ -206,8 +210,7 @@ def put_to_test(*, judge: Judge, actor: User | None = None) -> JudgeTest:
                 "another_judge", f"{admitted.model.name} is admitted: one judge at a time."
             )
         answers = dict(settled_answers(judge).values_list("example", "label"))
-        people = people_on(answers)
-        found = alternative_test(people, {item: _key(said) for item, said in answers.items()})
+        found = alternative_test(*_read(answers))
         if found is None or found.items < LEAST_TESTED:
             raise Refused("too_few", _too_few(found, len(answers)), status=409)
         right, of = right_of(settled_answers(judge))
@@ -244,22 +247,33 @@ def settled_answers(judge: Judge) -> QuerySet[JudgeAnswer]:
     )
 
 
-def people_on(examples: Any) -> dict[int, dict[Any, Any]]:
-    """The labels of the votes that count on these examples, by who gave them."""
+def _read(answers: Mapping[int, Any]) -> tuple[dict[int, dict[Any, Any]], dict[Any, Any]]:
+    """What people said of the examples of these answers, by who said it, and the answers; as
+    verdicts read them."""
     votes = Vote.objects.counted().filter(
-        example__in=list(examples), label__isnull=False, automatic=False
+        example__in=list(answers), label__isnull=False, automatic=False
     )
+    cast: defaultdict[int, list[tuple[int, Any]]] = defaultdict(list)
+    about: dict[int, tuple[Any, ...]] = {}
+    rows = votes.order_by("id").values_list("validator", "label", "example", *_OF_EXAMPLE)
+    for validator, label, example, *told in rows:
+        cast[example].append((validator, label))
+        about[example] = tuple(told)
     people: defaultdict[int, dict[Any, Any]] = defaultdict(dict)
-    for validator, example, label in votes.order_by("id").values_list(
-        "validator", "example", "label"
-    ):
-        people[validator][example] = _key(label)
-    return dict(people)
+    said = {}
+    for example, votes_on in cast.items():
+        config, own, fooled, predicted = about[example]
+        labels = [*(label for _, label in votes_on), answers[example]]
+        wrong = predicted if fooled else None
+        *theirs, its = kept_config(config).file.read_in_turn(labels, own, wrong)
+        said[example] = _key(its)
+        for (validator, _), label in zip(votes_on, theirs, strict=True):
+            people[validator][example] = _key(label)
+    return dict(people), said
 
 
 def _key(answer: Any) -> Any:
     """An answer as the test compares it."""
-    answer = in_order(answer)
     return tuple(answer) if isinstance(answer, list) else answer
 
 
@@ -285,16 +299,23 @@ def _report(found: Tested[int]) -> dict[str, Any]:
 
 def right_of(answers: QuerySet[JudgeAnswer]) -> tuple[int, int]:
     """On how many of these it says what people settled, and of how many."""
-    rows = answers.values_list("label", "example__label", "example__status", "example__final_label")
-    found = [is_right(*row) for row in rows]
+    rows = answers.values_list("label", "example__status", "example__final_label", *_OF_EXAMPLE)
+    found = [_is_right(*row) for row in rows]
     return sum(found), len(found)
 
 
-def is_right(said: Any, label: Any, status: str, final: Any) -> bool:
+def _is_right(said: Any, status: str, final: Any, *told: Any) -> bool:
     """Whether a judge says what people settled; of a rejection without a label, that it rejects."""
     if status == Status.VERIFIED:
-        return same_answer(said, label)
-    return not same_answer(said, label) if final is None else same_answer(said, final)
+        return upholds(said, *told)
+    return not upholds(said, *told) and (
+        final is None or kept_config(told[0]).file.same(said, final)
+    )
+
+
+def upholds(said: Any, config: int, label: Any, fooled: bool, predicted: Any) -> bool:
+    """Whether it says what an example's author does."""
+    return kept_config(config).file.same(said, label, predicted if fooled else None)
 
 
 # --- watch it -------------------------------------------------------------------------------------

@@ -24,10 +24,13 @@ FLAGS_TO_HIDE = 2
 NO_URGENCY = 0.0
 
 
-def ballot_of(vote: Vote, file: TaskFile, own: object) -> Ballot:
-    """A vote on an example whose author said `own`, as the policies read it."""
-    label = file.read_beside(vote.label, own)
-    return Ballot(validator=vote.validator_id, label=label, flag=vote.flag or None)
+def ballots_of(votes: Sequence[Vote], example: Example, file: TaskFile) -> list[Ballot]:
+    """The votes on an example, in their order, as the policies read them; `file` is its version."""
+    labels = file.read_in_turn((vote.label for vote in votes), example.label, example.wrong)
+    return [
+        Ballot(validator=vote.validator_id, label=label, flag=vote.flag or None)
+        for vote, label in zip(votes, labels, strict=True)
+    ]
 
 
 def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
@@ -42,7 +45,7 @@ def decision_on(example: Example, votes: Sequence[Vote]) -> Decision:
     counted = _counting(votes)
     file = example.config.file
     rule = file.section("validation").rule
-    ballots = [ballot_of(vote, file, example.label) for vote in counted]
+    ballots = ballots_of(counted, example, file)
     decision = decide(
         ballots,
         rule,
@@ -66,7 +69,7 @@ def takes_one_more(example: Example, votes: Sequence[Vote]) -> bool:
     file = example.config.file
     return file.kind.answers.few and is_doubtful(
         decision_on(example, votes),
-        [ballot_of(vote, file, example.label) for vote in counted],
+        ballots_of(counted, example, file),
         file.section("validation").rule,
         author_label=in_order(example.label),
         labels=file.label_values or None,

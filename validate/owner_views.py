@@ -153,7 +153,8 @@ def _vote(vote: Vote, example: Example) -> dict[str, Any]:
     return {
         "vote": vote,
         "said": said,
-        "agrees": not vote.flag and example.config.file.same(vote.label, example.label),
+        "agrees": not vote.flag
+        and example.config.file.same(vote.label, example.label, example.wrong),
         "accuses": bool(vote.flag) and vote.flag != UNSURE,
         "effect": effect,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -169,6 +169,11 @@ class Example(models.Model):
     def whole_input(self) -> object:
         """The input with what its context says; costs a query where that is not loaded."""
         return self.config.file.kind.about(self.input, self.context and self.context.data)
+
+    @property
+    def wrong(self) -> Any:
+        """What the model said, where it counts as fooled; else None."""
+        return self.prediction if self.fooled else None
 
     @property
     def shares(self) -> dict[str, float] | None:

@@ -13,20 +13,24 @@ from django.core.management import call_command
 
 from accounts.models import User
 from annotate import rounds
-from annotate.config import TaskFile, parse_task_file
+from annotate.config import TaskFile, parse_task_file, read_task_file
 from annotate.models import Example, Task
 from annotate.queries import Participant, kept_config
 from annotate.registry import read_model_file, register
 from annotate.submissions import submit
-from annotate.task_text import as_yaml
+from annotate.task_text import as_yaml, schema
 from core.errors import Refused
+from core.strict_yaml import NotYaml
+from core.transactions import durable
 from crowd.earned import is_correct
-from releases.figures import Figures
-from scoring.agreement import vote_counts
+from kinds.comparators import NEW_FILES_SAY, ExactMatch
+from scoring.agreement import agreement_board, vote_counts
 from tests import acts, cast
+from training import judges as judges_at_work
+from training.judge_board import row_of
 from validate.acts import adjudicate, gold
 from validate.logs import import_log
-from validate.models import AuthorShare, Gold, Vote
+from validate.models import AuthorShare, Gold, Judge, JudgeAnswer, Vote
 from validate.people import recount
 
 PASSAGE = (
@@ -146,13 +150,13 @@ def test_an_answer_that_the_model_gave_by_the_same_rule_bears_no_fooling_out(
     assert (example.status, example.final_label) == ("rejected", marked(people))
     assert all(map(is_correct, example.votes.all()))
     assert {row.agreed for row in AuthorShare.objects.all()} == {0}
-    assert vote_counts(task).answers == {(json.dumps(marked(author)), json.dumps(marked(people))): 2}
+    assert vote_counts(task).answers == {
+        (json.dumps(marked(author)), json.dumps(marked(people))): 2
+    }
     call_command("recompute", check=True, stdout=StringIO())
     assert recount.check(task).agrees
     call_command("release", task.slug, out=tmp_path / "1.0.0", stdout=StringIO())
     call_command("verify", tmp_path / "1.0.0", stdout=StringIO())
-    made_gold = gold.mark_gold(actor=owner, example_id=example.pk, answer=marked(people))
-    assert made_gold.answer == marked(people)
 
 
 def test_who_say_the_same_against_the_author_meet(owner: User) -> None:
@@ -171,26 +175,9 @@ def test_a_release_reads_agreement_as_the_board_does(owner: User, tmp_path: Path
     assert example.status == "verified"
     call_command("release", task.slug, out=tmp_path / "1.0.0", stdout=StringIO())
     call_command("verify", tmp_path / "1.0.0", stdout=StringIO())
-    lines = (json.loads(line) for line in (tmp_path / "1.0.0" / "log.jsonl").open())
-    assert [one["label"] for one in lines if one["kind"] == "vote"] == [
-        marked("Smith"),
-        marked("Doctor John Smith"),
-    ]
-    figures = Figures({1: kept_config(example.config_id).file})
-    line = {
-        **dict.fromkeys(("author", "model", "seconds", "arm", "created_at"), ""),
-        "round": 1, "fooled": True, "status": "verified", "adjudicated": False, "config": 1,
-        "arm": "log", "seconds": None, "label": marked("John Smith"), "prediction": marked("Leeds"),
-    }  # fmt: skip
-    votes = [
-        {"effect": "counts", "validator": text, "seconds": None, "label": marked(text)}
-        for text in ("Smith", "Doctor John Smith")
-    ]
-    figures.add(line, votes, "train")
-    own = json.dumps(marked("John Smith"))
-    assert list(vote_counts(task).pairs[1]) == [(own, own)]
-    assert figures.as_json()["prevalence"]["count"] == 2
-    assert [one == other for one, other in figures.pairs_of(1)] == [True]
+    told = json.loads((tmp_path / "1.0.0" / "release.json").read_text())["figures"]["agreement"]
+    board = agreement_board(task, vote_counts(task)).overall
+    assert (told["pairs"], told["alpha"]) == (board.pairs, board.alpha) == (1, None)
 
 
 def test_an_owner_who_says_the_same_verifies(
@@ -214,6 +201,20 @@ def test_gold_by_the_same_answer_keeps_the_authors_words(owner: User, annotator:
     assert Gold.objects.get().answer == LONGER
 
 
+def test_nor_does_an_owner_who_says_what_the_model_did(owner: User) -> None:
+    task = a_task(owner)
+    example = brought(task, "Smith", "Doctor John Smith of Leeds University")
+    gold.mark_gold(actor=owner, example_id=example.pk, answer=marked("John Smith"))
+    example.refresh_from_db()
+    assert (example.status, example.final_label) == ("rejected", marked("John Smith"))
+    adjudicate.decide(
+        actor=owner, task=task, uid=example.uid, act="relabel", reason="So it is.",
+        label=marked("John Smith"), waiting=False,
+    )  # fmt: skip
+    example.refresh_from_db()
+    assert example.status == "relabelled"
+
+
 def test_a_vote_that_is_the_authors_is_not_paid_where_the_author_was_wrong(owner: User) -> None:
     example = brought(a_task(owner), "Smith", "Leeds", "Smith of Leeds University")
     example.status, example.final_label = "rejected", marked("Doctor John Smith of Leeds")
@@ -225,10 +226,28 @@ def test_a_vote_that_is_the_authors_is_not_paid_where_the_author_was_wrong(owner
     assert not is_correct(vote)
 
 
+def test_a_judge_is_read_as_people_are(owner: User) -> None:
+    task = a_task(owner)
+    example = brought(task, "John Smith", "Leeds", "Smith", "Doctor John Smith", "river")
+    with durable():
+        model = rounds.register_model(
+            task=task, name="judge", backend="overlap", sha256="0" * 64, config={}
+        )
+    judge = Judge.objects.create(task=task, model=model)
+    said = JudgeAnswer.objects.create(
+        judge=judge, example=example, asked=judge.model, target=example.model,
+        label=marked("Smith of"),
+    )  # fmt: skip
+    assert judges_at_work.right_of(JudgeAnswer.objects.all()) == (1, 1)
+    assert row_of(judge).upheld.count == 1
+    people, its = judges_at_work._read({example.pk: said.label})
+    assert sum(of_person[example.pk] == its[example.pk] for of_person in people.values()) == 2
+
+
 def test_the_same_words_with_another_mark_are_a_copy(owner: User, annotator: User) -> None:
     task = a_task(owner, comparator={"rule": "string_f1", "threshold": 0.4})
     fooled(task, annotator)
-    with pytest.raises(Refused, match="already"):
+    with pytest.raises(Refused, match="or nearly this"):
         submit(
             participant=Participant(user=annotator),
             task_id=task.pk,
@@ -270,6 +289,45 @@ def test_a_known_answer_is_read_the_same_way(
     assert Gold.objects.get().answer == key
 
 
+@pytest.mark.parametrize(
+    "comparator",
+    [
+        {"rule": "string_f1", "threshold": 0.4},
+        {"rule": "string_f1"},
+        {"rule": "exact_match"},
+        {"rule": "exact_match", "ignore_place": True},
+        {"rule": "string_f1", "by_character": False},
+        {"rule": "span_iou"},
+    ],
+)
+def test_what_an_owner_reads_of_a_stored_file_changes_no_rule(comparator: dict[str, Any]) -> None:
+    stored = TaskFile.model_validate(
+        {**parse_task_file(FILE).model_dump(mode="json"), "comparator": comparator}
+    )
+    shown = as_yaml(stored)
+    assert len(shown.splitlines()) < 15, "not all of its defaults"
+    again = read_task_file(shown)
+    assert again.comparator_rule == stored.comparator_rule
+    assert as_yaml(again) == shown
+
+
+def test_the_schema_says_what_new_files_get() -> None:
+    fields = schema()["properties"]
+    assert "default" not in fields["agreement"], "it hangs on the kind"
+    rules = {one["properties"]["rule"]["const"]: one for one in fields["comparator"]["anyOf"]}
+    for rule, told in NEW_FILES_SAY.items():
+        for name, value in told.items():
+            assert rules[rule]["properties"][name]["default"] == value
+
+
+def test_any_of_several_right_answers_is_right() -> None:
+    rule = ExactMatch(ignore_place=True)
+    assert not rule.fooled("Paris", ["Lyons", {"text": "paris", "start": 3}])
+    assert rule.fooled("Nice", ["Lyons", "Paris"])
+    assert rule.fooled("Nice", [])
+    assert ExactMatch().fooled("Paris", ["Paris"]), "as before"
+
+
 def test_new_files_say_by_rule_and_stored_ones_what_they_said() -> None:
     new = parse_task_file(FILE)
     assert (new.agreement, parse_task_file({**FILE, "agreement": "exact"}).agreement) == (
@@ -282,6 +340,16 @@ def test_new_files_say_by_rule_and_stored_ones_what_they_said() -> None:
     assert old.agreement == "exact"
     assert "agreement: exact" in as_yaml(old)
     assert "agreement" not in as_yaml(new)
+    with pytest.raises(NotYaml, match="agreement: "):
+        parse_task_file(
+            {
+                "slug": "t",
+                "name": "T",
+                "input": "text",
+                "labels": ["a", "b"],
+                "agreement": "by_rule",
+            }
+        )
     text = parse_task_file({"slug": "t", "name": "T", "input": "text", "labels": ["a", "b"]})
     assert text.agreement == "exact"
     assert not text.same("a", "A")

@@ -17,7 +17,6 @@ from annotate.models import Example, Task
 from annotate.services import Verdict, hide, require_owner
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from kinds.answers import same_answer
 from validate.acts.gold import withdraw_gold
 from validate.hearing import Hearing, hear
 from validate.inbox import open_review
@@ -94,8 +93,9 @@ def _verdict_of(example: Example, act: str, label: object) -> tuple[str, object]
             return Example.Status.REJECTED.value, None
         case "reopen":
             return Example.Status.OPEN.value, None
-    example.config.file.check_label(label, of=example.whole_input)
-    own = same_answer(label, example.label)
+    file = example.config.file
+    file.check_label(label, of=example.whole_input)
+    own = file.same(label, example.label, example.wrong)
     status = Example.Status.VERIFIED if own else Example.Status.RELABELLED
     return status.value, example.label if own else label
 

@@ -39,11 +39,11 @@ def mark_gold(*, actor: User, example_id: int, answer: object, reason: str = "")
         marking_gold.send(Gold, example=example)
         if example.status == Example.Status.OPEN and not example.sandbox:
             take_out(hearing)
-            right = example.config.file.same(answer, example.label)
+            right = example.config.file.same(answer, example.label, example.wrong)
             settle(
                 hearing,
                 status=Example.Status.VERIFIED if right else Example.Status.REJECTED,
-                label=answer,
+                label=example.label if right else answer,
                 actor=actor,
                 data={"reason": reason or "An owner knows the answer and made it gold."},
             )

@@ -210,11 +210,14 @@ def _share_differences(task: Task) -> dict[Whose, tuple[int, int]]:
     counted: defaultdict[Whose, tuple[int, int]] = defaultdict(lambda: (0, 0))
     votes = Vote.objects.filter(example__task=task, purpose=Vote.Purpose.VERDICT, surplus=False)
     rows = votes.order_by().values_list(
-        "author", "validator", "label", "example__label", "example__config"
+        *("author", "validator", "label", "example__label", "example__config"),
+        *("example__fooled", "example__prediction"),
     )
-    for author, validator, said, label, config in rows.iterator(chunk_size=2_000):
+    for author, validator, said, label, config, *model in rows.iterator(chunk_size=2_000):
+        fooled, predicted = model
+        same = kept_config(config).file.same(said, label, predicted if fooled else None)
         cast, agreed = counted[author, validator]
-        counted[author, validator] = cast + 1, agreed + kept_config(config).file.same(said, label)
+        counted[author, validator] = cast + 1, agreed + same
     stored = {
         (author, validator): (cast, agreed)
         for author, validator, cast, agreed in AuthorShare.objects.filter(task=task).values_list(

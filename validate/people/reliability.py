@@ -23,7 +23,7 @@ from accounts.services import record_event
 from annotate.models import Example, Task
 from annotate.services import Verdict
 from validate import statements
-from validate.decisions import ballot_of, weights
+from validate.decisions import ballots_of, weights
 from validate.hearing import Hearing
 from validate.models import AuthorShare, Reliability, Vote
 from validate.policies import Bayes, posterior, rests_on_two
@@ -117,7 +117,7 @@ def credits_of(
     policy = rule if isinstance(rule, Bayes) else Bayes(prior_author=1 / len(file.label_values))
     counted = [vote for vote in votes if not vote.dropped]
     trusted = weights(counted)
-    said = [ballot_of(vote, file, example.label) for vote in counted]
+    said = ballots_of(counted, example, file)
     by_all = posterior(said, policy, example.label, file.label_values, trusted)
     credits: dict[int, Credit | None] = {}
     for vote in votes:
@@ -139,7 +139,7 @@ def _known_credit(example: Example, verdict: Verdict, vote: Vote) -> Credit | No
     same = example.config.file.same
     if verdict.label is not None:
         return known(same(vote.label, verdict.label))
-    return known(False) if same(vote.label, example.label) else None
+    return known(False) if same(vote.label, example.label, example.wrong) else None
 
 
 def known(right: bool) -> Credit:
@@ -287,5 +287,5 @@ def _share(made: Vote, example: Example) -> dict[str, Any]:
         "task_id": example.task_id,
         "author_id": example.author_id,
         "validator_id": made.validator_id,
-        "agreed": example.config.file.same(made.label, example.label),
+        "agreed": example.config.file.same(made.label, example.label, example.wrong),
     }

@@ -28,7 +28,7 @@ from validate.verdicts import reweigh
 _READ: Final = 5_000  # votes of others on the authors in question
 _COLUMNS: Final = (
     *("author", "label", "example__label", "agreement", "created_at", "validator"),
-    "example__config",
+    *("example__config", "example__fooled", "example__prediction"),
 )
 
 
@@ -41,7 +41,7 @@ def look_later(hearing: Hearing) -> None:
     same = example.config.file.same
     for vote in hearing.votes:
         doubted = vote.agreement is not None and vote.agreement < 0.5
-        if doubted and vote.lease_id is not None and same(vote.label, example.label):
+        if doubted and vote.lease_id is not None and same(vote.label, example.label, example.wrong):
             after_commit(partial(name_ties, example.task_id, vote.validator_id))
 
 
@@ -152,6 +152,11 @@ def _scored(task_id: int) -> QuerySet[Vote]:
 
 def _looks(rows: Iterable[Any]) -> list[Look]:
     return [
-        Look(voter, author, kept_config(config).file.same(said, label), agreement)
-        for author, said, label, agreement, _, voter, config in rows
+        Look(
+            voter,
+            author,
+            kept_config(config).file.same(said, label, predicted if fooled else None),
+            agreement,
+        )
+        for author, said, label, agreement, _, voter, config, fooled, predicted in rows
     ]

@@ -17,9 +17,8 @@ from kinds.answers import in_order
 from kinds.likeness import Ruling
 from scoring.board_attacks import FLOOD, Claim, Facts, audit
 from scoring.queries import RANKED_FROM, author_board
-from validate.decisions import ballot_of
+from validate.decisions import ballots_of
 from validate.models import Vote
-from validate.policies import Ballot
 
 
 class Command(SummaryCommand):
@@ -63,15 +62,17 @@ def facts_of(task: Task) -> Facts:
     assert task.config is not None
     file = task.config.file
     settings = file.section("validation")
-    ballots: defaultdict[int, list[Ballot]] = defaultdict(list)
-    people = set()
+    cast: defaultdict[Example, list[Vote]] = defaultdict(list)
     votes = Vote.objects.counted().filter(example__task=task, example__fooled=True).order_by("id")
-    shown = ("validator_id", "label", "flag", "example__config_id", "example__label")
-    for vote in votes.select_related("example").only(*shown):
-        example = vote.example
-        read_by = kept_config(example.config_id).file
-        ballots[vote.example_id].append(ballot_of(vote, read_by, example.label))
-        people.add(vote.validator_id)
+    shown = ("config_id", "label", "fooled", "prediction")
+    of_example = [f"example__{name}" for name in shown]
+    for vote in votes.select_related("example").only("validator_id", "label", "flag", *of_example):
+        cast[vote.example].append(vote)
+    people = {vote.validator_id for votes in cast.values() for vote in votes}
+    ballots = {
+        example.pk: ballots_of(votes, example, kept_config(example.config_id).file)
+        for example, votes in cast.items()
+    }
     claims = (
         Example.objects.usable()
         .filter(task=task, fooled=True, author__isnull=False)
@@ -82,7 +83,7 @@ def facts_of(task: Task) -> Facts:
     return Facts(
         submitted=submitted,
         claims=[
-            Claim(author, in_order(label), tuple(ballots[pk]), pk)
+            Claim(author, in_order(label), tuple(ballots.get(pk, ())), pk)
             for pk, author, label in claims
             if author in submitted
         ],
@@ -103,7 +104,9 @@ def _sent_again(claim: Claim) -> list[Ruling]:
     rulings = []
     for raw in islice(cycle(_copies(first)), FLOOD - 1):
         content = content_of(first.task.kind, first.task.kind.parse(raw), about)
-        new = Example(task=first.task, author=first.author, label=first.label)
+        new = Example(
+            task=first.task, config_id=first.config_id, author=first.author, label=first.label
+        )
         found = copies([(new, content)]).get(0)
         rulings.append(found.ruling if found else Ruling.DISTINCT)
     return rulings
