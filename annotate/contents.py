@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from annotate import statements
 from annotate.models import ContentKey, Example, Task
-from annotate.queries import kept_config
+from annotate.queries import with_configs
 from core.errors import Conflict, Refused
 from kinds import Kind, Prepared, kind_named
 from kinds.likeness import Ruling
@@ -144,7 +144,7 @@ def closest(
     example: Example, content: Content, others: Sequence[tuple[Example, Content]]
 ) -> Copy | None:
     """The copy that weighs most: none to review where another one is a copy beyond doubt."""
-    likeness, file = content.kind.likeness, kept_config(example.config_id).file
+    likeness, file = content.kind.likeness, example.config.file
     found: list[tuple[int, float, Copy]] = []
     for other, its_content in others:
         same_author = other.author_id == example.author_id
@@ -202,7 +202,7 @@ def find_copies(examples: QuerySet[Example]) -> int:
     """
     noted = 0
     read = examples.select_related("task", "context").order_by("pk")
-    for several in batched(read.iterator(BATCH), BATCH):
+    for several in batched(map(with_configs, read.iterator(BATCH)), BATCH):
         known = [(one, content) for one in several if (content := content_of_stored(one))]
         for place, copy in copies(known).items():
             if copy.ruling is Ruling.COPY:

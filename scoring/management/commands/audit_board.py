@@ -104,9 +104,7 @@ def _sent_again(claim: Claim) -> list[Ruling]:
     rulings = []
     for raw in islice(cycle(_copies(first)), FLOOD - 1):
         content = content_of(first.task.kind, first.task.kind.parse(raw), about)
-        new = Example(
-            task=first.task, config_id=first.config_id, author=first.author, label=first.label
-        )
+        new = Example(task=first.task, config=first.config, author=first.author, label=first.label)
         found = copies([(new, content)]).get(0)
         rulings.append(found.ruling if found else Ruling.DISTINCT)
     return rulings
