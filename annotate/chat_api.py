@@ -58,6 +58,9 @@ class ChatSerializer(serializers.Serializer[Any]):
     turns_left = serializers.IntegerField()
     outcome = serializers.CharField(allow_null=True, help_text="By the task's rule, if it has one.")
     open = serializers.BooleanField(help_text="Whether it may go on.")
+    submittable = serializers.BooleanField(
+        help_text="Whether it may be submitted: for an hour after its round, too, if that has room."
+    )
 
 
 def _body(chat: Chat) -> dict[str, Any]:
@@ -71,6 +74,7 @@ def _body(chat: Chat) -> dict[str, Any]:
         "turns_left": max(file.chat.turns - len(turns), 0),
         "outcome": chats.outcome_of(file, [turn.answer for turn in turns]),
         "open": chats.is_open(chat),
+        "submittable": chats.is_submittable(chat),
     }
 
 

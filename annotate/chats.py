@@ -90,6 +90,11 @@ def is_open(chat: Chat) -> bool:
     return chat.example_id is None and _takes_turns(chat.round)
 
 
+def is_submittable(chat: Chat) -> bool:
+    """Whether it may be submitted, as far as time goes: its round may have no room by then."""
+    return chat.example_id is None and _takes_ended(chat.round)
+
+
 def _takes_turns(round_: Round) -> bool:
     return round_.status == Round.Status.OPEN and not round_.is_over
 

@@ -182,14 +182,18 @@ def test_a_chat_that_a_round_leaves_behind_can_be_submitted_to_it_for_an_hour(
             rounds.close_open(talks)
     refusal = "round_changed" if next_one else "no_open_round"
     assert anna("post", f"chats/{uids[0]}/turns/", content="More") == refusal
+    told = anna("get", f"chats/{uids[0]}/")
+    assert (told["open"], told["submittable"]) == (False, True)
     made = anna("post", "tasks/chats/examples/", **submission(uids[0]))
     assert (made["round"], made["fooled"]) == (1, True)
+    assert anna("get", f"chats/{uids[0]}/")["submittable"] is False
     assert anna("post", "tasks/chats/examples/", **submission(uids[0])) == "chat_submitted"
     Barred.objects.create(task=talks, person=annotator)
     assert anna("post", "tasks/chats/examples/", **submission(uids[1])) == "banned"
     Barred.objects.all().delete()
     talks.rounds.filter(number=1).update(closed_at=timezone.now() - chats.LATE)
     assert anna("post", "tasks/chats/examples/", **submission(uids[2])) == refusal
+    assert anna("get", f"chats/{uids[2]}/")["submittable"] is False
 
 
 def test_who_submits_turns_that_they_did_not_see_is_told(talks: Task, annotator: User) -> None:

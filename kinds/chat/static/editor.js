@@ -31,6 +31,7 @@ export class Editor extends EventTarget {
     });
     this.#talk.addEventListener("unsaid", (event) => {
       if (event instanceof CustomEvent && this.#field.value === "") this.#field.value = event.detail;
+      this.dispatchEvent(new Event("rest")); // what is kept has it on its way still
     });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -108,7 +109,7 @@ export class Editor extends EventTarget {
 
   /** What it held is an example by now. */
   submitted() {
-    this.#talk.isOpen = false;
+    this.#talk.isOpen = this.#talk.isSubmittable = false;
     this.#show();
   }
 
@@ -130,7 +131,7 @@ export class Editor extends EventTarget {
   }
 
   #show() {
-    const { turns, asking, comingBack, heard, trouble, isOpen, turnsLeft } = this.#talk;
+    const { turns, asking, comingBack, heard, trouble, isOpen, isSubmittable, turnsLeft } = this.#talk;
     const atEnd = this.#said.scrollHeight - this.#said.scrollTop - this.#said.clientHeight < 40;
     while (this.#turns.children.length > 2 * Math.min(this.#shown, turns.length)) this.#turns.lastChild?.remove();
     for (const { said, content, cut } of turns.slice(this.#turns.children.length / 2)) {
@@ -144,6 +145,9 @@ export class Editor extends EventTarget {
     }
     if (atEnd) this.#said.scrollTop = this.#said.scrollHeight;
     const none = turns.length === 0 && !asking && !comingBack;
+    const further = isSubmittable
+      ? "This chat goes no further; you can still submit it."
+      : "This chat goes no further.";
     const left = [
       "No turn is left: say what came of it, or begin a new chat.",
       "1 turn left.",
@@ -151,7 +155,7 @@ export class Editor extends EventTarget {
     ];
     this.#words.textContent =
       trouble ||
-      (isOpen ? "" : "This chat goes no further.") ||
+      (isOpen ? "" : further) ||
       (none ? "Say something, and the model answers." : "") ||
       (left[turnsLeft ?? left.length] ?? "");
     this.#form.hidden = !isOpen;

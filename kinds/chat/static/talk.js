@@ -45,6 +45,8 @@ export class Talk extends EventTarget {
   turnsLeft = null;
   /** Whether it may go on. */
   isOpen = true;
+  /** Whether it may be submitted, also when it goes no further. */
+  isSubmittable = true;
 
   #channel;
   #rest;
@@ -90,7 +92,7 @@ export class Talk extends EventTarget {
     this.id = this.asking = this.comingBack = this.outcome = this.turnsLeft = null;
     this.turns = [];
     this.heard = this.trouble = "";
-    this.isOpen = true;
+    this.isOpen = this.isSubmittable = true;
     this.#tell("change");
   }
 
@@ -127,6 +129,7 @@ export class Talk extends EventTarget {
     this.outcome = chat.outcome;
     this.turnsLeft = chat.turns_left;
     this.isOpen = chat.open;
+    this.isSubmittable = chat.submittable;
     this.#tell("change");
     if (asking && asking.turn === this.turns.length + 1 && chat.open) this.say(asking.content);
   }
@@ -174,6 +177,7 @@ export class Talk extends EventTarget {
       const { content } = this.asking;
       this.asking = null;
       if (code === "chat_submitted" || code === "round_changed") this.isOpen = false;
+      if (code === "chat_submitted") this.isSubmittable = false;
       this.#tell("unsaid", content);
       if (STALE.has(code)) this.lookAgain();
     }

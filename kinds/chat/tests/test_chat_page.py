@@ -189,12 +189,35 @@ def test_two_windows_of_one_chat_go_on_with_it(visit: Visits, own_task: Callable
     expect(answers(other).last).to_have_text("You said: Two")
     expect(other.locator("[data-part=talk-words]")).to_contain_text("went on in another window")
     expect(field(other)).to_have_value("Another two")
+    other.reload()
+    expect(field(other)).to_have_value("Another two")
     tell(other, "Three")
     choose(page, "harmful")
     submit(page)
     verdict(page, "Not taken")
     page.get_by_role("button", name="Back to the chat").click()
     expect(answers(page)).to_have_count(3)
+    submit(page)
+    verdict(page, "You fooled it")
+
+
+def test_one_that_a_round_leaves_behind_says_that_it_can_be_submitted(
+    visit: Visits, own_task: Callable[..., str], server: Server, tmp_path: Path
+) -> None:
+    path = own_task("chat-ended")
+    page = visit("anna")
+    open_task(page, path)
+    tell(page, "One")
+    (tmp_path / "next.yaml").write_text('{"name": "second", "backend": null}')
+    server.run(
+        "manage", "register_model", "chat-ended", str(tmp_path / "next.yaml"), "--open-round"
+    )
+    words = page.locator("[data-part=talk-words]")
+    expect(words).to_contain_text("you can still submit it")
+    page.reload()
+    expect(answers(page)).to_have_count(1)
+    expect(words).to_contain_text("you can still submit it")
+    choose(page, "harmful")
     submit(page)
     verdict(page, "You fooled it")
 
