@@ -307,9 +307,12 @@ def _obstacle(run: TrainingRun) -> str:
 
 
 def _promote(run: TrainingRun, model: ModelVersion) -> Round:
-    """Open the next round with the candidate in its parent's place."""
-    others = run.round.targets.filter(retired_at=None)  # beside a closed round one may be retired
-    targets = [model if target.pk == run.parent_id else target for target in others]
+    """Open the next round with the candidate in its parent's place.
+
+    Of a closed round models may have been retired meanwhile: the parent goes anyway.
+    """
+    stay = run.round.targets.filter(Q(retired_at=None) | Q(pk=run.parent_id))
+    targets = [model if target.pk == run.parent_id else target for target in stay]
     needed = run.round.needed
     return open_next_round(
         task=run.task,

@@ -242,6 +242,28 @@ def test_a_model_that_was_retired_meanwhile_stands_beside_no_candidate(
     assert (trained.rounds.get(number=3).targets.get(), serving(trained)) == (run.candidate,) * 2
 
 
+@pytest.mark.parametrize("beside_another", [False, True])
+def test_what_was_learned_of_a_retired_model_serves_in_its_place(
+    trained: Task, owner: User, authors: list[User], beside_another: bool
+) -> None:
+    verified_foolings(trained, authors, owner, 3)
+    parent, beside = serving(trained), []
+    if beside_another:
+        with durable():
+            config = {"labels": list(cast.DIGITS)}
+            beside = [rounds.register_model(task=trained, backend="null", config=config)]
+            rounds.open_next_round(task=trained, models=[parent, *beside])
+    begun = services.begin_here(task=trained)
+    with durable():
+        rounds.close_open(trained)  # as its quota does
+    rounds.retire_model(actor=owner, task=trained, model=parent, reason="A better one comes.")
+    run = carry_out(*begun)
+    assert run.status == "promoted", run.reason
+    assert run.candidate is not None
+    opened = trained.rounds.get(status="open")
+    assert {*opened.targets.all()} == {run.candidate, *beside}
+
+
 def test_a_round_that_the_file_opens_later_is_no_promotion_yet(
     owner: User, authors: list[User]
 ) -> None:
