@@ -193,14 +193,16 @@ def _clean_gate(clean: Paired, settings: GateSettings, of: int) -> GateResult:
         sentence = "There is no clean test data: nothing to judge by."
         return GateResult("clean", False, sentence, margin)
     # Of the best of several more surety is asked, but no more than so many items can give.
-    confidence = max(settings.confidence, min(_surer(settings, of), surest(margin, clean.n)))
+    can_give = surest(margin, clean.n)
+    confidence = max(settings.confidence, min(_surer(settings, of), can_give))
     bound = clean.lower_bound(confidence)
     size = f" with fewer than {settings.clean_items:,} items" if few else ""
     sentence = (
         f"Clean data: {_change(clean)}; with {_percent(confidence)} confidence at least "
         f"{bound:+.2f} points, and {margin:+.2f} or more is asked for{size}."
     )
-    if clean.n < (needed := items_to_hold(margin, confidence)):
+    if margin and can_give < confidence:
+        needed = items_to_hold(margin, confidence)
         sentence += f" To be so sure takes {needed:,} items, even if no answer changes."
     return _paired_gate("clean", bound >= margin - _ROUNDING, sentence, margin, clean, bound)
 
@@ -352,4 +354,5 @@ def _people(number: int) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
+    """Of what is never certain: below a hundred."""
+    return f"{min(100 * share, 99.99):.2f}".rstrip("0").rstrip(".") + " %"

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 Distance = Callable[["Prepared", "Prepared"], float]
 
 MOST_COMPARED: Final = 60  # learned items a class: with 500 clean ones of it, a quarter of a second
-
-
-ONES_SHARE: Final = 3  # a third of what is compared may be one person's, who sends what they like
+# Of what is compared a fifth may be one person's, who sends what they like: two have no half.
+ONES_SHARE: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def nearby(
 ) -> list[Nearby]:
     """The classes that `least` or more learned items were taken for by the old model, wrongly.
 
-    For each the `nearest` clean items of that class, of one person at most a third. Empty where the
+    For each the `nearest` clean items of that class, of one person at most a fifth. Empty where the
     kind knows no distance.
     """
     if distance is None:
@@ -84,18 +83,30 @@ def nearby(
 
 
 def _of_many(items: Sequence[Asked[Any]], most: int) -> list[Asked[Any]]:
-    """The first `most` of these, of one person at most a third."""
+    """The first `most` of these, of one person at most a fifth of what is chosen.
+
+    Where so few others are there that one item is more, nothing that people sent; if nothing else
+    is there, one of each.
+    """
+    of_nobody = [one for one in items if not isinstance(one.item, Usual)][:most]
+    chosen: list[Asked[Any]] = []
+    for of_one in range(max(1, most // ONES_SHARE), 0, -1):
+        chosen = _first(items, most, of_one)
+        if len(chosen) >= of_one * ONES_SHARE:
+            return chosen
+    return of_nobody or chosen
+
+
+def _first(items: Sequence[Asked[Any]], most: int, of_one: int) -> list[Asked[Any]]:
     of: Counter[int] = Counter()
     chosen = []
     for one in items:
         if isinstance(one.item, Usual):
             of[one.item.author] += 1
-            if of[one.item.author] > max(1, most // ONES_SHARE):
+            if of[one.item.author] > of_one:
                 continue
         chosen.append(one)
-        if len(chosen) == most:
-            break
-    return chosen
+    return chosen[:most]
 
 
 def _surety(answer: Any, label: str) -> float:

@@ -183,6 +183,23 @@ def test_the_page_says_how_many_clean_items_it_takes() -> None:
     assert "takes" not in gates(paired(178))["clean"].sentence
 
 
+@pytest.mark.parametrize("of", [1, 2, 3, 6, 8, 20, 30])
+@pytest.mark.parametrize("n", [178, 200, 359, 500, 1000])
+def test_nor_does_it_ask_for_more_than_the_surety_that_these_can_give(n: int, of: int) -> None:
+    assert "takes" not in gates(paired(n), of=of)["clean"].sentence
+
+
+def test_no_number_of_clean_items_holds_a_margin_of_nothing() -> None:
+    clean = gates(paired(100), settings=GateSettings(clean_margin_few=0))["clean"]
+    assert not clean.passed
+    assert "takes" not in clean.sentence
+
+
+def test_no_bound_is_called_wholly_certain() -> None:
+    surer = GateSettings(confidence=0.999, clean_margin=-10)
+    assert "with 99.99 % confidence" in gates(settings=surer, of=20)["clean"].sentence
+
+
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 1 - 0.05 / 30])
 @pytest.mark.parametrize("margin", [-0.5, -1.5, -20])
 def test_so_many_items_hold_a_margin_and_one_fewer_does_not(
@@ -425,12 +442,28 @@ def test_a_class_next_to_what_was_learned_keeps_its_surety() -> None:
     assert "of class '7' nearest to 30 learned items" in result.sentence
 
 
-@pytest.mark.parametrize(("people", "seen"), [(1, False), (2, True)])
-def test_what_one_person_sends_next_to_it_neither_fails_the_gate_nor_passes_it(
-    people: int, seen: bool
+@pytest.mark.parametrize(
+    ("people", "base", "seen"),
+    [(1, 200, False), (2, 200, False), (4, 200, True)]
+    + [(1, base, False) for base in range(2, 20)]
+    + [(2, base, False) for base in range(4, 20)],
+)
+def test_what_two_people_send_next_to_it_neither_fails_the_gate_nor_passes_it(
+    people: int, base: int, seen: bool
 ) -> None:
-    """Twenty of one person lie nearest, and the model is much less sure of them; or of two's."""
+    """Twenty of each lie nearest, and the model is much less sure of them; few is else there."""
+    (found,) = _near(people, base)
+    assert found.items <= 20
+    assert (found.fall > 5) is seen
 
+
+@pytest.mark.parametrize("people", [1, 2, 3, 9])
+def test_where_nothing_else_is_there_what_people_sent_is_compared(people: int) -> None:
+    (found,) = _near(people, 0)
+    assert found.fall > 5
+
+
+def _near(people: int, base: int) -> list[Nearby]:
     def asked(place: int, now: float, item: Any) -> Asked[Any]:
         said = [Answer("7", {"7": surety, "1": 1 - surety}) for surety in (0.9, now)]
         return Asked(item, *said)
@@ -443,10 +476,8 @@ def test_what_one_person_sends_next_to_it_neither_fails_the_gate_nor_passes_it(
         asked(place, 0.2, Usual(place, "7", author=place % people))
         for place in range(3, 3 + 20 * people)
     ]
-    base = [asked(place, 0.88, Item(place, "7")) for place in range(100, 200)]
-    (found,) = nearby(learned, [*base, *sent], apart, nearest=20, least=3)
-    assert found.items == 20
-    assert (found.fall > 5) is seen
+    clean = [asked(place, 0.88, Item(place, "7")) for place in range(1000, 1000 + base)]
+    return nearby(learned, [*clean, *sent], apart, nearest=20, least=3)
 
 
 # settings and input
