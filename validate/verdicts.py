@@ -7,7 +7,7 @@ when it is complete, so that an interrupted pass is simply done again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from annotate.queries import is_barred
 from annotate.services import Verdict, latch, set_queued
 from core.transactions import after_commit, durable
 from validate import statements
-from validate.decisions import is_withdrawn, urgency
+from validate.decisions import decision_on, is_withdrawn, urgency
 from validate.hearing import Hearing, hear
 from validate.inbox import close_reviews, open_review
 from validate.models import AuthorShare, Reliability, Review, Vote
@@ -197,6 +197,7 @@ def restore_votes(votes: QuerySet[Vote]) -> None:
     """Give these votes their weight back; open examples are decided again.
 
     A doubt is over where what weighs now carries the verdict: the votes of others may still not.
+    One begins where these speak against it.
     """
     votes = votes.filter(dropped=True)
     for example_id in _examples_of(votes):
@@ -204,13 +205,14 @@ def restore_votes(votes: QuerySet[Vote]) -> None:
             hearing = hear(example_id)
             votes.filter(example=example_id).update(dropped=False)
             _speak_again(hearing)
-            if not _is_doubtful(hearing):
+            doubt(hearing)
+            if not is_doubtful(hearing.example, hearing.votes):
                 close_reviews(hearing.example, [Review.Kind.QUARANTINE])
 
 
 def doubt(hearing: Hearing) -> None:
     """Ask the owner about a verdict that would be another one by the votes that weigh still."""
-    if _is_doubtful(hearing):
+    if is_doubtful(hearing.example, hearing.votes):
         open_review(
             hearing.example,
             Review.Kind.QUARANTINE,
@@ -219,13 +221,13 @@ def doubt(hearing: Hearing) -> None:
         )
 
 
-def _is_doubtful(hearing: Hearing) -> bool:
-    example = hearing.example
+def is_doubtful(example: Example, votes: Sequence[Vote]) -> bool:
+    """Whether the verdict that these votes gave would be another one by those that weigh still."""
     if example.status == Example.Status.OPEN or example.adjudicated:
         return False
-    decision = hearing.decision()
+    decision = decision_on(example, votes)
     differs = (decision.outcome.value, decision.label) != (example.status, example.final_label)
-    return differs and any(vote.dropped for vote in hearing.votes)
+    return differs and any(vote.dropped for vote in votes)
 
 
 def _speak_again(hearing: Hearing) -> None:

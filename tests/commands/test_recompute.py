@@ -21,7 +21,8 @@ from scoring import recount
 from scoring.models import Tally
 from tests import acts, cast
 from tests.races import at_once
-from validate.models import AuthorShare, QueueItem, Reliability, Vote
+from validate.models import AuthorShare, QueueItem, Reliability, Review, Vote
+from validate.verdicts import reweigh
 
 
 @pytest.fixture
@@ -166,6 +167,25 @@ def test_what_is_known_about_validators_is_proved_too(
     standing.refresh_from_db()
     assert standing.alpha != 1
     assert AuthorShare.objects.get(pk=share.pk).votes == share.votes
+
+
+def test_verdicts_that_rest_on_votes_without_weight_are_found_and_an_owner_asked(
+    task: Task, annotator: User, validator: User, other_validator: User, summary: Any
+) -> None:
+    example = cast.submission(task, annotator)
+    for person in (validator, other_validator):
+        cast.answer(person, task)
+    AuthorShare.objects.filter(validator=validator).update(named_at=timezone.now())
+    reweigh(task.pk, validator.pk)
+    Review.objects.update(closed_at=timezone.now())
+
+    output, agrees = check()
+    assert not agrees
+    assert "digits: 1 verdicts rest on votes that lost their weight" in output
+    assert "of validators" not in output
+    assert summary("recompute")["repaired"] == 1
+    assert check()[1]
+    assert Review.objects.get(closed_at=None).example == example
 
 
 def test_how_much_somebody_answered_is_proved_and_how_often_they_tried_a_context(

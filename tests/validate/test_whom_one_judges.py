@@ -25,7 +25,7 @@ from validate.acts.adjudicate import take_back
 from validate.models import AuthorShare, Lease, QueueItem, Reliability, Review, Vote
 from validate.order import NEW_UNTIL
 from validate.people.patience import MOST
-from validate.people.recount import check
+from validate.people.recount import check, repair
 from validate.people.reliability import stands
 from validate.people.ties import clear_tie, name_all_ties, named_ties
 from validate.policies import Ballot, Outcome, TwoPlusOne, confirmed_again, decide, lots
@@ -515,6 +515,51 @@ def test_a_doubt_stays_until_what_weighs_carries_the_verdict(
 
     clear_tie(actor=owner, share=second, reason="They look, too.")
     assert list(verified_foolings(task.pk)) == [example]
+
+
+def test_a_doubt_that_nobody_is_asked_about_is_found_and_asked(
+    task: Task, annotator: User, owner: User
+) -> None:
+    """As versions left it that closed the question when any of the votes had its weight again."""
+    doubtful, looked_at = [cast.submission(task, annotator, seed) for seed in (1, 2)]
+    people = crowd(task, 2)
+    for person in [*people, *people]:
+        cast.answer(person, task)
+    AuthorShare.objects.update(named_at=timezone.now())
+    for person in people:
+        reweigh(task.pk, person.pk)
+    acts.adjudicate(actor=owner, example_id=looked_at.pk, status="verified", reason="It is one.")
+    Review.objects.update(closed_at=timezone.now())
+    AuthorShare.objects.filter(validator=people[0]).update(named_at=None)
+    Vote.objects.filter(validator=people[0]).update(dropped=False)
+    repair(task)  # the credits of what was written here by hand
+    Review.objects.filter(closed_at=None).update(closed_at=timezone.now())
+    assert doubtful in verified_foolings(task.pk)
+
+    assert (check(task).doubts, check(task).agrees) == (1, False)
+    assert repair(task).doubts == 1
+    assert Review.objects.get(closed_at=None).example == doubtful
+    assert list(verified_foolings(task.pk)) == [looked_at]
+    assert check(task).agrees
+
+
+def test_a_vote_that_regains_its_weight_can_make_a_verdict_doubtful(annotator: User) -> None:
+    """Two who said no are tied to somebody else, it seems; then one of them is not."""
+    task = cast.text_task(validation={"policy": "bayes", "sample": 0})
+    example = cast.submission(task, annotator, input={"text": "Good."}, label="yes", fooled=False)
+    people = crowd(task, 6)
+    for person in people[:2]:
+        cast.answer(person, task, label="no")
+        AuthorShare.objects.filter(validator=person).update(named_at=timezone.now())
+        reweigh(task.pk, person.pk)
+    for person in people[2:]:
+        if Example.objects.get(pk=example.pk).status == Example.Status.OPEN:
+            cast.answer(person, task)
+    assert example in verified_foolings(task.pk)
+    AuthorShare.objects.filter(validator=people[0]).update(named_at=None)
+    reweigh(task.pk, people[0].pk)
+    assert not verified_foolings(task.pk).exists()
+    assert check(task).agrees
 
 
 def test_taking_an_owners_verdict_back_shows_what_the_votes_before_it_rest_on(

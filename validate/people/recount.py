@@ -1,7 +1,8 @@
 """Whether what is stored about validators is what the votes say, and making it so.
 
 Credits follow from verdicts and votes, reliabilities from credits, shares from votes, and whether a
-vote weighs anything from what is known about its voter. What somebody owes for items that they left
+vote weighs anything from what is known about its voter. An owner is asked about each verdict that
+rests on votes which lost their weight. What somebody owes for items that they left
 (`passes`) is a bucket that time empties, and newest times (`recent_seconds`) may be of answers
 that they took back: neither is recounted.
 """
@@ -13,14 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isclose
 
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from annotate.models import Example, Task
 from annotate.queries import kept_config
 from core.transactions import durable, one_view
 from validate import statements
 from validate.hearing import hear, lock_rows
-from validate.models import AuthorShare, Lease, Reliability, Vote
+from validate.models import AuthorShare, Lease, Reliability, Review, Vote
 from validate.people.reliability import (
     Credit,
     credits_of,
@@ -30,7 +31,14 @@ from validate.people.reliability import (
     score,
     stored_credit,
 )
-from validate.verdicts import QUARANTINE_TO_FOLLOW, follow_later, reweigh, weightless_votes
+from validate.verdicts import (
+    QUARANTINE_TO_FOLLOW,
+    doubt,
+    follow_later,
+    is_doubtful,
+    reweigh,
+    weightless_votes,
+)
 
 CHUNK = 500
 _STANDING = ("alpha", "beta", "agreement", "scored", "gold_seen", "gold_right")
@@ -47,10 +55,12 @@ class StandingRecount:
     reliabilities: int
     shares: int
     weights: int
+    doubts: int
+    """Verdicts that rest on votes which lost their weight, and no owner is asked."""
 
     @property
     def wrong(self) -> int:
-        return self.credits + self.reliabilities + self.shares + self.weights
+        return self.credits + self.reliabilities + self.shares + self.weights + self.doubts
 
     @property
     def agrees(self) -> bool:
@@ -86,8 +96,8 @@ def check(task: Task) -> StandingRecount:
     """Recount a task's credits, reliabilities and shares, and write nothing."""
     rows = {row.validator_id: row for row in Reliability.objects.filter(task=task)}
     wrong, shares = _put_right(task, rows), _share_differences(task)
-    weights = len(_misweighed(task))
-    return StandingRecount(len(rows), len(_stale(task)), len(wrong), len(shares), weights)
+    weights, doubts = len(_misweighed(task)), len(_doubts_unasked(task))
+    return StandingRecount(len(rows), len(_stale(task)), len(wrong), len(shares), weights, doubts)
 
 
 def repair(task: Task) -> StandingRecount:
@@ -105,7 +115,12 @@ def repair(task: Task) -> StandingRecount:
         wrong = _put_right(task, rows)
         Reliability.objects.bulk_update(wrong, _RECOUNTED)
     shares = _repair_shares(task)
-    return StandingRecount(len(people), len(stale), len(wrong), shares, len(misweighed))
+    doubts = _doubts_unasked(task)
+    for example_id in doubts:
+        with durable():
+            doubt(hear(example_id))
+    weights = len(misweighed)
+    return StandingRecount(len(people), len(stale), len(wrong), shares, weights, len(doubts))
 
 
 def _misweighed(task: Task) -> list[int]:
@@ -125,6 +140,26 @@ def _misweighed(task: Task) -> list[int]:
         if kept.exists() or lost.exists():
             wrong.append(person)
     return wrong
+
+
+def _doubts_unasked(task: Task) -> list[int]:
+    """The examples whose verdict is doubtful, and whose owner nobody asks; what is hidden waits.
+
+    Versions before closed the question when any of the votes had its weight again.
+    """
+    votes = Vote.objects.to_decide().filter(example=OuterRef("pk"))
+    asked = Review.objects.filter(
+        example=OuterRef("pk"), kind=Review.Kind.QUARANTINE, closed_at=None
+    )
+    settled = Example.objects.filter(
+        Exists(votes.filter(dropped=True)), ~Exists(asked), task=task, adjudicated=False
+    ).exclude(status=Example.Status.OPEN)
+    found = settled.filter(hidden_at=None).select_related("config").order_by("pk")
+    return [
+        example.pk
+        for example in found.iterator(chunk_size=CHUNK)
+        if is_doubtful(example, statements.votes_on(example.pk))
+    ]
 
 
 def _put_right(task: Task, rows: Mapping[int, Reliability]) -> list[Reliability]:

@@ -83,8 +83,13 @@ def _table(found: Recount) -> list[str]:
         lines += [
             f"{slug}: {wrong} {what} of validators are not what the votes say"
             for what, wrong in asdict(standing).items()
-            if wrong and what != "validators"
+            if wrong and what not in ("validators", "doubts")
         ]
+        if standing.doubts:
+            lines.append(
+                f"{slug}: {standing.doubts} verdicts rest on votes that lost their weight, and "
+                "no owner is asked about them"
+            )
     if found.tries:
         lines.append(f"{len(found.tries)} examples are another try than they say")
     if found.context_tries:
