@@ -96,16 +96,29 @@ _IS_NEW: Final = f"""
 _KNOWN_AUTHOR: Final = f"NOT {_IS_NEW.format(author='q.author_id')}"
 
 # Who was judged is asked of such authors, and everybody of what is old, but nothing is decided by
-# them alone: they begin, or come where somebody of standing has voted, or all of these skipped it.
+# them alone: they begin, or come where somebody of standing has voted, or all of these who are at
+# work and may be asked skipped it.
 _BESIDE: Final = f"""
     ({_FIRST} OR EXISTS (
         SELECT 1 FROM validate_vote f
         WHERE f.example_id = q.example_id AND NOT f.dropped AND NOT f.surplus AND NOT f.automatic
             AND f.validator_id IN (SELECT validator_id FROM of_standing) LIMIT 1 OFFSET 0)
-    OR (SELECT standing FROM crowd) <= (
-        SELECT COUNT(*) FROM validate_lease l
-        WHERE l.example_id = q.example_id AND l."end" = 'skipped'
-            AND l.validator_id IN (SELECT validator_id FROM of_standing WHERE at_work)))
+    OR NOT EXISTS (
+        SELECT 1 FROM of_standing o
+        WHERE o.at_work AND o.validator_id <> q.author_id
+            AND NOT EXISTS (
+                SELECT 1 FROM validate_lease l
+                WHERE l.example_id = q.example_id AND l.validator_id = o.validator_id
+                    AND l."end" = 'skipped' LIMIT 1 OFFSET 0)
+            AND NOT EXISTS (
+                SELECT 1 FROM validate_authorshare s
+                WHERE s.task_id = %(task)s AND s.validator_id = o.validator_id
+                    AND s.author_id = q.author_id AND s.named_at IS NOT NULL LIMIT 1 OFFSET 0)
+            AND NOT EXISTS (
+                SELECT 1 FROM validate_apart p
+                WHERE p.validator_id = o.validator_id AND p.author_id = q.author_id
+                LIMIT 1 OFFSET 0)
+        LIMIT 1 OFFSET 0))
 """  # noqa: S608
 _UNTIED: Final = f"""
     (NOT EXISTS (
@@ -147,6 +160,14 @@ FREE: Final = _free(
 FREE_TO_PROVEN: Final = _free(
     f"(SELECT few FROM crowd) OR q.open_from <= %(aged)s OR {_UNTIED}"  # noqa: S608
 )
+
+# Whether somebody of standing has voted on an example, or the crowd is new: a judge may follow.
+HAS_A_WORD: Final = f"""
+    SELECT (SELECT crowd.few FROM ({_CROWD}) crowd) OR EXISTS (
+        SELECT 1 FROM validate_vote f
+        WHERE f.example_id = %(example)s AND NOT f.dropped AND NOT f.surplus AND NOT f.automatic
+            AND f.validator_id IN (SELECT validator_id FROM ({_OF_STANDING}) of_standing))
+"""  # noqa: S608
 
 # Whether enough people of standing are at work to look more closely at one whose author is new or
 # hardly confirmed, or whom this person, of no standing, began (2), or else enough of all to do so

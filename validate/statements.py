@@ -25,7 +25,14 @@ from annotate.queries import lockable
 from core.sql import compiled, prepared
 from core.sql.compiled import Compiled, CompiledUpdate, Given, adapted
 from validate.models import Apart, Gold, Lease, QueueItem, Reliability, Vote
-from validate.order import ADD_TO_SHARE, CAP_FROM_VOTES, FREE, FREE_TO_PROVEN, WAITING
+from validate.order import (
+    ADD_TO_SHARE,
+    CAP_FROM_VOTES,
+    FREE,
+    FREE_TO_PROVEN,
+    HAS_A_WORD,
+    WAITING,
+)
 from validate.policies import lots
 
 VALIDATES_WITHIN = timedelta(days=7)
@@ -213,6 +220,12 @@ def add_to_share(
     ((look, gold, named_at),) = prepared.rows(ADD_TO_SHARE, {**key, **given})
     # SQLite 3.40 returns 1 for `named_at IS NOT NULL` there, whatever it is.
     return Met(look == 2, bool(look), bool(gold), tied=named_at is not None)
+
+
+def one_of_standing_voted(task_id: int, example_id: int) -> bool:
+    """Whether an example has a vote of somebody of standing, or of anybody in a new crowd."""
+    given = {"task": task_id, "example": example_id, "since": _since(timezone.now())}
+    return bool(prepared.rows(HAS_A_WORD, given)[0][0])
 
 
 def take_from_share(*, task_id: int, author_id: int, validator_id: int, agreed: bool) -> None:

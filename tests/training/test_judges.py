@@ -375,6 +375,44 @@ def test_its_vote_is_looked_at_as_closely_as_a_persons_and_goes_with_the_one_tha
     assert AuthorShare.objects.get(validator__imported=True).votes == 1
 
 
+def test_its_vote_follows_nobodys_who_has_no_standing(
+    annotator: User, validator: User, other_validator: User
+) -> None:
+    """Who fools the judge would verify alone with an account of whom nothing is known."""
+    rules = {"policy": "two_plus_one", "judge_share": 0.5, "sample": 1, "close_look": 0}
+    task = cast.text_task(validation=rules)
+    able = cast.fixed_model(task, 1)
+    judge = Judge.objects.create(task=task, model=able)
+    text = {"text": "Not my cup of tea."}
+    label = said_by(able, text["text"])
+    example = cast.submission(task, annotator, fooled=False, input=text, label=label)
+    judges.ask(judge)
+    Judge.objects.update(standing="admitted", voter=person_of_a_log("judge texts"))
+    known = [other_validator, *(cast.person(f"known{number}", "validator") for number in range(3))]
+    right = {"gold_seen": 9, "gold_right": 9, "answered_at": timezone.now()}
+    for person in known:
+        Reliability.objects.create(task=task, validator=person, **right)
+    # An author whom these know: else the judge would give more than its share.
+    AuthorShare.objects.create(
+        task=task, author=annotator, validator=known[-1], votes=99, agreed=99
+    )
+
+    assert cast.answer(validator, task) == example
+    assert not Vote.objects.filter(automatic=True).exists()
+    example.refresh_from_db()
+    assert example.status == "open"
+
+    other = {"text": "Nor is it mine, or anybody's."}
+    label = said_by(able, other["text"])
+    second = cast.submission(task, annotator, fooled=False, input=other, label=label)
+    judges.ask(judge)
+    while second.status == "open":
+        cast.answer(known[0], task)
+        second.refresh_from_db()
+    assert Vote.objects.get(automatic=True).example == second
+    assert second.status == "verified"
+
+
 def test_a_judges_vote_alone_decides_nothing(owner: User, annotator: User) -> None:
     task = cast.text_task(validation={"policy": "k_matching", "n": 1, "cap": 3})
     text = {"text": "Not my cup of tea."}

@@ -22,7 +22,7 @@ from training.queries import verified_foolings
 from validate.acts import gold
 from validate.acts import lease as leases
 from validate.acts.adjudicate import take_back
-from validate.models import AuthorShare, Lease, QueueItem, Reliability, Review, Vote
+from validate.models import Apart, AuthorShare, Lease, QueueItem, Reliability, Review, Vote
 from validate.order import NEW_UNTIL
 from validate.people.patience import MOST
 from validate.people.recount import check, repair
@@ -403,11 +403,25 @@ def test_nothing_is_verified_without_somebody_of_standing(
     assert acts.next_item(validator=others[1], task=task)
 
 
+@pytest.mark.parametrize(
+    "one_of_them", ["is asked as well", "sent it", "is tied to the author", "may be the author"]
+)
 def test_what_all_of_standing_skipped_is_for_the_others(
-    task: Task, annotator: User, validator: User, other_validator: User
+    task: Task, annotator: User, validator: User, other_validator: User, one_of_them: str
 ) -> None:
+    """All who can be asked, that is."""
     known = crowd(task, 4, **KNOWN)
-    cast.submission(task, annotator)
+    author = annotator
+    if one_of_them == "sent it":
+        author = known.pop()
+    cast.submission(task, author)
+    pair = {"author": author, "validator": known[-1]}
+    if one_of_them == "is tied to the author":
+        AuthorShare.objects.create(task=task, named_at=timezone.now(), **pair)
+    elif one_of_them == "may be the author":
+        Apart.objects.create(**pair)
+    if one_of_them in ("is tied to the author", "may be the author"):
+        known.pop()
     QueueItem.objects.update(open_from=timezone.now() - timedelta(days=lots.OPENS_WITHIN))
     cast.answer(validator, task)
     for person in known:

@@ -222,7 +222,8 @@ def cast(made: Vote, hearing: Hearing, row: Reliability) -> None:
 def _with_judge(hearing: Hearing, decision: Decision) -> Decision:
     """Where people's votes leave it open, the admitted judge's, within its share of the author's.
 
-    One query where the task gives judges a share, none elsewhere. It locks the judge, after leases
+    Never where nobody of standing has voted. One query where the task gives judges a share, and one
+    more where the judge has an answer; none elsewhere. It locks the judge, after leases
     and before shares: two at once stay within its share, and who demotes it waits for its vote.
     """
     example, votes = hearing.example, hearing.votes
@@ -234,7 +235,7 @@ def _with_judge(hearing: Hearing, decision: Decision) -> Decision:
     )
     locked = answers.select_for_update(of=("judge",), no_key=True)
     answer = locked.select_related("judge__voter").first()
-    if answer is None:
+    if answer is None or not statements.one_of_standing_voted(example.task_id, example.pk):
         return decision
     voter = answer.judge.voter
     assert voter is not None
