@@ -7,6 +7,7 @@ the new round, while requests that are under way finish on the old one.
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -191,8 +192,9 @@ class LiveModel:
 
 
 BUSY_RETRY_MS = 1_000
-HEAVY_RETRY_MS = 100  # reading one takes 20
+HEAVY_RETRY_MS = 100, 400  # reading one takes 20; chance keeps what waits from coming as one
 LONG_MS = 61_000  # a cap on a minute's questions has nobody wait longer, one on a day's tokens may
+_chance = random.SystemRandom()
 _may_wait = threading.BoundedSemaphore(max(1, settings.DATABASE_THREADS // 2))
 _reader = ThreadPoolExecutor(1, thread_name_prefix="heavy-inputs")
 
@@ -200,11 +202,11 @@ _reader = ThreadPoolExecutor(1, thread_name_prefix="heavy-inputs")
 def read_apart(kind: Kind, input: object, passage: Passage) -> Future[Prepared]:
     """Read an input that may take long, and charge whoever sent it for the work.
 
-    One at a time: they wait for each other and nobody waits for them. TooBusy while another of the
-    same person, or a few of their address, wait or are read.
+    One at a time: they wait for each other and nobody waits for them. BeingRead while another of
+    the same person, or a few of their address, wait or are read.
     """
     if not passage.begin():
-        raise TooBusy(HEAVY_RETRY_MS, kind)
+        raise BeingRead
     reading = _reader.submit(_read_and_charge, kind, input, passage)
     reading.add_done_callback(lambda _: passage.end())  # also when its page is gone meanwhile
     return reading
@@ -225,6 +227,15 @@ class TooBusy(Refused):
         acting = kind.words.acting.lower()
         super().__init__("busy", f"Many people are {acting} right now: trying again.", status=503)
         self.retry_ms = retry_ms
+
+
+class BeingRead(TooBusy):
+    """Something large of the same sender waits or is read; try again in `retry_ms`."""
+
+    def __init__(self) -> None:
+        words = "Something large from you, or from your address, is being read: trying again."
+        Refused.__init__(self, "busy", words, status=429)
+        self.retry_ms = _chance.randint(*HEAVY_RETRY_MS)
 
 
 class ModelUnavailable(Refused):

@@ -135,7 +135,10 @@ async def test_one_large_picture_of_a_person_is_read_at_once_and_a_few_of_an_add
             assert (await opened.receive("busy"))["seq"] == 1
             call = "/api/v1/tasks/digits/predictions/"
             answer = await post(call, {"input": large(3)}, "application/json")
-            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"]) == (429, "busy"), "no fault of the server's"
+            assert "from you, or from your address" in error["message"], "nobody else is there"
+            assert int(answer["Retry-After"]) == 1
             async with page(task, other_annotator) as gone:  # which takes nothing with it
                 await gone.receive("ready")
                 await gone.send(type="predict", seq=1, input=large(4))
