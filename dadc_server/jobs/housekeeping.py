@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from annotate.chats import forget_abandoned
 from annotate.schedule import follow_the_clock
+from core.outages import is_outage
 from crowd import tasks as crowd
 from crowd.services import look_after
 from releases import tasks as releases
@@ -59,16 +60,22 @@ SELDOM: list[Chore] = [
 ]
 
 
-def _do(chore: Chore) -> None:
-    """One chore's mistake keeps neither the others nor the next look."""
+def _do(chore: Chore) -> bool:
+    """One chore's mistake keeps neither the others nor the next look; whether to go on with these.
+
+    Not where the database cannot be reached: each would wait five seconds for it.
+    """
+    database, outage = connections["default"], False
     try:
         chore()
-    except DatabaseError:  # away for a moment: the next look finds what there is
+    except DatabaseError as error:  # away for a moment: the next look finds what there is
+        outage = is_outage(error)
         logger.warning("could not look for what is due", exc_info=True)
     except Exception:
         logger.exception("%s failed", chore.__qualname__)
     finally:
-        connections["default"].close_if_unusable_or_obsolete()
+        database.close_if_unusable_or_obsolete()
+    return not outage or database.connection is not None
 
 
 def keep_house(done: threading.Event) -> None:
@@ -88,7 +95,8 @@ def keep_house(done: threading.Event) -> None:
                 next_night = monotonic() + LOOK_FOR_NIGHT_EVERY
                 chores += SELDOM
             for chore in chores:
-                _do(chore)
+                if done.is_set() or not _do(chore):
+                    break
             if done.wait(LOOK_EVERY):
                 return
     finally:
