@@ -45,7 +45,7 @@ from training.statements import active_run
 STALE_AFTER = timedelta(seconds=30)
 # A trial that takes its process with it would do so for ever.
 KILLED_AT_MOST = 3
-_INTERRUPTED = "interrupted"
+INTERRUPTED = "interrupted"
 
 Origin = TrainingRun.Origin
 Status = TrainingRun.Status
@@ -232,24 +232,24 @@ def requeue_silent_runs() -> list[TrainingRun]:
 
 
 def _take_up_again(run: TrainingRun) -> bool:
-    """Queue a run whose process was killed, or end it if it was so too often at the same place."""
+    """Queue a run whose process was killed, or end it if it was so too often in the same trial."""
     with durable():
-        claim, data = run.claim, {"trials": len(run.trials), "stage": run.stage}
+        claim, data = run.claim, {"trials": len(run.trials)}
         killed = Event.objects.filter(
-            object_type="trainingrun", object_id=str(run.pk), verb=_INTERRUPTED, data=data
+            object_type="trainingrun", object_id=str(run.pk), verb=INTERRUPTED, data=data
         )
         if killed.count() + 1 < KILLED_AT_MOST:
             if again := _requeue(run, claim, "It was interrupted and begins again."):
                 record_event(
-                    actor=None, verb=_INTERRUPTED, subject=run, scope=run.task.slug, data=data
+                    actor=None, verb=INTERRUPTED, subject=run, scope=run.task.slug, data=data
                 )
             return again
     with suppress(Superseded):
         fail(
             run,
             claim,
-            reason=f"Its process was killed {KILLED_AT_MOST} times at the same place, most likely "
-            "for lack of memory: change the recipe or the machine, and retrain.",
+            reason=f"Its process was killed {KILLED_AT_MOST} times in the same training, most "
+            "likely for lack of memory: change the recipe or the machine, and retrain.",
         )
     return False
 

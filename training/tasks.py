@@ -15,11 +15,13 @@ from django.utils import timezone
 from django_tasks import TaskResultStatus, task
 from django_tasks_db.models import DBTaskResult
 
-from accounts.models import User
+from accounts.models import Event, User
+from accounts.services import record_event
 from annotate.models import ModelVersion, Task
 from core import request_ids
 from core.outages import is_outage
 from core.request_ids import carry_on
+from core.transactions import durable
 from training import generated as made_up
 from training import judges, regions, services
 from training.evaluations import evaluate_models
@@ -189,10 +191,32 @@ def ask_for_regions(
 def _resume_discoveries() -> None:
     since = timezone.now() - regions.SILENT_AFTER
     silent = Discovery.objects.filter(status__in=Discovery.ACTIVE, heartbeat_at__lt=since)
-    for discovery in silent:
-        if not _waits(run_discovery.module_path, discovery.uid):
+    for discovery in silent.select_related("task"):
+        if not _waits(run_discovery.module_path, discovery.uid) and _may_begin_again(discovery):
             logger.warning("%s were not found yet: they are looked for again", discovery)
             run_discovery.enqueue(str(discovery.uid))
+
+
+def _may_begin_again(discovery: Discovery) -> bool:
+    """Whether its process was not killed too often; counts this time, and ends it if so."""
+    if discovery.status != Discovery.Status.RUNNING:  # its job was lost
+        return True
+    verb = services.INTERRUPTED
+    killed = Event.objects.filter(
+        object_type="discovery", object_id=str(discovery.pk), verb=verb
+    ).count()
+    if killed + 1 >= services.KILLED_AT_MOST:
+        regions.stop(
+            discovery,
+            f"Its process was killed {services.KILLED_AT_MOST} times, most likely for lack of "
+            "memory: look for them on another machine.",
+        )
+        return False
+    with durable():
+        # Whoever takes it up has as long again until it tells how far it is.
+        Discovery.objects.filter(pk=discovery.pk).update(heartbeat_at=timezone.now())
+        record_event(actor=None, verb=verb, subject=discovery, scope=discovery.task.slug)
+    return True
 
 
 def resume_interrupted() -> list[TrainingRun]:

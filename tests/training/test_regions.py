@@ -20,7 +20,7 @@ from annotate.models import Example, ModelVersion, TargetAnswer, Task
 from core.transactions import durable
 from tests import acts, cast
 from tests.pins import Pins, shape
-from tests.training.world import verified
+from tests.training.world import serving, verified
 from training import regions, services, tasks
 from training.evaluations import opened
 from training.models import Discovery, LaterAnswer, Region
@@ -150,6 +150,20 @@ def test_an_owner_finds_a_region_names_it_and_sees_it_before_and_after_a_retrain
     looked_again = discover(task)
     assert looked_again.regions.get().name == "open fours"
     assert LaterAnswer.objects.count() == 5, "nobody is asked twice"
+
+
+def test_a_look_that_kills_its_process_is_not_begun_for_ever(trained: Task) -> None:
+    lost = regions.begin(task=trained, model=serving(trained))
+    for _ in range(services.KILLED_AT_MOST):
+        assert Discovery.objects.get().status in Discovery.ACTIVE
+        DBTaskResult.objects.all().delete()  # taken by a worker that was killed
+        long_ago = timezone.now() - timedelta(minutes=3)
+        Discovery.objects.update(status="running", heartbeat_at=long_ago)
+        tasks.resume_interrupted()
+        tasks.resume_interrupted()  # which counts it once
+    lost.refresh_from_db()
+    assert (lost.status, "killed 3 times" in lost.stage) == ("failed", True)
+    assert not DBTaskResult.objects.exists()
 
 
 def test_what_there_is_not_enough_of_says_so_and_what_was_lost_is_taken_up(

@@ -402,7 +402,8 @@ def test_a_trial_that_kills_its_process_is_not_begun_for_ever(
     run, _ = services.begin_here(task=trained)
     left_by_it = Path(settings.ARTIFACT_DIR) / f"{run.uid}-0.part"
     left_by_it.write_bytes(b"half an epoch")
-    for _ in range(services.KILLED_AT_MOST - 1):
+    for kill in range(services.KILLED_AT_MOST - 1):
+        TrainingRun.objects.update(stage=f"Training: epoch 3 of 5. About {40 + kill} s left.")
         silence(run)
         assert services.requeue_silent_runs() == [run]
         assert services.claim_run(run.uid) is not None
