@@ -35,7 +35,7 @@ from training.config import RetrainingSettings
 from training.evaluation import Comparison, accuracies, ask_both, paired
 from training.gates import Breadth, GateResult, GateSettings, judge
 from training.models import Snapshot, Split, TrainingRun
-from training.nearby import Distance, Nearby, nearby
+from training.nearby import Distance, Nearby, Usual, nearby
 from training.progress import Listener, Progress
 from training.provenance import code_revision
 from training.queries import learned_examples
@@ -98,7 +98,12 @@ def _retrain(run: TrainingRun, progress: Progress) -> TrainingRun:
         generated=generated.to_learn_from(run.task) if settings.uses_generated else (),
     )
     things = run.task.kind.words.things
-    progress.step(0.02, f"Reading the frozen {things} and the clean data.")
+    reading = f"Reading the frozen {things} and the clean data."
+    progress.step(0.02, reading)
+    if "usual" not in run.metrics:  # as long as it lasts, each of its trainings is judged by these
+        near = run.task.kind.distance is not None
+        run.metrics = {"usual": snapshots.choose_usual(run.task) if near else []}
+        progress.step(0.02, reading, metrics=run.metrics)
     data = _read(
         run, snapshot, read_base(learner_named(learner), run.parent.config["base"], folder), parent
     )
@@ -264,6 +269,8 @@ class _Data:
     generated: list[Item]
     """Of confirmed regions, for recipes that take them; and what of these only tests."""
     generated_held_out: list[Item]
+    usual: list[Usual]
+    """What people sent lately and the model read as they did: clean, and next to foolings."""
 
     @property
     def authors_of_both(self) -> set[str]:
@@ -291,7 +298,8 @@ def _read(
     known_before = set(learned_examples(run.parent).values_list("example_id", flat=True))
     left_out = [*unread, *unread_too, *unused]
     made_up = generated.frozen(snapshot, run.task.kind)
-    return _Data(known, train, held_out, known_before, base, left_out, *made_up)
+    usual = read_usual(run.task, run.metrics["usual"])
+    return _Data(known, train, held_out, known_before, base, left_out, *made_up, usual)
 
 
 def _what_it_learns(data: _Data, taught: Sequence[FrozenItem], things: str) -> str:
@@ -312,7 +320,7 @@ class _Test:
 
     def __init__(self, run: TrainingRun, data: _Data, current: Backend, candidate: Backend) -> None:
         learned = data.known
-        self._models, self._data, self._task = (current, candidate), data, run.task
+        self._models, self._data = (current, candidate), data
         self._new = [item for item in data.train if item.example not in learned]
         self._clean = clean = ask_both(current, candidate, data.base.held_out)
         held_out = ask_both(current, candidate, data.held_out)
@@ -352,8 +360,8 @@ class _Test:
         """
         if distance is None:
             return []
-        usual = read_usual(self._task)
-        more = ask_both(*self._models, [*self._data.base.train[:NEAR_OF_CLEAN], *usual])
+        others = [*self._data.base.train[:NEAR_OF_CLEAN], *self._data.usual]
+        more = ask_both(*self._models, others)
         clean = [*self._clean, *more]
         return [
             one

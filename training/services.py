@@ -267,7 +267,7 @@ def conclude(
         run = _locked(run, claim)
         task = run.task
         model = register_model(task=task, parent=run.parent, **candidate)
-        run.candidate, run.metrics = model, model.metrics
+        run.candidate, run.metrics = model, {**run.metrics, **model.metrics}
         run.gates = [asdict(gate) for gate in gates]
         failed = [gate for gate in gates if not gate.passed]
         if not passed(gates):

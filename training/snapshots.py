@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -154,8 +154,8 @@ def _known_sides(task: Task) -> dict[int, Side]:
     return {author: cast(Side, split) for author, split in rows}
 
 
-def read_usual(task: Task) -> list[Usual]:
-    """What was sent lately and fooled nobody, as far as it can be read, with its author's label.
+def choose_usual(task: Task) -> list[int]:
+    """The keys of what was sent lately and fooled nobody, in ascending order.
 
     Nothing that people disputed. Of each label as many, and of these everybody's newest first: no
     few can send so much that what others sent is not read.
@@ -167,16 +167,24 @@ def read_usual(task: Task) -> list[Usual]:
     turn = Window(RowNumber(), partition_by=[F("author"), F("label")], order_by=F("id").desc())
     newest = sent.annotate(turn=turn).filter(turn__lte=OF_ONE).order_by("turn", "-id")
     assert task.config is not None
-    of_each = max(OF_ONE, USUAL // max(1, len(task.config.file.label_values)))
+    labels = max(1, len(task.config.file.label_values))
+    of_each = max(OF_ONE, USUAL // labels)
     found: Counter[str] = Counter()
     chosen = []
     for pk, label in newest.values_list("pk", "label").iterator(chunk_size=2_000):
         found[str(label)] += 1
         if found[str(label)] <= of_each:
             chosen.append(pk)
+        if len(chosen) == of_each * labels:
+            break
+    return sorted(chosen)
+
+
+def read_usual(task: Task, chosen: Sequence[int]) -> list[Usual]:
+    """These examples, as far as they can be read, with their authors' labels."""
     items = []
     for first in range(0, len(chosen), BATCH):
-        rows = Example.objects.filter(pk__in=chosen[first : first + BATCH])
+        rows = Example.objects.filter(pk__in=chosen[first : first + BATCH]).order_by("pk")
         for stored, label, author in rows.values_list("input", "label", "author"):
             with suppress(Exception):  # one bad item never ends a run
                 items.append(Usual(task.kind.parse(stored), label, author))

@@ -32,6 +32,7 @@ from tests.training.world import (
 from training import services, tasks
 from training.heartbeat import heartbeat
 from training.models import AuthorSplit, SnapshotItem, TrainingRun
+from training.nearby import Usual
 from training.queries import learned_examples
 from training.retraining import carry_out
 from training.snapshots import digest_of
@@ -478,6 +479,45 @@ def test_a_run_that_begins_again_keeps_what_it_froze(
     assert run.status == "promoted"
     assert run.snapshot == frozen
     assert frozen.items.count() == 4
+
+
+def test_every_training_of_a_run_is_judged_by_the_same_items(
+    owner: User, authors: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those after its process was killed, whatever people send meanwhile."""
+    task = trained_task(owner, seeds=3)
+    verified_foolings(task, authors, owner, 2)
+    sent = [cast.submission(task, authors[0], 500 + n, fooled=False) for n in range(3)]
+    beside: list[list[str]] = []
+
+    def compared(learned: Any, clean: Any, *_: Any, **__: Any) -> list[Any]:
+        beside.append([one.item.prepared.key for one in clean if isinstance(one.item, Usual)])
+        return []
+
+    monkeypatch.setattr("training.retraining.nearby", compared)
+
+    class Killed(BaseException):
+        pass
+
+    def be_killed(fraction: float, _: str) -> None:
+        if fraction > 0.5:
+            raise Killed
+
+    run, claim = services.begin_here(task=task)
+    with pytest.raises(Killed):
+        carry_out(run, claim, be_killed)
+    cast.submission(task, authors[0], 600, fooled=False)
+    silence(run)
+    again = services.requeue_silent_runs() and services.claim_run(run.uid)
+    assert again
+    ended = carry_out(*again)
+    assert ended.status == "promoted", ended.reason
+    expected = [task.kind.parse(one.input).key for one in sent]
+    assert len(beside) == 2 * 3
+    assert all(one == expected for one in beside)
+    assert ended.metrics["usual"] == [one.pk for one in sent]
+    assert ended.candidate is not None
+    assert "usual" not in ended.candidate.metrics
 
 
 def test_a_worker_that_is_told_to_stop_gives_the_run_back(

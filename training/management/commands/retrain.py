@@ -99,7 +99,7 @@ def _summary(run: TrainingRun) -> str:
             "parent": run.parent.name,
             "candidate": run.candidate.name if run.candidate else None,
             "snapshot": run.snapshot.sha256 if run.snapshot else None,
-            "metrics": run.metrics,
+            "metrics": run.candidate.metrics if run.candidate else {},
             "trials": [shown_of(trial) for trial in run.trials],
             "gates": {gate["name"]: gate["passed"] for gate in run.gates},
             "reason": run.reason,
