@@ -71,7 +71,7 @@ def carry_out(run: TrainingRun, claim: uuid.UUID, listener: Listener | None = No
         logger.exception("%s was stopped by an error", run)
         return _failed(run, claim, f"An error stopped it: {type(error).__name__}: {error}")
     run.refresh_from_db()
-    services.tidy(run)
+    services.tidy(run, late=True)
     return run
 
 

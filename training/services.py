@@ -363,16 +363,26 @@ def _locked(run: TrainingRun, claim: uuid.UUID | None) -> TrainingRun:
     return locked
 
 
-def tidy(run: TrainingRun) -> None:
-    """Leave no checkpoint of a run that has ended, and no file of a trial that lost."""
+def tidy(run: TrainingRun, *, late: bool = False) -> None:
+    """Leave no checkpoint of a run that has ended, and no file of a trial that lost.
+
+    The same data and seed make a file of the same name: what an active run has made is left to it.
+    So is, by a process that finds its claim gone `late`, what such a run may be about to tell of.
+    """
     if run.status in TrainingRun.ACTIVE:  # whoever took it up goes on with them
         return
     folder = Path(settings.ARTIFACT_DIR)
-    made = {trial["made"]["artifact"] for trial in run.trials}
+    made = set() if late else _made(run)
+    for other in TrainingRun.objects.filter(status__in=TrainingRun.ACTIVE):
+        made -= _made(other)
     used = ModelVersion.objects.filter(artifact__in=made).values_list("artifact", flat=True)
     parts = [path.name for path in folder.glob(f"{run.uid}-*.part")]
     for name in [*made.difference(used), *parts]:
         (folder / name).unlink(missing_ok=True)
+
+
+def _made(run: TrainingRun) -> set[str]:
+    return {trial["made"]["artifact"] for trial in run.trials}
 
 
 def _end(run: TrainingRun) -> None:

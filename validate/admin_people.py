@@ -58,7 +58,7 @@ def _has_account(user: User) -> bool:
 def _own_tasks(actor: User) -> QuerySet[Task]:
     tasks = Task.objects.filter(owners=actor).order_by("pk")
     if not tasks:
-        words = "You own no task. Its owners keep somebody out of it."
+        words = "You own no task: only a task's owners keep somebody out of it."
         raise Refused("no_task", words, status=409)
     return tasks
 

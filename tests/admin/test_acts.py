@@ -136,7 +136,7 @@ def test_who_owns_no_task_keeps_nobody_out(client: Client, task: Task, annotator
     client.force_login(person("ada", "admin"))
     for act in ("keep_out", "let_back_in"):
         told = do(client, PEOPLE, act, annotator)
-        assert told == ["anna: You own no task. Its owners keep somebody out of it."]
+        assert told == ["anna: You own no task: only a task's owners keep somebody out of it."]
 
 
 def test_a_validator_who_is_kept_out_is_asked_no_more_and_their_votes_do_not_weigh(

@@ -29,7 +29,7 @@ from tests.training.world import (
     verified_fooling,
     verified_foolings,
 )
-from training import services, tasks
+from training import evaluations, services, tasks
 from training.heartbeat import heartbeat
 from training.models import AuthorSplit, SnapshotItem, TrainingRun
 from training.nearby import Usual
@@ -415,6 +415,39 @@ def test_a_trial_that_kills_its_process_is_not_begun_for_ever(
     assert (run.status, "killed 3 times" in run.reason) == ("failed", True)
     assert services.start_all_due() == []
     assert not left_by_it.exists()
+
+
+def test_what_another_run_makes_alike_is_left_to_it(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    """The same data and seed make the same bytes, and so the same name."""
+    verified_foolings(trained, authors, owner, 2)
+    made = [{"made": {"artifact": "alike.npz"}}]
+    file = Path(settings.ARTIFACT_DIR) / "alike.npz"
+    stopped, claim = services.begin_here(task=trained)
+    TrainingRun.objects.update(trials=made)
+    services.stop(task=trained)
+    active, _ = services.begin_here(task=trained)
+    file.write_bytes(b"a model")
+    carry_out(stopped, claim)  # which finds its claim gone, late
+    assert file.exists()
+    TrainingRun.objects.filter(pk=active.pk).update(trials=made)
+    stopped.refresh_from_db()
+    services.tidy(stopped)
+    assert file.exists()
+    TrainingRun.objects.filter(pk=active.pk).update(trials=[])
+    services.tidy(stopped)
+    assert not file.exists()
+
+
+def test_nothing_is_compared_on_what_is_no_longer_verified(
+    trained: Task, owner: User, authors: list[User]
+) -> None:
+    examples = verified_foolings(trained, authors, owner, 1)
+    assert len(list(evaluations._rounds(trained))) == 1
+    for example in examples:
+        adjudicate(actor=owner, example_id=example.pk, status="rejected", reason="A mistake.")
+    assert list(evaluations._rounds(trained)) == []
 
 
 def test_what_lost_leaves_no_file(

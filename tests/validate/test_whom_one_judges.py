@@ -16,14 +16,16 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.models import Example, Task
 from core.errors import Conflict, Refused
+from core.sql import prepared
 from tests import acts, cast
 from tests.validate.test_gold import gold_lines
 from training.queries import verified_foolings
+from validate import statements
 from validate.acts import gold
 from validate.acts import lease as leases
 from validate.acts.adjudicate import take_back
 from validate.models import Apart, AuthorShare, Lease, QueueItem, Reliability, Review, Vote
-from validate.order import NEW_UNTIL
+from validate.order import FREE, FREE_TO_PROVEN, NEW_UNTIL
 from validate.people.patience import MOST
 from validate.people.recount import check, repair
 from validate.people.reliability import stands
@@ -328,6 +330,38 @@ def test_taking_the_first_answer_back_keeps_the_closer_look(
     assert Example.objects.get(pk=example.pk).status == Example.Status.OPEN
     cast.answer(known[1], task)
     assert Example.objects.get(pk=example.pk).status == Example.Status.VERIFIED
+
+
+@pytest.mark.parametrize("gold_for", ["proven", "nobody"])
+def test_both_ways_of_asking_give_who_is_proven_the_same_items(
+    task: Task, annotator: User, other_annotator: User, gold_for: str
+) -> None:
+    """One is the other with nothing in it that is for people of no standing."""
+    known = crowd(task, 5, **(KNOWN if gold_for == "proven" else {}))
+    me, voter = known[0], known[1]
+    share = {"task": task, "validator": voter, "votes": NEW_UNTIL, "agreed": NEW_UNTIL}
+    AuthorShare.objects.create(author=other_annotator, **share)
+    tie = AuthorShare.objects.create(task=task, author=cast.person("tied"), validator=me)
+    authors = [annotator, other_annotator, tie.author]
+    examples = [cast.submission(task, authors[seed % 3], seed) for seed in range(18)]
+    long_ago = timezone.now() - timedelta(days=lots.OPENS_WITHIN)
+    QueueItem.objects.filter(example__in=examples[:9]).update(open_from=long_ago)
+    QueueItem.objects.filter(example__in=examples[3:6]).update(leases_active=1)
+    asked = statements.Asked(task.pk, me.pk, 0.2, 1_000, proven=True, agrees=True, begins=True)
+
+    def all_given(sql: str) -> list[int]:
+        found = []
+        while rows := prepared.rows(sql.format(lock=""), statements._given(asked)):
+            found.append(int(rows[0][0]))
+            QueueItem.objects.filter(example=found[-1]).update(withdrawn=True)
+        QueueItem.objects.update(withdrawn=False)
+        return found
+
+    for named_at in (None, timezone.now()):
+        AuthorShare.objects.filter(pk=tie.pk).update(named_at=named_at)
+        given = all_given(FREE)
+        assert given == all_given(FREE_TO_PROVEN)
+        assert len(given) > 3
 
 
 def test_a_new_crowd_judges_new_authors(task: Task, annotator: User, validator: User) -> None:
