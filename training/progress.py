@@ -53,4 +53,4 @@ class Progress:
             return ""
         seconds = (now - since) * (1 - fraction) / (fraction - first)
         left = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
-        return f" About {left} left."
+        return f"{services.TIME_LEFT}{left} left."

@@ -46,6 +46,7 @@ STALE_AFTER = timedelta(seconds=30)
 # A trial that takes its process with it would do so for ever.
 KILLED_AT_MOST = 3
 INTERRUPTED = "interrupted"
+TIME_LEFT = " About "  # in a stage, before how long the rest takes
 
 Origin = TrainingRun.Origin
 Status = TrainingRun.Status
@@ -232,9 +233,10 @@ def requeue_silent_runs() -> list[TrainingRun]:
 
 
 def _take_up_again(run: TrainingRun) -> bool:
-    """Queue a run whose process was killed, or end it if it was so too often in the same trial."""
+    """Queue a run whose process was killed, or end it if it was so too often at the same place."""
     with durable():
-        claim, data = run.claim, {"trials": len(run.trials)}
+        stage = run.stage.partition(TIME_LEFT)[0]  # which is another one each time
+        claim, data = run.claim, {"trials": len(run.trials), "stage": stage}
         killed = Event.objects.filter(
             object_type="trainingrun", object_id=str(run.pk), verb=INTERRUPTED, data=data
         )
@@ -248,8 +250,8 @@ def _take_up_again(run: TrainingRun) -> bool:
         fail(
             run,
             claim,
-            reason=f"Its process was killed {KILLED_AT_MOST} times in the same training, most "
-            "likely for lack of memory: change the recipe or the machine, and retrain.",
+            reason=f"Its process was killed {KILLED_AT_MOST} times at the same place, most likely "
+            "for lack of memory: change the recipe or the machine, and retrain.",
         )
     return False
 

@@ -408,6 +408,7 @@ def test_a_trial_that_kills_its_process_is_not_begun_for_ever(
         silence(run)
         assert services.requeue_silent_runs() == [run]
         assert services.claim_run(run.uid) is not None
+    TrainingRun.objects.update(stage="Training: epoch 3 of 5. About 2 minutes left.")
     silence(run)
     with django_capture_on_commit_callbacks(execute=True):
         assert services.requeue_silent_runs() == []
