@@ -293,7 +293,7 @@ def _copies_of_unread(task: Task, made: Sequence[GeneratedInput]) -> set[int]:
         return set()
     new = [
         (
-            Example(task=task, label=one.region.label),
+            Example(task=task, config=task.config, label=one.region.label),
             content_of(task.kind, task.kind.parse(one.input)),
         )
         for one in made

@@ -860,6 +860,7 @@ TOLD = {
     # Of comparisons, regions, judges, rehearsals and releases.
     "already_looking", "asked_already", "bad_hint", "not_confirmed", "nothing_made",
     "nothing_makes_up", "bad_source", "free_answers", "no_data", "no_model", "no_script", "stopped",
+    "no_cluster", "no_ray",
     "bad_version", "being_released", "nothing_to_release", "old_version", "personal_data",
     "admitted", "another_judge",
     "nothing_there", "other_columns", "published", "there_already",
