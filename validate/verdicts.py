@@ -190,7 +190,7 @@ def drop_votes(votes: QuerySet[Vote]) -> None:
             hearing = hear(example_id)
             votes.filter(example=example_id).update(dropped=True)
             _speak_again(hearing)
-            doubt(hearing)
+            review_if_it_would_differ(hearing)
 
 
 def restore_votes(votes: QuerySet[Vote]) -> None:
@@ -205,23 +205,24 @@ def restore_votes(votes: QuerySet[Vote]) -> None:
             hearing = hear(example_id)
             votes.filter(example=example_id).update(dropped=False)
             _speak_again(hearing)
-            doubt(hearing)
-            if not is_doubtful(hearing.example, hearing.votes):
+            if not review_if_it_would_differ(hearing):
                 close_reviews(hearing.example, [Review.Kind.QUARANTINE])
 
 
-def doubt(hearing: Hearing) -> None:
+def review_if_it_would_differ(hearing: Hearing) -> bool:
     """Ask the owner about a verdict that would be another one by the votes that weigh still."""
-    if is_doubtful(hearing.example, hearing.votes):
+    differs = would_differ(hearing.example, hearing.votes)
+    if differs:
         open_review(
             hearing.example,
             Review.Kind.QUARANTINE,
             "Without the vote of somebody whose votes lost their weight, the verdict "
             "would be another.",
         )
+    return differs
 
 
-def is_doubtful(example: Example, votes: Sequence[Vote]) -> bool:
+def would_differ(example: Example, votes: Sequence[Vote]) -> bool:
     """Whether the verdict that these votes gave would be another one by those that weigh still."""
     if example.status == Example.Status.OPEN or example.adjudicated:
         return False

@@ -21,7 +21,7 @@ from validate.acts.gold import withdraw_gold
 from validate.hearing import Hearing, hear
 from validate.inbox import open_review
 from validate.models import Review
-from validate.verdicts import change, doubt, reopen, settle, take_out
+from validate.verdicts import change, reopen, review_if_it_would_differ, settle, take_out
 
 AT_ONCE: Final = 100
 MAX_REASON: Final = 1_000
@@ -137,7 +137,7 @@ def take_back(*, actor: User, task: Task, uid: UUID, reason: str) -> None:
         if before.status == Example.Status.OPEN and example.queued:
             reopen(hearing)
         _open_again(example, since)
-        doubt(hearing)  # its votes may have lost their weight meanwhile
+        review_if_it_would_differ(hearing)  # its votes may have lost their weight meanwhile
 
 
 def _verdict_before(example: Example) -> Verdict:

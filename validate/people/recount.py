@@ -33,11 +33,11 @@ from validate.people.reliability import (
 )
 from validate.verdicts import (
     QUARANTINE_TO_FOLLOW,
-    doubt,
     follow_later,
-    is_doubtful,
+    review_if_it_would_differ,
     reweigh,
     weightless_votes,
+    would_differ,
 )
 
 CHUNK = 500
@@ -118,7 +118,7 @@ def repair(task: Task) -> StandingRecount:
     doubts = _doubts_unasked(task)
     for example_id in doubts:
         with durable():
-            doubt(hear(example_id))
+            review_if_it_would_differ(hear(example_id))
     weights = len(misweighed)
     return StandingRecount(len(people), len(stale), len(wrong), shares, weights, len(doubts))
 
@@ -158,7 +158,7 @@ def _doubts_unasked(task: Task) -> list[int]:
     return [
         example.pk
         for example in found.iterator(chunk_size=CHUNK)
-        if is_doubtful(example, statements.votes_on(example.pk))
+        if would_differ(example, statements.votes_on(example.pk))
     ]
 
 
