@@ -24,7 +24,14 @@ from validate import queries, statements
 from validate.hearing import hear, lock_rows
 from validate.known_answers import gold_for, in_qualification, is_gold_turn
 from validate.models import Gold, Lease, QueueItem, Reliability
-from validate.people.patience import ASKED, charge, charge_skip, passed, require_patience
+from validate.people.patience import (
+    ASKED,
+    FOLLOWED,
+    charge,
+    charge_skip,
+    passed,
+    require_patience,
+)
 from validate.people.reliability import reliability_of, stands
 from validate.people.standing import require_standing, require_validator
 from validate.policies.trust import GOLD_PROVES, may_begin
@@ -132,9 +139,9 @@ def _lease(
     # Gold comes only where an example would have come: an empty queue must look like one.
     left_over = row.gold_pending_id not in {None, *(lease.example_id for lease in held)}
     place = row.answered + len(held)
-    # Who passes items over meets more gold: one toss more for each that is not paid for. So does
-    # of whom nothing is known: their standing comes from it.
-    tosses = 1 + int(passed(row, timezone.now())) + (row.gold_seen < GOLD_PROVES)
+    # Who passes items over meets more gold, and of whom nothing is known: their standing comes from
+    # it. One toss more, not one for each that is owed: then who owes six would know it for gold.
+    tosses = 1 + (passed(row, timezone.now()) >= FOLLOWED) + (row.gold_seen < GOLD_PROVES)
     is_turn = left_over or any(is_gold_turn(settings, place) for _ in range(tosses))
     if is_turn and (gold := gold_for(row, held)):
         return _grant_gold(gold, validator, task)

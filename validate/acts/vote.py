@@ -93,13 +93,10 @@ def vote_and_go_on(
             if row is None:  # an answer that is there already: nobody asked whether they still may
                 require_validator(validator, task)
             following, all_taken = ask(validator, task, after, row=row)
-        if not all_taken:
-            progress = progress_of(validator, task)
     if all_taken:
         with suppress(Refused):
             following = wait_for_item(validator, task, after)
-        progress = progress_of(validator, task)
-    return Answered(made, following, progress)
+    return Answered(made, following, progress_of(validator, task))
 
 
 def _vote(

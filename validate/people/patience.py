@@ -17,6 +17,7 @@ ASKED: Final = 1 / 3  # an item that was asked for, until it is answered
 SKIPPED: Final = 2 / 3  # on top of it: a skip costs one
 UNDONE: Final = 1.0  # that an answer can be taken back tells that it was not the one that settles
 PAID_AN_HOUR: Final = 0.25
+FOLLOWED: Final = 2.0  # from here on more gold follows
 SKIPS: Final = 6.0
 MOST: Final = 12.0
 
