@@ -44,6 +44,11 @@ class CellSerializer(serializers.Serializer[Any]):
         child=serializers.FloatField(), allow_null=True, help_text="Its ends, over items."
     )
     calibration_error = serializers.FloatField(allow_null=True)
+    calibration_interval = serializers.ListField(
+        child=serializers.FloatField(),
+        allow_null=True,
+        help_text="null: few items, or an earlier evaluation.",
+    )
     own = serializers.BooleanField(help_text="The set is of a round against this very model.")
 
 
@@ -75,6 +80,11 @@ class ComparedModelSerializer(serializers.Serializer[Any]):
     per_second = serializers.FloatField(allow_null=True)
     memory_gb = serializers.FloatField(allow_null=True)
     calibration_error = serializers.FloatField(allow_null=True, help_text="On the set `on`.")
+    calibration_interval = serializers.ListField(
+        child=serializers.FloatField(),
+        allow_null=True,
+        help_text="null: few items, or an earlier evaluation.",
+    )
     robustness = serializers.FloatField(allow_null=True, help_text="null: no suite measured it.")
     fairness = serializers.FloatField(allow_null=True, help_text="The same; both 0 to 1.")
     dynascore = serializers.FloatField(allow_null=True, help_text="null: `reason` says why.")
@@ -171,6 +181,11 @@ class SetReportSerializer(serializers.Serializer[Any]):
     right = CountedSerializer()
     unanswered = serializers.IntegerField()
     calibration_error = serializers.FloatField(allow_null=True)
+    calibration_interval = serializers.ListField(
+        child=serializers.FloatField(),
+        allow_null=True,
+        help_text="null: few items, or an earlier evaluation.",
+    )
     sorts = SortSerializer(many=True)
     selective = KeptSerializer(many=True)
     sets = SetsSerializer(allow_null=True)

@@ -33,6 +33,7 @@ class Cell:
     f1: float | None
     f1_interval: tuple[float, float] | None
     calibration_error: float | None
+    calibration_interval: tuple[float, float] | None
     own: bool
 
 
@@ -70,6 +71,7 @@ class Compared:
     per_second: float | None
     memory_gb: float | None
     calibration_error: float | None
+    calibration_interval: tuple[float, float] | None
     """On the set that performance is of."""
     robustness: float | None
     fairness: float | None
@@ -195,6 +197,7 @@ def compare_in(field: Field, data: str = "", weights: Mapping[str, float] = WEIG
                 per_second=beside and beside["per_second"],
                 memory_gb=beside and beside["memory_gb"],
                 calibration_error=here.calibration_error if here else None,
+                calibration_interval=here.calibration_interval if here else None,
                 robustness=_unchanged(stress, "robustness"),
                 fairness=_unchanged(stress, "fairness"),
                 dynascore=None,
@@ -230,7 +233,7 @@ def in_order(name: str) -> tuple[bool, int]:
 def _cell(model: ModelVersion, name: str, found: Evaluation | None) -> Cell:
     own = name in {f"round {round_.number}" for round_ in model.rounds.all()}
     if found is None:
-        return Cell(name, None, None, None, None, own)
+        return Cell(name, None, None, None, None, None, own)
     rate, figures = wilson_rate(found.right, found.items), found.figures
     # Older evaluations were stored with one of however few.
     resampled = found.items >= LEAST_RESAMPLED and 0 < found.right < found.items
@@ -240,6 +243,7 @@ def _cell(model: ModelVersion, name: str, found: Evaluation | None) -> Cell:
         f1=figures.get("f1"),
         f1_interval=figures.get("f1_interval") if resampled else None,
         calibration_error=figures.get("expected_calibration_error"),
+        calibration_interval=figures.get("calibration_interval"),
         own=own,
     )
 

@@ -32,7 +32,7 @@ from ml.artifacts import ArtifactError
 from ml.backends import Answer, Backend, open_model, source_of
 from ml.learners import Item, learner_named, name_in, read_base
 from ml.measure import NotMeasured, measure
-from scoring.statistics import macro_f1
+from scoring.statistics import LEAST_RESAMPLED, macro_f1
 from training.attacked import AttackSet
 from training.board import keep_scores
 from training.checks import CheckSet, checks_of
@@ -339,7 +339,10 @@ def _figures(
         pairs = Counter(zip(map(str, truth), said, strict=True))
         figures["f1"], figures["f1_interval"] = macro_f1(pairs)
         if (sure := metrics.confidence(answers)) is not None:
-            figures["selective"] = metrics.selective(sure, metrics.right_answers(answers, truth))
+            as_told = metrics.right_answers(answers, truth)
+            if len(truth) >= LEAST_RESAMPLED:
+                figures["calibration_interval"] = metrics.calibration_interval(sure, as_told)
+            figures["selective"] = metrics.selective(sure, as_told)
             figures["sets"] = sets_of(answers, truth, threshold)
             figures["sets_from"] = data.name if threshold is None else Evaluation.CLEAN
     return {"items": len(truth), "right": sum(right), "figures": figures}

@@ -71,6 +71,8 @@ class SetReport:
     right: Rate
     unanswered: int
     calibration_error: float | None
+    calibration_interval: tuple[float, float] | None
+    """Older evaluations told none."""
     sorts: tuple[Sort, ...]
     selective: tuple[Kept, ...]
     sets: Sets | None
@@ -145,6 +147,7 @@ def _set(found: Evaluation, *, own: bool) -> SetReport:
         right=right,
         unanswered=figures["unanswered"],
         calibration_error=figures.get("expected_calibration_error"),
+        calibration_interval=figures.get("calibration_interval"),
         sorts=tuple(
             Sort(sort, SORTS[sort], _slices(slices, right.value or 0))
             for sort, slices in figures.get("slices", {}).items()

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from ml.backends import Answer
-from ml.metrics import confidence, expected_calibration_error, figures, right_answers
+from ml.metrics import (
+    calibration_interval,
+    confidence,
+    expected_calibration_error,
+    figures,
+    right_answers,
+)
 
 
 def answer(label, **probabilities):
@@ -39,6 +45,22 @@ def test_nothing_to_measure_is_null():
 
 def test_certain_and_right_is_calibrated():
     assert expected_calibration_error(np.ones(3), np.ones(3, bool)) == 0
+
+
+def test_the_interval_of_a_calibration_error_holds_it():
+    chance = np.random.default_rng(0)
+
+    def held(right: float, error: float) -> int:
+        found = 0
+        for _ in range(30):
+            low, high = calibration_interval(np.full(200, 0.9), chance.random(200) < right)
+            found += low <= error <= high
+        return found
+
+    assert held(right=0.9, error=0) >= 27, "what a perfect model shows is no error"
+    assert held(right=0.6, error=0.3) >= 27
+    low, _ = calibration_interval(np.full(200, 0.9), np.zeros(200, bool))
+    assert low == pytest.approx(0.9)
 
 
 def test_sets_of_labels_are_right_in_any_order():
