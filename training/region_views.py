@@ -18,6 +18,7 @@ from annotate.owners import owned_task_or_404
 from core.errors import Refused
 from ml.regions import LEAST
 from training import generated, regions
+from training.coverage import coverage_of
 from training.generated_board import generated_rows
 from training.models import Discovery, Region
 from training.region_board import RegionRow, board_of
@@ -49,6 +50,15 @@ def regions_page(request: HttpRequest, slug: str) -> HttpResponse:
         **_made_up(task),
     }
     return render(request, "training/regions.html", context)
+
+
+@require_safe
+@never_cache
+def coverage_page(request: HttpRequest, slug: str) -> HttpResponse:
+    """Named phenomena by model: what was attacked, and what was not."""
+    task = owned_task_or_404(request, slug)
+    context = {"task": task, "found": coverage_of(task)}
+    return render(request, "training/coverage.html", context)
 
 
 def _made_up(task: Task) -> dict[str, Any]:

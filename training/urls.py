@@ -36,6 +36,7 @@ urlpatterns = [
     path("tasks/<slug:slug>/judges/<int:number>/test/", judge_views.put_to_test, name="judge_test"),
     path("tasks/<slug:slug>/judges/<int:number>/demote/", judge_views.demote, name="judge_demote"),
     path("tasks/<slug:slug>/regions/", region_views.regions_page, name="regions"),
+    path("tasks/<slug:slug>/regions/coverage/", region_views.coverage_page, name="coverage"),
     path("tasks/<slug:slug>/regions/find/", region_views.find, name="regions_find"),
     path("tasks/<slug:slug>/regions/ask/", region_views.ask, name="regions_ask"),
     path("tasks/<slug:slug>/regions/hints/", region_views.hints, name="region_hints"),

@@ -118,6 +118,7 @@ ROWS = [
     Row("rehearsal", MISSING, arguments={**DIGITS, "number": "1"}),
     Row("rehearsal-plot", MISSING, arguments={**ROUND, "name": "rounds", "form": "svg"}),
     Row("regions", HIDDEN, arguments=DIGITS),
+    Row("coverage", HIDDEN, arguments=DIGITS),
     Row("regions_find", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("regions_ask", "404 404 404 404 302 404 302 404", "post", DIGITS),
     Row("region_hints", "404 404 404 404 302 404 302 404", "post", DIGITS, {"remove": "0"}),

@@ -22,6 +22,7 @@ from tests import acts, cast
 from tests.pins import Pins, shape
 from tests.training.world import serving, verified
 from training import regions, services, tasks
+from training.coverage import coverage_of
 from training.evaluations import opened
 from training.models import Discovery, LaterAnswer, Region
 from training.queries import taught_to
@@ -150,6 +151,25 @@ def test_an_owner_finds_a_region_names_it_and_sees_it_before_and_after_a_retrain
     looked_again = discover(task)
     assert looked_again.regions.get().name == "open fours"
     assert LaterAnswer.objects.count() == 5, "nobody is asked twice"
+
+    # --- what was attacked: the name by the models that served, what it did not learn from apart
+    if not later.model.rounds.exists():
+        with durable():
+            rounds.open_next_round(task=task, models=[later.model])
+    (fours,), (first, second) = coverage_of(task).rows, coverage_of(task).columns
+    before, now = fours.cells
+    assert (fours.name, before.foolings, before.people, before.still) == ("open fours", 5, 3, None)
+    assert (first.named, first.unnamed, first.of) == (5, 0, 5)
+    assert (now.foolings, now.still) == (0, later.held_out)
+    assert (second.named, second.of) == (None, 0)
+    page = client.get(reverse("coverage", args=["digits"])).content.decode()
+    assert "by 3 people" in page
+    assert "not looked for" in page
+    with pinned.queries("page regions/coverage/"):
+        client.get(reverse("coverage", args=["digits"]))
+    Region.objects.update(name="")
+    page = client.get(reverse("coverage", args=["digits"])).content.decode()
+    assert "Nothing has a name yet" in page
 
 
 def test_a_look_that_kills_its_process_is_not_begun_for_ever(trained: Task) -> None:
