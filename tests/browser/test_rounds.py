@@ -1,0 +1,77 @@
+"""An owner's way through a round in a real Chromium: rehearse, retrain, compare, promote, back."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.fixtures import PHONE, Server, Visits, violations
+from tests.browser.rounds_world import SLUG
+
+pytestmark = pytest.mark.browser
+HOME = f"/tasks/{SLUG}"
+
+
+def test_from_a_rehearsal_to_a_better_model_and_back(visit: Visits, server: Server) -> None:
+    world = "tests.browser.rounds_world"
+    file = json.loads(server.run(world, "begin"))
+    page = visit("olive")
+    page.goto(f"{HOME}/training/")
+    page.get_by_role("link", name="Rehearsals").click()
+    expect(page.get_by_text("Nothing rehearsed yet")).to_be_visible()
+    look(page, "1-nothing-rehearsed")
+    server.run("manage", "rehearse", SLUG, file)
+    page.reload()
+    expect(page.get_by_text("simulated", exact=True)).to_be_visible()
+    look(page, "2-rehearsed")
+
+    page.goto(f"{HOME}/training/")
+    look(page, "3-before")
+    page.get_by_role("button", name="Retrain now").click()
+    expect(page.get_by_text("A run waits for a worker")).to_be_visible()
+    look(page, "4-waiting")
+    server.run(world, "work")
+    run = page.locator("article", has=page.get_by_role("heading", name=f"{SLUG}-2"))
+    expect(run.get_by_text("passed every gate", exact=True)).to_be_visible()
+    look(page, "5-retrained")
+
+    page.goto(f"{HOME}/compare/")
+    page.get_by_role("button", name="Evaluate what is new").click()
+    expect(page.get_by_text("evaluating", exact=True)).to_be_visible()
+    server.run(world, "work")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"{SLUG}-2"))
+    expect(row.first).to_contain_text("%")
+    look(page, "6-compared")
+
+    page.goto(f"{HOME}/training/")
+    run.get_by_role("link", name="Promote…").click()
+    expect(page.get_by_text("Is what it learned right?")).to_be_visible()
+    page.get_by_label("Why?").fill("It reads irony better.")
+    look(page, "7-promote")
+    page.get_by_role("button", name="Promote").click()
+    expect(page.get_by_text(f"Round 2 is open with {SLUG}-2.")).to_be_visible()
+    look(page, "8-promoted")
+
+    page.get_by_role("link", name="Roll back…").click()
+    page.get_by_label("Why?").fill("People cannot fool it any more.")
+    look(page, "9-roll-back")
+    page.get_by_role("button", name="Roll back").click()
+    expect(page.get_by_text(f"Round 3 is open with {SLUG}-1.")).to_be_visible()
+    look(page, "10-rolled-back")
+
+
+def look(page: Page, name: str) -> None:
+    """Nothing stands in anybody's way; with DADC_SHOTS a folder, pictures to be looked at."""
+    if folder := os.environ.get("DADC_SHOTS"):
+        for size, view in (("wide", {"width": 1280, "height": 860}), ("phone", PHONE["viewport"])):
+            page.set_viewport_size(view)
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                page.wait_for_timeout(200)
+                page.screenshot(path=Path(folder) / f"{name}-{size}-{scheme}.png", full_page=True)
+        page.set_viewport_size({"width": 1280, "height": 860})
+    assert violations(page) == [], name
