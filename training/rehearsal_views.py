@@ -95,9 +95,11 @@ def _row(number: int, told: dict[str, Any], currency: str) -> dict[str, Any]:
             _cell("gain on altered, points", told["altered_gain"], "+.1f", 100),
             _cell("gain on clean, points", told["clean_gain"], "+.1f", 100),
         ],
-        "promoted": "promoted" in ends,
         "ends": [
-            status if seeds == 1 else f"{status} {count} of {seeds}"
+            {
+                "text": status if seeds == 1 else f"{status} {count} of {seeds}",
+                "colour": "good" if status == "promoted" else "warn",
+            }
             for status, count in ends.items()
         ],
         "failed": told["failed"],

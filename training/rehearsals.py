@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from math import sqrt
+from math import inf, sqrt
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
@@ -201,7 +201,7 @@ def report_of(worlds: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
         "simulated": True,
         "seeds": len(worlds),
         "rounds": [_round(turns) for turns in played],
-        "total": {name: spread([total[name] for total in totals]) for name in totals[0]},
+        "total": {name: spread([total[name] for total in totals], least=0) for name in totals[0]},
         "worlds": worlds,
     }
 
@@ -209,15 +209,15 @@ def report_of(worlds: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
 def _round(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One round over all seeds."""
     tested = [turn for turn in turns if turn["after"]]
-    figures: dict[str, Any] = {name: spread([turn[name] for turn in turns]) for name in COUNTED}
-    figures["fooling_rate"] = spread(
-        [turn["fooled"] / turn["submissions"] for turn in turns if turn["submissions"]]
-    )
+    figures: dict[str, Any] = {
+        name: spread([turn[name] for turn in turns], least=0) for name in COUNTED
+    }
+    rates = [turn["fooled"] / turn["submissions"] for turn in turns if turn["submissions"]]
+    figures["fooling_rate"] = spread(rates, least=0, most=1)
     for name in ("clean", "altered"):
-        figures[name] = spread([turn["before"][name] for turn in turns])
-        figures[f"{name}_gain"] = spread(
-            [turn["after"][name] - turn["before"][name] for turn in tested]
-        )
+        figures[name] = spread([turn["before"][name] for turn in turns], least=0, most=1)
+        gains = [turn["after"][name] - turn["before"][name] for turn in tested]
+        figures[f"{name}_gain"] = spread(gains, least=-1, most=1)
     ended = [turn["status"] for turn in turns]
     return {
         **figures,
@@ -226,8 +226,13 @@ def _round(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """The mean over seeds and its 95 % interval by Student's t; no interval of a single seed."""
+def spread(
+    values: Sequence[float], *, least: float = -inf, most: float = inf
+) -> dict[str, float | None]:
+    """The mean over seeds and its 95 % interval by Student's t; no interval of a single seed.
+
+    Of what cannot be below `least` or above `most` the interval ends there.
+    """
     from scipy.special import stdtrit
 
     if not values:
@@ -235,7 +240,7 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
     mean, low, high = fmean(values), None, None
     if (n := len(values)) > 1:
         reach = float(stdtrit(n - 1, 0.975)) * stdev(values) / sqrt(n)
-        low, high = round(mean - reach, 6), round(mean + reach, 6)
+        low, high = round(max(least, mean - reach), 6), round(min(most, mean + reach), 6)
     return {"mean": round(mean, 6), "low": low, "high": high}
 
 

@@ -162,5 +162,7 @@ def test_a_range_is_students_over_seeds() -> None:
     assert told["mean"] == 2
     assert told["high"] == pytest.approx(2 + 4.3027 / 3**0.5, abs=1e-3)
     assert spread([])["mean"] is None
+    rate = spread([0.1, 0.9], least=0, most=1)
+    assert (rate["low"], rate["high"]) == (0, 1), "no rate is below none or above all"
     report = {"rounds": [{name: spread([0.5]) for name in ("fooling_rate", "altered", "clean")}]}
     assert plot_of(Rehearsal(report=report)).rows[0] == ("fooling rate", "round 1", 50, 50, 50)
