@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
 
 from kinds import Prepared
 from ml.backends import Answer, Backend, Down
@@ -20,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 64
 MOST_WAIT: Final = 600.0  # seconds
+FLIPS_KEPT: Final = 50
 
 SomeItem = TypeVar("SomeItem", bound=Item)
 
@@ -129,6 +132,31 @@ def paired(asked: Sequence[Asked[SomeItem]]) -> Paired:
         old_sure=confidence(old),
         new_sure=confidence(new),
     )
+
+
+def flips_of(
+    asked: Sequence[Asked[SomeItem]], called: Callable[[SomeItem], str | int]
+) -> dict[str, Any]:
+    """What only the old model (`lost`) or only the new one (`gained`) answers rightly, as JSON.
+
+    How many there are, and of some of them what each is `called`, its label and both answers.
+    """
+    labels = [one.item.label for one in asked]
+    old = right_answers([one.old for one in asked], labels)
+    new = right_answers([one.new for one in asked], labels)
+    found: dict[str, Any] = {}
+    for name, places in (
+        ("lost", np.nonzero(old & ~new)[0]),
+        ("gained", np.nonzero(~old & new)[0]),
+    ):
+        some = [asked[place] for place in places[:FLIPS_KEPT]]
+        found[name] = {
+            "count": len(places),
+            "items": [
+                [called(one.item), one.item.label, one.old.label, one.new.label] for one in some
+            ],
+        }
+    return found
 
 
 def accuracies(items: Paired) -> dict[str, float | int | None]:

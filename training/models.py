@@ -88,6 +88,7 @@ class TrainingRun(models.Model):
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
     BROKEN_OFF = (Status.FAILED, Status.STOPPED)
+    CONCLUDED = (Status.PROMOTED, Status.PASSED, Status.REFUSED)
 
     uid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="training_runs")

@@ -173,7 +173,7 @@ def taught_to(model: ModelVersion | None) -> set[int]:
     """The keys of all that it, or an ancestor, learned from; two queries a generation."""
     found: set[int] = set()
     while model is not None:
-        left_out = set(model.provenance.get("data", {}).get("left_out", ()))
+        left_out = {name for names in left_out_of(model).values() for name in names}
         items = SnapshotItem.objects.filter(
             snapshot__runs__candidate=model, split=Split.TRAIN
         ).select_related("example")
@@ -181,6 +181,14 @@ def taught_to(model: ModelVersion | None) -> set[int]:
         found |= {one.example_id for one in items if one.example.public_id not in left_out}
         model = model.parent
     return found
+
+
+def left_out_of(model: ModelVersion) -> dict[str, list[Any]]:
+    """What a training left out, by the reason: names of examples, of clean items their places.
+
+    Before reasons were kept they are "unknown"."""
+    kept = model.provenance.get("data", {}).get("left_out", {})
+    return kept if isinstance(kept, dict) else {"unknown": kept}
 
 
 def learned_examples(model: ModelVersion | None) -> QuerySet[SnapshotItem]:

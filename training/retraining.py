@@ -32,7 +32,7 @@ from ml.learners import (
 )
 from training import generated, regions, services, snapshots
 from training.config import RetrainingSettings
-from training.evaluation import Comparison, accuracies, ask_both, paired
+from training.evaluation import Comparison, accuracies, ask_both, flips_of, paired
 from training.gates import Breadth, GateResult, GateSettings, judge
 from training.models import Snapshot, Split, TrainingRun
 from training.nearby import Distance, Nearby, Usual, nearby
@@ -42,6 +42,7 @@ from training.queries import learned_examples
 from training.services import Superseded
 from training.snapshots import FrozenItem, frozen_items, read_usual
 from training.splits import capped, share_of
+from training.trials import candidate_of, tidy
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def carry_out(run: TrainingRun, claim: uuid.UUID, listener: Listener | None = No
         logger.exception("%s was stopped by an error", run)
         return _failed(run, claim, f"An error stopped it: {type(error).__name__}: {error}")
     run.refresh_from_db()
-    services.tidy(run, late=True)
+    tidy(run, late=True)
     return run
 
 
@@ -118,16 +119,10 @@ def _retrain(run: TrainingRun, progress: Progress) -> TrainingRun:
         progress.step(trial.at(1), "Keeping what it came to.", trials=done)
         trial.checkpoint.forget()
     best = max(done, key=_merit)
-    made_up = trials[done.index(best)].made_up
-    left_out = len(data.left_out) + best["left_out"]
     return services.conclude(
         run,
         progress.claim,
-        candidate={
-            **best["made"],
-            "provenance": _provenance(run, snapshot, data, len(made_up)),
-            "metrics": best["figures"] | ({"left_out": left_out} if left_out else {}),
-        },
+        candidate=candidate_of(best, _provenance(run, snapshot, data)),
         gates=[GateResult(**gate) for gate in best["gates"]],
     )
 
@@ -198,7 +193,9 @@ class _Trial:
             "made": made,
             "figures": test.figures(),
             "gates": [asdict(gate) for gate in self._judge(test)],
-            "left_out": test.left_out,
+            "flips": test.flips(),
+            "unanswered": test.unanswered,
+            "generated": len(self.made_up),
         }
 
     def _say(self, fraction: float, which: str, sentence: str) -> None:
@@ -263,9 +260,9 @@ class _Data:
     known: set[int]
     """Examples that the current model learned from, or was tested with."""
     base: Base
-    left_out: list[str]
-    """Names of frozen examples that cannot be read, whose label the model does not have, or that
-    were more than one author's share."""
+    left_out: dict[str, list[str]]
+    """Why, and the names of these frozen examples: that cannot be read, whose label the model does
+    not have, or that are more than one author's share."""
     generated: list[Item]
     """Of confirmed regions, for recipes that take them; and what of these only tests."""
     generated_held_out: list[Item]
@@ -290,13 +287,17 @@ def _read(
         seed=f"{run.task.slug}:{settings.seed}",
     )
     train = [known[place] for place in kept]
-    unused = sorted({item.name for item in frozen} - {item.name for item in train})
+    names = {item.name for item in known}
     if not train:
         raise Refused(
             "nobody_trains", "No verified fooling is left of an author who may train a model."
         )
     known_before = set(learned_examples(run.parent).values_list("example_id", flat=True))
-    left_out = [*unread, *unread_too, *unused]
+    left_out = {
+        "unreadable": [*unread, *unread_too],
+        "unknown_label": [item.name for item in frozen if item.name not in names],
+        "author_share": sorted(names - {item.name for item in train}),
+    }
     made_up = generated.frozen(snapshot, run.task.kind)
     usual = read_usual(run.task, run.metrics["usual"])
     return _Data(known, train, held_out, known_before, base, left_out, *made_up, usual)
@@ -304,7 +305,8 @@ def _read(
 
 def _what_it_learns(data: _Data, taught: Sequence[FrozenItem], things: str) -> str:
     authors = len({item.author for item in taught})
-    left_out = f" ({len(data.left_out):,} left out)" if data.left_out else ""
+    count = sum(map(len, data.left_out.values()))
+    left_out = f" ({count:,} left out)" if count else ""
     return (
         f"Training on {len(taught):,} verified foolings{left_out} by {authors} "
         f"{'person' if authors == 1 else 'people'} and {len(data.base.train):,} clean {things}."
@@ -324,8 +326,8 @@ class _Test:
         self._new = [item for item in data.train if item.example not in learned]
         self._clean = clean = ask_both(current, candidate, data.base.held_out)
         held_out = ask_both(current, candidate, data.held_out)
-        earlier = [asked for asked in held_out if asked.item.example in learned]
-        new = [asked for asked in held_out if asked.item.example not in learned]
+        self._earlier = earlier = [one for one in held_out if one.item.example in learned]
+        self._met_now = new = [one for one in held_out if one.item.example not in learned]
         self.comparison = Comparison(
             clean=paired(clean),
             earlier={
@@ -335,8 +337,21 @@ class _Test:
             new_round=paired(new),
         )
         self.verified = len(new) + sum(item.example not in learned for item in data.verified)
-        asked = len(data.base.held_out) + len(data.held_out)
-        self.left_out = asked - len(clean) - len(held_out)
+        answered = {id(one.item) for one in clean} | {id(one.item) for one in held_out}
+        self._places = {id(item): place for place, item in enumerate(data.base.held_out)}
+        self.unanswered: dict[str, list[str | int]] = {
+            "unanswered": [item.name for item in data.held_out if id(item) not in answered],
+            "unanswered_clean": [n for item, n in self._places.items() if item not in answered],
+        }
+
+    def flips(self) -> dict[str, Any]:
+        """What changed from right to wrong or back: of people the examples' names, of clean data
+        their places."""
+        return {
+            "new_round": flips_of(self._met_now, lambda item: item.name),
+            "earlier_rounds": flips_of(self._earlier, lambda item: item.name),
+            "clean": flips_of(self._clean, lambda item: self._places[id(item)]),
+        }
 
     def figures(self) -> dict[str, Any]:
         """The comparison's, and how many generated inputs each model reads: no gate asks that."""
@@ -383,7 +398,7 @@ def _breadth(items: Sequence[FrozenItem]) -> Breadth:
     )
 
 
-def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data, made_up: int) -> dict[str, Any]:
+def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, Any]:
     return {
         "kind": "retrained",
         "training_run": str(run.uid),
@@ -394,8 +409,7 @@ def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data, made_up: int)
             "train": len(data.train),
             "held_out": len(data.held_out),
             "base_sha256": run.parent.config["base"]["sha256"],
-            **({"generated": made_up} if made_up else {}),
-            **({"left_out": data.left_out} if data.left_out else {}),
+            "left_out": data.left_out,
         },
         "code": code_revision(),
     }

@@ -12,10 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -40,6 +38,7 @@ from training.queries import (
 )
 from training.signals import run_queued
 from training.statements import active_run
+from training.trials import tidy
 
 # A process that carries a run out says so every few seconds (training/heartbeat.py).
 STALE_AFTER = timedelta(seconds=30)
@@ -363,28 +362,6 @@ def _locked(run: TrainingRun, claim: uuid.UUID | None) -> TrainingRun:
     if locked is None:
         raise Superseded(f"{run} was taken up by another process")
     return locked
-
-
-def tidy(run: TrainingRun, *, late: bool = False) -> None:
-    """Leave no checkpoint of a run that has ended, and no file of a trial that lost.
-
-    The same data and seed make a file of the same name: what an active run has made is left to it.
-    So is, by a process that finds its claim gone `late`, what such a run may be about to tell of.
-    """
-    if run.status in TrainingRun.ACTIVE:  # whoever took it up goes on with them
-        return
-    folder = Path(settings.ARTIFACT_DIR)
-    made = set() if late else _made(run)
-    for other in TrainingRun.objects.filter(status__in=TrainingRun.ACTIVE):
-        made -= _made(other)
-    used = ModelVersion.objects.filter(artifact__in=made).values_list("artifact", flat=True)
-    parts = [path.name for path in folder.glob(f"{run.uid}-*.part")]
-    for name in [*made.difference(used), *parts]:
-        (folder / name).unlink(missing_ok=True)
-
-
-def _made(run: TrainingRun) -> set[str]:
-    return {trial["made"]["artifact"] for trial in run.trials}
 
 
 def _end(run: TrainingRun) -> None:

@@ -9,6 +9,7 @@ from training import (
     rehearsal_views,
     robustness_views,
     round_views,
+    run_views,
     views,
 )
 
@@ -50,6 +51,12 @@ urlpatterns = [
         "tasks/<slug:slug>/training/rounds/<int:number>/",
         round_views.round_rules,
         name="training_round",
+    ),
+    path("tasks/<slug:slug>/training/runs/<int:number>/", run_views.run_page, name="training_run"),
+    path(
+        "tasks/<slug:slug>/training/runs/<int:number>/choose/",
+        run_views.choose,
+        name="training_choose",
     ),
     path("tasks/<slug:slug>/training/rehearsals/", rehearsal_views.newest, name="rehearsals"),
     path(

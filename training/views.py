@@ -24,11 +24,11 @@ from training.queries import (
     is_trainable,
     sample_of_learned,
     settings_of,
-    shown_of,
     trainable_model,
     waiting_foolings,
 )
 from training.round_views import RulesForm
+from training.run_board import trials_of
 from training.statements import active_run
 
 NO_CONTENT = 204
@@ -200,8 +200,7 @@ def _history(task: Task, target: Target | None) -> dict[str, Any]:
     return {
         "with_history": True,
         "runs": [
-            {"run": run, "trials": [shown_of(one) for one in run.trials if len(run.trials) > 1]}
-            for run in runs
+            {"run": run, "trials": trials_of(run) if len(run.trials) > 1 else []} for run in runs
         ],
         "models": [
             {

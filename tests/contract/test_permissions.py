@@ -25,7 +25,7 @@ from crowd.models import Payment, Visit
 from releases.models import Release
 from tests import acts, cast
 from tests.crowd import world
-from training.models import Discovery, Region
+from training.models import Discovery, Region, TrainingRun
 from validate.models import Judge
 
 # Somebody not signed in; the author of the example; another annotator; the validator who holds the
@@ -113,6 +113,15 @@ ROWS = [
         "post",
         ROUND,
         {"retraction": "never", "reason": "A shared task."},
+    ),
+    Row("training_run", HIDDEN, arguments={**DIGITS, "number": "RUN"}),
+    Row("training_run", MISSING, arguments={**SECRET, "number": "RUN"}),
+    Row(
+        "training_choose",
+        "404 404 404 404 302 404 302 404",
+        "post",
+        {**DIGITS, "number": "RUN"},
+        {"recipe": "0"},
     ),
     Row("rehearsals", HIDDEN, arguments=DIGITS),
     Row("rehearsal", MISSING, arguments={**DIGITS, "number": "1"}),
@@ -347,6 +356,9 @@ def clients(
     look = Discovery.objects.create(task=task, model=example.model, status=Discovery.Status.DONE)
     region = Region.objects.create(discovery=look, number=1, label="4", answer="9")
     Judge.objects.create(task=task, model=unreleased)
+    run = TrainingRun.objects.create(
+        task=task, round=example.round, parent=example.model, status=TrainingRun.Status.FAILED
+    )
     signed_in = {role: Client() for role in ROLES}
     for role, person in people.items():
         signed_in[role].force_login(person)
@@ -356,6 +368,7 @@ def clients(
         "LEASE": str(lease.pk),
         "CHAT": str(chat.uid),
         "REGION": str(region.pk),
+        "RUN": str(run.pk),
         "SERVED": str(example.model_id),
         "UNRELEASED": str(unreleased.pk),
     }

@@ -22,9 +22,9 @@ from accounts.services import create_token
 from annotate.models import Task
 from releases.models import Release
 from tests import acts, cast
-from tests.browser.inbox_world import region_of, rehearsed
+from tests.browser.inbox_world import region_of, rehearsed, tried
 from tests.crowd import world as crowd
-from training.models import Region, Rehearsal
+from training.models import Region, Rehearsal, TrainingRun
 
 CSRF: Final = "c" * 32
 ROLES: Final = ("nobody", "annotator", "validator", "owner", "admin", "visitor")
@@ -79,6 +79,7 @@ def make(task: Task, folder: Path) -> World:
         cast.answer(person, task)
     region_of(task)
     rehearsed(task)
+    tried(task)
     example = cast.submission(task, anna, 1)
     for seed, person in enumerate(people.values(), start=2):
         cast.submission(task, person, seed)
@@ -117,6 +118,8 @@ def make(task: Task, folder: Path) -> World:
     for address in addresses:
         if "rehearsals/" in address.pattern and "number" in address.good:
             address.good["number"] = str(Rehearsal.objects.get().pk)
+        if "training/runs/" in address.pattern:
+            address.good["number"] = str(TrainingRun.objects.get().pk)
         if address.pattern == "/hit/%(slug)s/":
             address.link = came.address.partition("?")[2]
             address.acts = ["begin", "open", "check", "finish", "leave", "look_again", "data"]

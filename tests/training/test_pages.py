@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
-from annotate.models import Task
+from annotate.models import Example, Task
+from ml.backends import Answer
+from ml.backends.null import NullBackend
 from tests import cast
 from tests.training.world import serving, trained_task, verified_fooling, verified_foolings
 from training import services
@@ -178,3 +181,53 @@ def test_the_page_costs_few_queries_whatever_the_history(
         client.get(page(task))
     with django_assert_max_num_queries(13):
         client.get(page(task, "training_live"))
+
+
+def test_a_run_tells_which_answers_changed_and_what_it_left_out(
+    client: Client,
+    trained: Task,
+    owner: User,
+    annotator: User,
+    other_annotator: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    examples = verified_foolings(trained, [annotator, other_annotator], owner, 4)
+    kind, answered = trained.kind, NullBackend._answer
+    right = {kind.parse(example.input).key: str(example.label) for example in examples}
+
+    def answer(self: NullBackend, key: str) -> Answer:
+        learned = key in right and self._salt.startswith("[")  # the candidate's
+        if not learned:
+            return answered(self, key)
+        return Answer(right[key], {name: float(name == right[key]) for name in self.labels})
+
+    monkeypatch.setattr(NullBackend, "_answer", answer)
+    unreadable = examples[0], examples[4]  # one of each, whoever of them tests
+    for example in unreadable:
+        Example.objects.filter(pk=example.pk).update(input={"png": "no picture"})
+    run = carry_out(*services.begin_here(task=trained))
+    (trial,) = run.trials
+    flipped = trial["flips"]["new_round"]
+    assert (flipped["lost"]["count"], trial["flips"]["earlier_rounds"]["lost"]["count"]) == (0, 0)
+    assert flipped["gained"]["count"] == len(flipped["gained"]["items"]) == 3
+    public_id, label, before, now = flipped["gained"]["items"][0]
+    assert now == label != before
+    client.force_login(owner)
+    address = page(trained, "training_run", number=run.pk)
+    shown = client.get(address).content.decode()
+    assert "3 wrong before, right now" in shown
+    assert f"(said {before} before, {now} now)" in shown
+    assert "2 cannot be read" in shown
+    for example in unreadable:
+        assert example.public_id[:15] in shown, "it is named"
+    link = f"/inbox/{public_id}/"
+    assert link in shown
+    assert f"/training/runs/{run.pk}/" in client.get(page(trained)).content.decode()
+    Example.objects.filter(uid=public_id).update(retracted_at=timezone.now())
+    shown = client.get(address).content.decode()
+    assert link not in shown
+    assert "2 of them shown" in shown
+    for other in ("9999", str(run.pk)):
+        if other == str(run.pk):
+            client.force_login(cast.person("stranger", "owner"))
+        assert client.get(page(trained, "training_run", number=int(other))).status_code == 404

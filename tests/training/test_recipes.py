@@ -18,10 +18,15 @@ from core.strict_yaml import NotYaml
 from tests import cast
 from tests.training.fake_learner import FakeLearner
 from tests.training.test_commands import run_command
-from tests.training.world import serving, trained_task, verified_foolings
+from tests.training.world import (
+    let_every_other_fail,
+    serving,
+    trained_task,
+    verified_foolings,
+)
 from training import services, tasks
 from training.models import TrainingRun
-from training.queries import waiting_foolings
+from training.queries import learned_examples, waiting_foolings
 from training.retraining import carry_out
 
 pytestmark = pytest.mark.once
@@ -151,3 +156,49 @@ def test_what_follows_a_full_round_is_its_model_and_what_follows_a_window_an_own
     run = retrain(task)
     assert (run.status, "what follows it an owner opens" in run.reason) == ("passed", True)
     assert task.rounds.get(status="open") == opened
+
+
+def test_an_owner_chooses_a_recipe_that_passed_but_gained_less(
+    owner: User, authors: list[User], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_every_other_fail(monkeypatch)
+    task = trained_task(owner, seeds=4, promote="by_owner")
+    verified_foolings(task, authors, owner, 5)
+    run = retrain(task)
+    assert run.candidate is not None
+    passes = [all(gate["passed"] for gate in trial["gates"]) for trial in run.trials]
+    mine = next(
+        n
+        for n, trial in enumerate(run.trials)
+        if passes[n] and trial["made"]["sha256"] != run.candidate.sha256
+    )
+    address = reverse("training_choose", args=["digits", run.pk])
+    client.force_login(cast.person("other-owner", "owner"))
+    assert client.post(address, {"recipe": mine}).status_code == 404
+    client.force_login(owner)
+    shown = client.get(reverse("training_run", args=["digits", run.pk])).content.decode()
+    assert shown.count('name="recipe"') == sum(passes) - 1 == 1
+    assert shown.count('data-label="gate"') == sum(len(one["gates"]) for one in run.trials)
+
+    refused = client.post(address, {"recipe": passes.index(False)}, follow=True)
+    assert "did not pass" in refused.content.decode()
+    assert "did not pass" in client.post(address, {"recipe": "99"}, follow=True).content.decode()
+    assert "did not pass" in client.post(address, {"recipe": "-1"}, follow=True).content.decode()
+    assert task.models.count() == 2
+    answer = client.post(address, {"recipe": mine}, follow=True).content.decode()
+
+    model = task.models.get(number=3)
+    assert model.sha256 == run.trials[mine]["made"]["sha256"]
+    assert "Its recipe was chosen by olive." in answer
+    chosen = model.training_run
+    assert (chosen.status, chosen.snapshot, chosen.parent) == ("passed", run.snapshot, run.parent)
+    assert learned_examples(model).count() == 10
+    data = model.provenance["data"]
+    assert (data["sha256"], data["train"]) == (run.snapshot.sha256, 5)  # type: ignore[union-attr]
+    again = client.post(address, {"recipe": mine}, follow=True).content.decode()
+    assert "newest run alone" in again
+    waiting = waiting_foolings(task.pk).count()
+    assert waiting == 0
+    services.begin_here(task=task)
+    address = reverse("training_choose", args=["digits", chosen.pk])
+    assert "newest run alone" in client.post(address, {"recipe": 0}, follow=True).content.decode()

@@ -24,6 +24,7 @@ from tests import cast
 from tests.acts import adjudicate
 from tests.training.world import (
     LENIENT,
+    let_every_other_fail,
     serving,
     trained_task,
     verified_fooling,
@@ -36,6 +37,7 @@ from training.nearby import Usual
 from training.queries import learned_examples
 from training.retraining import carry_out
 from training.snapshots import digest_of
+from training.trials import choosable, tidy
 
 
 def retrain(task: Task) -> TrainingRun:
@@ -340,7 +342,9 @@ def test_what_cannot_be_read_or_answered_is_left_out_and_counted(
     assert any("on 2 verified foolings (2 left out) by 1 person" in stage for stage in stages)
     assert run.candidate is not None
     named = run.candidate.provenance["data"]["left_out"]
-    assert sorted(named) == sorted(example.public_id for example in unreadable)
+    assert sorted(named["unreadable"]) == sorted(example.public_id for example in unreadable)
+    assert set(named["unanswered"]) < {example.public_id for example in unanswered}
+    assert len(named["unanswered"]) == 1, "the other one trains"
 
 
 def test_a_model_that_answers_nothing_ends_the_run(
@@ -434,10 +438,10 @@ def test_what_another_run_makes_alike_is_left_to_it(
     assert file.exists()
     TrainingRun.objects.filter(pk=active.pk).update(trials=made)
     stopped.refresh_from_db()
-    services.tidy(stopped)
+    tidy(stopped)
     assert file.exists()
     TrainingRun.objects.filter(pk=active.pk).update(trials=[])
-    services.tidy(stopped)
+    tidy(stopped)
     assert not file.exists()
 
 
@@ -451,18 +455,34 @@ def test_nothing_is_compared_on_what_is_no_longer_verified(
     assert list(evaluations._rounds(trained)) == []
 
 
-def test_what_lost_leaves_no_file(
-    owner: User, authors: list[User], django_capture_on_commit_callbacks: Any
+def test_what_lost_leaves_no_file_that_an_owner_cannot_choose(
+    owner: User,
+    authors: list[User],
+    django_capture_on_commit_callbacks: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    task = trained_task(owner, seeds=2)
-    verified_foolings(task, authors, owner, 3)
+    let_every_other_fail(monkeypatch)
+    task = trained_task(owner, seeds=4, promote="by_owner")
+    verified_foolings(task, authors, owner, 5)
+    folder = Path(settings.ARTIFACT_DIR)
+
+    def there() -> set[str]:
+        return {path.name for path in folder.glob("*.model")}
+
+    before = there()
     with django_capture_on_commit_callbacks(execute=True):
         run = retrain(task)
-    made = {trial["made"]["artifact"] for trial in run.trials}
-    assert len(made) == 2
-    folder = Path(settings.ARTIFACT_DIR)
-    assert {name for name in made if (folder / name).exists()} == {serving(task).artifact}
+    assert run.candidate is not None
+    made = {trial["made"]["artifact"]: trial["gates"] for trial in run.trials}
+    good = {name for name, gates in made.items() if all(gate["passed"] for gate in gates)}
+    assert (len(made), len(good)) == (4, 2)
+    assert there() - before == good
+    assert choosable(run) == good - {run.candidate.artifact}
     assert list(folder.glob("*.part")) == []
+    verified_foolings(task, authors, owner, 1, first_seed=400)
+    with django_capture_on_commit_callbacks(execute=True):
+        retrain(task)
+    assert there() & made.keys() == {run.candidate.artifact}, "until the next run ends"
 
 
 def test_a_second_worker_cannot_take_a_run_that_is_alive(

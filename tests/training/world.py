@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from ml.learners import learner_named, save, store_base
 from tests import cast
 from tests.acts import adjudicate
 from tests.training import fake_learner
+from training import retraining
+from training.gates import GateResult
 
 # Gates that a candidate of this small world can pass.
 LENIENT = {
@@ -39,6 +42,17 @@ def let_the_fake_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the test ends there is, beside the real learners, one that takes no time."""
     monkeypatch.setitem(sys.modules, "ml.learners.fake", fake_learner)
     monkeypatch.setattr(learners, "NAMES", (*learners.NAMES, "fake"))
+
+
+def let_every_other_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the test ends every other training of a run does not pass the gate `odd`."""
+    judged, usual = count(), retraining.judge
+
+    def judge(*args: Any, **how: Any) -> list[GateResult]:
+        odd = next(judged) % 2
+        return [*usual(*args, **how), GateResult("odd", not odd, "Every other one.", None)]
+
+    monkeypatch.setattr(retraining, "judge", judge)
 
 
 def trained_task(owner: User | None, learner: str = "fake", **retraining: Any) -> Task:
