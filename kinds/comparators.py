@@ -86,12 +86,7 @@ class StringF1:
         check_number("threshold", self.threshold, least=0, most=1)
 
     def fooled(self, prediction: Json, label: Json, *, claimed: bool | None = None) -> bool:
-        given = _answer_text(prediction)
-        right = label if _is_list(label) else [label]
-        if not right:
-            raise ValueError("The label holds no answer to compare with.")
-        by = {"by_character": self.by_character}
-        return max(token_f1(given, _answer_text(one), **by) for one in right) < self.threshold
+        return answer_f1(prediction, label, by_character=self.by_character) < self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +198,15 @@ NEW_FILES_SAY: Final[Mapping[str, Mapping[str, Json]]] = MappingProxyType(
 def parse_comparator(spec: Mapping[str, Any]) -> Comparator:
     """Read `{"rule": "exact_match" | ..., parameter: value}`; ValueError is a sentence."""
     return build_rule(spec, key="rule", rules=COMPARATORS)
+
+
+def answer_f1(prediction: Json, label: Json, *, by_character: bool = True) -> float:
+    """`token_f1` with the best of the right answers; ValueError where one of them is no text."""
+    given = _answer_text(prediction)
+    right = label if _is_list(label) else [label]
+    if not right:
+        raise ValueError("The label holds no answer to compare with.")
+    return max(token_f1(given, _answer_text(one), by_character=by_character) for one in right)
 
 
 def token_f1(prediction: str, answer: str, *, by_character: bool = True) -> float:

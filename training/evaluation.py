@@ -12,10 +12,12 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 
 from kinds import Prepared
+from kinds.comparators import answer_f1
 from ml.backends import Answer, Backend, Down
 from ml.batcher import Busy
 from ml.learners import Item
 from ml.metrics import confidence, right_answers
+from training.f1 import Change, Labels
 from training.paired import Paired
 
 logger = logging.getLogger(__name__)
@@ -44,11 +46,16 @@ class Comparison:
                 **accuracies(clean),
                 "recall": {label: accuracies(clean.of_class(label)) for label in clean.classes},
                 "calibration_error": {"before": before, "now": now},
+                "f1": both_of(clean.f1),
             },
             "earlier_rounds": {
                 str(number): accuracies(paired) for number, paired in sorted(self.earlier.items())
             },
-            "new_round": accuracies(self.new_round),
+            "new_round": {
+                **accuracies(self.new_round),
+                "f1": both_of(self.new_round.f1),
+                "recall_by_label": both_of(self.new_round.recall),
+            },
         }
 
 
@@ -121,17 +128,47 @@ def _answers(
             return [answer for one in inputs for answer in _answers(model, [one], patience)]
 
 
-def paired(asked: Sequence[Asked[SomeItem]]) -> Paired:
-    """Who was right about which item, and how sure they were."""
+def paired(asked: Sequence[Asked[SomeItem]], *, free: bool = False) -> Paired:
+    """Who was right about which item, how sure they were, and what they said; `free` answers are
+    compared by their words."""
     labels = [one.item.label for one in asked]
     old, new = [one.old for one in asked], [one.new for one in asked]
+    said: dict[str, Any] = {}
+    if free:
+        said = {
+            f"{name}_f1": np.array([f1_of(one.label, label) for one, label in found], float)
+            for name, found in (
+                ("old", zip(old, labels, strict=True)),
+                ("new", zip(new, labels, strict=True)),
+            )
+        }
+    else:
+        said = {
+            "truth": [as_labels(label) for label in labels],
+            "old_said": [as_labels(one.label) for one in old],
+            "new_said": [as_labels(one.label) for one in new],
+        }
     return Paired(
+        **said,
         old=right_answers(old, labels),
         new=right_answers(new, labels),
         labels=[label if isinstance(label, str) else json.dumps(label) for label in labels],
         old_sure=confidence(old),
         new_sure=confidence(new),
     )
+
+
+def as_labels(answer: Any) -> Labels:
+    """One label, or each of several."""
+    return frozenset(map(str, answer if isinstance(answer, list) else [answer]))
+
+
+def f1_of(said: Any, label: Any) -> float:
+    """How many words an answer shares with the right one; 0 where it is none."""
+    try:
+        return answer_f1(said, label)
+    except ValueError:
+        return 0.0
 
 
 def flips_of(
@@ -163,3 +200,8 @@ def accuracies(items: Paired) -> dict[str, float | int | None]:
     """How many there are, and the shares that the old and the new model answer rightly."""
     before, now = items.accuracies if items.n else (None, None)
     return {"items": items.n, "before": before, "now": now}
+
+
+def both_of(change: Change | None) -> dict[str, float] | None:
+    """What a figure was before and is now; None where it could not be told."""
+    return None if change is None else {"before": change.before, "now": change.now}

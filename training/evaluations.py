@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from math import sqrt
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
@@ -36,7 +38,8 @@ from scoring.statistics import LEAST_RESAMPLED, macro_f1
 from training.attacked import AttackSet
 from training.board import keep_scores
 from training.checks import CheckSet, checks_of
-from training.evaluation import answers_of
+from training.evaluation import answers_of, as_labels, f1_of
+from training.f1 import macro_f1_of
 from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import settings_of, verified_foolings
 from training.slices import counts_of, sets_of, sliced_by, slices_of
@@ -345,7 +348,27 @@ def _figures(
             figures["selective"] = metrics.selective(sure, as_told)
             figures["sets"] = sets_of(answers, truth, threshold)
             figures["sets_from"] = data.name if threshold is None else Evaluation.CLEAN
+    elif answers:
+        figures["f1"], figures["f1_interval"] = _f1(answers, truth, free=file.kind.answers.free)
     return {"items": len(truth), "right": sum(right), "figures": figures}
+
+
+def _f1(
+    answers: Sequence[Answer], truth: Sequence[Any], *, free: bool
+) -> tuple[float, tuple[float, float] | None]:
+    """Of answers' words with the right ones, or over the labels of sets; and its 95 % interval,
+    none of too few items or where all of them are alike."""
+    if free:
+        both = zip(answers, truth, strict=True)
+        each = np.array([f1_of(answer.label, label) for answer, label in both])
+        value, error = float(each.mean()), float(each.std()) / sqrt(len(each))
+    else:
+        said = [as_labels([] if one.label is None else one.label) for one in answers]
+        value, error = macro_f1_of([as_labels(label) for label in truth], said)
+    if len(truth) < LEAST_RESAMPLED or not error:
+        return value, None
+    reach = NormalDist().inv_cdf(0.975) * error
+    return value, (max(0.0, value - reach), min(1.0, value + reach))
 
 
 def _threshold(model: ModelVersion, data: FrozenSet) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from core.rule_spec import build, check_integer, check_number
+from training.f1 import Change
 from training.nearby import Nearby
 from training.paired import Paired, items_to_hold, surest
 
@@ -38,6 +39,10 @@ class GateSettings:
     recall_margin: float = -2.0
     """For the recall of each class with at least `recall_items` clean items."""
     recall_items: int = 50
+    f1_margin: float = -2.0
+    """For the F1 on clean data, where labels are `unbalanced` or answers are free."""
+    unbalanced: float = 2.0
+    """So many times as many items of the most frequent label as of the rarest; 1: always."""
     negative_flips: float = 1.0
     """Highest share of clean items that the old model had right and the new one has wrong."""
     calibration_rise: float = 0.02
@@ -57,7 +62,13 @@ class GateSettings:
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
-        for name in ("clean_margin", "clean_margin_few", "earlier_margin", "recall_margin"):
+        for name in (
+            "clean_margin",
+            "clean_margin_few",
+            "earlier_margin",
+            "recall_margin",
+            "f1_margin",
+        ):
             check_number(name, getattr(self, name), least=-100, most=0)
         for name in (
             "clean_items",
@@ -73,6 +84,7 @@ class GateSettings:
         ):
             check_integer(name, getattr(self, name), least=0, most=10**9)
         check_integer("nearby_items", self.nearby_items, least=1, most=1000)
+        check_number("unbalanced", self.unbalanced, least=1, most=10**9)
         check_number("nearby_fall", self.nearby_fall, least=0, most=100)
         check_number("negative_flips", self.negative_flips, least=0, most=100)
         check_number("calibration_rise", self.calibration_rise, least=0, most=1)
@@ -145,7 +157,9 @@ def judge(
         _clean_gate(clean, settings, of),
         *(_earlier_gate(number, earlier[number], surer) for number in sorted(earlier)),
         _new_round_gate(new_round, surer),
-        _recall_gate(clean, surer),
+        *_by_label_gate(new_round, surer),
+        *([_recall_gate(clean, surer)] if clean.classes or not clean.n else []),
+        *_f1_gate(clean, surer),
         _nearby_gate(near, settings),
         _flips_gate(clean, settings),
         _calibration_gate(clean, settings),
@@ -235,6 +249,58 @@ def _new_round_gate(test: Paired, settings: GateSettings) -> GateResult:
             "more than 0 is asked for"
         )
     return _paired_gate(name, ok, f"New round: {_change(test)}; {asked}.", 0.0, test, bound)
+
+
+def _by_label_gate(test: Paired, settings: GateSettings) -> list[GateResult]:
+    """Where a few labels are most of the new round, a gain on these alone is none."""
+    counts, times = test.balance
+    if test.recall is None or len(counts) == 1 or times < settings.unbalanced:
+        return []
+    change, few = test.recall, test.n < settings.new_round_items
+    bound = change.lower_bound(settings.confidence)
+    ok = change.delta >= 0 if few else change.delta > 0 and bound > 0
+    asked = (
+        f"no loss is asked for of fewer than {settings.new_round_items} items"
+        if few
+        else f"with {_percent(settings.confidence)} confidence at least {bound:+.2f} points, and "
+        "more than 0 is asked for"
+    )
+    sentence = (
+        f"New round, each label alike ({_range_of(counts)}): recall {_was_and_is(change)}; {asked}."
+    )
+    name = "new round by label"
+    return [GateResult(name, ok, sentence, 0.0, change.delta, bound, test.n)]
+
+
+def _f1_gate(clean: Paired, settings: GateSettings) -> list[GateResult]:
+    """Where accuracy tells little: a label that nearly all items have, or answers of many words."""
+    counts, times = clean.balance
+    change = clean.f1
+    if change is None or (clean.classes and times < settings.unbalanced):
+        return []
+    margin = settings.f1_margin
+    ok = change.delta >= margin - _ROUNDING
+    asked, bound = f"{margin:+.2f} points or more is asked for", change.lower_bound
+    if clean.n < settings.recall_items:
+        bound = change.upper_bound
+        if not ok:
+            ok = change.upper_bound(settings.confidence) >= margin - _ROUNDING
+            asked += f", and chance {'could explain this drop' if ok else 'does not explain it'}"
+    of = f"the mean over labels ({_range_of(counts)})" if clean.classes else "of answers’ words"
+    sentence = f"F1 on clean data, {of}: {_was_and_is(change)}; {asked}."
+    return [
+        GateResult("F1", ok, sentence, margin, change.delta, bound(settings.confidence), clean.n)
+    ]
+
+
+def _range_of(counts: Mapping[str, int]) -> str:
+    """The most frequent label and the rarest."""
+    most, least = (choose(sorted(counts), key=counts.__getitem__) for choose in (max, min))
+    return f"{counts[most]:,} of '{most}', {counts[least]:,} of '{least}'"
+
+
+def _was_and_is(change: Change) -> str:
+    return f"{change.before:.3f} before, {change.now:.3f} now ({change.delta:+.2f} points)"
 
 
 def _recall_gate(clean: Paired, settings: GateSettings) -> GateResult:

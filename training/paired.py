@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import ceil, sqrt
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.metrics import expected_calibration_error
+from training.f1 import Change, Labels, macro_f1_change, mean_change, recall_change
 
 Array = npt.NDArray[Any]
 
@@ -21,7 +23,9 @@ Array = npt.NDArray[Any]
 class Paired:
     """For each item whether the old and the new model were right, and its true label.
 
-    With how sure each was of its answer, 0 to 1, where they say so. ValueError if lengths differ.
+    With how sure each was of its answer, 0 to 1, where they say so. Of answers that are labels all
+    `truth`, and what each model said; of free ones the F1 of its words with the right ones, 0 to 1.
+    ValueError if lengths differ.
     """
 
     old: Array
@@ -29,6 +33,11 @@ class Paired:
     labels: Sequence[str]
     old_sure: Array | None = None
     new_sure: Array | None = None
+    truth: Sequence[Labels] | None = None
+    old_said: Sequence[Labels] | None = None
+    new_said: Sequence[Labels] | None = None
+    old_f1: Array | None = None
+    new_f1: Array | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -47,7 +56,30 @@ class Paired:
 
     @property
     def classes(self) -> list[str]:
-        return sorted(set(self.labels))
+        """The labels; none where answers are free."""
+        return sorted(set(self.labels)) if self.old_f1 is None else []
+
+    @property
+    def balance(self) -> tuple[Counter[str], float]:
+        """How many items each label has, and how many times as many the most as the rarest."""
+        counts = Counter(self.labels if self.classes else ())
+        return counts, max(counts.values()) / min(counts.values()) if counts else 1.0
+
+    @property
+    def f1(self) -> Change | None:
+        """The mean F1 over labels, or over free answers; None without items or what was said."""
+        if not self.n:
+            return None
+        if self.old_f1 is not None and self.new_f1 is not None:
+            return mean_change(self.old_f1, self.new_f1)
+        if self.truth is None or self.old_said is None or self.new_said is None:
+            return None
+        return macro_f1_change(self.truth, self.old_said, self.new_said)
+
+    @property
+    def recall(self) -> Change | None:
+        """The mean recall over labels; None without any."""
+        return recall_change(self.labels, self.old, self.new) if self.classes else None
 
     @property
     def lost(self) -> int:

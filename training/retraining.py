@@ -328,13 +328,14 @@ class _Test:
         held_out = ask_both(current, candidate, data.held_out)
         self._earlier = earlier = [one for one in held_out if one.item.example in learned]
         self._met_now = new = [one for one in held_out if one.item.example not in learned]
+        free = run.task.kind.answers.free
         self.comparison = Comparison(
-            clean=paired(clean),
+            clean=paired(clean, free=free),
             earlier={
-                number: paired([asked for asked in earlier if asked.item.round == number])
-                for number in {asked.item.round for asked in earlier}
+                number: paired([one for one in earlier if one.item.round == number], free=free)
+                for number in {one.item.round for one in earlier}
             },
-            new_round=paired(new),
+            new_round=paired(new, free=free),
         )
         self.verified = len(new) + sum(item.example not in learned for item in data.verified)
         answered = {id(one.item) for one in clean} | {id(one.item) for one in held_out}

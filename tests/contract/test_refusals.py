@@ -853,7 +853,7 @@ TOLD = {
     "chat_went_on",  # by a race: tests/annotate/test_chats.py
     "no_base_data", "no_example", "no_learner", "no_path", "no_picture", "no_round",
     "no_second_factor", "no_such_owner", "nobody_trains", "not_an_account",
-    "not_trainable", "not_training",
+    "not_choosable", "not_newest", "not_trainable", "not_training",
     "nothing_chosen", "nothing_verified", "other_content", "other_vote", "real_person",
     "reason_missing", "retired", "taken_back", "too_many", "too_many_tokens", "unknown_act",
     "unknown_answer", "unknown_flag", "unknown_prediction", "unknown_role", "yourself",
