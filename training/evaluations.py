@@ -38,6 +38,7 @@ from scoring.statistics import LEAST_RESAMPLED, macro_f1
 from training.attacked import AttackSet
 from training.board import keep_scores
 from training.checks import CheckSet, checks_of
+from training.clean import choose_clean, digest_of_clean, filled
 from training.evaluation import answers_of, as_labels, f1_of
 from training.f1 import macro_f1_of
 from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
@@ -253,7 +254,13 @@ def _clean(task: Task) -> FrozenSet | None:
         if learner is not None:
             named = model.config["base"]
             base = read_base(learner_named(learner), named, Path(settings.ARTIFACT_DIR))
-            return FrozenSet(Evaluation.CLEAN, _by_rule(task, named["sha256"]), base.held_out)
+            chosen, sha256 = choose_clean(task, settings_of(task), base), named["sha256"]
+            if chosen is not None:
+                base = filled(task, base, chosen)
+                sha256 = hashlib.sha256(f"{sha256} {digest_of_clean(chosen)}".encode()).hexdigest()
+            if not base.held_out:
+                return None
+            return FrozenSet(Evaluation.CLEAN, _by_rule(task, sha256), base.held_out)
     return None
 
 

@@ -31,6 +31,7 @@ from ml.learners import (
     save,
 )
 from training import generated, regions, services, snapshots
+from training.clean import choose_clean, digest_of_clean, filled
 from training.config import RetrainingSettings
 from training.evaluation import Comparison, accuracies, ask_both, flips_of, paired
 from training.gates import Breadth, GateResult, GateSettings, judge
@@ -105,9 +106,12 @@ def _retrain(run: TrainingRun, progress: Progress) -> TrainingRun:
         near = run.task.kind.distance is not None
         run.metrics = {"usual": snapshots.choose_usual(run.task) if near else []}
         progress.step(0.02, reading, metrics=run.metrics)
-    data = _read(
-        run, snapshot, read_base(learner_named(learner), run.parent.config["base"], folder), parent
-    )
+    base = read_base(learner_named(learner), run.parent.config["base"], folder)
+    if "clean_of_people" not in run.metrics:
+        run.metrics = {**run.metrics, "clean_of_people": choose_clean(run.task, settings, base)}
+        progress.step(0.02, reading, metrics=run.metrics)
+    base = filled(run.task, base, run.metrics["clean_of_people"])
+    data = _read(run, snapshot, base, parent)
     named = settings.trials()
     trials = [
         _Trial(run, name, recipe, data, parent, learner, number, len(named), progress)
@@ -351,7 +355,9 @@ class _Test:
         return {
             "new_round": flips_of(self._met_now, lambda item: item.name),
             "earlier_rounds": flips_of(self._earlier, lambda item: item.name),
-            "clean": flips_of(self._clean, lambda item: self._places[id(item)]),
+            "clean": flips_of(
+                self._clean, lambda item: getattr(item, "name", self._places[id(item)])
+            ),
         }
 
     def figures(self) -> dict[str, Any]:
@@ -399,6 +405,10 @@ def _breadth(items: Sequence[FrozenItem]) -> Breadth:
     )
 
 
+def _told(clean: dict[str, list[int]]) -> dict[str, Any]:
+    return {side: len(keys) for side, keys in clean.items()} | {"sha256": digest_of_clean(clean)}
+
+
 def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, Any]:
     return {
         "kind": "retrained",
@@ -411,6 +421,11 @@ def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, 
             "held_out": len(data.held_out),
             "base_sha256": run.parent.config["base"]["sha256"],
             "left_out": data.left_out,
+            **(
+                {"clean_of_people": _told(chosen)}
+                if (chosen := run.metrics["clean_of_people"])
+                else {}
+            ),
         },
         "code": code_revision(),
     }

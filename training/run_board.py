@@ -130,12 +130,7 @@ def flips_of_trial(run: TrainingRun, trial: Mapping[str, Any]) -> list[FlipsOn]:
     """What changed from right to wrong and back, set by set; reads the clean data where any of it
     did. What was withdrawn since is not shown."""
     flips = trial.get("flips", {})
-    names = [
-        item[0]
-        for name in ("new_round", "earlier_rounds")
-        for way in flips.get(name, {}).values()
-        for item in way["items"]
-    ]
+    names = [item[0] for on in flips.values() for way in on.values() for item in way["items"]]
     examples = named(run.task, names)
     changed = [way for way in flips.get("clean", {}).values() if way["items"]]
     base = _base_of(run) if changed else None

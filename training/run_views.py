@@ -38,6 +38,7 @@ def run_page(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     looked_at = _number(request.GET.get("recipe"), len(trials))
     if looked_at is None:
         looked_at = next((trial.number for trial in trials if trial.is_candidate), 0)
+    clean = run.metrics.get("clean_of_people")
     context = {
         "task": task,
         "run": run,
@@ -48,6 +49,7 @@ def run_page(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         "flips": flips_of_trial(run, run.trials[looked_at]) if trials else [],
         "knows_flips": bool(trials and "flips" in run.trials[looked_at]),
         "left_out": left_out(run),
+        "of_people": {side: len(keys) for side, keys in clean.items()} if clean else None,
     }
     return render(request, "training/run.html", context)
 
