@@ -239,3 +239,16 @@ def violations(page: Page) -> list[tuple[str, str, list[str]]]:
             if rule["impact"] in ("serious", "critical")
         ]
     return found
+
+
+def look(page: Page, name: str) -> None:
+    """Nothing stands in anybody's way; with DADC_SHOTS a folder, pictures to be looked at."""
+    if folder := os.environ.get("DADC_SHOTS"):
+        for size, view in (("wide", {"width": 1280, "height": 860}), ("phone", PHONE["viewport"])):
+            page.set_viewport_size(view)
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                page.wait_for_timeout(200)
+                page.screenshot(path=Path(folder) / f"{name}-{size}-{scheme}.png", full_page=True)
+        page.set_viewport_size({"width": 1280, "height": 860})
+    assert violations(page) == [], name

@@ -1,7 +1,7 @@
-"""A task for the owner's journey through its rounds: `python -m tests.browser.rounds_world …`.
+"""Tasks for owners' journeys: `python -m tests.browser.rounds_world …`.
 
-`begin` makes it, with a model that learns and foolings that are verified; `work` does what waits
-for a worker.
+`begin SLUG` makes one, with a model that learns and foolings that are verified; `settle` one whose
+people agree with a model that could judge; `work` does what waits for a worker.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import django
 
-SLUG = "rounds-journey"
+SLUG, JUDGED = "rounds-journey", "judged-journey"
 THINGS = ("film", "kettle", "ladder", "raincoat", "novel", "garden", "bicycle", "concert")
 MOODS = {
     "positive": ("a delight", "wonderful", "superb"),
@@ -54,7 +54,7 @@ pay: {fooling: 0.30, vote: 0.05}
 """
 
 
-def begin() -> str:
+def begin(slug: str) -> str:
     """The task, its first model and sixteen verified foolings by four people; the rehearsal's
     file."""
     from django.conf import settings
@@ -69,7 +69,7 @@ def begin() -> str:
     from tests.training.world import verified
 
     owner = User.objects.get(username="olive")
-    file = {"slug": SLUG, "name": "Fool the mood reader", "input": "text", "labels": [*MOODS]}
+    file = {"slug": slug, "name": "Fool the mood reader", "input": "text", "labels": [*MOODS]}
     more = {"validation": {"policy": "two_plus_one", "sample": 0}, "retraining": RETRAINING}
     task, _ = rounds.load_task(file=parse_task_file({**file, **more}), actor=owner)
     learner, folder = learner_named("texts"), Path(tempfile.mkdtemp())
@@ -101,13 +101,30 @@ def begin() -> str:
     return str(path)
 
 
+def settle() -> str:
+    """A task of texts with sixty claims that three people settled, mostly as one of its models
+    says; that model's name."""
+    from accounts.models import User
+    from tests import cast
+    from tests.training.test_judges import bring
+
+    how = {"policy": "k_of_n", "n": 3, "k": 2, "judge_share": 0.2}
+    task = cast.text_task(slug=JUDGED, name="Judged", validation=how)
+    task.owners.add(User.objects.get(username="olive"))
+    able = cast.fixed_model(task, 1)
+    bring(task, able, range(60))
+    return able.name
+
+
 def main() -> None:
     from django.core.management import call_command
 
     if sys.argv[1] == "work":
         call_command("worker", batch=True)
+    elif sys.argv[1] == "settle":
+        print(json.dumps(settle()))
     else:
-        print(json.dumps(begin()))
+        print(json.dumps(begin(sys.argv[2])))
 
 
 if __name__ == "__main__":

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.fixtures import PHONE, Server, Visits, violations
+from tests.browser.fixtures import Server, Visits, look
 from tests.browser.rounds_world import SLUG
 
 pytestmark = pytest.mark.browser
@@ -18,7 +16,7 @@ HOME = f"/tasks/{SLUG}"
 
 def test_from_a_rehearsal_to_a_better_model_and_back(visit: Visits, server: Server) -> None:
     world = "tests.browser.rounds_world"
-    file = json.loads(server.run(world, "begin"))
+    file = json.loads(server.run(world, "begin", SLUG))
     page = visit("olive")
     page.goto(f"{HOME}/training/")
     page.get_by_role("link", name="Rehearsals").click()
@@ -71,16 +69,3 @@ def test_from_a_rehearsal_to_a_better_model_and_back(visit: Visits, server: Serv
     page.get_by_role("button", name="Roll back").click()
     expect(page.get_by_text(f"Round 3 is open with {SLUG}-1.")).to_be_visible()
     look(page, "10-rolled-back")
-
-
-def look(page: Page, name: str) -> None:
-    """Nothing stands in anybody's way; with DADC_SHOTS a folder, pictures to be looked at."""
-    if folder := os.environ.get("DADC_SHOTS"):
-        for size, view in (("wide", {"width": 1280, "height": 860}), ("phone", PHONE["viewport"])):
-            page.set_viewport_size(view)
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-                page.wait_for_timeout(200)
-                page.screenshot(path=Path(folder) / f"{name}-{size}-{scheme}.png", full_page=True)
-        page.set_viewport_size({"width": 1280, "height": 860})
-    assert violations(page) == [], name
