@@ -39,8 +39,8 @@ def check(
         raise ArtifactError(str(error)) from error
     except Busy as busy:
         raise ArtifactError(
-            "The model's own cap is reached before its check is over: raise `per_minute` or "
-            "`tokens_per_day`, or try again later."
+            "The model's own cap is reached before its check is over: raise `per_minute`, "
+            "`tokens_per_day` or `cost_per_day`, or try again later."
         ) from busy
     except ValueError as error:
         raise ArtifactError(f"The model does not take this task's inputs: {error}.") from error

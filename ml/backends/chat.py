@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from string import Formatter
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from kinds import Prepared, kind_named
 from kinds.texts import MAX_TEXT
@@ -74,6 +74,9 @@ class ChatOptions(RemoteOptions):
     price: float | None = Field(
         default=None, ge=0, description="Of a million tokens, for its page."
     )
+    cost_per_day: float | None = Field(
+        default=None, gt=0, description="Most that a day may cost, by its price."
+    )
 
     @field_validator("prompt")
     @classmethod
@@ -82,6 +85,20 @@ class ChatOptions(RemoteOptions):
             if name is not None and (spec or conversion or not name.isidentifier()):
                 raise ValueError("name fields plainly, as in {text}; write {{ and }} for braces")
         return prompt
+
+    @model_validator(mode="after")
+    def _cost_has_a_price(self) -> Self:
+        if self.cost_per_day is not None and not self.price:
+            raise ValueError("cost_per_day takes a price: that of a million tokens")
+        return self
+
+    @property
+    def most_tokens(self) -> int | None:
+        """A day, by tokens or by what they cost, whichever is less."""
+        caps = [] if self.tokens_per_day is None else [self.tokens_per_day]
+        if self.cost_per_day is not None and self.price:
+            caps.append(int(self.cost_per_day / self.price * 1_000_000))
+        return min(caps, default=None)
 
 
 OPTIONS = ChatOptions
@@ -100,7 +117,7 @@ class Chat:
         key = options.key.get_secret_value() if options.key else None
         self._caps = _caps_of(
             options.url, options.model, key,
-            per_minute=options.per_minute, tokens_per_day=options.tokens_per_day,
+            per_minute=options.per_minute, tokens_per_day=options.most_tokens,
         )  # fmt: skip
 
     def turn(self, messages: Sequence[Mapping[str, str]]) -> Turn:

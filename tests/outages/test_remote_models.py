@@ -209,7 +209,7 @@ def test_the_recipes_of_servers_run_as_written(
 def test_a_cap_is_said_at_registration_and_is_no_crowd_to_people(
     moods: Task, annotator: User, server: Server, tmp_path: Path
 ) -> None:
-    with pytest.raises(CommandError, match="raise `per_minute` or `tokens_per_day`"):
+    with pytest.raises(CommandError, match="raise `per_minute`, `tokens_per_day`"):
         register(chat(server, tokens_per_day=7), tmp_path)
     register(chat(server, per_minute=6, price=1000), tmp_path)
     _caps_of.cache_clear()  # as the command is a process of its own
@@ -365,6 +365,15 @@ async def test_a_conversation_comes_piece_by_piece_and_half_of_one_is_none(serve
     dear.turn([{"role": "user", "content": "bad"}])
     with pytest.raises(Busy):
         await dear.aloud([{"role": "user", "content": "bad"}], heard.append)
+    with pytest.raises(ValueError, match="takes a price"):
+        ChatOptions(**options, cost_per_day=1)
+    for tokens, most in ((None, 250_000), (7, 7), (300_000, 250_000)):
+        caps = {"price": 4, "cost_per_day": 1, "tokens_per_day": tokens}
+        assert ChatOptions(**options, **caps).most_tokens == most
+    penniless = Chat(ChatOptions(**options, price=1, cost_per_day=6e-6))
+    penniless.turn([{"role": "user", "content": "bad"}])
+    with pytest.raises(Busy):
+        penniless.turn([{"role": "user", "content": "bad"}])
 
 
 def test_a_key_sealed_with_another_secret_is_said_so(settings: Any) -> None:
