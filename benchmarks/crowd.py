@@ -132,7 +132,7 @@ def pages(times: int) -> None:
         from tests.crowd.world import browser, call, come, token_in
 
         call_command("collectstatic", verbosity=0, interactive=False)
-        consent, tokens = campaign.file.consent.version, []
+        consent, tokens = campaign.file.agreement, []
 
         def agree(n: int) -> None:
             tokens.append(token_in(come(campaign, f"W{n}").act("begin", consent=consent)))
@@ -169,7 +169,7 @@ def places(times: int) -> None:
             return lambda: entering.begin(
                 campaign=campaign,
                 arrival=Arrival(worker, f"A-{worker}", "generic", slot),
-                consent=campaign.file.consent.version,
+                consent=campaign.file.agreement,
             )
 
         seen: Counter[str] = Counter()
@@ -266,7 +266,7 @@ def _visits_that_earn(campaign: Any, number: int) -> None:
         visit, _ = entering.begin(
             campaign=campaign,
             arrival=Arrival(f"W{n}", f"A-W{n}", "prolific"),
-            consent=campaign.file.consent.version,
+            consent=campaign.file.agreement,
         )
         Example.objects.create(
             task=task,

@@ -120,7 +120,7 @@ def play(acts_: int, rng: random.Random) -> Counter[str]:
         campaign, name = rng.choice(campaigns), f"W{rng.randrange(WORKERS)}"
         arrival = Arrival(name, f"A{next(numbers)}", campaign.platform.realm(campaign.file))
         begun = Visit.objects.filter(worker__name=name).exists()
-        entering.begin(campaign=campaign, arrival=arrival, consent=campaign.file.consent.version)
+        entering.begin(campaign=campaign, arrival=arrival, consent=campaign.file.agreement)
         done["merged with an earlier visit"] += begun
 
     def work() -> None:

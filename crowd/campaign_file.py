@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from annotate.sections import Section, Slug, Word
 from core import strict_yaml
@@ -157,6 +165,7 @@ class CampaignFile(Section):
     let_in: LetIn = LetIn()
     expected: Expected = Expected()
     time_limit: Annotated[int, Field(ge=5, le=10_080)] = 120  # minutes from link to end
+    until: AwareDatetime | None = None  # by when one must have begun
     signed: bool | None = None
     people: tuple[Worker, ...] = ()  # of a panel: an invitation each, under a name of one's own
     parameters: dict[Literal["worker", "assignment"], Word] = Field(default_factory=dict)
@@ -257,8 +266,27 @@ class CampaignFile(Section):
         """Whether each place has a link of its own."""
         return platform_named(self.platform).signed if self.signed is None else self.signed
 
+    def promise(self, place: int) -> str:
+        """A digest of what a place's link promises: the work, how much of it, what is paid, and, of
+        a panel, to whom."""
+        who = self.people[place - 1] if 0 < place <= len(self.people) else ""
+        return _digest([*self._told(), who])
+
+    @property
+    def agreement(self) -> str:
+        """A digest of all that is told to whoever agrees to it."""
+        return _digest([*self._told(), self.time_limit, bool(self.check), self.consent.version])
+
+    def _told(self) -> list[Any]:
+        pay = self.pay.model_dump(exclude={"budget", "minimum_hourly"})
+        return [self.work, self.visit.model_dump(), pay]
+
     def money(self, units: int) -> str:
         return money.in_words(units, self.pay.currency)
+
+
+def _digest(said: object) -> str:
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
 
 
 def read_campaign_file(text: str | bytes) -> CampaignFile:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core import signing
@@ -16,7 +17,7 @@ from annotate.models import Task
 from core import strict_yaml
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from crowd import overview
+from crowd import earned, overview
 from crowd.campaign_file import CampaignFile
 from crowd.models import Campaign, Slot
 from crowd.platforms import origin_of, platform_named
@@ -122,6 +123,7 @@ def _require_same_terms(campaign: Campaign, file: CampaignFile) -> None:
         and {*map(origin_of, before.return_to)} <= {*map(origin_of, file.return_to)},
         "frame": {*platform.ancestors(before)} <= {*platform.ancestors(file)},
         "study": before.study in (None, file.study),
+        "check (its questions may be others)": bool(before.check) == bool(file.check),
         "time_limit": file.time_limit >= before.time_limit,
         "consent's keep": before.consent.keep == file.consent.keep,
         "consent (give another text another version)": before.consent.text == file.consent.text
@@ -132,6 +134,12 @@ def _require_same_terms(campaign: Campaign, file: CampaignFile) -> None:
         raise Refused(
             "terms_fixed",
             f"People have begun under the {changed} of {campaign.slug}: make a new campaign.",
+            status=409,
+        )
+    if file.budget < before.budget and (owed := earned.may_be_owed(campaign)) > file.budget:
+        raise Refused(
+            "over_budget",
+            f"{file.money(owed)} may be owed by now to those who came: a budget holds them all.",
             status=409,
         )
 
@@ -184,23 +192,44 @@ def links_of(campaign: Campaign, base: str = "") -> list[str]:
     return [f"{path}?k={sign(campaign, number)}{more}" for number in range(1, file.places + 1)]
 
 
+class Capability(NamedTuple):
+    """What a place's link is signed for; one of before this had two entries says nothing of pay.
+
+    It cannot say who may use it: whoever opens it first has it.
+    """
+
+    campaign: str
+    number: int
+    promise: str = ""
+    until: float | None = None  # seconds since 1970: by when to begin, whatever is said later
+
+
 def sign(campaign: Campaign, number: int) -> str:
-    """A place's capability. It cannot say who may use it: whoever opens it first has it."""
-    return signing.dumps([campaign.slug, number], salt=SALT)
+    file = campaign.file
+    until = file.until.timestamp() if file.until else math.inf
+    promised = Capability(campaign.slug, number, file.promise(number), until)
+    return signing.dumps(promised, salt=SALT)
 
 
-def slot_in(campaign: Campaign, query: Mapping[str, str]) -> int | None:
-    """The place that a link is for; Refused when it is forged, or missing where there must be."""
-    text = query.get("k", "")
-    if not text and not campaign.file.is_signed:
+def capability_in(campaign: Campaign, query: Mapping[str, str]) -> Capability | None:
+    """What a link is for; Refused when it is forged, missing where there must be one, or promises
+    what is no longer so."""
+    text, file = query.get("k", ""), campaign.file
+    if not text and not file.is_signed:
         return None
     try:
-        slug, number = signing.loads(text, salt=SALT)
+        held = Capability(*signing.loads(text, salt=SALT))
     except (signing.BadSignature, ValueError, TypeError):
-        slug, number = "", 0
-    if slug != campaign.slug or not isinstance(number, int):
+        held = Capability("", 0)
+    if held.campaign != campaign.slug:
         raise Refused("bad_link", "This link is not whole: open the one that you were given.")
-    return number
+    if held.promise not in ("", file.promise(held.number)):
+        raise Refused(
+            "other_terms",
+            "What is asked for or paid has changed since this link was made: ask for a new one.",
+            status=409,
+        )
+    return held
 
 
 def record(

@@ -13,7 +13,7 @@ from django.db.models import Count, OuterRef, Q, Subquery, Sum
 from django.utils import timezone
 
 from annotate.models import Example, Task
-from annotate.queries import kept_config
+from annotate.queries import kept_config, takes_submissions
 from crowd import money
 from crowd.campaign_file import ANNOTATE, VALIDATE
 from crowd.models import Campaign, Due, Payment, Visit
@@ -39,7 +39,7 @@ class Done(NamedTuple):
 
 
 def progress(visit: Visit) -> Done:
-    """How far somebody is (two queries, and three about what waits where they validate)."""
+    """How far somebody is (three queries, five where they validate)."""
     file = visit.campaign.file
     examples, votes = made_on([visit])[visit.pk]
     counts = {ANNOTATE: len(examples), VALIDATE: len(votes)}
@@ -57,8 +57,11 @@ def progress(visit: Visit) -> Done:
         left = sum(max(0, size - counts[one]) for one in file.work)
         words = _of(left, "item")
     # Nobody is kept for work that is not there, or that they are not asked for any more.
-    nothing_there = work == VALIDATE and not has_work(
-        validator=visit.worker.user, task=visit.campaign.task
+    task = visit.campaign.task
+    there = bool(work) and (
+        takes_submissions(task.pk)
+        if work == ANNOTATE
+        else has_work(validator=visit.worker.user, task=task)
     )
     # Of votes nothing is said before the end: a sum that moved would tell which item was gold.
     earned = _bonuses(visit, examples, (), ())
@@ -67,7 +70,7 @@ def progress(visit: Visit) -> Done:
         len(votes),
         work,
         f"{words} left" if left else "All done",
-        not work or nothing_there,
+        not there,
         file.pay.units("base"),
         sum(one.fooled and one.status == Example.Status.OPEN for one in examples),
         sum(due.amount for due in earned),
@@ -239,6 +242,11 @@ def money_of(visits: Sequence[Visit]) -> dict[Any, dict[str, int]]:
 
 
 # --- what a budget holds --------------------------------------------------------------------------
+def may_be_owed(campaign: Campaign) -> int:
+    """What those who came by now may be paid at most; a query."""
+    return sum(_committed(campaign).values())
+
+
 def _committed(campaign: Campaign) -> dict[str, int]:
     """What each state's visits may be paid at most; a query."""
     file = campaign.file
@@ -266,7 +274,7 @@ def holds_one_more(campaign: Campaign) -> bool:
     if holds_all_places(campaign):
         return True
     file = campaign.file
-    return sum(_committed(campaign).values()) + file.plan().visit_at_most <= file.budget
+    return may_be_owed(campaign) + file.plan().visit_at_most <= file.budget
 
 
 # --- for a task's data card ---------------------------------------------------------------------

@@ -7,7 +7,7 @@ import hmac
 import ipaddress
 import secrets
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.conf import settings
@@ -44,6 +44,10 @@ def visit_for(campaign: Campaign, arrival: Arrival) -> Visit | None:
     return next((one for one in mine if _is_by_link(one, arrival)), None)
 
 
+def in_utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%-d %B %Y at %H:%M} UTC"
+
+
 def _of_worker(arrival: Arrival) -> QuerySet[Visit]:
     return queries.visits().filter(_who(arrival))
 
@@ -58,6 +62,12 @@ def require_entry(campaign: Campaign, arrival: Arrival) -> None:
         raise Refused("ended", "This has ended. Nothing that you did is lost.", status=410)
     if campaign.state == Campaign.State.PAUSED:
         raise Refused("paused", "This is paused: try the same link again later.", status=409)
+    if (until := campaign.file.until) and max(until.timestamp(), arrival.until or 0) < time.time():
+        raise Refused(
+            "too_late",
+            f"One could begin until {in_utc(until)}: thank you for coming. Return it, please.",
+            status=410,
+        )
     if arrival.signed_until is not None and arrival.signed_until < time.time():
         raise Refused("link_too_old", "This link was for a while: open it from its own page anew.")
     rules = campaign.file.let_in
@@ -113,8 +123,9 @@ def begin(
     gets none leaves no account either: names in a link may be made up.
     """
     require_entry(campaign, arrival)
-    if consent != campaign.file.consent.version:
+    if consent != campaign.file.agreement:
         raise _changed()
+    version = campaign.file.consent.version
     for _ in range(TRIES):
         try:
             with durable():
@@ -133,7 +144,7 @@ def begin(
                     code=new_code(),
                     place=_place(campaign, address),
                 )
-                visit.slot, visit.consent = _take(campaign, arrival.slot), consent
+                visit.slot, visit.consent = _take(campaign, arrival.slot), version
                 token, visit.token = queries.new_token(visit.id)
                 _remember_check(visit, earlier)
                 _put_to_work(visit)
@@ -142,7 +153,7 @@ def begin(
                 if now != (campaign.data, campaign.state):
                     raise _changed()
                 _keep_apart(visit)
-                record(campaign, worker.user, "began_visit", subject=visit, consent=consent)
+                record(campaign, worker.user, "began_visit", subject=visit, consent=version)
         except IntegrityError:  # this place, person or person's visit is there since a moment
             mine = visit_for(campaign, arrival)
             if mine is not None and mine.state in Visit.ONCE:
@@ -157,7 +168,9 @@ def begin(
 
 
 def _changed() -> Refused:
-    return Refused("consent", "What you agree to has changed meanwhile: read it again.")
+    return Refused(
+        "consent", "What you agree to has changed meanwhile: open your link again to read it."
+    )
 
 
 def _require_free(campaign: Campaign, arrival: Arrival) -> None:

@@ -7,6 +7,7 @@ needed, and none is looked at, so that these pages work in another site's frame.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Final
 
@@ -92,10 +93,16 @@ def _in_frames(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
 def link(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     query = request.GET.dict()
     try:
-        slot = campaigns.slot_in(campaign, query)
+        held = campaigns.capability_in(campaign, query)
         arrival = campaign.platform.welcome(
-            campaign.file, query, slot, host=request.get_host(), options=settings.CROWD
+            campaign.file,
+            query,
+            held and held.number,
+            host=request.get_host(),
+            options=settings.CROWD,
         )
+        if held:
+            arrival = replace(arrival, until=held.until)
         if request.method == "POST" and not arrival.preview:
             address = address_of(request)
             if wait_for("write", person=f"link-{arrival.realm}-{arrival.worker}", address=address):
@@ -174,6 +181,7 @@ def _about(campaign: Campaign) -> dict[str, Any]:
             for work in file.work
         ],
         "minutes": round(plan.minutes),
+        "until": file.until and entering.in_utc(file.until),
         "pays": {
             name: file.money(pay.units(name))
             for name in ("base", "per_verified", "per_validation", "screen_out")

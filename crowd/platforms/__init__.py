@@ -31,6 +31,7 @@ class Arrival:
     realm: str
     slot: int | None = None
     signed_until: float | None = None  # where the platform vouches for it: begin by then
+    until: float | None = None  # by when a place's own link promised that one may begin
     preview: bool = False
 
 

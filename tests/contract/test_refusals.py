@@ -873,7 +873,8 @@ TOLD = {
     "not_done", "not_finished",
     "not_invited", "not_signed", "not_your_work", "opened_elsewhere", "other_task",
     "over_budget", "paused", "placeholder_left", "platform_away", "refused_lines", "several",
-    "slot_taken", "slug_taken", "terms_fixed", "took_part", "under_the_floor", "visit_over",
+    "other_terms", "slot_taken", "slug_taken", "terms_fixed", "too_late", "took_part",
+    "under_the_floor", "visit_over",
     "wrong_platform",
 }  # fmt: skip
 _SAYS_NO = re.compile(

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from django.core import signing
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -19,7 +20,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate import inference, judged
-from annotate.models import Barred, Chat, Example, Task
+from annotate.models import Barred, Chat, Example, Round, Task
 from core.errors import Refused
 from crowd import by_file, campaigns, earned, entering, ledger, passes, queries, services
 from crowd.models import Campaign, Visit, Worker
@@ -31,7 +32,7 @@ from scoring.models import Tally
 from scoring.recount import check
 from tests import cast, races
 from tests.crowd import world
-from tests.crowd.world import call, come, submit, token_in, words
+from tests.crowd.world import Came, call, come, submit, token_in, words
 from validate.models import Gold, Reliability, Vote
 from validate.queries import are_apart
 from validate.statements import unseen_gold
@@ -179,7 +180,7 @@ def test_attempts_are_a_person_s_and_screening_out_stays_within_the_budget(
     for _ in range(2):
         second.act("check", token, q0="Sleep")
     third = come(campaign, "W3")
-    agreed = {"consent": campaign.file.consent.version}
+    agreed = {"consent": campaign.file.agreement}
     for page in (third.page, third.act("begin", **agreed)):
         assert "All places are taken" in words(page)
     client.force_login(owner)
@@ -238,7 +239,7 @@ def test_a_link_leads_to_what_began_by_it(task: Task) -> None:
         assert "I agree, begin" in words(other.page)
         for act in ("data", "forget", "open"):
             assert "I agree, begin" in words(other.act(act, gives_up="on"))
-        agreed = {"consent": campaign.file.consent.version}
+        agreed = {"consent": campaign.file.agreement}
         assert "open the link of that time" in words(other.act("begin", **agreed))
     # Where links are not signed, a name alone proves nothing about what else is under it.
     first = world.campaign(task, slug="first")
@@ -246,7 +247,7 @@ def test_a_link_leads_to_what_began_by_it(task: Task) -> None:
     came = come(first)
     token, made = world.work(came, task, (1, 2))
     forged = come(second, assignmentId="made-up")
-    agreed = {"consent": second.file.consent.version}
+    agreed = {"consent": second.file.agreement}
     assert "at work on another" in words(forged.act("begin", **agreed))
     came.act("finish", token)
     invented = forged.begin()
@@ -334,7 +335,7 @@ def test_who_comes_from_one_address_does_not_judge_each_other(task: Task) -> Non
         ("d", "10.0.0.1"),
     ):
         came = come(campaign, worker)
-        consent = campaign.file.consent.version
+        consent = campaign.file.agreement
         came.client.post(came.address, {"act": "begin", "consent": consent}, REMOTE_ADDR=address)
     users = {one.name: one.user_id for one in Worker.objects.all()}
     pairs = [(one, two) for one in users for two in users if are_apart(users[one], users[two])]
@@ -363,11 +364,53 @@ def test_signed_places(task: Task) -> None:
     forged = come(campaign, "x", k="WyJwaWxvdCIsMV0:forged")
     assert "not whole" in words(forged.page)
     assert "not whole" in words(come(campaign, "x", k=campaigns.sign(other, 1)).page)
-    agreed = {"consent": campaign.file.consent.version}
+    agreed = {"consent": campaign.file.agreement}
     assert "no such place" in words(come(campaign, "x", slot=9).act("begin", **agreed))
     come(campaign, "x", slot=1).begin()
     assert "Somebody else has this place" in words(come(campaign, "y", slot=1).page)
     come(campaign, "y", slot=2).begin()
+
+
+def test_a_link_promises_what_is_paid_and_until_when(task: Task) -> None:
+    end = timezone.now() + timedelta(days=2)
+    file: dict[str, Any] = {"platform": "panel", "return_to": [], "people": ["ann", "ben"]}
+    campaign = world.campaign(task, places=2, until=end.isoformat(), **file)
+    given = come(campaign, slot=1)
+    assert f"begin until {end:%-d %B %Y at %H:%M} UTC" in words(given.page)
+    old = Came(f"/hit/pilot/?k={signing.dumps(['pilot', 1], salt=campaigns.SALT)}", given.client)
+    # Nobody has begun: all may be changed, and no link means something else than it did.
+    agreed = {"consent": campaign.file.agreement}
+    for change in (
+        {"pay": {**world.PAY, "base": "0.50"}},
+        {"pay": {**world.PAY, "per_verified": "0.20"}},
+        {"visit": {"examples": 3}},
+        {"people": ["ben", "ann"]},
+    ):
+        world.campaign(task, places=2, **{**file, **change})
+        for page in (given.page, given.act("begin", **agreed)):
+            assert "changed since this link was made: ask for a new one" in words(page), change
+        assert "I agree, begin" in words(old.page), "links of before said nothing of it"
+    told: list[dict[str, Any]] = [
+        {"pay": {**world.PAY, "base": "0.50"}}, {"time_limit": 60}, {"check": CHECK}
+    ]  # fmt: skip
+    for one in told:
+        world.campaign(task, places=2, **{**file, **one})
+        assert "has changed meanwhile" in words(old.act("begin", **agreed)), one
+    # What is only asked of the owner may change, and an earlier end is for new links.
+    soon = timezone.now() - timedelta(minutes=1)
+    pay = {**world.PAY, "budget": "90.00", "minimum_hourly": "1.00"}
+    earlier = world.campaign(task, places=2, until=soon.isoformat(), **{**file, "pay": pay})
+    assert "I agree, begin" in words(given.page)
+    for late in (come(earlier, slot=2), old):
+        assert f"begin until {soon:%-d %B %Y at %H:%M} UTC" in words(late.page)
+        assert "could begin" in words(late.act("begin", consent=earlier.file.agreement))
+    given.begin()
+    # A later end is for all of them, and the way back has none.
+    world.campaign(task, places=2, **{**file, "pay": pay})
+    come(earlier, slot=2).begin()
+    world.campaign(task, places=2, until=soon.isoformat(), **{**file, "pay": pay})
+    for came in (given, come(earlier, slot=2)):
+        assert "Welcome back" in words(came.page)
 
 
 def test_validators_by_link(task: Task, annotator: User) -> None:
@@ -412,6 +455,18 @@ def test_validators_by_link(task: Task, annotator: User) -> None:
     assert owed() == [5, 100]
 
 
+def test_a_round_that_closes_keeps_nobody_from_finishing(task: Task, owner: User) -> None:
+    campaign = world.campaign(task)
+    came = come(campaign)
+    token, _ = world.work(came, task, (1,))
+    assert not call(token, "visits/this/").json()["may_finish"]
+    Round.objects.update(status="closed", closed_at=timezone.now())
+    assert call(token, "visits/this/").json()["may_finish"]
+    assert "It is being confirmed" in words(came.act("finish", token))
+    visit = Visit.objects.get()
+    assert (visit.state, earned.is_whole(visit)) == ("finished", False), "an owner decides"
+
+
 @pytest.mark.parametrize("by", ["owner", "admin"])
 def test_who_is_kept_out_takes_no_place(task: Task, owner: User, by: str) -> None:
     campaign = world.campaign(task, places=1)
@@ -425,7 +480,7 @@ def test_who_is_kept_out_takes_no_place(task: Task, owner: User, by: str) -> Non
     body = {"client_id": str(uuid4()), "input": cast.drawing(5), "label": "1"}
     assert call(token, "tasks/digits/examples/", body).status_code in (401, 403)
     came.act("leave", token)
-    agreed = {"consent": campaign.file.consent.version}
+    agreed = {"consent": campaign.file.agreement}
     assert "You are kept out" in words(came.act("begin", **agreed))
     assert not Visit.objects.filter(state="open").exists()
     come(campaign, "W2").begin()
@@ -522,7 +577,7 @@ def _begin(campaign: Campaign, worker: str, slot: int | None, assignment: str = 
     return lambda: entering.begin(
         campaign=campaign,
         arrival=Arrival(worker, assignment or f"A-{worker}", realm, slot),
-        consent=campaign.file.consent.version,
+        consent=campaign.file.agreement,
     )
 
 
@@ -568,6 +623,6 @@ def test_nobody_begins_under_a_file_that_is_changed_meanwhile(task: Task) -> Non
     campaign = world.campaign(task)
     begin = _begin(campaign, "W1", None)
     world.campaign(task, pay={**world.PAY, "base": "0.50"})
-    with pytest.raises(Refused, match="read it again"):
+    with pytest.raises(Refused, match="again to read it"):
         begin()
     assert not campaign.visits.exists()

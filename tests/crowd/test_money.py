@@ -284,6 +284,24 @@ def test_screened_out_capped_and_over_budget(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_budget_goes_on_holding_all_who_may_be_owed(task: Task) -> None:
+    more: dict[str, Any] = {
+        "places": 1, "check": [{"question": "?", "choices": ["a", "b"], "answer": "a"}]
+    }  # fmt: skip
+    campaign = world.campaign(task, pay={**world.PAY, "budget": "9.00"}, **more)
+    for name in ("W1", "W2", "W3"):
+        came = come(campaign, name)
+        token = came.begin()
+        for _ in range(2):
+            came.act("check", token, q0="b")
+    come(campaign, "W4").begin()
+    for budget in ("1.79", None):
+        with pytest.raises(Refused, match="may be owed by now to those who came"):
+            world.campaign(task, pay={**world.PAY, "budget": budget}, **more)
+    world.campaign(task, pay={**world.PAY, "budget": "1.80"}, **more)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_pages_ask_as_much_about_many_as_about_few(task: Task, owner: User, client: Client) -> None:
     client.force_login(owner)
     pages = [reverse("campaigns", args=[task.slug]), reverse("campaign", args=[task.slug, "pilot"])]
@@ -332,6 +350,7 @@ def test_terms_hold_and_the_floor_is_kept(task: Task, owner: User) -> None:
         {"consent": {"text": "I agree.", "keep": False}},
         {"consent": {"text": "All is yours.", "version": campaign.file.consent.version}},
         {"parameters": {"worker": "pid"}},
+        {"check": [{"question": "?", "choices": ["a", "b"], "answer": "a"}]},
     ):
         with pytest.raises(Refused, match="People have begun under the"):
             world.campaign(task, places=7, **change)
@@ -426,7 +445,7 @@ def test_data_and_forgetting_by_the_same_link(
     told = list(csv.DictReader(io.StringIO(ledger.statement(campaign))))
     assert {(row["payment"], row["person"], row["code"]) for row in told} == {("", "forgotten", "")}
     assert "hasty" not in str(list(Event.objects.values_list("data", flat=True)))
-    agreed = {"consent": campaign.file.consent.version}
+    agreed = {"consent": campaign.file.agreement}
     back = come(campaign, "W1", assignmentId="another").act("begin", **agreed)
     assert "forgotten here, and that is for good" in world.words(back)
     assert Worker.objects.count() == 1
