@@ -38,6 +38,8 @@ def send(campaign: Campaign) -> list[Path]:
     follow(campaign, remote)
     planned = Payment.objects.filter(visit__campaign=campaign, state=State.PLANNED)
     for payment in planned.select_related("visit__campaign").order_by("created_at", "pk"):
+        if _came_after_all(payment, remote):
+            continue
         prepared = _prepare(payment, remote)
         if prepared is None:
             continue  # it keeps no other waiting
@@ -45,6 +47,19 @@ def send(campaign: Campaign) -> list[Path]:
             break
         _send(payment, remote)
     return []
+
+
+def _came_after_all(payment: Payment, remote: Remote) -> bool:
+    """Whether a bonus that was said to have failed, and is to be sent again, is there by now, or
+    nobody knows: it waits then, since it would be paid twice."""
+    if not payment.remote:
+        return False
+    try:
+        said = remote.standing(payment.visit.assignment)
+    except (Declined, Unsure) as error:
+        log.warning("platform_not_asked", payment=str(payment.pk), reason=str(error))
+        return True
+    return _book(payment, said, "it was sent before")
 
 
 def _prepare(payment: Payment, remote: Remote) -> str | None:
@@ -169,18 +184,35 @@ def _ask(payment: Payment, remote: Remote) -> str:
     except (Declined, Unsure) as error:
         log.warning("platform_not_asked", payment=str(payment.pk), reason=str(error))
         said = Standing("", "", "", [])
-    state = ""
-    if _is_paid(payment, said):
-        state = State.CONFIRMED
-    elif timezone.now() - payment.steps.aggregate(last=Max("at"))["last"] >= LATE:
+    note, state = f"the platform says: {said.state or 'nothing'}", ""
+    if _book(payment, said, note):
+        return payment.state
+    if timezone.now() - payment.steps.aggregate(last=Max("at"))["last"] >= LATE:
         if payment.state == State.SENT:
             state = State.UNKNOWN
         elif said.state == "done" and payment.kind == Payment.Kind.REWARD:
             state = State.FAILED
     if state:
         with durable():
-            step(payment, state, f"the platform says: {said.state or 'nothing'}")
+            step(payment, state, note)
     return payment.state
+
+
+def _book(payment: Payment, said: Standing, note: str) -> bool:
+    """Confirm a payment that the platform shows; whether it does.
+
+    Of two bonuses of one sum for one visit one may be there: they are looked at in turn.
+    """
+    if not _is_paid(payment, said):
+        return False
+    with durable():
+        Visit.objects.select_for_update(no_key=True, of=("self",)).get(pk=payment.visit_id)
+        if not _is_paid(payment, said):
+            return False
+        if payment.state == State.PLANNED:
+            step(payment, State.SENT, note)
+        step(payment, State.CONFIRMED, note)
+    return True
 
 
 def _is_paid(payment: Payment, said: Standing) -> bool:

@@ -24,7 +24,7 @@ from core.transactions import durable
 from crowd import money, queries, services
 from crowd.campaigns import record
 from crowd.ledger import State, as_csv, step
-from crowd.models import Campaign, Payment, Visit
+from crowd.models import Campaign, Payment, Step, Visit
 
 PAY_FILE: Final = ("payment", "WorkerId", "AssignmentId", "kind", "amount", "currency", "reason")
 
@@ -40,11 +40,15 @@ def send_by_file(campaign: Campaign) -> list[Path]:
     of_campaign = Payment.objects.filter(visit__campaign=campaign)
     batch = f"{timezone.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     with durable():
+        Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
         planned = of_campaign.filter(state=State.PLANNED).select_related("visit__worker")
         rows = list(
             planned.select_for_update(no_key=True, of=("self",)).order_by("created_at", "pk")
         )
         if rows:
+            again = Step.objects.filter(payment__in=rows, state=State.FAILED)
+            if sent := set(map(str, again.values_list("payment", flat=True))):
+                take_out_of_files(campaign, sent)  # who pays by files finds it in one
             _write(folder / f".{batch}.csv", as_csv(PAY_FILE, _pay_rows(campaign, rows)))
         for payment in rows:
             step(payment, State.SENT, f"in {batch}.csv", batch=batch)

@@ -225,6 +225,14 @@ def _worker_of(campaign: Campaign, arrival: Arrival) -> Worker:
             "You asked to be forgotten here, and that is for good: return it, please.",
             status=403,
         )
+    if campaign.platform.names_assignments:
+        here = Visit.objects.filter(worker=worker, assignment=arrival.assignment)
+        if here.filter(state__in=Visit.ONCE).exclude(campaign=campaign).exists():
+            raise Conflict(
+                "took_part",
+                "This assignment brought you to another one here, and is paid there: open the link "
+                "of that time.",
+            )
     if queries.is_kept_out(worker, campaign.task):
         raise Refused("banned", "You are kept out of this: return it, please.", status=403)
     return worker

@@ -84,6 +84,7 @@ class Platform:
     title: ClassVar[str]
     signed: ClassVar[bool] = False  # whether each place has a link of its own, if nothing is said
     confirms_itself: ClassVar[bool] = False  # who it is is known without asking anybody
+    names_assignments: ClassVar[bool] = True  # each of which it pays once
     framed_by: ClassVar[tuple[str, ...]] = ()
     placeholders: ClassVar[Mapping[str, str]] = {}  # what the platform fills into the link
     reason_length: ClassVar[int] = 1  # of a rejection

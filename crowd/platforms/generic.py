@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class Generic(Platform):
     name, title = "generic", "the page that announced it"
     signed = True
+    names_assignments = False
 
     def realm(self, file: CampaignFile) -> str:
         return realm_by_host(self, file)

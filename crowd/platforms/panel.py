@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class Panel(Platform):
     name, title = "panel", "your invitation"
     signed = True
+    names_assignments = False
     confirms_itself = True
 
     def check(self, file: CampaignFile) -> None:

@@ -154,7 +154,7 @@ def test_late_full_paused_ended_and_missed_twice(task: Task) -> None:
     assert come(campaign, "W3").client.get("/hit/nothing/").status_code == 404
     # Nor does the end of the time take a code from whoever has done it all, ours or a platform's.
     done = world.campaign(task, slug="done", places=1)
-    came = come(done)
+    came = come(done, assignmentId="A2")
     world.work(came, task, (1, 2))
     assert services.time_out(later) == 1
     visit = done.visits.get()
@@ -263,7 +263,7 @@ def test_a_link_leads_to_what_began_by_it(task: Task) -> None:
     assert Chat.objects.exists()
     # A worker who comes with another assignment has returned the one before, or somebody invented
     # that: by the link of before it goes on where it was.
-    own = come(second)
+    own = come(second, assignmentId="A2")
     submit(own.begin(), task, 3)
     assert sorted(second.visits.values_list("state", flat=True)) == ["open", "returned"]
     mine = second.visits.get(state="open")
@@ -610,12 +610,12 @@ def test_places_without_links_are_given_once_each(task: Task) -> None:
     realm = more.platform.realm(more.file)
     for name in ("busy", "busier"):  # known here: at their first visit they take turns anyway
         Worker.objects.create(realm=realm, name=name, user=cast.person(name))
-    races.at_once([_begin(one, "busy", None) for one in two])
+    races.at_once([_begin(one, "busy", None, one.slug) for one in two])
     assert Visit.objects.filter(worker__name="busy").count() == 1
     with races.without(Visit, "one_open_visit_a_worker"):
         task = cast.digits_task()
         two = [world.campaign(task, slug=slug, places=4) for slug in ("three", "four")]
-        races.at_once([_begin(one, "busier", None) for one in two])
+        races.at_once([_begin(one, "busier", None, one.slug) for one in two])
         assert Visit.objects.filter(worker__name="busier").count() == 2, "the constraint decides"
 
 

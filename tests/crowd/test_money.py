@@ -30,6 +30,8 @@ from crowd.erasure import forget
 from crowd.models import Campaign, Due, Payment, Step, Visit, Worker
 from crowd.platforms import platform_named
 from crowd.platforms.hit import submit_address
+from scoring.models import Tally
+from scoring.recount import check
 from tests import cast, races
 from tests.crowd import world
 from tests.crowd.world import come
@@ -242,6 +244,65 @@ def test_two_payers_at_once_plan_nothing_twice(
         ):
             with pytest.raises(TypeError, match="ledger"):
                 act()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_words_that_come_twice_at_once_confirm_and_move_money_once(
+    task: Task, owner: User, validator: User, other_validator: User, folder: Path
+) -> None:
+    campaign = world.campaign(task)
+    visit = _finished(task, campaign, [validator, other_validator])
+    results = "AssignmentId,WorkerId,AssignmentStatus\nA-W1,W1,Approved\n"
+
+    def read() -> object:
+        return by_file.read_results(campaign, results, owner)
+
+    def confirm() -> None:
+        services.settle(visit=visit, confirmed=True, actor=owner)
+
+    came = races.at_once([read, read, confirm, services.let_count])
+    assert not [one for one in came if isinstance(one, Exception)], came
+    assert Event.objects.filter(verb="visit_confirmed").count() == 1
+    assert check().agrees
+    assert Tally.objects.get(author=visit.worker.user).submitted == 2
+
+    def pay() -> object:
+        ledger.plan(campaign)
+        return by_api.send(campaign)
+
+    came = races.at_once([pay] * 3)
+    assert not [one for one in came if isinstance(one, Exception)], came
+    (first, second) = Payment.objects.order_by("amount")
+    paid = f"payment,state\n{first.pk},failed\n{second.pk},confirmed\n"
+    (batch,) = {first.batch, second.batch}
+    came = races.at_once(
+        [lambda: by_file.read_results(campaign, paid)] * 2
+        + [lambda: by_file.say_paid(campaign, batch, owner)]
+    )
+    assert not [one for one in came if isinstance(one, Exception)], came
+    for payment in (first, second):
+        steps = [*payment.steps.order_by("number").values_list("state", flat=True)]
+        assert steps.count("confirmed") <= 1, steps
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_sent_again_stands_in_one_file(
+    task: Task, validator: User, other_validator: User, folder: Path
+) -> None:
+    campaign = world.campaign(task)
+    visit = _finished(task, campaign, [validator, other_validator])
+    services.settle(visit=visit, confirmed=True, actor=None)
+    ledger.plan(campaign)
+    (first,) = by_api.send(campaign)
+    failed = Payment.objects.get(kind="bonus")
+    by_file.read_results(campaign, f"payment,state\n{failed.pk},failed\n")
+    ledger.plan_failed_again(campaign)
+    (second,) = by_api.send(campaign)
+    lines = [
+        [row["kind"] for row in csv.DictReader(io.StringIO(file.read_text()))]
+        for file in (first, second)
+    ]
+    assert lines == [["reward"], ["bonus"]]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -290,6 +290,75 @@ def test_two_payers_never_ask_at_the_same_time(task: Task, stand_in: StandIn) ->
     assert [ledger.sums(one)["confirmed"] for one in both] == [200, 100]
 
 
+def _paid_bonuses(campaign: Campaign, task: Task, judges: list[User]) -> list[Payment]:
+    """Two bonuses of one sum for one visit, each planned when its fooling was confirmed."""
+    _visit(campaign, task, "P1", 1)
+    by_api.send(campaign)
+    for _ in range(2):
+        for judge in judges:
+            cast.answer(judge, task)
+        ledger.plan(campaign)
+    return list(Payment.objects.filter(kind="bonus").order_by("created_at"))
+
+
+def test_of_two_bonuses_of_one_sum_one_that_is_paid_is_booked_once(
+    task: Task,
+    validator: User,
+    other_validator: User,
+    stand_in: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    campaign = _campaign(task)
+    both = _paid_bonuses(campaign, task, [validator, other_validator])
+    assert [one.amount for one in both] == [25, 25]
+    stand_in.mood = lambda _: "500"
+    by_api.send(campaign)
+    for one in both:
+        one.refresh_from_db()
+    assert [one.state for one in both] == ["unknown", "unknown"]
+    stand_in.bonuses["A-P1"].append(25)  # one of them came after all
+    remote = by_api.remote_of(campaign)
+    assert remote
+    monkeypatch.setattr(by_api, "_is_paid", races.meeting_once(2, by_api._is_paid))
+    came = races.at_once([partial(by_api._ask, one, remote) for one in both])
+    assert sorted(came) == ["confirmed", "unknown"]
+    assert ledger.sums(campaign)["confirmed"] == 25
+
+
+def test_a_bonus_that_came_after_all_is_not_sent_again(
+    task: Task, validator: User, other_validator: User, stand_in: StandIn
+) -> None:
+    campaign = _campaign(task)
+    both = _paid_bonuses(campaign, task, [validator, other_validator])
+    stand_in.mood = lambda what: "500" if what == "pay" else "ok"
+    by_api.send(campaign)
+    rows = "".join(f"{one.pk},failed\n" for one in both)
+    assert by_file.read_results(campaign, f"payment,state\n{rows}").payments == 2
+    stand_in.bonuses["A-P1"].append(25)
+    ledger.plan_failed_again(campaign)
+    stand_in.mood = lambda _: "ok"
+    stand_in.odd = b""  # nobody knows
+    by_api.send(campaign)
+    assert ledger.sums(campaign)["planned"] == 50
+    stand_in.odd = None
+    for _ in range(2):
+        by_api.send(campaign)
+    assert (stand_in.bonuses["A-P1"], list(stand_in.paid.values())) == ([25, 25], [1])
+    assert ledger.sums(campaign)["confirmed"] == 150
+
+
+def test_a_submission_is_paid_in_one_campaign(task: Task, stand_in: StandIn) -> None:
+    campaign, other = _campaign(task), _campaign(task, slug="other")
+    _visit(campaign, task, "P1", 1)
+    again = _come(other, "P1")
+    agreed = {"consent": other.file.agreement}
+    assert "brought you to another one here" in words(again.act("begin", **agreed))
+    again = come(other, PROLIFIC_PID="P1", STUDY_ID="S1", SESSION_ID="A2")
+    again.begin()
+    again = _come(_campaign(task, slug="third"), "P1")
+    assert "brought you to another" in words(again.act("begin", consent=other.file.agreement))
+
+
 # --- signed links ---------------------------------------------------------------------------------
 def _text(number_or_claims: Any) -> str:
     if isinstance(number_or_claims, int):
