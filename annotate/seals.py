@@ -1,7 +1,7 @@
 """Keys of other people's servers: sealed where they are stored, opened where they are used.
 
 Sealed with the server's secret key: whoever reads the database, or a backup without that key, has
-none of them.
+none of them. What was sealed with one of the keys before it is opened, too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 from ml.artifacts import ArtifactError
@@ -25,11 +25,13 @@ def unseal(sealed: str) -> str:
         return _box().decrypt(sealed.encode()).decode()
     except InvalidToken as error:
         raise ArtifactError(
-            "The model's key was sealed with another secret key of this server: register the "
-            "model again, with its key."
+            "The model's key was sealed with another secret key of this server: name that in "
+            "DADC_SECRET_KEYS_BEFORE, or register the model again, with its key."
         ) from error
 
 
-def _box() -> Fernet:
-    digest = hashlib.sha256(b"keys of models\0" + settings.SECRET_KEY.encode()).digest()
-    return Fernet(base64.urlsafe_b64encode(digest))
+def _box() -> MultiFernet:
+    """Seals with the first key, opens with any."""
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    digests = [hashlib.sha256(b"keys of models\0" + one.encode()).digest() for one in secrets]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(one)) for one in digests])

@@ -6,6 +6,7 @@
 | DATABASE_URL | (empty) | postgres://…; empty means SQLite in DADC_DATA |
 | REDIS_URL | (empty) | redis://…; channel layer and cache; empty means in-memory, one web process |
 | DADC_SECRET_KEY | (empty) | empty: made at first start in DADC_DATA/secret_key (mode 600) |
+| DADC_SECRET_KEYS_BEFORE | (empty) | keys before that one, with spaces between them: still good |
 | DADC_DEBUG | 0 | Django's debug pages; never on a server others can reach |
 | DADC_ALLOWED_HOSTS | localhost,127.0.0.1,[::1] | host names the server answers to |
 | DADC_ORIGINS | (empty) | further trusted origins, https://… |
@@ -84,6 +85,7 @@ def _base_path(text: str) -> str:
 
 
 SECRET_KEY = _secret_key()
+SECRET_KEY_FALLBACKS = env("DADC_SECRET_KEYS_BEFORE", default="").split()
 DEBUG = env.bool("DADC_DEBUG", default=False)
 BASE_PATH = _base_path(env("DADC_PATH", default=""))
 FORCE_SCRIPT_NAME = BASE_PATH or None

@@ -413,6 +413,30 @@ def test_a_link_promises_what_is_paid_and_until_when(task: Task) -> None:
         assert "Welcome back" in words(came.page)
 
 
+def test_a_new_secret_key_keeps_links_visits_and_who_was_forgotten(
+    task: Task, settings: Any
+) -> None:
+    campaign = world.campaign(task, platform="generic", places=4, return_to=[])
+    at_work, fresh, gone = [come(campaign, f"W{slot}", slot=slot) for slot in (1, 2, 3)]
+    token = at_work.begin()
+    gone.act("finish", world.work(gone, task, (1, 2))[0])
+    services.settle(visit=Visit.objects.get(worker__name="W3"), confirmed=True, actor=None)
+    assert "You are forgotten" in words(gone.act("forget", gives_up="on"))
+    before = settings.SECRET_KEY
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another", ["older", before]
+    assert "Welcome back" in words(at_work.page)
+    assert call(token, "visits/this/").status_code == 200
+    fresh.begin()
+    agreed = {"consent": campaign.file.agreement}
+    back = come(campaign, "W3", slot=4).act("begin", **agreed)
+    assert "forgotten here, and that is for good" in words(back)
+    # Without the key before, links are printed anew and lead to the same work.
+    settings.SECRET_KEY_FALLBACKS = []
+    assert "This link is not whole" in words(at_work.page)
+    assert call(token, "visits/this/").status_code == 200
+    assert "Welcome back" in words(come(campaign, "W1", slot=1).page)
+
+
 def test_validators_by_link(task: Task, annotator: User) -> None:
     campaign = world.campaign(
         task, platform="panel", places=2, work="validate", visit={"examples": 1},

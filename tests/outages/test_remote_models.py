@@ -379,9 +379,13 @@ async def test_a_conversation_comes_piece_by_piece_and_half_of_one_is_none(serve
 def test_a_key_sealed_with_another_secret_is_said_so(settings: Any) -> None:
     sealed = seal(KEY)
     assert unseal(sealed) == KEY
-    settings.SECRET_KEY = "another"
+    before, settings.SECRET_KEY = settings.SECRET_KEY, "another"
     with pytest.raises(ArtifactError, match="register the model again"):
         unseal(sealed)
+    settings.SECRET_KEY_FALLBACKS = ["older", before]
+    assert unseal(sealed) == KEY
+    settings.SECRET_KEY_FALLBACKS = []
+    assert unseal(seal(KEY)) == KEY
 
 
 async def test_a_slow_chat_holds_up_nobody_else(
