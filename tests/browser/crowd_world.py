@@ -1,4 +1,5 @@
-"""Campaigns for the browser's server: `python -m tests.browser.crowd_world ORIGIN` prints links."""
+"""Campaigns for the browser's server: `python -m tests.browser.crowd_world ORIGIN` prints links;
+with `exchange` in its place there is a task of that name, for a campaign that comes by file."""
 
 from __future__ import annotations
 
@@ -44,6 +45,18 @@ def begin(origin: str) -> dict[str, str]:
     return {**links, "framed": links_of(framed)[0], "invited": links_of(judging)[0]}
 
 
+def exchange() -> None:
+    from accounts.models import User
+    from tests import cast
+
+    cast.digits_task(slug="exchange", name="Exchange").owners.add(
+        User.objects.get(username="olive")
+    )
+
+
 if __name__ == "__main__":
     django.setup()
-    print(json.dumps(begin(sys.argv[1])))
+    if sys.argv[1] == "exchange":
+        exchange()
+    else:
+        print(json.dumps(begin(sys.argv[1])))
