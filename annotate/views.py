@@ -124,7 +124,8 @@ def workbench(request: HttpRequest, task: Task) -> HttpResponse:
                 "contexts": has_contexts or bool(kind.given),
                 "api": f"{prefix}api/v1/",
                 "socket": f"{prefix}ws/tasks/{task.slug}/",
-                "csrfToken": get_token(request),
+                # Calls of who came by a link show a token of their own, and no cookie is set.
+                "csrfToken": "" if getattr(request.user, "by_link", None) else get_token(request),
             },
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from annotate.models import Example, Task
 from annotate.queries import kept_config, takes_submissions
-from crowd import money
+from crowd import money, statements
 from crowd.campaign_file import ANNOTATE, VALIDATE
 from crowd.models import Campaign, Due, Payment, Visit
 from crowd.queries import is_kept_out, visits
@@ -59,7 +59,7 @@ def progress(visit: Visit) -> Done:
     # Nobody is kept for work that is not there, or that they are not asked for any more.
     task = visit.campaign.task
     there = bool(work) and (
-        takes_submissions(task.pk)
+        not (examples or votes) or takes_submissions(task.pk)  # else it is returned
         if work == ANNOTATE
         else has_work(validator=visit.worker.user, task=task)
     )
@@ -111,8 +111,12 @@ def made_on(visits: Sequence[Visit]) -> dict[UUID, Made]:
         return made
     file, task_id = visits[0].campaign.file, visits[0].campaign.task_id
     of_session: dict[UUID | None, Visit] = {visit.session_id: visit for visit in visits}
-    examples = Example.objects.filter(session__in=of_session, retracted_at=None).order_by("id")
-    for example in examples.defer("input", "probabilities"):
+    if len(visits) == 1:  # as on its own pages
+        examples: Iterable[Example] = statements.made_on(visits[0].session_id)
+    else:
+        found = Example.objects.filter(session__in=of_session, retracted_at=None)
+        examples = found.order_by("id").defer("input", "probabilities")
+    for example in examples:
         visit = of_session[example.session_id]
         if _in_time(visit, example.created_at):
             made[visit.pk][0].append(example)
@@ -128,7 +132,7 @@ def made_on(visits: Sequence[Visit]) -> dict[UUID, Made]:
             if vote.visit in made:
                 made[vote.visit][1].append(vote)
     size = file.visit.examples
-    return {pk: (found[:size], votes[:size]) for pk, (found, votes) in made.items()}
+    return {pk: (done[:size], votes[:size]) for pk, (done, votes) in made.items()}
 
 
 def _in_time(visit: Visit, at: datetime) -> bool:

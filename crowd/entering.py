@@ -12,12 +12,13 @@ from typing import Final
 
 from django.conf import settings
 from django.db import IntegrityError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.models import Role, User, WorkSession
 from core.errors import Conflict, Refused
+from core.looks import name_seen_as
 from core.transactions import durable
 from crowd import earned, queries, statements
 from crowd.campaigns import record
@@ -49,11 +50,7 @@ def in_utc(at: datetime) -> str:
 
 
 def _of_worker(arrival: Arrival) -> QuerySet[Visit]:
-    return queries.visits().filter(_who(arrival))
-
-
-def _who(arrival: Arrival) -> Q:
-    return Q(worker__realm=arrival.realm, worker__name=arrival.worker)
+    return queries.visits().filter(worker__realm=arrival.realm, worker__name=arrival.worker)
 
 
 def require_entry(campaign: Campaign, arrival: Arrival) -> None:
@@ -79,12 +76,13 @@ def require_entry(campaign: Campaign, arrival: Arrival) -> None:
 
 def require_room(campaign: Campaign, arrival: Arrival) -> None:
     """Refuse where there is no place now; at the start it is asked again."""
-    held = campaign.visits.filter(state__in=Visit.HOLDS).select_related("worker", "slot")
     if arrival.slot is not None:
-        there = list(held.filter(slot__number=arrival.slot))
+        there = statements.held_at(campaign.pk, arrival.slot)
         free, replaces = all(_is_returned(one, arrival) for one in there), bool(there)
     else:
-        theirs = held.filter(_who(arrival) | Q(assignment=arrival.assignment))
+        theirs = statements.held_near(
+            campaign.pk, arrival.realm, arrival.worker, arrival.assignment
+        )
         replaces = any(_is_returned(one, arrival) for one in theirs)
         free = replaces or statements.free_slot(campaign.pk) is not None
     if not free:
@@ -149,8 +147,7 @@ def begin(
                 _remember_check(visit, earlier)
                 _put_to_work(visit)
                 # Now that a row refers to it nobody changes it: is it what was agreed to?
-                now = Campaign.objects.values_list("data", "state").get(pk=campaign.pk)
-                if now != (campaign.data, campaign.state):
+                if statements.as_it_is(campaign.pk) != (campaign.data, campaign.state):
                     raise _changed()
                 _keep_apart(visit)
                 record(campaign, worker.user, "began_visit", subject=visit, consent=version)
@@ -215,7 +212,8 @@ def _worker_of(campaign: Campaign, arrival: Arrival) -> Worker:
         user = User(role=Role.ANNOTATOR)
         user.username = user.pseudonym
         user.set_unusable_password()
-        user.save()
+        user.looks = name_seen_as(user.username)
+        statements.insert(user)
         worker = Worker(realm=arrival.realm, name=arrival.worker, user=user)
         statements.insert(worker)
         return worker
@@ -307,12 +305,7 @@ def reopen(visit: Visit) -> tuple[Visit, str]:
 def _keep_apart(visit: Visit) -> None:
     """Let nobody validate who may be the same person: who held the same place before, or comes from
     the same address at the same time, as long as few do."""
-    near = Q(slot=visit.slot_id) | Q(assignment=visit.assignment)
-    others = set(
-        Visit.objects.filter(near, campaign=visit.campaign)
-        .exclude(worker=visit.worker_id)
-        .values_list("worker__user", flat=True)
-    )
+    others = statements.others_near(visit)
     if visit.place:
         there = Visit.objects.filter(
             place=visit.place,

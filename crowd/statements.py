@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from annotate.models import Example
 from core.sql import compiled
 from core.sql.compiled import Compiled, Given
 from crowd.models import Campaign, Slot, Visit, Worker
@@ -48,6 +49,37 @@ _NEAR = Compiled(
         .select_for_update(no_key=True, of=("self",))
     )
 )
+_HELD_NEAR = Compiled(
+    lambda: visits().filter(
+        _of() | Q(assignment=Given("assignment")),
+        campaign=Given("campaign"),
+        state__in=Visit.HOLDS,
+    )
+)
+_HELD_AT = Compiled(
+    lambda: visits().filter(
+        campaign=Given("campaign"), slot__number=Given("number"), state__in=Visit.HOLDS
+    )
+)
+_OTHERS_NEAR = Compiled(
+    lambda: (
+        Visit.objects.filter(
+            Q(slot=Given("slot")) | Q(assignment=Given("assignment")), campaign=Given("campaign")
+        )
+        .exclude(worker=Given("worker"))
+        .values_list("worker__user", flat=True)
+    )
+)
+_AS_IT_IS = Compiled(
+    lambda: Campaign.objects.filter(pk=Given("campaign")).values_list("data", "state")
+)
+_MADE_ON = Compiled(
+    lambda: (
+        Example.objects.filter(session=Given("session"), retracted_at=None)
+        .defer("input", "probabilities")
+        .order_by("id")
+    )
+)
 _WORKER = Compiled(
     lambda: Worker.objects.select_related("user").filter(
         _of("") | Q(realm=Given("realm"), name=Given("once"))
@@ -76,6 +108,38 @@ def by_link(campaign: int, realm: str, worker: str, assignment: str) -> list[Vis
 def near(campaign: int, realm: str, worker: str, assignment: str) -> list[Visit]:
     """All visits of this worker or under this assignment, oldest first, locked."""
     return _NEAR.all(campaign=campaign, realm=realm, worker=worker, assignment=assignment)
+
+
+def held_near(campaign: int, realm: str, worker: str, assignment: str) -> list[Visit]:
+    """Those of them that hold a place."""
+    return _HELD_NEAR.all(campaign=campaign, realm=realm, worker=worker, assignment=assignment)
+
+
+def held_at(campaign: int, number: int) -> list[Visit]:
+    """What holds this place: one visit, or none."""
+    return _HELD_AT.all(campaign=campaign, number=number)
+
+
+def others_near(visit: Visit) -> set[int]:
+    """Who else had a visit's place or assignment: their accounts."""
+    return set(
+        _OTHERS_NEAR.all(
+            slot=visit.slot_id,
+            assignment=visit.assignment,
+            campaign=visit.campaign_id,
+            worker=visit.worker_id,
+        )
+    )
+
+
+def as_it_is(campaign: int) -> tuple[Any, str] | None:
+    """A campaign's file and state now."""
+    return _AS_IT_IS.first(campaign=campaign)
+
+
+def made_on(session: UUID) -> list[Example]:
+    """What was made in a session and not taken back, oldest first, without the inputs."""
+    return _MADE_ON.all(session=session)
 
 
 def worker(realm: str, name: str, once: str) -> Worker | None:

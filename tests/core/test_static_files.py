@@ -45,6 +45,16 @@ def test_modules_import_each_other_by_hashed_names(tmp_path: Path, backwards: bo
         assert not [one for one in found if not re.search(r"\.[0-9a-f]{12}\.js$", one)], name
 
 
+def test_an_address_is_worked_out_anew_when_files_were(tmp_path: Path) -> None:
+    storage = StaticStorage(location=str(tmp_path), base_url="/static/")
+    seen = set()
+    for text in (b"a {}", b"b {}"):
+        (tmp_path / "a.css").write_bytes(text)
+        list(storage.post_process({"a.css": (storage, "a.css")}))
+        seen |= {storage.url("a.css") for _ in range(2)}
+    assert len(seen) == 2
+
+
 def depth(root: Path, name: str) -> int:
     """How many modules the longest chain of imports from here has."""
     imported = IMPORTS.findall((root / name).read_text())

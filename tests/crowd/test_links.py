@@ -78,6 +78,7 @@ def test_a_worker_s_whole_way(task: Task, validator: User, other_validator: User
     assert call(newer, "visits/this/").json()["error"]["code"] == "visit_over"
     assert "Thank you" in words(came.page)
 
+    assert came.client.cookies == back.client.cookies == {}, "none is needed, so none is set"
     # Validated, and counted nowhere until the platform has confirmed it.
     for person in (validator, other_validator):
         cast.answer(person, task)
