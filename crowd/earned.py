@@ -135,6 +135,11 @@ def made_on(visits: Sequence[Visit]) -> dict[UUID, Made]:
     return {pk: (done[:size], votes[:size]) for pk, (done, votes) in made.items()}
 
 
+def answers_of(visits: Sequence[Visit]) -> dict[UUID, int]:
+    """How many answers that may be paid were given on each of these visits of one campaign."""
+    return {pk: len(votes) for pk, (_, votes) in made_on(visits).items()}
+
+
 def _in_time(visit: Visit, at: datetime) -> bool:
     return visit.started_at <= at and (visit.finished_at is None or at <= visit.finished_at)
 

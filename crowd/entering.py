@@ -17,10 +17,12 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.models import Role, User, WorkSession
+from annotate.queries import no_open_round, takes_submissions
 from core.errors import Conflict, Refused
 from core.looks import name_seen_as
 from core.transactions import durable
 from crowd import earned, queries, statements
+from crowd.campaign_file import ANNOTATE
 from crowd.campaigns import record
 from crowd.models import FORGOTTEN, Campaign, Slot, Visit, Worker
 from crowd.platforms import Arrival
@@ -53,8 +55,8 @@ def _of_worker(arrival: Arrival) -> QuerySet[Visit]:
     return queries.visits().filter(worker__realm=arrival.realm, worker__name=arrival.worker)
 
 
-def require_entry(campaign: Campaign, arrival: Arrival) -> None:
-    """Refuse whom the campaign does not let in now."""
+def require_open(campaign: Campaign, arrival: Arrival) -> None:
+    """Refuse where nobody is let in now."""
     if campaign.state == Campaign.State.ENDED:
         raise Refused("ended", "This has ended. Nothing that you did is lost.", status=410)
     if campaign.state == Campaign.State.PAUSED:
@@ -65,6 +67,11 @@ def require_entry(campaign: Campaign, arrival: Arrival) -> None:
             f"One could begin until {in_utc(until)}: thank you for coming. Return it, please.",
             status=410,
         )
+
+
+def require_entry(campaign: Campaign, arrival: Arrival) -> None:
+    """Refuse whom the campaign does not let in now."""
+    require_open(campaign, arrival)
     if arrival.signed_until is not None and arrival.signed_until < time.time():
         raise Refused("link_too_old", "This link was for a while: open it from its own page anew.")
     rules = campaign.file.let_in
@@ -124,6 +131,8 @@ def begin(
     if consent != campaign.file.agreement:
         raise _changed()
     version = campaign.file.consent.version
+    if ANNOTATE in campaign.file.work and not takes_submissions(campaign.task_id):
+        raise no_open_round(campaign.task_id)  # before anything is begun that could not be paid
     for _ in range(TRIES):
         try:
             with durable():

@@ -20,7 +20,7 @@ from core.errors import Refused
 from core.strict_yaml import NotYaml
 from crowd import by_api, by_file, earned, ledger, overview, queries, services
 from crowd import campaigns as acts
-from crowd.campaign_file import read_campaign_file
+from crowd.campaign_file import VALIDATE, read_campaign_file
 from crowd.models import Campaign, Visit
 from crowd.tasks import follow_campaign
 
@@ -80,6 +80,7 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     page = Paginator(overview.visit_rows(chosen), PAGE).get_page(request.GET.get("page"))
     rows = list(page.object_list)
     sums = earned.money_of(rows)
+    answers = earned.answers_of(rows) if VALIDATE in chosen.file.work else None
     words = chosen.file.money
     course = overview.overview(chosen)
     context: dict[str, Any] = {
@@ -100,9 +101,14 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
             if plan is not None
         ],
         "visits": [
-            (one, [(state, words(amount)) for state, amount in sums[one.pk].items()])
+            (
+                one,
+                answers and answers[one.pk],
+                [(state, words(amount)) for state, amount in sums[one.pk].items()],
+            )
             for one in rows
         ],
+        "answers": answers,
         "newer": f"?page={page.previous_page_number()}" if page.has_previous() else "",
         "older": f"?page={page.next_page_number()}" if page.has_next() else "",
         "files": [

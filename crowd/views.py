@@ -144,7 +144,9 @@ def _landing(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> Http
         if visit.state != Visit.State.OPEN:
             return _over(request, visit)
         return render(request, "crowd/return.html", _about(campaign) | {"visit": visit})
-    if not arrival.preview:
+    if arrival.preview:
+        entering.require_open(campaign, arrival)
+    else:
         try:
             entering.require_entry(campaign, arrival)
             entering.require_room(campaign, arrival)
@@ -219,7 +221,9 @@ def _over(request: HttpRequest, visit: Visit, also: str = "") -> HttpResponse:
         if screened_out and campaign.file.pay.units("screen_out")
         else "",
         "back": back,
-        "returns": screened_out and back is None,
+        "returns": back is None
+        and (screened_out or visit.state == Visit.State.RETURNED)
+        and not campaign.platform.confirms_itself,
     }
     return render(request, "crowd/over.html", context)
 

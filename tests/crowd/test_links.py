@@ -44,8 +44,11 @@ CHECK = [{"question": "What do you do?", "choices": ["Sleep", "Fool it"], "answe
 
 def test_a_worker_s_whole_way(task: Task, validator: User, other_validator: User) -> None:
     campaign = world.campaign(task, check=CHECK, frame="https://work.example.org")
+    unpaid = world.campaign(task, slug="unpaid", check=CHECK, pay={"base": "1.00"})
+    assert "Who misses them twice is paid nothing" in words(come(unpaid).page)
     came = come(campaign)
     page = came.page
+    assert "paid nothing" not in words(page)
     assert "1.00\xa0USD" in page.content.decode()
     assert "At most 1.50\xa0USD" in page.content.decode()
     assert Visit.objects.count() == Worker.objects.count() == 0
@@ -113,6 +116,29 @@ def test_a_preview_writes_nothing_and_asks_no_model(
     writes = [q["sql"] for q in queries if not q["sql"].lstrip().startswith("SELECT")]
     assert not [sql for sql in writes if re.match(r"\s*(INSERT|UPDATE|DELETE)", sql)]
     assert preview.client.cookies == {}
+
+
+def test_a_preview_says_when_there_is_nothing_to_accept(task: Task) -> None:
+    campaign = world.campaign(task, let_in={"only": ["W1"]})
+    look = come(campaign, workerId="", assignmentId="ASSIGNMENT_ID_NOT_AVAILABLE")
+    assert "This is a preview" in words(look.page)
+    for state, sentence in (("paused", "try the same link again"), ("ended", "This has ended")):
+        campaigns.set_state(campaign=campaign, state=state, actor=None)
+        assert sentence in words(look.page)
+
+
+def test_nobody_is_asked_for_work_that_is_not_there(task: Task) -> None:
+    campaign = world.campaign(task)
+    came = come(campaign)
+    Round.objects.update(status="closed", closed_at=timezone.now())
+    told = came.act("begin", consent=campaign.file.agreement)
+    assert "No round of this task is open" in words(told)
+    assert not Worker.objects.exists()
+    Round.objects.update(status="open", closed_at=None)
+    token = came.begin()
+    Round.objects.update(status="closed", closed_at=timezone.now())
+    assert not call(token, "visits/this/").json()["may_finish"], "there is nothing to be paid"
+    assert "Return it on the platform" in words(came.act("leave", token))
 
 
 WRONG: list[tuple[dict[str, str], str, int]] = [

@@ -379,6 +379,7 @@ def test_pages_ask_as_much_about_many_as_about_few(task: Task, owner: User, clie
         Visit.objects.update(signals={"paste": 1, "away": 2, "burst": 3})
     assert asked[0] == asked[1]
     assert "1, 2, 3" in world.words(shown[1])
+    assert "Answers" in world.words(shown[1])
     assert "2 of 3" in world.words(shown[0]), "free places"
 
 
