@@ -71,6 +71,17 @@ def next_context(*, participant: Participant, task: Task, skip: object = None) -
     return Given(context, goal or None, file.contexts.tries)
 
 
+def are_left(user: User, task: Task) -> bool:
+    """Whether somebody can write on here: a context is left for them, or none is given (at most two
+    queries, none where the kind has none)."""
+    if task.config is None or not task.config.file.kind.contexts:
+        return True
+    offered = Context.objects.filter(task=task, offered=True)
+    done = ContextLease.objects.filter(Q(tries__gt=0) | Q(skipped=True), author=user)
+    theirs = offered.exclude(pk__in=done.filter(context__task=task).values("context"))
+    return theirs.exists() or not offered.exists()
+
+
 def _lease(
     participant: Participant, task: Task, file: TaskFile, now: datetime
 ) -> tuple[int | None, str]:

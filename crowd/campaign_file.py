@@ -278,8 +278,12 @@ class CampaignFile(Section):
         return _digest([*self._told(), self.time_limit, bool(self.check), self.consent.version])
 
     def _told(self) -> list[Any]:
-        pay = self.pay.model_dump(exclude={"budget", "minimum_hourly"})
-        return [self.work, self.visit.model_dump(), pay]
+        """Named one by one: what a later version adds to a file breaks no link."""
+        pay = self.pay
+        names = ("base", "per_verified", "per_validation", "screen_out")
+        cap = None if pay.cap is None else pay.units("cap")
+        size = [self.visit.examples, self.visit.minutes]
+        return [self.work, size, pay.currency, *map(pay.units, names), cap]
 
     def money(self, units: int) -> str:
         return money.in_words(units, self.pay.currency)

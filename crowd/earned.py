@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import Count, OuterRef, Q, Subquery, Sum
 from django.utils import timezone
 
+from annotate.contexts import are_left
 from annotate.models import Example, Task
 from annotate.queries import kept_config, takes_submissions
 from crowd import money, statements
@@ -59,7 +60,9 @@ def progress(visit: Visit) -> Done:
     # Nobody is kept for work that is not there, or that they are not asked for any more.
     task = visit.campaign.task
     there = bool(work) and (
-        not (examples or votes) or takes_submissions(task.pk)  # else it is returned
+        # Where nothing was made it is returned instead.
+        not (examples or votes)
+        or (takes_submissions(task.pk) and are_left(visit.worker.user, task))
         if work == ANNOTATE
         else has_work(validator=visit.worker.user, task=task)
     )

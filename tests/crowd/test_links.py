@@ -20,7 +20,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate import inference, judged
-from annotate.models import Barred, Chat, Example, Round, Task
+from annotate.context_files import Row
+from annotate.contexts import load_contexts
+from annotate.models import Barred, Chat, Context, Example, Round, Task
 from core.errors import Refused
 from crowd import by_file, campaigns, earned, entering, ledger, passes, queries, services
 from crowd.models import Campaign, Visit, Worker
@@ -125,6 +127,26 @@ def test_a_preview_says_when_there_is_nothing_to_accept(task: Task) -> None:
     for state, sentence in (("paused", "try the same link again"), ("ended", "This has ended")):
         campaigns.set_state(campaign=campaign, state=state, actor=None)
         assert sentence in words(look.page)
+
+
+def test_contexts_that_run_out_keep_nobody_from_finishing(annotator: User) -> None:
+    task = cast.text_task(slug="stories", input="text_pair", labels=["yes", "no"])
+    rows = [Row(n, {"text": f"Story {n}."}) for n in range(2)]
+    assert load_contexts(task=task, rows=rows).mistakes == []
+    campaign = world.campaign(task, visit={"examples": 3})
+    token = come(campaign).begin()
+    for n, may_finish in enumerate((False, True)):
+        given = call(token, "tasks/stories/contexts/next/").json()["context"]
+        said = {"client_id": str(uuid4()), "context": given, "label": "yes"}
+        said["input"] = {"hypothesis": f"It rains on {n}."}
+        assert call(token, "tasks/stories/examples/", said).status_code == 201
+        assert call(token, "visits/this/").json()["may_finish"] == may_finish
+    assert load_contexts(task=task, rows=[Row(1, {"text": "Another."})]).mistakes == []
+    assert not call(token, "visits/this/").json()["may_finish"]
+    call(token, "tasks/stories/contexts/next/")
+    assert not call(token, "visits/this/").json()["may_finish"], "they hold one"
+    Context.objects.update(offered=False)
+    assert not call(token, "visits/this/").json()["may_finish"], "it goes on without"
 
 
 def test_nobody_is_asked_for_work_that_is_not_there(task: Task) -> None:
@@ -425,7 +447,7 @@ def test_a_link_promises_what_is_paid_and_until_when(task: Task) -> None:
         assert "has changed meanwhile" in words(old.act("begin", **agreed)), one
     # What is only asked of the owner may change, and an earlier end is for new links.
     soon = timezone.now() - timedelta(minutes=1)
-    pay = {**world.PAY, "budget": "90.00", "minimum_hourly": "1.00"}
+    pay = {**world.PAY, "base": "1.0", "budget": "90.00", "minimum_hourly": "1.00"}
     earlier = world.campaign(task, places=2, until=soon.isoformat(), **{**file, "pay": pay})
     assert "I agree, begin" in words(given.page)
     for late in (come(earlier, slot=2), old):
