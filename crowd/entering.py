@@ -127,12 +127,9 @@ def begin(
     Of two who open one place's link at the same moment one gets it: the database says which. Who
     gets none leaves no account either: names in a link may be made up.
     """
-    require_entry(campaign, arrival)
     if consent != campaign.file.agreement:
         raise _changed()
     version = campaign.file.consent.version
-    if ANNOTATE in campaign.file.work and not takes_submissions(campaign.task_id):
-        raise no_open_round(campaign.task_id)  # before anything is begun that could not be paid
     for _ in range(TRIES):
         try:
             with durable():
@@ -144,7 +141,11 @@ def begin(
                 )
                 returned = _supersede(earlier, arrival)
                 _require_budget(campaign)
-                visit = _returned_by(arrival, earlier) or Visit(
+                going_on = _returned_by(arrival, earlier)
+                if going_on is None:
+                    require_entry(campaign, arrival)
+                    _require_work(campaign)
+                visit = going_on or Visit(
                     campaign=campaign,
                     worker=worker,
                     assignment=arrival.assignment,
@@ -171,6 +172,12 @@ def begin(
                 give_up(validator=one.worker.user, task=campaign.task)
             return visit, token
     raise _taken(arrival.slot)
+
+
+def _require_work(campaign: Campaign) -> None:
+    """Let nobody begin what could not be done, and not be paid then (one query)."""
+    if ANNOTATE in campaign.file.work and not takes_submissions(campaign.task_id):
+        raise no_open_round(campaign.task_id)
 
 
 def _changed() -> Refused:

@@ -148,7 +148,8 @@ def _landing(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> Http
         entering.require_open(campaign, arrival)
     else:
         try:
-            entering.require_entry(campaign, arrival)
+            if visit is None or not entering.may_go_on(visit):
+                entering.require_entry(campaign, arrival)
             entering.require_room(campaign, arrival)
         except Refused as refused:
             if visit is None:

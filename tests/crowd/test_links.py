@@ -149,6 +149,25 @@ def test_contexts_that_run_out_keep_nobody_from_finishing(annotator: User) -> No
     assert not call(token, "visits/this/").json()["may_finish"], "it goes on without"
 
 
+@pytest.mark.parametrize("state", ["paused", "ended"])
+def test_who_was_taken_for_returned_goes_on_in_what_takes_nobody_new(
+    task: Task, state: str
+) -> None:
+    campaign = world.campaign(task)
+    came = come(campaign)
+    world.work(came, task, (1,))
+    come(campaign, assignmentId="invented").begin()
+    campaigns.set_state(campaign=campaign, state=state, actor=None)
+    campaign.refresh_from_db()
+    assert "goes on here" in words(came.page)
+    token = came.begin()
+    submit(token, task, 2)
+    assert "Thank you" in words(came.act("finish", token))
+    fresh = come(campaign, "W2").act("begin", consent=campaign.file.agreement)
+    assert "I agree" not in words(fresh)
+    assert not Worker.objects.filter(name="W2").exists()
+
+
 def test_nobody_is_asked_for_work_that_is_not_there(task: Task) -> None:
     campaign = world.campaign(task)
     came = come(campaign)
@@ -161,6 +180,8 @@ def test_nobody_is_asked_for_work_that_is_not_there(task: Task) -> None:
     Round.objects.update(status="closed", closed_at=timezone.now())
     assert not call(token, "visits/this/").json()["may_finish"], "there is nothing to be paid"
     assert "Return it on the platform" in words(came.act("leave", token))
+    agreed = {"consent": campaign.file.agreement}
+    assert "Finish" in words(came.act("begin", **agreed)), "what was begun goes on"
 
 
 WRONG: list[tuple[dict[str, str], str, int]] = [
