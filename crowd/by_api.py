@@ -23,6 +23,7 @@ from crowd.platforms import Declined, Remote, Standing, Unsure
 
 log = structlog.get_logger(__name__)
 
+_APPROVED: Final = ("approved", "partly")
 LATE: Final = timedelta(minutes=5)  # after which a payment that nothing is heard of is unknown
 
 
@@ -115,7 +116,7 @@ def _send(payment: Payment, remote: Remote) -> None:
             remote.pay_bonus(payment.remote)
     except Declined as declined:
         note = str(declined)
-        if _ask(payment, remote) == State.CONFIRMED:  # somebody approved it by hand
+        if _ask(payment, remote) != State.SENT:  # somebody approved it by hand, or in part
             return
         with durable():
             step(payment, State.FAILED, note)
@@ -154,7 +155,7 @@ def follow_visit(visit: Visit, remote: Remote) -> None:
 
 def _follow(visit: Visit, said: str) -> None:
     if visit.state == Visit.State.REJECTED:  # by an owner: only approving it says otherwise
-        if said == "approved" and not visit.was_screened_out:
+        if said in _APPROVED and not visit.was_screened_out:
             services.settle(visit=visit, confirmed=True, actor=None)
     elif visit.state == Visit.State.SCREENED_OUT:
         # Not what the platform itself has paid, in part or in full.
@@ -164,7 +165,7 @@ def _follow(visit: Visit, said: str) -> None:
     elif said in ("returned", "timed_out"):
         services.leave(visit=visit, state=said)
     elif visit.state != Visit.State.OPEN and (
-        said == "approved" or (said == "done" and earned.is_whole(visit))
+        said in _APPROVED or (said == "done" and earned.is_whole(visit))
     ):
         services.settle(visit=visit, confirmed=True, actor=None)
     if said == "rejected" and visit.state != Visit.State.OPEN:
@@ -187,7 +188,9 @@ def _ask(payment: Payment, remote: Remote) -> str:
     note, state = f"the platform says: {said.state or 'nothing'}", ""
     if _book(payment, said, note):
         return payment.state
-    if timezone.now() - payment.steps.aggregate(last=Max("at"))["last"] >= LATE:
+    if said.state == "partly" and payment.kind == Payment.Kind.REWARD:
+        state = State.UNKNOWN  # how much that was an owner says
+    elif timezone.now() - payment.steps.aggregate(last=Max("at"))["last"] >= LATE:
         if payment.state == State.SENT:
             state = State.UNKNOWN
         elif said.state == "done" and payment.kind == Payment.Kind.REWARD:

@@ -55,9 +55,13 @@ class Unsure(Exception):
 
 
 class Standing(NamedTuple):
-    """What a platform says of one assignment, and the bonuses that it paid for it."""
+    """What a platform says of one assignment, and the bonuses that it paid for it.
 
-    state: str  # at_work, done, approved, rejected, returned, timed_out, screened_out, or ""
+    The state is at_work, done, approved, partly (approved and paid in part), rejected, returned,
+    timed_out, screened_out, or "".
+    """
+
+    state: str
     worker: str
     study: str
     bonuses: list[int]

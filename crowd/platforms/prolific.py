@@ -54,7 +54,7 @@ _STATES: Final = {
     "ACTIVE": "at_work",
     "AWAITING REVIEW": "done",
     "APPROVED": "approved",
-    "PARTIALLY APPROVED": "approved",
+    "PARTIALLY APPROVED": "partly",
     "REJECTED": "rejected",
     "RETURNED": "returned",
     "TIMED OUT": "timed_out",

@@ -98,7 +98,7 @@ class StandIn:
 
             def carry_out(self, parts: list[str]) -> bool:
                 if parts[-1] == "transition":
-                    if here.approved[parts[-2]]:
+                    if here.approved[parts[-2]] or "APPROVED" in here.status[parts[-2]]:
                         return False  # already approved
                     here.approved[parts[-2]] += 1
                     return True

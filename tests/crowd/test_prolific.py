@@ -347,6 +347,18 @@ def test_a_bonus_that_came_after_all_is_not_sent_again(
     assert ledger.sums(campaign)["confirmed"] == 150
 
 
+def test_what_was_paid_in_part_is_no_whole_sum(task: Task, stand_in: StandIn) -> None:
+    campaign = _campaign(task)
+    _visit(campaign, task, "P1", 1)
+    stand_in.status["A-P1"] = "PARTIALLY-APPROVED"
+    by_api.send(campaign)
+    assert Visit.objects.get().state == "confirmed", "what was made counts"
+    ledger.plan(campaign)
+    for _ in range(2):
+        by_api.send(campaign)
+        assert Payment.objects.get().state == "unknown", "how much that was an owner says"
+
+
 def test_a_submission_is_paid_in_one_campaign(task: Task, stand_in: StandIn) -> None:
     campaign, other = _campaign(task), _campaign(task, slug="other")
     _visit(campaign, task, "P1", 1)
