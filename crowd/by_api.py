@@ -31,6 +31,12 @@ def remote_of(campaign: Campaign) -> Remote | None:
     return campaign.platform.remote(settings.CROWD)
 
 
+def require_fit(campaign: Campaign) -> None:
+    """Refuse to plan what the platform would pay otherwise: its terms may have changed there."""
+    if remote_of(campaign) is not None:
+        campaign.platform.require_fit(campaign.file, settings.CROWD)
+
+
 def send(campaign: Campaign) -> list[Path]:
     """Send what is planned, in the way of the campaign's platform; returns the files to pay by."""
     remote = remote_of(campaign)

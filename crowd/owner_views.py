@@ -131,6 +131,7 @@ def _act(request: HttpRequest, chosen: Campaign) -> str:
         acts.extend(campaign=chosen, places=places, actor=actor)
         return f"{places} places more."
     if act in ("pay", "again"):
+        by_api.require_fit(chosen)
         planned = len(ledger.plan(chosen)) if act == "pay" else ledger.plan_failed_again(chosen)
         if by_api.remote_of(chosen) is not None:
             follow_campaign.enqueue(chosen.pk)

@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -345,6 +346,22 @@ def test_a_bonus_that_came_after_all_is_not_sent_again(
         by_api.send(campaign)
     assert (stand_in.bonuses["A-P1"], list(stand_in.paid.values())) == ([25, 25], [1])
     assert ledger.sums(campaign)["confirmed"] == 150
+
+
+def test_nothing_is_planned_for_a_study_that_pays_another_sum(
+    task: Task, owner: User, client: Client, stand_in: StandIn
+) -> None:
+    campaign = _campaign(task)
+    _visit(campaign, task, "P1", 1)
+    by_api.send(campaign)
+    stand_in.study = {**stand_in.study, "reward": 150}
+    client.force_login(owner)
+    page = reverse("campaign", args=[task.slug, campaign.slug])
+    assert "its reward is 1.50" in words(client.post(page, {"act": "pay"}, follow=True))
+    with pytest.raises(CommandError, match="its reward is"):
+        call_command("pay", "pilot")
+    assert not Payment.objects.exists()
+    call_command("pay", "pilot", dry_run=True)
 
 
 def test_what_was_paid_in_part_is_no_whole_sum(task: Task, stand_in: StandIn) -> None:

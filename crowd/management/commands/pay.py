@@ -55,6 +55,8 @@ class Command(SummaryCommand):
             summary |= {"results": {**vars(done)}, "refused": done.refused}
             for line in done.refused:
                 self.stderr.write(line)
+        if not dry_run:
+            by_api.require_fit(chosen)
         if again and not dry_run:
             ledger.plan_failed_again(chosen)
         planned = ledger.plan(chosen, write=not dry_run)
