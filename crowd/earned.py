@@ -40,7 +40,7 @@ class Done(NamedTuple):
 
 
 def progress(visit: Visit) -> Done:
-    """How far somebody is (three queries, five where they validate)."""
+    """How far somebody is (a query, and up to four about what there is for them)."""
     file = visit.campaign.file
     examples, votes = made_on([visit])[visit.pk]
     counts = {ANNOTATE: len(examples), VALIDATE: len(votes)}
