@@ -14,6 +14,7 @@ from scoring import api as scoring
 from scoring import owner_api as owners
 from scoring import round_api as rounds
 from training import api as training
+from training import run_api as runs
 from validate import api as validate
 
 urlpatterns = [
@@ -60,6 +61,14 @@ urlpatterns = [
         "tasks/<slug:slug>/comparison/", training.ModelComparison.as_view(), name="api-comparison"
     ),
     path("models/<int:id>/robustness/", training.Robustness.as_view(), name="api-robustness"),
+    path("tasks/<slug:slug>/runs/", runs.Runs.as_view(), name="api-runs"),
+    path("tasks/<slug:slug>/runs/<uuid:uid>/", runs.RunDetail.as_view(), name="api-run"),
+    path("tasks/<slug:slug>/runs/<uuid:uid>/stop/", runs.StopRun.as_view(), name="api-run-stop"),
+    path(
+        "tasks/<slug:slug>/runs/<uuid:uid>/choose/",
+        runs.ChooseTrial.as_view(),
+        name="api-run-choose",
+    ),
     path("tasks/<slug:slug>/judges/", training.Judges.as_view(), name="api-judges"),
     path("visits/this/", crowd.Notice.as_view(), name="api-visit"),
     path("visits/this/ticket/", crowd.Ticket.as_view(), name="api-visit-ticket"),

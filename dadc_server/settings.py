@@ -326,6 +326,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ExampleStatus": "annotate.models.Example.Status",
         "RoundStatus": "annotate.models.Round.Status",
+        "RunStatus": "training.models.TrainingRun.Status",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

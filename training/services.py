@@ -333,8 +333,10 @@ def fail(run: TrainingRun, claim: uuid.UUID | None, *, reason: str) -> TrainingR
     return run
 
 
-def stop(*, task: Task, actor: User | None = None) -> TrainingRun:
-    """End the active run because an owner wants it no more: its process finds its claim gone."""
+def stop(*, task: Task, actor: User | None = None, run_id: int | None = None) -> TrainingRun:
+    """End the active run because an owner wants it no more: its process finds its claim gone.
+
+    With `run_id` that one alone, should another be active by now."""
     with durable():
         if actor is not None and not task.is_owned_by(actor):
             raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
@@ -344,7 +346,7 @@ def stop(*, task: Task, actor: User | None = None) -> TrainingRun:
             .filter(task=task, status__in=TrainingRun.ACTIVE)
             .first()
         )
-        if run is None:
+        if run is None or run_id not in (None, run.pk):
             raise Conflict("not_training", f"No training run of {task.slug} is active.")
         run.status, run.stage = Status.STOPPED, "It was stopped: nothing was promoted."
         run.reason = f"Stopped by {actor.public_name if actor else 'a command'}."

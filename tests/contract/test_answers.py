@@ -21,6 +21,9 @@ from tests.contract.conftest import KINDS
 from tests.crowd import world
 from tests.crowd.world import come
 from tests.pins import Pins, shape
+from tests.training.world import let_the_fake_learn, trained_task, verified_foolings
+from training import services
+from training.retraining import carry_out
 from validate.models import Lease
 
 AsUser = Callable[[User], APIClient]
@@ -65,6 +68,7 @@ def test_every_call_answers_in_its_shape(
     as_user: AsUser,
     manage: Any,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     picture = {"image": "img/mark.svg", "caption": "A seven.", "good": True}
     task = cast.digits_task(
@@ -140,6 +144,18 @@ def test_every_call_answers_in_its_shape(
     call(guest, "get tasks/{slug}/rounds/{number}/", slug=slug, number=1)
     call(guest, "get tasks/{slug}/comparison/", slug=slug)
     call(olive, "post tasks/{slug}/comparison/", slug=slug)
+    # --- retraining, by a learner that takes no time
+    let_the_fake_learn(monkeypatch)
+    learns = trained_task(owner, slug="learns", seeds=2, promote="by_owner")
+    verified_foolings(learns, [annotator, cast.person("bert")], owner, 2)
+    begun = call(olive, "post tasks/{slug}/runs/", slug="learns")["run"]
+    call(olive, "post tasks/{slug}/runs/{uid}/stop/", slug="learns", uid=begun)
+    run = carry_out(*services.begin_here(task=learns))
+    shown = call(olive, "get tasks/{slug}/runs/{uid}/", slug="learns", uid=run.uid)
+    lost = next(trial["number"] for trial in shown["trials"] if not trial["is_candidate"])
+    choose = "post tasks/{slug}/runs/{uid}/choose/"
+    call(olive, choose, {"recipe": lost}, slug="learns", uid=run.uid)
+    call(olive, "get tasks/{slug}/runs/", slug="learns")
     assert not manage("release", slug, "--out", tmp_path / "out", "--version", "1.0.0").status
     call(olive, "get tasks/{slug}/releases/", slug=slug)
     file = {"version": "1.0.0", "name": "README.md"}

@@ -30,6 +30,7 @@ from core import doors
 from core.doors import Door, Rate
 from tests import cast
 from tests.contract.test_frames import CODES as FRAME_CODES
+from training.models import TrainingRun
 from validate.models import Lease, Reliability
 
 AsUser = Callable[[User], APIClient]
@@ -840,6 +841,37 @@ def test_while_the_database_is_away_everybody_is_told_in_their_way(
     assert b"does not answer" in response.content
 
 
+@refused("no_base_data", 409)
+def a_retraining_of_what_was_not_trained_here(world: World) -> Any:
+    ada = APIClient()
+    ada.force_login(cast.person("ada", "admin"))
+    return ada.post(f"{TASK}runs/")
+
+
+@refused("not_training", 409)
+def a_stop_of_a_run_that_has_ended(world: World) -> Any:
+    return _of_an_ended_run(world, "stop")
+
+
+@refused("not_newest", 409)
+def a_recipe_of_a_run_that_came_to_nothing(world: World) -> Any:
+    return _of_an_ended_run(world, "choose", recipe=0)
+
+
+def _of_an_ended_run(world: World, act: str, **body: Any) -> Any:
+    ada = APIClient()
+    ada.force_login(cast.person("ada", "admin"))
+    target = open_target(world.task.pk)
+    assert target is not None
+    run = TrainingRun.objects.create(
+        task=world.task,
+        round=target.round,
+        parent=target.models[0],
+        status=TrainingRun.Status.FAILED,
+    )
+    return ada.post(f"{TASK}runs/{run.uid}/{act}/", body)
+
+
 # --- all of them ----------------------------------------------------------------------------------
 # Reached by a model that is made to hang, in tests/outages/test_models.py, or answers nonsense, in
 # tests/outages/test_remote_models.py.
@@ -851,9 +883,9 @@ TOLD = {
     "bad_task_file", "bad_user", "decided", "input_kind_fixed", "is_admin", "is_owner",
     "last_admin",
     "chat_went_on",  # by a race: tests/annotate/test_chats.py
-    "no_base_data", "no_example", "no_learner", "no_path", "no_picture", "no_round",
+    "no_example", "no_learner", "no_path", "no_picture", "no_round",
     "no_second_factor", "no_such_owner", "nobody_trains", "not_an_account",
-    "not_choosable", "not_newest", "not_trainable", "not_training",
+    "not_choosable", "not_trainable",
     "nothing_chosen", "nothing_verified", "other_content", "other_vote", "real_person",
     "reason_missing", "retired", "taken_back", "too_many", "too_many_tokens", "unknown_act",
     "unknown_answer", "unknown_flag", "unknown_prediction", "unknown_role", "yourself",

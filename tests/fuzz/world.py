@@ -120,6 +120,8 @@ def make(task: Task, folder: Path) -> World:
             address.good["number"] = str(Rehearsal.objects.get().pk)
         if "training/runs/" in address.pattern:
             address.good["number"] = str(TrainingRun.objects.get().pk)
+        if "slug)s/runs/" in address.pattern:
+            address.good["uid"] = str(TrainingRun.objects.get().uid)
         if address.pattern == "/hit/%(slug)s/":
             address.link = came.address.partition("?")[2]
             address.acts = ["begin", "open", "check", "finish", "leave", "look_again", "data"]

@@ -55,11 +55,13 @@ def let_every_other_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retraining, "judge", judge)
 
 
-def trained_task(owner: User | None, learner: str = "fake", **retraining: Any) -> Task:
+def trained_task(
+    owner: User | None, learner: str = "fake", *, slug: str = "digits", **retraining: Any
+) -> Task:
     """A digits task whose round is open with a model of the learner."""
     section = {"trigger": None, "promote": "automatic", "gates": LENIENT, **retraining}
     task, _ = rounds.load_task(
-        file=parse_task_file(cast.task_file(retraining=section)), actor=owner
+        file=parse_task_file(cast.task_file(slug=slug, retraining=section)), actor=owner
     )
     folder = Path(settings.ARTIFACT_DIR)
     made = learner_named(learner)
