@@ -1,7 +1,8 @@
 """How fast and how safe: `python -m benchmarks [SUBJECT…] [--seconds 5] [--json FILE]`.
 
 Starts its own servers on free ports with their own data, makes load from processes of its own, and
-prints Markdown tables. Without a subject it measures all but `crash`, `soak`, `hostile` and `gold`.
+prints Markdown tables. Without a subject it measures all but `crash`, `retrain`, `soak`, `hostile`
+and `gold`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crash, predict, soak, trust, visit, writes
+from benchmarks import crash, predict, retraining, soak, trust, visit, writes
 from benchmarks.servers import DATABASES, PROJECT
 
 Subject = Callable[[argparse.Namespace], dict[str, Any]]
@@ -35,6 +36,7 @@ MEASURED: dict[str, Subject] = {
 }
 ONLY_WHEN_NAMED: dict[str, Subject] = {
     "crash": crash.crash,
+    "retrain": retraining.retrain,
     "soak": soak.soak,
     "hostile": trust.hostile,
     "gold": trust.gold,
@@ -65,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=20, help="kills of each victim in crash (20)")
     parser.add_argument("--victims", nargs="+", default=crash.VICTIMS, choices=crash.VICTIMS)
     parser.add_argument("--minutes", type=float, default=10, help="of the soak (10)")
+    parser.add_argument("--mnist", type=Path, help="folder of IDX files: clean data of retrain")
     parser.add_argument("--json", metavar="FILE", help="write every figure here")
     asked = parser.parse_args()
     if unknown := sorted(set(asked.subjects) - set(SUBJECTS)):

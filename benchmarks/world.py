@@ -34,13 +34,14 @@ def main() -> None:
 
     spec = json.loads(sys.argv[1])
     call_command("migrate", verbosity=0, interactive=False)
-    task = _task(spec.get("library", "digits"), spec.get("task", {}))
+    task = _task(spec.get("library", "digits"), spec.get("task", {}), spec.get("base", ""))
     sessions = {
         role: [_session(f"{role}-{n}", role) for n in range(spec.get(f"{role}s", 0))]
         for role in ("annotator", "validator", "owner")
     }
     task.owners.add(*User.objects.filter(role="owner"))
     truth = _fill_queue(task, spec.get("waiting", 0))
+    _verify(task, spec.get("foolings", 0))
     truth |= _known_answers(task, spec.get("waiting", 0), spec.get("gold", 0))
     if truth:
         call_command("recompute", verbosity=0)  # rows that came past the services are counted too
@@ -49,14 +50,16 @@ def main() -> None:
     print(json.dumps({"sessions": sessions, "truth": truth}))
 
 
-def _task(name: str, changes: dict[str, Any]) -> Any:
-    """A task of the library, its round open with its shipped model."""
+def _task(name: str, changes: dict[str, Any], base: str) -> Any:
+    """A task of the library, its round open with its shipped model; `base` is a folder of clean
+    data that takes the place of the model's own."""
     from django.conf import settings
 
     from annotate.config import parse_task_file
     from annotate.rounds import load_task, open_next_round, register_model
     from core.transactions import durable
     from dadc_server.bootstrap import LIBRARY
+    from ml.learners import learner_named, store_base
 
     file = {**yaml.safe_load((LIBRARY / f"{name}.yaml").read_text()), **changes}
     task, is_new = load_task(file=parse_task_file(file))
@@ -64,6 +67,10 @@ def _task(name: str, changes: dict[str, Any]) -> Any:
         folder = trained_model(name)
         shutil.copytree(folder, settings.ARTIFACT_DIR, dirs_exist_ok=True)
         made = json.loads((folder / "model.json").read_text())
+        if base:
+            learner = learner_named(made["config"].get("learner", name))
+            clean = store_base(learner, learner.load_base(base), settings.ARTIFACT_DIR)
+            made["config"]["base"] = clean
         with durable():
             open_next_round(task=task, models=[register_model(task=task, **made)])
     return task
@@ -137,6 +144,19 @@ def _fill_queue(task: Any, waiting: int) -> dict[str, str]:
         batch_size=500,
     )
     return {str(example.uid): example.label for example in examples}
+
+
+def _verify(task: Any, foolings: int) -> None:
+    """Verified foolings of many authors, after the drawings that wait."""
+    from django.utils import timezone
+
+    from annotate.models import Example
+    from validate.models import QueueItem
+
+    _fill_queue(task, foolings)
+    made = Example.objects.filter(task=task)
+    made.update(status=Example.Status.VERIFIED, settled_at=timezone.now(), queued=False)
+    QueueItem.objects.filter(task=task).delete()
 
 
 def _known_answers(task: Any, first: int, number: int) -> dict[str, str]:
