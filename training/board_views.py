@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -19,8 +20,18 @@ from scoring.dynascore import WEIGHTS
 from scoring.plots import FILES, as_file
 from scoring.queries import digest
 from scoring.telling import Told, live, told
-from training.board import Comparison, Field, compare, compare_in, comparison_plots, field_for
+from training.board import (
+    Comparison,
+    Field,
+    compare,
+    compare_in,
+    comparison_plots,
+    field_for,
+    in_order,
+)
 from training.evaluations import wanted
+from training.models import Evaluation
+from training.pair_board import pair_of
 from training.tasks import ask_for_evaluation, is_evaluating
 
 MOST_WEIGHT = 100
@@ -124,3 +135,41 @@ def evaluate(request: HttpRequest, slug: str) -> HttpResponse:
     if not ask_for_evaluation(task):
         messages.info(request, "An evaluation is under way already.")
     return redirect("comparison", slug=slug)
+
+
+def is_asked(name: str) -> bool:
+    """Whether it is a set of items with right answers, and no measurement of another sort."""
+    return name == Evaluation.CLEAN or name.startswith(Evaluation.ROUND)
+
+
+@require_safe
+@never_cache
+def changed(request: HttpRequest, slug: str) -> HttpResponse:
+    """Which answers two models of a set differ in, to look at."""
+    task = owned_task_or_404(request, slug)
+    field = field_for(task, request.user)
+    sets = sorted(filter(is_asked, field.versions), key=in_order)
+    models = {model.name: model for model in field.models}
+    form = PairForm(request.GET or None, sets=sets, models=[*models])
+    pair = None
+    if form.is_valid():
+        chosen = form.cleaned_data
+        two = (models[chosen[name]] for name in ("before", "now"))
+        pair = pair_of(task, chosen["on"], *two)
+    context = {"task": task, "form": form, "pair": pair, "enough": sets and len(models) > 1}
+    return render(request, "training/changed.html", context)
+
+
+class PairForm(forms.Form):
+    """Two models, and the set that both answered."""
+
+    on = forms.ChoiceField(label="On")
+    before = forms.ChoiceField(label="Before")
+    now = forms.ChoiceField(label="Now")
+
+    def __init__(self, *given: Any, sets: list[str], models: list[str]) -> None:
+        super().__init__(*given)
+        choices = {"on": sets, "before": models[::-1], "now": models}
+        for name, field in self.fields.items():
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = [(one, one) for one in choices[name]]

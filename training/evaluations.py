@@ -59,7 +59,7 @@ Listener = Callable[[int, int, str], None]
 class FrozenSet:
     """Items that stay as they are; `round` is the one that they fooled, None for clean ones.
 
-    `sources`: where each item's context is from, or "".
+    `sources`: where each item's context is from, or ""; `names`: what people's are called.
     """
 
     name: str
@@ -67,6 +67,7 @@ class FrozenSet:
     items: Sequence[Item]
     round: int | None = None
     sources: Sequence[str] = ()
+    names: Sequence[str] = ()
 
     def figures(self, task: Task, model: ModelVersion, backend: Backend) -> dict[str, Any]:
         """What a model is on it; what it cannot answer it has wrong."""
@@ -264,10 +265,22 @@ def _clean(task: Task) -> FrozenSet | None:
     return None
 
 
+def set_as_it_is(task: Task, name: str) -> FrozenSet | None:
+    """The set of this name as it was frozen last: nothing is frozen now."""
+    if name == Evaluation.CLEAN:
+        return _clean(task)
+    newest = task.snapshots.order_by("-id").first()
+    found = _sets_of(task, newest) if newest is not None else ()
+    return next((one for one in found if one.name == name), None)
+
+
 def _rounds(task: Task) -> Iterator[FrozenSet]:
     snapshot = _snapshot(task)
-    if snapshot is None:
-        return
+    if snapshot is not None:
+        yield from _sets_of(task, snapshot)
+
+
+def _sets_of(task: Task, snapshot: Snapshot) -> Iterator[FrozenSet]:
     items = (
         snapshot.items.select_related(
             "example__round", "example__context", "example__config", "example__task"
@@ -279,11 +292,15 @@ def _rounds(task: Task) -> Iterator[FrozenSet]:
         items = items.filter(split=Split.HELD_OUT)
     for number, group in groupby(items.iterator(500), lambda item: item.example.round.number):
         rows = list(group)
-        both = [(one, _source(row)) for row in rows if (one := _item(task, row)) is not None]
-        if both:
-            read, sources = zip(*both, strict=True)
+        found = [
+            (one, _source(row), row.example.public_id)
+            for row in rows
+            if (one := _item(task, row)) is not None
+        ]
+        if found:
+            read, sources, names = zip(*found, strict=True)
             sha256 = _by_rule(task, digest_of(rows))
-            yield FrozenSet(f"{Evaluation.ROUND}{number}", sha256, read, number, sources)
+            yield FrozenSet(f"{Evaluation.ROUND}{number}", sha256, read, number, sources, names)
 
 
 def _by_rule(task: Task, sha256: str) -> str:
@@ -342,6 +359,7 @@ def _figures(
         "unanswered": found.count(None),
         "sliced_by": sliced_by(file),
         "slices": counts_of(slices_of(file, data.items, data.sources), right),
+        "bits": np.packbits(np.array(right, bool)).tobytes().hex(),
     }
     if file.kind.answers.few:
         figures |= metrics.figures(answers, truth, file.label_values)

@@ -92,12 +92,21 @@ def _change(trial: Mapping[str, Any], name: str, gate_name: str) -> Change:
     """With Tango's interval of the difference of paired shares, from McNemar's counts."""
     told = trial["figures"][name]
     gate = next((one for one in trial["gates"] if one["name"] == gate_name), None)
-    low = high = None
+    ends: tuple[float | None, float | None] = (None, None)
     if gate is not None and gate["n"] and gate["b"] is not None:
-        b, c, n, each = gate["b"], gate["c"], gate["n"], (1 + CONFIDENCE) / 2
-        low = paired_lower_bound(b, c, n, each)
-        high = -paired_lower_bound(c, b, n, each)
-    return Change(told["items"], told["before"], told["now"], low, high)
+        ends = _ends(gate["n"], gate["b"], gate["c"])
+    return Change(told["items"], told["before"], told["now"], *ends)
+
+
+def change_of(items: int, before: int, now: int, lost: int, gained: int) -> Change:
+    """From how many of them each model has right."""
+    return Change(items, before / items, now / items, *_ends(items, lost, gained))
+
+
+def _ends(items: int, lost: int, gained: int) -> tuple[float, float]:
+    each = (1 + CONFIDENCE) / 2
+    low = paired_lower_bound(lost, gained, items, each)
+    return low, -paired_lower_bound(gained, lost, items, each)
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,11 @@ def rules_of(file: TaskFile) -> Mapping[str, Sequence[str]]:
 def sliced_by(file: TaskFile) -> str:
     """Names how sets are sliced, and by which rule: figures made otherwise are made anew.
 
-    The rule names the set, too, but before it did, figures were kept whichever had made them.
+    The rule names the set, too, but before it did, figures were kept whichever had made them. Those
+    of before they told which items were right are made anew, too.
     """
     slices = sorted((name, sorted(words)) for name, words in rules_of(file).items())
-    told = repr((slices, file.comparator_rule))
+    told = repr((slices, file.comparator_rule, "bits"))
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 

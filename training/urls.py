@@ -16,6 +16,7 @@ from training import (
 urlpatterns = [
     path("tasks/<slug:slug>/compare/", board_views.comparison_page, name="comparison"),
     path("tasks/<slug:slug>/compare/evaluate/", board_views.evaluate, name="evaluate"),
+    path("tasks/<slug:slug>/compare/changed/", board_views.changed, name="changed"),
     path(
         "tasks/<slug:slug>/compare/<slug:name>.<slug:form>",
         board_views.comparison_plot,

@@ -92,6 +92,7 @@ ROWS = [
     Row("comparison-plot", MISSING, arguments={**DIGITS, "name": "pareto", "form": "svg"}),
     # --- the owner's
     Row("evaluate", "404 404 404 404 302 404 302 404", "post", DIGITS),
+    Row("changed", HIDDEN, arguments=DIGITS),
     Row("round-foolings", HIDDEN, arguments=ROUND),
     Row("task-file", HIDDEN, arguments=DIGITS),
     Row("training", HIDDEN, arguments=DIGITS),

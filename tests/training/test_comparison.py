@@ -444,3 +444,42 @@ def test_resampling_few_items_is_not_told_of_what_was_stored_either(
         cell = {row.name: row.on("clean") for row in compare(world, owner).rows}["digits-2"]
         assert cell is not None
         assert cell.f1_interval == interval
+
+
+def test_which_answers_two_models_differ_in(
+    world: Task, client: Client, owner: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = "/tasks/digits/compare/changed/"
+    client.force_login(owner)
+    assert "It takes two models" in client.get(address).content.decode()
+    evaluate(capsys=capsys)
+    query = {"on": "round 1", "before": "digits-1", "now": "digits-2"}
+    assert "digits-2" in client.get(address).content.decode(), "they can be chosen"
+    found = Evaluation.objects.get(model__name="digits-2", data="round 1")
+    # Of its own round's foolings the first model has none right.
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(found.figures["bits"]), np.uint8), count=6)
+    assert bits.sum() == found.right
+    foolings = list(world.examples.filter(fooled=True).order_by("pk"))
+    packed = np.packbits([1, 1, 0, 0, 0, 0]).tobytes().hex()
+    Evaluation.objects.filter(pk=found.pk).update(
+        figures={**found.figures, "bits": packed}, right=2
+    )
+    shown = client.get(address, query).content.decode()
+    assert "0 right before, wrong now" in shown
+    assert "2 wrong before, right now" in shown
+    links = [f"/inbox/{one.uid}/" in shown for one in foolings]
+    assert links == [True, True, False, False, False, False]
+    back = client.get(address, {**query, "before": "digits-2", "now": "digits-1"}).content.decode()
+    assert "2 right before, wrong now" in back
+    Example.objects.filter(pk=foolings[0].pk).update(hidden_at=timezone.now())
+    shown = client.get(address, query).content.decode()
+    assert f"/inbox/{foolings[0].uid}/" not in shown
+    assert "1 of them shown" in shown
+    assert "wrong now" in client.get(address, {**query, "on": "clean"}).content.decode()
+    Example.objects.filter(pk=foolings[0].pk).update(hidden_at=None)
+    verified_foolings(world, [cast.person("dan")], owner, 1, first_seed=900)
+    evaluate("--model", "digits-2", capsys=capsys)  # whose set is another one than the others'
+    shown = client.get(address, query).content.decode()
+    assert "evaluate what is new" in shown
+    for wrong in ({**query, "on": "nothing"}, {**query, "now": "nobody"}):
+        assert client.get(address, wrong).status_code == 200

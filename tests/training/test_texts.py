@@ -42,6 +42,8 @@ def test_a_word_list_is_promoted_once_it_has_learned_and_checked(
     assert first.provenance["card"]["licence"].startswith("MIT")
     for number, thing in enumerate(THINGS):
         author = cast.person(f"writer-{number}")
+        # By lot sometimes two of three would only test; so the first one does.
+        User.objects.filter(pk=author.pk).update(pseudonym=author.username)
         for sentence in SLY:
             text = {"text": sentence.format(thing)}
             assert cast.prediction(task, text) == "positive"
