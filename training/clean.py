@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
@@ -59,11 +59,16 @@ def choose_clean(
     return parts if len(parts[Split.HELD_OUT]) >= FEWEST else None
 
 
-def filled(task: Task, base: Base, chosen: dict[str, list[int]] | None) -> Base:
-    """The owner's clean data, with what was chosen beside them."""
+def filled(
+    task: Task, base: Base, chosen: dict[str, list[int]] | None, labels: Collection[str] = ()
+) -> Base:
+    """The owner's clean data and what was chosen beside them, as far as a model has its labels."""
     if chosen is None:
         return base
-    more = {side: list(_read(task, keys)) for side, keys in chosen.items()}
+    more = {
+        side: [item for item in _read(task, keys) if not labels or item.label in labels]
+        for side, keys in chosen.items()
+    }
     return replace(
         base,
         train=[*base.train, *more[Split.TRAIN]],

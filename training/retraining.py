@@ -110,7 +110,7 @@ def _retrain(run: TrainingRun, progress: Progress) -> TrainingRun:
     if "clean_of_people" not in run.metrics:
         run.metrics = {**run.metrics, "clean_of_people": choose_clean(run.task, settings, base)}
         progress.step(0.02, reading, metrics=run.metrics)
-    base = filled(run.task, base, run.metrics["clean_of_people"])
+    base = filled(run.task, base, run.metrics["clean_of_people"], parent.labels)
     data = _read(run, snapshot, base, parent)
     named = settings.trials()
     trials = [

@@ -70,6 +70,11 @@ def test_what_fooled_nobody_and_was_confirmed_is_clean_data(
         return fine_tune(self, parent, base, *args, **how)
 
     monkeypatch.setattr(FakeLearner, "fine_tune", heard)
+    Example.objects.filter(pk__in=[one.pk for one in more]).update(final_label="a new label")
+    run = retrain(task)
+    assert run.metrics["clean"]["items"] == clean.FEWEST - 1, "the model does not have it"
+    learned.clear()
+    Example.objects.filter(pk__in=[one.pk for one in more]).update(final_label=None)
     run = retrain(task)
     assert run.metrics["clean"]["items"] == clean.FEWEST
     assert "no clean test data" not in run.reason
