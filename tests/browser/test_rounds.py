@@ -53,6 +53,13 @@ def test_from_a_rehearsal_to_a_better_model_and_back(visit: Visits, server: Serv
     expect(page.get_by_text("evaluating", exact=True)).to_have_count(0)
     expect(row.first).to_contain_text("%")
     look(page, "6-compared")
+    page.get_by_role("link", name="Answers that changed").click()
+    page.get_by_label("On").select_option("round 1")
+    page.get_by_label("Before").select_option(f"{SLUG}-1")
+    page.get_by_label("Now").select_option(f"{SLUG}-2")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("heading", name="4 wrong before, right now")).to_be_visible()
+    look(page, "6a-changed")
 
     page.goto(f"{HOME}/training/")
     run.get_by_role("link", name="Promote…").click()
