@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +19,7 @@ from annotate.queries import Target, last_target, open_target
 from annotate.rounds import change_target, standing_rules
 from core.errors import Refused
 from kinds.answers import in_words
+from scoring.queries import Rate, wilson_rate
 from training import services
 from training.models import TrainingRun
 from training.queries import (
@@ -197,6 +199,7 @@ def _history(task: Task, target: Target | None) -> dict[str, Any]:
         .prefetch_related("rounds")
         .order_by("-number")[:MODELS_SHOWN]
     )
+    beside = {run.parent_id: _clean_of(run.metrics, "before") for run in runs}
     return {
         "with_history": True,
         "runs": [
@@ -208,7 +211,7 @@ def _history(task: Task, target: Target | None) -> dict[str, Any]:
                 "serves": model in serving,
                 "rounds": sorted(round_.number for round_ in model.rounds.all()),
                 "rolls_back": _rolls_back(model, serving),
-                "clean": _clean_accuracy(model),
+                "clean": _clean_of(model.metrics) or beside.get(model.pk),
             }
             for model in models
         ],
@@ -232,8 +235,9 @@ def _rolls_back(model: ModelVersion, serving: tuple[ModelVersion, ...]) -> bool:
     return bool(serving) and model.number < max(other.number for other in serving)
 
 
-def _clean_accuracy(model: ModelVersion) -> float | None:
-    """Its accuracy on held-out clean data in per cent, as measured when it was registered."""
-    clean = model.metrics.get("clean", {})
-    share = clean.get("now", clean.get("accuracy"))
-    return None if share is None else 100 * share
+def _clean_of(metrics: Mapping[str, Any], name: str = "now") -> Rate | None:
+    """How often a model was right on held-out clean data when it was registered or, as the model
+    `before`, when another one was held against it."""
+    clean = metrics.get("clean", {})
+    share, items = clean.get(name, clean.get("accuracy")), clean.get("items")
+    return wilson_rate(round(share * items), items) if share is not None and items else None

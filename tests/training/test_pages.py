@@ -222,7 +222,9 @@ def test_a_run_tells_which_answers_changed_and_what_it_left_out(
         assert example.public_id[:15] in shown, "it is named"
     link = f"/inbox/{public_id}/"
     assert link in shown
-    assert f"/training/runs/{run.pk}/" in client.get(page(trained)).content.decode()
+    runs = client.get(page(trained)).content.decode()
+    assert f"/training/runs/{run.pk}/" in runs
+    assert "not measured" not in runs, "the first model was, beside the second"
     Example.objects.filter(uid=public_id).update(retracted_at=timezone.now())
     shown = client.get(address).content.decode()
     assert link not in shown
