@@ -43,6 +43,7 @@ def retrain(asked: argparse.Namespace) -> dict[str, Any]:
                     break  # of this one a part was alone
                 beside.append(row)
             took["32 draw"].append((_seconds(told), world.server.cpu()["jobs"] - cpu))
+            alone.append(_strokes(world, asked.seconds))
     p95 = "latency_ms.stroke.p95"
     times = middle(beside, p95) / middle(alone, p95) if beside else float("nan")
     for row, name in [*((row, "alone") for row in alone), *((row, "beside") for row in beside)]:
