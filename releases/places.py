@@ -25,6 +25,7 @@ def give_places(task: Task, names: Pseudonyms) -> None:
     taught = SnapshotItem.objects.filter(
         snapshot__task=task, snapshot__runs__candidate__isnull=False
     )
+    taught = taught.exclude(split=Side.ASIDE)
     sides = dict(taught.order_by().values_list("example__author", "split").distinct())
     new = [
         AuthorPlace(

@@ -135,6 +135,11 @@ class RetrainingSettings(Section):
     recipes: dict[Slug, dict[str, Any]] = Field(
         default_factory=dict, description="Several ways to learn, by name: what differs in each."
     )
+    also: tuple[Literal["relabelled", "honest", "ambiguous"], ...] = Field(
+        default=(),
+        description="What is learned beside verified foolings: what validators gave another label, "
+        "what they confirmed and fooled nobody, what they could not agree on, by their shares.",
+    )
     promote: Literal["automatic", "after_a_look", "by_owner"] = Field(
         default="after_a_look",
         description="after_a_look: by itself once an owner has promoted one that learned.",
@@ -160,6 +165,8 @@ class RetrainingSettings(Section):
 
     def check_task(self, task: TaskFile) -> None:
         """Each learner of the kind takes its settings; one that is another kind's does nothing."""
+        if "ambiguous" in self.also and not task.kind.answers.few:
+            raise ValueError(f"also: ambiguous takes few labels, unlike {task.input}")
         known = {name for learner in all_learners() for name in learner.settings.model_fields}
         if unknown := self._others.keys() - known:
             raise ValueError(f"retraining has no setting {', '.join(sorted(unknown))}")

@@ -44,7 +44,7 @@ from training.f1 import macro_f1_of
 from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import settings_of, verified_foolings
 from training.slices import counts_of, sets_of, sliced_by, slices_of
-from training.snapshots import digest_of, freeze
+from training.snapshots import digest_of_set, freeze
 from training.stress import StressSet, some_of, stress_sets
 from training.versions import shown_versions
 
@@ -282,9 +282,8 @@ def _rounds(task: Task) -> Iterator[FrozenSet]:
 
 def _sets_of(task: Task, snapshot: Snapshot) -> Iterator[FrozenSet]:
     items = (
-        snapshot.items.select_related(
-            "example__round", "example__context", "example__config", "example__task"
-        )
+        snapshot.items.filter(role=SnapshotItem.Role.FOOLING)
+        .select_related("example__round", "example__context", "example__config", "example__task")
         .order_by("example__round__number", "example_id")
         .defer("example__probabilities", "example__explanation")
     )
@@ -299,7 +298,7 @@ def _sets_of(task: Task, snapshot: Snapshot) -> Iterator[FrozenSet]:
         ]
         if found:
             read, sources, names = zip(*found, strict=True)
-            sha256 = _by_rule(task, digest_of(rows))
+            sha256 = _by_rule(task, digest_of_set(rows))
             yield FrozenSet(f"{Evaluation.ROUND}{number}", sha256, read, number, sources, names)
 
 
@@ -320,7 +319,7 @@ def _snapshot(task: Task) -> Snapshot | None:
     if not foolings.exists():
         return None
     newest = task.snapshots.order_by("-id").first()
-    known = SnapshotItem.objects.filter(snapshot=newest)
+    known = SnapshotItem.objects.filter(snapshot=newest, role=SnapshotItem.Role.FOOLING)
     added = foolings.exclude(pk__in=known.values("example"))
     if added.exists() or known.exclude(example__in=foolings).exists():
         round_ = task.rounds.order_by("-number").first()

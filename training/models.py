@@ -17,6 +17,7 @@ from kinds.answers import in_words
 class Split(models.TextChoices):
     TRAIN = "train", "train"
     HELD_OUT = "held_out", "held out"
+    ASIDE = "aside", "neither: the other side has what it is about"
 
 
 class AuthorSplit(models.Model):
@@ -36,7 +37,10 @@ class AuthorSplit(models.Model):
 
 
 class Snapshot(models.Model):
-    """A frozen set of verified foolings; `sha256` is over its items in order of submission."""
+    """A frozen set of examples; `sha256` is over its items in order of submission.
+
+    Equal ones of a task are one, whenever they were frozen.
+    """
 
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="snapshots")
     round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="snapshots")
@@ -55,10 +59,23 @@ class Snapshot(models.Model):
 class SnapshotItem(models.Model):
     """One example of a snapshot as it was: its verdict may change later, the snapshot does not."""
 
+    class Role(models.TextChoices):
+        FOOLING = "fooling", "verified fooling"
+        RELABELLED = "relabelled", "relabelled"
+        HONEST = "honest", "verified, fooled nobody"
+        AMBIGUOUS = "ambiguous", "ambiguous"
+
     snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, related_name="items")
     example = models.ForeignKey(Example, on_delete=models.PROTECT, related_name="snapshot_items")
     label = models.JSONField()
     split = models.CharField(max_length=10, choices=Split.choices)
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.FOOLING)
+    shares = models.JSONField(
+        null=True, blank=True, help_text="Of an ambiguous one: the share of its votes by label."
+    )
+    votes = models.JSONField(
+        null=True, blank=True, help_text="As a log names them; null in what was frozen earlier."
+    )
 
     class Meta:
         constraints: ClassVar = [

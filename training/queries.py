@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -18,6 +18,14 @@ from training.models import SnapshotItem, Split, TrainingRun
 from validate.models import Review
 
 SAMPLE = 24
+
+Role, Status = SnapshotItem.Role, Example.Status
+_OF_ROLE: Final = {
+    Role.FOOLING: Q(fooled=True, status=Status.VERIFIED),
+    Role.RELABELLED: Q(status=Status.RELABELLED),
+    Role.HONEST: Q(fooled=False, status=Status.VERIFIED),
+    Role.AMBIGUOUS: Q(status=Status.AMBIGUOUS),
+}
 
 
 def settings_of(task: Task) -> RetrainingSettings:
@@ -33,13 +41,26 @@ def verified_foolings(task_id: int) -> QuerySet[Example]:
     Each content once: of copies, which a log may hold, the first alone. None whose verdict rests on
     a vote that lost its weight, until its owner has looked.
     """
-    return Example.objects.usable().filter(
-        ~is_doubted("pk"),
-        task_id=task_id,
-        fooled=True,
-        status=Example.Status.VERIFIED,
-        copy_of=None,
-    )
+    return _to_freeze(task_id).filter(_OF_ROLE[Role.FOOLING])
+
+
+def learnable(task_id: int, also: Iterable[str] = ()) -> QuerySet[Example]:
+    """Verified foolings, and what else the task's models learn from: their `role_of`s."""
+    wanted = Q()
+    for role in (Role.FOOLING, *also):
+        wanted |= _OF_ROLE[Role(role)]
+    return _to_freeze(task_id).filter(wanted)
+
+
+def role_of(example: Example) -> SnapshotItem.Role:
+    """As what a settled example is frozen."""
+    if example.status == Status.VERIFIED:
+        return Role.FOOLING if example.fooled else Role.HONEST
+    return Role(example.status)
+
+
+def _to_freeze(task_id: int) -> QuerySet[Example]:
+    return Example.objects.usable().filter(~is_doubted("pk"), task_id=task_id, copy_of=None)
 
 
 def is_doubted(example: str) -> Exists:

@@ -283,7 +283,7 @@ def _read(
 ) -> _Data:
     frozen, unread = frozen_items(snapshot, Split.TRAIN, run.task.kind)
     held_out, unread_too = frozen_items(snapshot, Split.HELD_OUT, run.task.kind)
-    known = [item for item in frozen if not parent.labels or item.label in parent.labels]
+    known = [item for item in frozen if _has_labels_of(item, parent)]
     settings = RetrainingSettings.model_validate(run.config)
     kept = capped(
         [item.author for item in known],
@@ -292,7 +292,7 @@ def _read(
     )
     train = [known[place] for place in kept]
     names = {item.name for item in known}
-    if not train:
+    if not any(item.fooled for item in train):
         raise Refused(
             "nobody_trains", "No verified fooling is left of an author who may train a model."
         )
@@ -304,15 +304,22 @@ def _read(
     }
     made_up = generated.frozen(snapshot, run.task.kind)
     usual = read_usual(run.task, run.metrics["usual"])
-    return _Data(known, train, held_out, known_before, base, left_out, *made_up, usual)
+    verified = [item for item in known if item.fooled]
+    return _Data(verified, train, held_out, known_before, base, left_out, *made_up, usual)
+
+
+def _has_labels_of(item: FrozenItem, parent: artifacts.LoadedArtifact) -> bool:
+    return not parent.labels or {item.label, *(item.shares or ())} <= {*parent.labels}
 
 
 def _what_it_learns(data: _Data, taught: Sequence[FrozenItem], things: str) -> str:
     authors = len({item.author for item in taught})
     count = sum(map(len, data.left_out.values()))
     left_out = f" ({count:,} left out)" if count else ""
+    foolings = sum(item.fooled for item in taught)
+    others = f" and {len(taught) - foolings:,} other examples" if foolings < len(taught) else ""
     return (
-        f"Training on {len(taught):,} verified foolings{left_out} by {authors} "
+        f"Training on {foolings:,} verified foolings{others}{left_out} by {authors} "
         f"{'person' if authors == 1 else 'people'} and {len(data.base.train):,} clean {things}."
     )
 
@@ -398,7 +405,8 @@ class _Test:
         ]
 
 
-def _breadth(items: Sequence[FrozenItem]) -> Breadth:
+def _breadth(frozen: Sequence[FrozenItem]) -> Breadth:
+    items = [item for item in frozen if item.fooled]
     return Breadth(
         authors=len({item.author for item in items}),
         contents=len({item.prepared.key for item in items}),
@@ -418,6 +426,7 @@ def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, 
             "snapshot": snapshot.pk,
             "sha256": snapshot.sha256,
             "train": len(data.train),
+            **({"also": others} if (others := sum(not one.fooled for one in data.train)) else {}),
             "held_out": len(data.held_out),
             "base_sha256": run.parent.config["base"]["sha256"],
             "left_out": data.left_out,

@@ -32,8 +32,9 @@ from training.models import (
     TrainingRun,
 )
 from training.nearby import Usual
-from training.queries import authors_of_copies, verified_foolings
-from training.splits import Side, sides_of_new_authors
+from training.queries import Role, authors_of_copies, learnable, role_of
+from training.splits import TRAIN, Side, aside, sides_of_new_authors
+from validate.models import Vote
 
 logger = logging.getLogger(__name__)
 
@@ -51,51 +52,47 @@ def freeze(
     actor: User | None = None,
     generated: Iterable[int] = (),
 ) -> Snapshot:
-    """Freeze every verified fooling of the task up to now, of all rounds, with its side.
+    """Freeze every verified fooling of the task up to now, of all rounds, with its side, and of
+    authors who train what else the settings say.
 
-    `generated` are the keys of made-up inputs that are frozen beside them.
-
-    The side is its author's, given once and kept for ever. Refused when nothing is verified.
+    `generated` are the keys of made-up inputs that are frozen beside them. What is frozen already,
+    just so, is that snapshot. Refused when nothing is verified.
     """
-    find_copies(verified_foolings(task.pk).filter(snapshot_items=None))
+    find_copies(learnable(task.pk, settings.also).filter(snapshot_items=None))
     with durable():
+        Task.objects.select_for_update(no_key=True).get(pk=task.pk)  # two would freeze the same
         examples = list(
-            verified_foolings(task.pk)
-            .select_related("author", "round")
-            .defer("input", "probabilities", "explanation")
-            .order_by("pk")
+            learnable(task.pk, settings.also)
+            .select_related("author", "round", "model", "config", "context")
+            .defer("probabilities", "explanation", *(() if task.kind.given else ("input",)))
+            .order_by("settled_at", "pk")
         )
-        if not examples:
+        if not any(role_of(example) == Role.FOOLING for example in examples):
             raise Refused(
                 "nothing_verified", f"{task.slug} has no verified fooling to freeze.", status=409
             )
-        sides = _sides(task, examples, settings)
         made_up = GeneratedInput.objects.filter(pk__in=list(generated)).select_related("region")
         made = list(made_up.order_by("pk"))
-        snapshot = Snapshot.objects.create(
-            task=task, round=round_, sha256="", generated=[one.pk for one in made]
+        items = _items(task, examples, settings)
+        snapshot, is_new = Snapshot.objects.get_or_create(
+            task=task,
+            sha256=digest_of(items, made),
+            generated=[one.pk for one in made],
+            defaults={"round": round_},
         )
-        items = [
-            SnapshotItem(
-                snapshot=snapshot,
-                example=example,
-                label=example.label if example.final_label is None else example.final_label,
-                split=sides[cast(int, example.author_id)],
+        if is_new:
+            for item in items:
+                item.snapshot = snapshot
+            SnapshotItem.objects.bulk_create(items, batch_size=BATCH)
+            record_event(
+                actor=actor,
+                verb="froze",
+                subject=snapshot,
+                scope=task.slug,
+                data={"sha256": snapshot.sha256, "items": len(items)},
             )
-            for example in examples
-        ]
-        SnapshotItem.objects.bulk_create(items, batch_size=BATCH)
-        snapshot.sha256 = digest_of(items, made)
-        snapshot.save(update_fields=["sha256"])
         if run is not None:
             TrainingRun.objects.filter(pk=run.pk).update(snapshot=snapshot)
-        record_event(
-            actor=actor,
-            verb="froze",
-            subject=snapshot,
-            scope=task.slug,
-            data={"sha256": snapshot.sha256, "items": len(items)},
-        )
     return snapshot
 
 
@@ -103,48 +100,141 @@ def digest_of(items: Iterable[SnapshotItem], made_up: Iterable[GeneratedInput] =
     """SHA-256 over one canonical JSON line an item, in the order in which they were submitted, and
     then one each that was made up.
 
-    A line names the example, its round, the content of its input, its label and its side.
+    A line names the example, its round, the content of its input, its label and its side, who sent
+    it, what which model said, and the votes; nothing that a log of the task does not tell.
     """
-    digest = hashlib.sha256()
-    lines: list[dict[str, Any]] = [
-        {
-            "example": item.example.public_id,
-            "round": item.example.round.number,
-            "input": item.example.input_hash,
-            "label": item.label,
-            "split": str(item.split),
-        }
+    lines = [
+        _line_of(item) | (_provenance_of(item) if item.votes is not None else {})
         for item in sorted(items, key=lambda item: item.example_id)
     ]
     for one in made_up:
         side = Split.HELD_OUT if one.held_out else Split.TRAIN
         lines.append({"input": one.input, "label": one.region.label, "split": str(side)})
+    return _hashed(lines)
+
+
+def digest_of_set(items: Iterable[SnapshotItem]) -> str:
+    """The same of what models are asked, and of their labels: votes that come later change it
+    not."""
+    return _hashed(_line_of(item) for item in sorted(items, key=lambda item: item.example_id))
+
+
+def _line_of(item: SnapshotItem) -> dict[str, Any]:
+    return {
+        "example": item.example.public_id,
+        "round": item.example.round.number,
+        "input": item.example.input_hash,
+        "label": item.label,
+        "split": str(item.split),
+    }
+
+
+def _provenance_of(item: SnapshotItem) -> dict[str, Any]:
+    example = item.example
+    return {
+        "role": str(item.role),
+        "author": example.author.pseudonym if example.author else "",
+        "model": example.model.name,
+        "prediction": example.prediction,
+        "votes": item.votes,
+        **({"shares": item.shares} if item.shares else {}),
+    }
+
+
+def _hashed(lines: Iterable[dict[str, Any]]) -> str:
+    digest = hashlib.sha256()
     for line in lines:
         text = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         digest.update(f"{text}\n".encode())
     return digest.hexdigest()
 
 
-def _sides(task: Task, examples: list[Example], settings: RetrainingSettings) -> dict[int, Side]:
+# --- what is frozen -------------------------------------------------------------------------------
+def _items(
+    task: Task, examples: Sequence[Example], settings: RetrainingSettings
+) -> list[SnapshotItem]:
+    """Items of no snapshot yet, in the order of their examples, which is that of the verdicts."""
+    sides = _sides(task, examples, settings)
+    split = [(example, sides[cast(int, example.author_id)]) for example in examples]
+    # What only teaches is not there at all of those who test.
+    split = [
+        (example, side)
+        for example, side in split
+        if side == TRAIN or role_of(example) == Role.FOOLING
+    ]
+    votes = _votes_on([example.pk for example, _ in split])
+    apart = aside((_what_it_is_about(task, example), side) for example, side in split)
+    items = []
+    for (example, side), is_apart in zip(split, apart, strict=True):
+        cast_on = votes.get(example.pk, [])
+        item = SnapshotItem(
+            example=example,
+            label=example.label if example.final_label is None else example.final_label,
+            split=Split.ASIDE if is_apart else side,
+            role=role_of(example),
+            votes=[vote.as_told for vote in cast_on],
+        )
+        if item.role == Role.AMBIGUOUS:
+            if not (shares := _shares_of(cast_on)):
+                continue
+            item.shares = shares
+            item.label = max(sorted(shares), key=shares.__getitem__)
+        items.append(item)
+    return items
+
+
+def _votes_on(pks: Sequence[int]) -> dict[int, list[Vote]]:
+    """All that validators said of these, by their names."""
+    found: dict[int, list[Vote]] = {}
+    for first in range(0, len(pks), BATCH):
+        votes = Vote.objects.filter(
+            example__in=pks[first : first + BATCH], purpose=Vote.Purpose.VERDICT
+        ).select_related("validator")
+        for vote in votes.order_by("validator__pseudonym"):
+            found.setdefault(vote.example_id, []).append(vote)
+    return found
+
+
+def _shares_of(votes: Sequence[Vote]) -> dict[str, float]:
+    """How the votes that count share the labels; none of fewer than two."""
+    said = Counter(
+        vote.label
+        for vote in votes
+        if isinstance(vote.label, str) and not vote.surplus and not vote.dropped
+    )
+    total = said.total()
+    return {label: said[label] / total for label in sorted(said)} if total > 1 else {}
+
+
+def _what_it_is_about(task: Task, example: Example) -> str:
+    """The same for two about one context, whoever says it: the server or the input."""
+    kind = task.kind
+    if kind.given and isinstance(whole := example.whole_input, dict):
+        return json.dumps([whole.get(field) for field in kind.given], ensure_ascii=False)
+    return example.context.sha256 if example.context else ""
+
+
+def _sides(
+    task: Task, examples: Sequence[Example], settings: RetrainingSettings
+) -> dict[int, Side]:
     """The side of every author by their key; new authors get theirs here."""
     authors = [example.author for example in examples if example.author is not None]
     names = {author.pk: author.pseudonym for author in authors}
     known = _known_sides(task)
     sides = sides_of_new_authors(
-        Counter(author.pseudonym for author in authors),
+        [
+            (author.pseudonym, role_of(example) == Role.FOOLING)
+            for example, author in zip(examples, authors, strict=True)
+        ],
         {names[pk]: side for pk, side in known.items() if pk in names},
         share=settings.held_out_share,
         seed=f"{task.slug}:{settings.seed}",
         joined=authors_of_copies(task.pk),
     )
-    # ignore_conflicts: a snapshot that is frozen at the same time may have been first.
     AuthorSplit.objects.bulk_create(
-        [
-            AuthorSplit(task=task, author_id=pk, split=sides[name])
-            for pk, name in names.items()
-            if name in sides
-        ],
-        ignore_conflicts=True,
+        AuthorSplit(task=task, author_id=pk, split=sides[name])
+        for pk, name in names.items()
+        if name in sides
     )
     return _known_sides(task)
 
@@ -200,6 +290,8 @@ class FrozenItem(Item):
     author: str
     name: str
     """What the example is called outside of the database."""
+    fooled: bool
+    """Whether it is a verified fooling; what else is learned counts for no gate."""
 
 
 def frozen_items(
@@ -211,19 +303,22 @@ def frozen_items(
     """
     rows = (
         SnapshotItem.objects.filter(snapshot=snapshot, split=split)
-        .select_related("example__round", "example__author")
+        .select_related("example__round", "example__author", "example__context")
         .order_by("example_id")
     )
     items, unreadable = [], []
     for row in rows.iterator(BATCH):
         example = row.example
         try:
-            prepared = kind.parse(example.input)
+            prepared = kind.parse(
+                kind.about(example.input, example.context and example.context.data)
+            )
         except Exception as error:  # noqa: BLE001  (one bad item never ends a run)
             logger.warning("%s cannot be read and is left out: %s", example, error)
             unreadable.append(example.public_id)
             continue
         author = example.author.pseudonym if example.author else ""
         about = (example.round.number, example.pk, author, example.public_id)
-        items.append(FrozenItem(prepared, row.label, *about))
+        fooled = row.role == Role.FOOLING
+        items.append(FrozenItem(prepared, row.label, *about, fooled, shares=row.shares))
     return items, unreadable

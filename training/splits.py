@@ -1,9 +1,10 @@
-"""Which authors train and which ones test: by author, never by row; imports no Django."""
+"""Which authors train and which ones test: by author and by what it is about, never by row; imports
+no Django."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -14,37 +15,53 @@ HELD_OUT: Final[Side] = "held_out"
 
 
 def sides_of_new_authors(
-    counts: Mapping[str, int],
+    arrivals: Iterable[tuple[str, bool]],
     known: Mapping[str, Side],
     *,
     share: float,
     seed: str,
     joined: Iterable[tuple[str, str]] = (),
 ) -> dict[str, Side]:
-    """Give each author of `counts` (name to number of examples) who is not `known` a side.
+    """Give each author who is not `known` a side, at the first that arrived of theirs.
 
-    A seeded hash of the name holds out about `share` of the authors, whoever else takes part. Both
-    sides must be there: with nobody to train on, the new author with the most examples trains, and
-    with nobody held out, the one with the fewest tests. An author who is known never changes sides,
-    so a lone author trains, and it takes a second one before there is a test.
+    `arrivals` are (name, whether it is a fooling) in the order of their verdicts. A seeded hash of
+    the name holds out about `share` of the authors, but for the first who fooled, who trains, and
+    the next, who tests: both sides must be there. So nobody's side depends on what comes later, and
+    the same arrivals give the same sides anywhere. An author who is known never changes sides.
 
-    Those who are `joined`, because one sent what the other had sent, are one author.
+    Those who are `joined`, because one sent what the other had sent, are one author; of whom one is
+    known, the others are on that side, or else train.
     """
     first_of = _groups(joined)
-    if first_of:
-        return _sides_of_groups(counts, known, first_of, share=share, seed=seed)
-    new = sorted(name for name in counts if name not in known)
+    theirs: defaultdict[str, set[Side]] = defaultdict(set)
+    for name, side in known.items():
+        theirs[first_of.get(name, name)].add(side)
     sides: dict[str, Side] = {
-        name: HELD_OUT if share_of(seed, name) < share else TRAIN for name in new
+        group: TRAIN if TRAIN in known_sides else HELD_OUT for group, known_sides in theirs.items()
     }
-    by_size = sorted(new, key=lambda name: (counts[name], share_of(seed, name)))
-    known_sides = {known[name] for name in counts if name in known}
-    if by_size and TRAIN not in known_sides | set(sides.values()):
-        sides[by_size[-1]] = TRAIN
-    others = by_size if TRAIN in known_sides else by_size[:-1]
-    if others and HELD_OUT not in known_sides | set(sides.values()):
-        sides[others[0]] = HELD_OUT
-    return sides
+    found: dict[str, Side] = {}
+    lacking: list[Side] = [TRAIN, HELD_OUT]
+    for name, fooled in arrivals:
+        group = first_of.get(name, name)
+        if group not in sides:
+            by_lot: Side = HELD_OUT if share_of(seed, group) < share else TRAIN
+            sides[group] = lacking[0] if fooled and lacking else by_lot
+        side = known.get(name, sides[group])
+        if fooled and side in lacking:
+            lacking.remove(side)
+        if name not in known:
+            found[name] = side
+    return found
+
+
+def aside(arrivals: Iterable[tuple[str, Side]]) -> list[bool]:
+    """Which of these, as (what it is about or "", its author's side), neither train nor test.
+
+    What an example is about is on the side of the first that arrived: the other side's authors
+    would test what was learned, or teach what is tested.
+    """
+    first: dict[str, Side] = {}
+    return [bool(about) and first.setdefault(about, side) != side for about, side in arrivals]
 
 
 def capped(authors: Sequence[str], *, share: float, seed: str) -> list[int]:
@@ -79,26 +96,6 @@ def _groups(joined: Iterable[tuple[str, str]]) -> dict[str, str]:
         first_of |= dict.fromkeys(pair, first)
         first_of |= {name: first for name, old in first_of.items() if old in names}
     return first_of
-
-
-def _sides_of_groups(
-    counts: Mapping[str, int],
-    known: Mapping[str, Side],
-    first_of: Mapping[str, str],
-    *,
-    share: float,
-    seed: str,
-) -> dict[str, Side]:
-    """The same for groups; one of whom somebody is known is on that side, or else trains."""
-    together: Counter[str] = Counter()
-    for name, count in counts.items():
-        together[first_of.get(name, name)] += count
-    theirs: defaultdict[str, set[Side]] = defaultdict(set)
-    for name, side in known.items():
-        theirs[first_of.get(name, name)].add(side)
-    fixed = {first: min(sides, key=(TRAIN, HELD_OUT).index) for first, sides in theirs.items()}
-    sides = fixed | sides_of_new_authors(together, fixed, share=share, seed=seed)
-    return {name: sides[first_of.get(name, name)] for name in counts if name not in known}
 
 
 def share_of(seed: str, name: str) -> float:

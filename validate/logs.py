@@ -338,15 +338,5 @@ def _contains(ascending: array[int], value: int) -> bool:
 
 
 def _line_of(vote: Any) -> str:
-    answer = {"flag": vote.flag} if vote.flag else {"label": vote.label}
-    name = vote.validator.pseudonym
-    if vote.automatic and not name.startswith(JUDGE):
-        name = f"{JUDGE}{name}"
-    return line_text(
-        {
-            "kind": "vote",
-            "example": vote.external_id or str(vote.uid),
-            "validator": name,
-            **answer,
-        }
-    )
+    example = vote.external_id or str(vote.uid)
+    return line_text({"kind": "vote", "example": example, **vote.as_told})

@@ -8,13 +8,15 @@ Nothing heavy is imported before something is trained. Imports no Django.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from kinds import Prepared
@@ -39,6 +41,18 @@ class Item:
 
     prepared: Prepared
     label: Any
+    shares: Mapping[str, float] | None = field(default=None, kw_only=True)
+    """Of one that people do not agree on, how they share the labels; `label` is the likeliest."""
+
+
+def shares_of(items: Sequence[Item], labels: Sequence[str]) -> NDArray[np.float64]:
+    """(n, K), each row summing to 1: all on the label, or as people share them."""
+    place = {label: at for at, label in enumerate(labels)}
+    shares = np.zeros((len(items), len(labels)))
+    for row, item in zip(shares, items, strict=True):
+        for label, share in (item.shares or {item.label: 1.0}).items():
+            row[place[label]] = share
+    return shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +146,7 @@ class Learner(Protocol):
 
         A learner whose settings have `generated` also takes items of generated regions under that
         name; it may have `redrawn`, by which such regions are made (ml/regions/generated.py).
+        One that knows no `shares` takes the likeliest label of what people do not agree on.
         What takes long keeps a `checkpoint`, and gives the same model when it went on from one.
         """
 

@@ -22,7 +22,7 @@ from kinds import Prepared
 from kinds.texts import text_of
 from ml.artifacts import ArtifactError, LoadedArtifact
 from ml.encoders import Encoder
-from ml.learners import Base, Checkpoint, Item, Progress, Trained
+from ml.learners import Base, Checkpoint, Item, Progress, Trained, shares_of
 from ml.learners.texts import FineTuning, TextLearner
 
 NAME: Final = "vectors"
@@ -118,7 +118,10 @@ def _trained(
         if progress and number % 50 == 0:
             progress(0.95 * number / len(items), f"Reading {len(items):,} texts")
     fitted = LogisticRegression(C=1 / settings.strength, max_iter=1_000)
-    fitted.fit(np.stack(vectors), [item.label for item in items])
+    # A text on whose label people do not agree is there once for each, as much as they share it.
+    shares = shares_of(items, labels)
+    rows, at = np.nonzero(shares)
+    fitted.fit(np.stack(vectors)[rows], np.array(labels)[at], sample_weight=shares[rows, at])
     head = np.concatenate([fitted.coef_, fitted.intercept_[:, None]], axis=1)
     if len(head) == 1:  # of two labels it keeps the odds of the second
         head = np.concatenate([-head, head]) / 2

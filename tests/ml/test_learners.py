@@ -44,6 +44,7 @@ torch.set_num_threads(1)
 
 LABELS = tuple("0123456789")
 DIGITS = learner_named("digits")
+DIGITS_MODULE = sys.modules["ml.learners.digits"]
 
 
 SHIPPED = Path(artifacts.__file__).parent.parent / "dadc_server" / "library" / "digits"
@@ -181,6 +182,24 @@ def test_it_stops_when_what_is_held_back_gets_no_better(clean, base, foolings):
     )
     assert len(heard) < 30
     assert accuracy(net, clean[1]) > 0.5
+
+
+@pytest.mark.parametrize("mix", ["half", "union", "foolings_only"])
+def test_what_people_do_not_agree_on_is_learned_as_they_share_it(base, clean, foolings, mix):
+    one = foolings.take(np.zeros(32, np.int64))
+    shared = np.zeros((32, 10), np.float32)
+    shared[:, [3, 8]] = 0.7, 0.3
+    how = {"seed": 0, "epochs": 12, "epoch_images": 256, "blend": 1, "mix": mix, "attacked": 0.25}
+    net, _ = fine_tune(base, few(clean[0]), Images(one.x, shared, "shared"), **how)
+    said = reference_probabilities(net, one.x[:1])[0]
+    assert said[[3, 8]] == pytest.approx([0.7, 0.3], abs=0.15)
+
+
+def test_items_with_shared_labels_are_read_as_shares():
+    blank = Prepared("", np.zeros((28, 28), np.float32))
+    read = DIGITS_MODULE._images([Item(blank, "3", shares={"3": 0.7, "8": 0.3}), Item(blank, "5")])
+    assert read.y.dtype == np.float32
+    assert read.y[:, [3, 5, 8]].tolist() == np.float32([[0.7, 0, 0.3], [0, 1, 0]]).tolist()
 
 
 def test_training_leaves_the_process_and_the_parent_as_they_were(clean, base, foolings):

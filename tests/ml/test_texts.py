@@ -90,6 +90,15 @@ def test_it_learns_from_its_first_foolings_and_keeps_what_its_words_know(data: P
     assert trained.config["verified_texts"] == 20
 
 
+def test_a_text_is_learned_as_people_share_its_labels(data: Path) -> None:
+    one, shares = text("The box stands there."), {"negative": 0.75, "positive": 0.25}
+    _, backend = made(
+        TEXTS.load_base(str(data)), data, verified=[Item(one, "negative", shares=shares)] * 400
+    )
+    (answer,) = backend.answer([one])
+    assert answer.probabilities == pytest.approx(shares, abs=0.05)
+
+
 def test_more_labels_are_learned_without_a_word_list(tmp_path: Path) -> None:
     lines = [f"{word} {n}\t{word}" for word in ("tea", "bread", "fish") for n in range(8)]
     (tmp_path / "train.tsv").write_text("\n".join(lines))
@@ -211,6 +220,11 @@ def test_a_head_over_embeddings_learns_and_needs_its_encoder(
     assert after.config["verified_texts"] == 40
     saved = learners.save(after, tmp_path)
     assert said(open_model(saved["backend"], source_of(saved, tmp_path)), "good") == ["negative"]
+    shared = Item(text("none"), "negative", shares={"negative": 0.75, "positive": 0.25})
+    after = learner.fine_tune(parent, base, [shared] * 400, seed=0, settings={})
+    saved = learners.save(after, tmp_path)
+    (answer,) = open_model(saved["backend"], source_of(saved, tmp_path)).answer([text("none")])
+    assert answer.probabilities == pytest.approx(shared.shares, abs=0.05)
     with pytest.raises(ArtifactError, match="needs clean texts of each"):
         learner.train(base, labels=("negative", "positive", "mixed"), seed=0)
     monkeypatch.setattr(vectors, "_installed", lambda: "2.0")

@@ -18,7 +18,7 @@ from dadc_server.management.commands import worker
 from tests.pins import Pins, shape
 from tests.training.world import serving, verified_fooling, verified_foolings
 from training import services
-from training.models import Snapshot, TrainingRun
+from training.models import Snapshot, SnapshotItem, TrainingRun
 from training.queries import waiting_foolings
 
 
@@ -79,8 +79,8 @@ def test_freeze_prints_counts_and_hash_and_uses_nothing_up(
     first = json.loads(run_command("freeze", "digits", "--json")[-1])
     second = json.loads(run_command("freeze", "digits", "--json")[-1])
     assert (first["items"], first["train"], first["held_out"]) == (6, 3, 3)
-    assert first["sha256"] == second["sha256"]
-    assert first["snapshot"] != second["snapshot"]
+    assert first == second, "what is frozen already is not frozen again"
+    assert (Snapshot.objects.count(), SnapshotItem.objects.count()) == (1, 6)
     assert waiting_foolings(trained.pk).count() == 6
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.models import Example, Task
 from validate.models.queue import Lease
+from validate.policies import JUDGE
 
 
 class VoteQuerySet(models.QuerySet["Vote"]):
@@ -116,6 +117,15 @@ class Vote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.validator_id} on {self.example_id}"
+
+    @property
+    def as_told(self) -> dict[str, Any]:
+        """Who said what, as logs tell it: by pseudonym."""
+        name = self.validator.pseudonym
+        if self.automatic and not name.startswith(JUDGE):
+            name = f"{JUDGE}{name}"
+        answer = {"flag": self.flag} if self.flag else {"label": self.label}
+        return {"validator": name, **answer}
 
 
 class Gold(models.Model):

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from kinds import Prepared
 from ml.artifacts import LoadedArtifact
-from ml.learners import Base, Checkpoint, Item, Progress, Settings, Trained
+from ml.learners import Base, Checkpoint, Item, Progress, Settings, Trained, shares_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -201,12 +201,14 @@ def _items(images: Images) -> list[Item]:
 def _images(
     items: Sequence[Item], labels: Sequence[str] = DIGITS, source: str = "verified foolings"
 ) -> Images:
-    """The items as arrays; a label becomes its place among the labels."""
+    """The items as arrays; a label becomes its place among the labels, where none is shared."""
     from ml.learners.digits.data import Images
 
     place = {label: number for number, label in enumerate(labels)}
     x = np.stack([item.prepared.features for item in items]) if items else np.empty((0, 28, 28))
-    y = np.array([place[item.label] for item in items], dtype=np.int64)
+    y: NDArray[Any] = np.array([place[item.label] for item in items], dtype=np.int64)
+    if any(item.shares for item in items):
+        y = shares_of(items, labels).astype(np.float32)
     return Images(x.astype(np.float32, copy=False), y, source)
 
 

@@ -3,7 +3,7 @@
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,17 @@ _FINE = 32
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Labelled images: x (n, 28, 28) float32 in 0..1 with ink 1, y (n,) int64, and their source."""
+    """Labelled images: x (n, 28, 28) float32 in 0..1 with ink 1, y (n,) int64, and their source.
+
+    Where people do not agree on the label of one of them, y is (n, 10) float32, their shares.
+    """
 
     x: NDArray[np.float32]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     source: str
 
     def __post_init__(self) -> None:
-        if self.x.ndim != 3 or self.x.shape[1:] != (28, 28) or self.y.shape != self.x.shape[:1]:
+        if self.x.ndim != 3 or self.x.shape[1:] != (28, 28) or len(self.y) != len(self.x):
             raise BadSource(f"Images {self.x.shape} and labels {self.y.shape} do not belong.")
 
     def __len__(self) -> int:

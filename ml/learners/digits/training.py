@@ -22,7 +22,7 @@ from ml.learners.digits.data import Images
 from ml.learners.digits.net import DigitNet
 
 Mix = Literal["half", "union", "foolings_only"]
-Batches = Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]
+Batches = Iterator[tuple[NDArray[np.float32], NDArray[Any]]]
 Also = Callable[[nn.Module, int], Tensor]
 
 EPOCH_IMAGES: Final = 13_000
@@ -172,7 +172,7 @@ def fine_tune(
 
 def redraw(
     images: Images, copies: int, rng: np.random.Generator, how: Augmentation | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Augment every image `copies` times and frame the results as the server frames drawings."""
     x, rows = redrawn(images, copies, rng, how)
     return x, images.y[rows]
@@ -206,7 +206,7 @@ def _epoch(
     net.train()
     losses = []
     for x, y in batches:
-        loss = F.nll_loss(net(torch.from_numpy(x)[:, None]), torch.from_numpy(y))
+        loss = _lost(net(torch.from_numpy(x)[:, None]), torch.from_numpy(y))
         if also is not None:
             loss = loss + also(net, len(y))
         optimizer.zero_grad()
@@ -216,6 +216,11 @@ def _epoch(
             schedule.step()
         losses.append(loss.item())
     return float(np.mean(losses))
+
+
+def _lost(said: Tensor, y: Tensor) -> Tensor:
+    """The mean loss of log-probabilities, on labels or on shares of them."""
+    return F.nll_loss(said, y) if y.dim() == 1 else -(y * said).sum(1).mean()
 
 
 def _beside(made_up: Images | None, weight: float, rng: np.random.Generator) -> Also | None:
@@ -232,7 +237,7 @@ def _beside(made_up: Images | None, weight: float, rng: np.random.Generator) -> 
 
 
 def _shuffled(
-    x: NDArray[np.float32], y: NDArray[np.int64], batch_size: int, rng: np.random.Generator
+    x: NDArray[np.float32], y: NDArray[Any], batch_size: int, rng: np.random.Generator
 ) -> Batches:
     order = rng.permutation(len(y))
     for start in range(0, len(y), batch_size):
@@ -254,6 +259,8 @@ def _mixed(
         return
     # The clean images as they are would teach the net that nobody writes otherwise.
     clean_x, clean_y = redraw(clean.take(_rows(len(clean), epoch_images, rng)), 1, rng, how)
+    if verified.y.ndim == 2:  # as shares, too
+        clean_y = np.eye(verified.y.shape[1], dtype=np.float32)[clean_y]
     if mix == "half":
         for x, y in _shuffled(clean_x, clean_y, batch_size // 2, rng):
             rows = rng.integers(len(verified), size=len(y))
@@ -335,7 +342,7 @@ def _loss(net: nn.Module, back: Sequence[Images]) -> float:
     net.eval()
     with torch.no_grad():
         losses = [
-            F.nll_loss(net(torch.from_numpy(one.x)[:, None]), torch.from_numpy(one.y)).item()
+            _lost(net(torch.from_numpy(one.x)[:, None]), torch.from_numpy(one.y)).item()
             for one in back
             if len(one)
         ]
@@ -367,8 +374,9 @@ def _attacked(net: nn.Module, batches: Batches, share: float, attack: Attack) ->
     for x, y in batches:
         here = np.linspace(0, len(y) - 1, round(share * len(y)), dtype=np.int64)
         if len(here):
-            x = x.copy()
-            x[here] = attack.on(net, torch.from_numpy(x[here]), torch.from_numpy(y[here])).numpy()
+            x, likeliest = x.copy(), y if y.ndim == 1 else y.argmax(axis=1)
+            labels = torch.from_numpy(likeliest[here])
+            x[here] = attack.on(net, torch.from_numpy(x[here]), labels).numpy()
             net.train()
         yield x, y
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from ml.learners import Item, Progress
+from ml.learners import Item, Progress, shares_of
 from ml.learners.texts.model import FEATURES, TextModel, features_of, offset_of
 
 STEPS: Final = 200
@@ -30,9 +30,7 @@ def fitted(
     x = x[:, used]
     transposed = x.T.tocsr()
     offset = np.stack([offset_of(model.lexicon, model.labels, text) for text in texts])
-    place = {label: at for at, label in enumerate(model.labels)}
-    truth = np.zeros((len(texts), len(model.labels)))
-    truth[np.arange(len(texts)), [place[item.label] for item in items]] = 1
+    truth = shares_of(items, model.labels)
     shape = (len(used), len(model.labels))
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from annotate.models import Task
 from core.errors import Refused
-from training.models import Snapshot, Split
+from training.models import Snapshot, SnapshotItem, Split
 from training.queries import settings_of
 from training.snapshots import freeze
 
@@ -35,23 +35,26 @@ class Command(BaseCommand):
         except Refused as refused:
             raise CommandError(refused.message) from refused
         counts = Counter(snapshot.items.values_list("split", flat=True))
-        train, held_out = counts[Split.TRAIN], counts[Split.HELD_OUT]
+        others = snapshot.items.exclude(role=SnapshotItem.Role.FOOLING).count()
+        foolings = f"{counts.total() - others} verified foolings"
+        if others:
+            foolings += f" and {others} other examples"
+        apart = f", {counts[Split.ASIDE]} neither" if counts[Split.ASIDE] else ""
         self.stdout.write(
-            f"Froze {train + held_out} verified foolings of {task}: {train} to train on, "
-            f"{held_out} held out.\nsha256 {snapshot.sha256}"
+            f"Froze {foolings} of {task}: {counts[Split.TRAIN]} to train on, "
+            f"{counts[Split.HELD_OUT]} held out{apart}.\nsha256 {snapshot.sha256}"
         )
         if json:
-            self.stdout.write(_summary(found, snapshot, train, held_out))
+            self.stdout.write(_summary(found, snapshot, counts))
 
 
-def _summary(task: Task, snapshot: Snapshot, train: int, held_out: int) -> str:
+def _summary(task: Task, snapshot: Snapshot, counts: Counter[str]) -> str:
     return json.dumps(
         {
             "task": task.slug,
             "snapshot": snapshot.pk,
             "sha256": snapshot.sha256,
-            "items": train + held_out,
-            "train": train,
-            "held_out": held_out,
+            "items": counts.total(),
+            **{side: counts[side] for side in Split.values},
         }
     )
