@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import takewhile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +18,25 @@ from django.conf import settings as django_settings
 from core.errors import Refused
 from core.outages import is_outage
 from ml import artifacts
-from ml.backends import Backend, open_model, source_of
-from ml.learners import (
-    Base,
-    Checkpoint,
-    Item,
-    Trained,
-    learner_named,
-    name_in,
-    read_base,
-    save,
-)
-from training import generated, regions, services, snapshots
+from ml.learners import Base, Checkpoint, learner_named, name_in, read_base
+from training import generated, on_ray, regions, services, snapshots
 from training.clean import choose_clean, digest_of_clean, filled
 from training.config import RetrainingSettings
-from training.evaluation import Comparison, accuracies, ask_both, flips_of, paired
-from training.gates import Breadth, GateResult, GateSettings, judge
+from training.gates import GateResult
 from training.models import Snapshot, Split, TrainingRun
-from training.nearby import Distance, Nearby, Usual, nearby
 from training.progress import Listener, Progress
 from training.provenance import code_revision
 from training.queries import learned_examples
+from training.recipe import FrozenItem, Lesson, try_elsewhere, try_recipe
 from training.services import Superseded
-from training.snapshots import FrozenItem, frozen_items, read_usual
-from training.splits import capped, share_of
+from training.snapshots import frozen_items, read_usual
+from training.splits import capped
 from training.trials import candidate_of, tidy
 
 logger = logging.getLogger(__name__)
 
 # Where the slow part, its trials, begins and ends on the bar.
 TRAINING_BEGINS, TRIALS_END = 0.05, 0.98
-NEAR_OF_CLEAN = 3_000  # clean items beside the held-out ones: to find those near a learned item
 
 
 def carry_out(run: TrainingRun, claim: uuid.UUID, listener: Listener | None = None) -> TrainingRun:
@@ -111,24 +98,80 @@ def _retrain(run: TrainingRun, progress: Progress) -> TrainingRun:
         run.metrics = {**run.metrics, "clean_of_people": choose_clean(run.task, settings, base)}
         progress.step(0.02, reading, metrics=run.metrics)
     base = filled(run.task, base, run.metrics["clean_of_people"], parent.labels)
-    data = _read(run, snapshot, base, parent)
-    named = settings.trials()
-    trials = [
-        _Trial(run, name, recipe, data, parent, learner, number, len(named), progress)
-        for number, (name, recipe) in enumerate(named)
-    ]
-    done = list(takewhile(lambda one: (folder / one["made"]["artifact"]).exists(), run.trials))
-    for trial in trials[len(done) :]:
-        done.append(trial.carry_out())
-        progress.step(trial.at(1), "Keeping what it came to.", trials=done)
-        trial.checkpoint.forget()
-    best = max(done, key=_merit)
+    lesson = _read(run, snapshot, base, parent)
+    best = max(_tried(run, lesson, progress), key=_merit)
     return services.conclude(
         run,
         progress.claim,
-        candidate=candidate_of(best, _provenance(run, snapshot, data)),
+        candidate=candidate_of(best, _provenance(run, snapshot, lesson)),
         gates=[GateResult(**gate) for gate in best["gates"]],
     )
+
+
+def _tried(run: TrainingRun, lesson: Lesson, progress: Progress) -> list[dict[str, Any]]:
+    """What each recipe comes to with each seed, in their order, whoever is done first.
+
+    Tried on the cluster that this server knows of, else here, one after the other.
+    """
+    folder, of = Path(django_settings.ARTIFACT_DIR), len(lesson.trials)
+    done: dict[int, dict[str, Any]] = {}
+    kept = {(one["recipe"], one["seed"]): one for one in run.trials}
+    for number, (name, recipe) in enumerate(lesson.trials):
+        one = kept.get((name, recipe["seed"]))
+        if one is not None and (folder / one["made"]["artifact"]).exists():
+            done[number] = one
+
+    def keep(number: int, tried: dict[str, Any]) -> None:
+        done[number] = tried
+        in_order = [one for _, one in sorted(done.items())]
+        progress.step(_at(len(done) / of), "Keeping what it came to.", trials=in_order)
+
+    if on_ray.is_asked() and len(done) < of:
+        try:
+            _try_on_ray(run, lesson, [n for n in range(of) if n not in done], progress, keep)
+        except on_ray.Unreachable as lost:
+            logger.warning("%s is trained here: %s", run, lost)
+    for number in range(of):
+        if number not in done:
+            checkpoint = Checkpoint(folder / f"{run.uid}-{number}.part")
+
+            def tell(fraction: float, words: str, is_new: bool, number: int = number) -> None:
+                say = progress.step if is_new else progress.within
+                say(_at((number + fraction) / of), words)
+
+            keep(number, try_recipe(lesson, number, folder, tell=tell, checkpoint=checkpoint))
+            checkpoint.forget()
+    return [done[number] for number in range(of)]
+
+
+def _try_on_ray(
+    run: TrainingRun,
+    lesson: Lesson,
+    numbers: Sequence[int],
+    progress: Progress,
+    keep: Callable[[int, dict[str, Any]], None],
+) -> None:
+    folder, of = Path(django_settings.ARTIFACT_DIR), len(lesson.trials)
+    current = artifacts.checked_bytes(folder / run.parent.artifact, run.parent.sha256)
+    told = lesson, {run.parent.artifact: current}
+    at = {number: 1.0 for number in range(of) if number not in numbers}
+
+    def hear(place: int, fraction: float, words: str) -> None:
+        at[numbers[place]] = fraction
+        progress.within(_at(sum(at.values()) / of), words)
+
+    with closing(on_ray.each(try_elsewhere, numbers, told, hear)) as ended:
+        for place, (tried, data) in ended:
+            made = tried["made"]["artifact"]
+            if artifacts.keep(data, folder, Path(made).suffix).name != made:
+                raise artifacts.ArtifactError(f"What a machine made came as another file: {made}.")
+            at[numbers[place]] = 1.0
+            keep(numbers[place], tried)
+
+
+def _at(fraction: float) -> float:
+    """How far a run is when so much is tried."""
+    return TRAINING_BEGINS + fraction * (TRIALS_END - TRAINING_BEGINS)
 
 
 def _merit(trial: Mapping[str, Any]) -> tuple[bool, float, float]:
@@ -141,113 +184,6 @@ def _merit(trial: Mapping[str, Any]) -> tuple[bool, float, float]:
     return passes, gain(trial["figures"]["new_round"]), gain(trial["figures"]["clean"])
 
 
-@dataclass
-class _Trial:
-    """One recipe with one seed: trained, saved, loaded by its path, and judged."""
-
-    run: TrainingRun
-    name: str
-    recipe: RetrainingSettings
-    data: _Data
-    parent: artifacts.LoadedArtifact
-    learner_name: str
-    number: int
-    of: int
-    progress: Progress
-
-    def at(self, fraction: float) -> float:
-        """How far the run is when this trial is so far."""
-        share = (self.number + fraction) / self.of
-        return TRAINING_BEGINS + share * (TRIALS_END - TRAINING_BEGINS)
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        return Checkpoint(Path(django_settings.ARTIFACT_DIR) / f"{self.run.uid}-{self.number}.part")
-
-    def _taught(self) -> list[FrozenItem]:
-        replay, seed = self.recipe.replay, str(self.recipe.seed)
-        return [
-            item
-            for item in self.data.train
-            if item.example not in self.data.known or share_of(seed, item.name) < replay
-        ] or self.data.train
-
-    @property
-    def made_up(self) -> list[Item]:
-        """What it learns of generated regions."""
-        settings = self.recipe.of_learner(learner_named(self.learner_name))
-        return self.data.generated if settings.get("generated") else []
-
-    def carry_out(self) -> dict[str, Any]:
-        folder, base = Path(django_settings.ARTIFACT_DIR), self.run.parent.config["base"]
-        which = ""
-        if self.of > 1:
-            which = f"{self.number + 1} of {self.of} ({self.name or 'seed'} {self.recipe.seed}): "
-        made = save(self._train(which), folder, base)
-        made["config"]["retraining"] = self.recipe.model_dump(mode="json")
-        self._say(0.9, which, "Testing the candidate and the current model.")
-        current = open_model(self.run.parent.backend, source_of(vars(self.run.parent), folder))
-        test = _Test(
-            self.run, self.data, current, open_model(made["backend"], source_of(made, folder))
-        )
-        self._say(0.97, which, "Judging by the gates.")
-        return {
-            "recipe": self.name,
-            "seed": self.recipe.seed,
-            "made": made,
-            "figures": test.figures(),
-            "gates": [asdict(gate) for gate in self._judge(test)],
-            "flips": test.flips(),
-            "unanswered": test.unanswered,
-            "generated": len(self.made_up),
-        }
-
-    def _say(self, fraction: float, which: str, sentence: str) -> None:
-        self.progress.step(self.at(fraction), which + sentence)
-
-    def _train(self, which: str) -> Trained:
-        learner, taught = learner_named(self.learner_name), self._taught()
-        what = which + _what_it_learns(self.data, taught, self.run.task.kind.words.things)
-        self._say(0, "", what)
-
-        def tell(fraction: float, sentence: str) -> None:
-            said = f"{what[:-1]}: {sentence[:1].lower()}{sentence[1:]}."
-            self.progress.within(self.at(0.85 * fraction), said)
-
-        if self.recipe.start == "scratch":
-            everything = replace(self.data.base, train=[*self.data.base.train, *taught])
-            return learner.train(
-                everything, labels=self.parent.labels, seed=self.recipe.seed, progress=tell
-            )
-        settings: Mapping[str, Any] = self.recipe.of_learner(learner)
-        also = {"generated": self.made_up} if self.made_up else {}
-        return learner.fine_tune(
-            self.parent,
-            self.data.base,
-            taught,
-            seed=self.recipe.seed,
-            settings=settings,
-            progress=tell,
-            checkpoint=self.checkpoint,
-            **also,
-        )
-
-    def _judge(self, test: _Test) -> list[GateResult]:
-        gates = self.recipe.gate_settings
-        return judge(
-            test.comparison.clean,
-            test.comparison.earlier,
-            test.comparison.new_round,
-            verified=test.verified,
-            shared_authors=self.data.authors_of_both,
-            train=_breadth(self.data.train),
-            held_out=_breadth(self.data.held_out),
-            near=test.near(self.run.task.kind.distance, gates, self.made_up),
-            settings=gates,
-            of=self.of,
-        )
-
-
 def _learner_of(run: TrainingRun) -> str:
     name = name_in(run.parent.config)
     if name is None:
@@ -255,32 +191,9 @@ def _learner_of(run: TrainingRun) -> str:
     return name
 
 
-@dataclass(frozen=True)
-class _Data:
-    verified: list[FrozenItem]
-    """All that may be learned from, before what is over one author's share is left out."""
-    train: list[FrozenItem]
-    held_out: list[FrozenItem]
-    known: set[int]
-    """Examples that the current model learned from, or was tested with."""
-    base: Base
-    left_out: dict[str, list[str]]
-    """Why, and the names of these frozen examples: that cannot be read, whose label the model does
-    not have, or that are more than one author's share."""
-    generated: list[Item]
-    """Of confirmed regions, for recipes that take them; and what of these only tests."""
-    generated_held_out: list[Item]
-    usual: list[Usual]
-    """What people sent lately and the model read as they did: clean, and next to foolings."""
-
-    @property
-    def authors_of_both(self) -> set[str]:
-        return {item.author for item in self.train} & {item.author for item in self.held_out}
-
-
 def _read(
     run: TrainingRun, snapshot: Snapshot, base: Base, parent: artifacts.LoadedArtifact
-) -> _Data:
+) -> Lesson:
     frozen, unread = frozen_items(snapshot, Split.TRAIN, run.task.kind)
     held_out, unread_too = frozen_items(snapshot, Split.HELD_OUT, run.task.kind)
     known = [item for item in frozen if _has_labels_of(item, parent)]
@@ -296,7 +209,7 @@ def _read(
         raise Refused(
             "nobody_trains", "No verified fooling is left of an author who may train a model."
         )
-    known_before = set(learned_examples(run.parent).values_list("example_id", flat=True))
+    known_before = frozenset(learned_examples(run.parent).values_list("example_id", flat=True))
     left_out = {
         "unreadable": [*unread, *unread_too],
         "unknown_label": [item.name for item in frozen if item.name not in names],
@@ -304,120 +217,31 @@ def _read(
     }
     made_up = generated.frozen(snapshot, run.task.kind)
     usual = read_usual(run.task, run.metrics["usual"])
-    verified = [item for item in known if item.fooled]
-    return _Data(verified, train, held_out, known_before, base, left_out, *made_up, usual)
+    return Lesson(
+        run.task.input_kind,
+        parent.learner,
+        {name: getattr(run.parent, name) for name in ("backend", "artifact", "sha256", "config")},
+        [(name, recipe.model_dump(mode="json")) for name, recipe in settings.trials()],
+        [item for item in known if item.fooled],
+        train,
+        held_out,
+        known_before,
+        base,
+        left_out,
+        *made_up,
+        usual,
+    )
 
 
 def _has_labels_of(item: FrozenItem, parent: artifacts.LoadedArtifact) -> bool:
     return not parent.labels or {item.label, *(item.shares or ())} <= {*parent.labels}
 
 
-def _what_it_learns(data: _Data, taught: Sequence[FrozenItem], things: str) -> str:
-    authors = len({item.author for item in taught})
-    count = sum(map(len, data.left_out.values()))
-    left_out = f" ({count:,} left out)" if count else ""
-    foolings = sum(item.fooled for item in taught)
-    others = f" and {len(taught) - foolings:,} other examples" if foolings < len(taught) else ""
-    return (
-        f"Training on {foolings:,} verified foolings{others}{left_out} by {authors} "
-        f"{'person' if authors == 1 else 'people'} and {len(data.base.train):,} clean {things}."
-    )
-
-
-class _Test:
-    """Both models' answers, and how many verified foolings are new to the current one.
-
-    What the current model was promoted with is an earlier round's frozen test. All else is the new
-    round's: foolings of the round just played, and those of earlier ones that were verified late.
-    """
-
-    def __init__(self, run: TrainingRun, data: _Data, current: Backend, candidate: Backend) -> None:
-        learned = data.known
-        self._models, self._data = (current, candidate), data
-        self._new = [item for item in data.train if item.example not in learned]
-        self._clean = clean = ask_both(current, candidate, data.base.held_out)
-        held_out = ask_both(current, candidate, data.held_out)
-        self._earlier = earlier = [one for one in held_out if one.item.example in learned]
-        self._met_now = new = [one for one in held_out if one.item.example not in learned]
-        free = run.task.kind.answers.free
-        self.comparison = Comparison(
-            clean=paired(clean, free=free),
-            earlier={
-                number: paired([one for one in earlier if one.item.round == number], free=free)
-                for number in {one.item.round for one in earlier}
-            },
-            new_round=paired(new, free=free),
-        )
-        self.verified = len(new) + sum(item.example not in learned for item in data.verified)
-        answered = {id(one.item) for one in clean} | {id(one.item) for one in held_out}
-        self._places = {id(item): place for place, item in enumerate(data.base.held_out)}
-        self.unanswered: dict[str, list[str | int]] = {
-            "unanswered": [item.name for item in data.held_out if id(item) not in answered],
-            "unanswered_clean": [n for item, n in self._places.items() if item not in answered],
-        }
-
-    def flips(self) -> dict[str, Any]:
-        """What changed from right to wrong or back: of people the examples' names, of clean data
-        their places."""
-        return {
-            "new_round": flips_of(self._met_now, lambda item: item.name),
-            "earlier_rounds": flips_of(self._earlier, lambda item: item.name),
-            "clean": flips_of(
-                self._clean, lambda item: getattr(item, "name", self._places[id(item)])
-            ),
-        }
-
-    def figures(self) -> dict[str, Any]:
-        """The comparison's, and how many generated inputs each model reads: no gate asks that."""
-        figures = self.comparison.figures()
-        if self._data.generated_held_out:
-            figures["generated"] = accuracies(
-                paired(ask_both(*self._models, self._data.generated_held_out))
-            )
-        return figures
-
-    def near(
-        self, distance: Distance | None, settings: GateSettings, made_up: Sequence[Item]
-    ) -> list[Nearby]:
-        """How sure both models are of clean items next to those that were learned now.
-
-        What people sent and what was `made_up` apart: neither takes the places of the other among
-        those that are compared.
-
-        Among them what people sent lately and the model read as its author did: base data is of
-        other hands, and what is next to a fooling is most of all what people here make.
-        """
-        if distance is None:
-            return []
-        others = [*self._data.base.train[:NEAR_OF_CLEAN], *self._data.usual]
-        more = ask_both(*self._models, others)
-        clean = [*self._clean, *more]
-        return [
-            one
-            for learned in (self._new, made_up)
-            for one in nearby(
-                ask_both(*self._models, learned),
-                clean,
-                distance,
-                nearest=settings.nearby_items,
-                least=settings.nearby_learned,
-            )
-        ]
-
-
-def _breadth(frozen: Sequence[FrozenItem]) -> Breadth:
-    items = [item for item in frozen if item.fooled]
-    return Breadth(
-        authors=len({item.author for item in items}),
-        contents=len({item.prepared.key for item in items}),
-    )
-
-
 def _told(clean: dict[str, list[int]]) -> dict[str, Any]:
     return {side: len(keys) for side, keys in clean.items()} | {"sha256": digest_of_clean(clean)}
 
 
-def _provenance(run: TrainingRun, snapshot: Snapshot, data: _Data) -> dict[str, Any]:
+def _provenance(run: TrainingRun, snapshot: Snapshot, data: Lesson) -> dict[str, Any]:
     return {
         "kind": "retrained",
         "training_run": str(run.uid),

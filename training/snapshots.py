@@ -8,7 +8,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, cast
 
 from django.db.models import F, Window
@@ -21,7 +20,6 @@ from annotate.models import Example, Round, Task
 from core.errors import Refused
 from core.transactions import durable
 from kinds import Kind
-from ml.learners import Item
 from training.config import RetrainingSettings
 from training.models import (
     AuthorSplit,
@@ -33,6 +31,7 @@ from training.models import (
 )
 from training.nearby import Usual
 from training.queries import Role, authors_of_copies, learnable, role_of
+from training.recipe import FrozenItem
 from training.splits import TRAIN, Side, aside, sides_of_new_authors
 from validate.models import Vote
 
@@ -279,19 +278,6 @@ def read_usual(task: Task, chosen: Sequence[int]) -> list[Usual]:
             with suppress(Exception):  # one bad item never ends a run
                 items.append(Usual(task.kind.parse(stored), label, author))
     return items
-
-
-@dataclass(frozen=True, slots=True)
-class FrozenItem(Item):
-    """An item of a snapshot with its facts."""
-
-    round: int
-    example: int
-    author: str
-    name: str
-    """What the example is called outside of the database."""
-    fooled: bool
-    """Whether it is a verified fooling; what else is learned counts for no gate."""
 
 
 def frozen_items(

@@ -126,7 +126,14 @@ class Learner(Protocol):
         """What `pack` was given, bit by bit; ValueError for anything else."""
 
     def train(
-        self, base: Base, /, *, labels: Sequence[str], seed: int, progress: Progress | None = None
+        self,
+        base: Base,
+        /,
+        *,
+        labels: Sequence[str],
+        seed: int,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
         """A first model from clean data."""
 
@@ -147,7 +154,8 @@ class Learner(Protocol):
         A learner whose settings have `generated` also takes items of generated regions under that
         name; it may have `redrawn`, by which such regions are made (ml/regions/generated.py).
         One that knows no `shares` takes the likeliest label of what people do not agree on.
-        What takes long keeps a `checkpoint`, and gives the same model when it went on from one.
+        What takes long keeps a `checkpoint`, here and in `train`, and gives the same model when it
+        went on from one.
         """
 
     def export(self, trained: Trained, /) -> Mapping[str, bytes]:

@@ -64,7 +64,13 @@ class VectorLearner(TextLearner):
     backend = NAME
 
     def train(
-        self, base: Base, *, labels: Sequence[str], seed: int, progress: Progress | None = None
+        self,
+        base: Base,
+        *,
+        labels: Sequence[str],
+        seed: int,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
         return _trained(labels, base.train, [], FineTuning(), seed, progress)
 

@@ -173,6 +173,24 @@ def test_a_training_that_was_broken_off_goes_on_to_the_same_weights(
     assert torch.equal(weights(resumed), weights(whole))
 
 
+def test_a_first_training_goes_on_to_the_same_weights_too(clean, tmp_path):
+    checkpoint, how = Checkpoint(tmp_path / "run-0.part"), {"seed": 7, "epochs": 4, "copies": 1}
+    whole, _ = train_base(few(clean[0]), **how)
+
+    def be_killed(fraction, _sentence):
+        if fraction >= 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_base(few(clean[0]), **how, progress=be_killed, checkpoint=checkpoint)
+    heard = []
+    resumed, _ = train_base(
+        few(clean[0]), **how, checkpoint=checkpoint, progress=lambda done, _: heard.append(done)
+    )
+    assert heard == [0.75, 1.0]
+    assert torch.equal(weights(resumed), weights(whole))
+
+
 def test_it_stops_when_what_is_held_back_gets_no_better(clean, base, foolings):
     """At a rate that leaps about it is soon over, and the best epoch is taken."""
     heard = []

@@ -38,7 +38,13 @@ class FakeLearner:
         return self.load_base(data.decode())
 
     def train(
-        self, base: Base, *, labels: Sequence[str], seed: int, progress: Progress | None = None
+        self,
+        base: Base,
+        *,
+        labels: Sequence[str],
+        seed: int,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
         return self._trained(labels, f"{base.source} {seed}", progress)
 

@@ -166,7 +166,7 @@ def test_ideas_are_hints_until_two_people_agree_and_count_nowhere(
         compared.append(len(learned))
         return nearby(learned, *about, **how)
 
-    monkeypatch.setattr("training.retraining.nearby", seen)
+    monkeypatch.setattr("training.recipe.nearby", seen)
     run = carry_out(*services.begin_here(task=digits))
     assert run.candidate is not None, run.reason
     assert run.snapshot is not None

@@ -548,7 +548,7 @@ def test_every_training_of_a_run_is_judged_by_the_same_items(
         beside.append([one.item.prepared.key for one in clean if isinstance(one.item, Usual)])
         return []
 
-    monkeypatch.setattr("training.retraining.nearby", compared)
+    monkeypatch.setattr("training.recipe.nearby", compared)
 
     class Killed(BaseException):
         pass

@@ -20,7 +20,7 @@ from ml.learners import learner_named, save, store_base
 from tests import cast
 from tests.acts import adjudicate
 from tests.training import fake_learner
-from training import retraining
+from training import recipe
 from training.gates import GateResult
 
 # Gates that a candidate of this small world can pass.
@@ -46,13 +46,13 @@ def let_the_fake_learn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def let_every_other_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the test ends every other training of a run does not pass the gate `odd`."""
-    judged, usual = count(), retraining.judge
+    judged, usual = count(), recipe.judge
 
     def judge(*args: Any, **how: Any) -> list[GateResult]:
         odd = next(judged) % 2
         return [*usual(*args, **how), GateResult("odd", not odd, "Every other one.", None)]
 
-    monkeypatch.setattr(retraining, "judge", judge)
+    monkeypatch.setattr(recipe, "judge", judge)
 
 
 def trained_task(

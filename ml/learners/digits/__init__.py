@@ -116,13 +116,21 @@ class Digits:
         return Base(train, held_out, source)
 
     def train(
-        self, base: Base, *, labels: Sequence[str], seed: int, progress: Progress | None = None
+        self,
+        base: Base,
+        *,
+        labels: Sequence[str],
+        seed: int,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
         from ml.learners.digits.training import EPOCH_IMAGES, train_base
 
         epochs = max(FEWEST_EPOCHS, round(SEEN_IMAGES / max(EPOCH_IMAGES, len(base.train))))
         images = _images(base.train, labels, base.source)
-        net, config = train_base(images, seed=seed, epochs=epochs, progress=progress)
+        net, config = train_base(
+            images, seed=seed, epochs=epochs, progress=progress, checkpoint=checkpoint
+        )
         return Trained(NAME, tuple(labels), net, config)
 
     def fine_tune(

@@ -42,13 +42,14 @@ def train_base(
     learning_rate: float = 8e-3,
     how: Augmentation | None = None,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Made:
     """Train the digits net from scratch on fresh augmentations: `copies` of each image an epoch.
 
     By default as many copies as make an epoch of about 13,000 images, and at least one. AdamW
     under a one-cycle schedule. Uses one thread; the same seed and torch build give the same
     weights bit by bit. `progress` hears (fraction, sentence) after every epoch and may raise to
-    cancel.
+    cancel; what goes on from a `checkpoint` gives the same.
     """
     how = how or Augmentation()
     copies = copies or max(1, round(EPOCH_IMAGES / len(images)))
@@ -58,9 +59,11 @@ def train_base(
         optimizer = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=0.01)
         steps = epochs * -(-copies * len(images) // batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps)
-        for epoch in range(epochs):
+        course = _Course(net, optimizer, rng, checkpoint, schedule)
+        for epoch in range(course.resume(), epochs):
             x, y = redraw(images, copies, rng, how)
             loss = _epoch(net, optimizer, _shuffled(x, y, batch_size, rng), schedule)
+            course.end_epoch(epoch)
             _report(progress, epoch, epochs, loss)
     net.eval()
     config = {
@@ -283,8 +286,10 @@ class _Course:
         optimizer: torch.optim.Optimizer,
         rng: np.random.Generator,
         checkpoint: Checkpoint | None,
+        schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     ) -> None:
         self._net, self._optimizer, self._rng, self._checkpoint = net, optimizer, rng, checkpoint
+        self._schedule = schedule
         self.since, self._least = 0, float("inf")
         self._best: dict[str, Any] | None = None
 
@@ -298,10 +303,12 @@ class _Course:
         self._optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["lots"])
         self._rng.bit_generator.state = json.loads(state["rng"])
+        if self._schedule is not None:
+            self._schedule.load_state_dict(state["schedule"])
         self.since, self._least, self._best = state["since"], state["least"], state["best"]
         return int(state["epochs"])
 
-    def end_epoch(self, epoch: int, back: Sequence[Images] | None) -> None:
+    def end_epoch(self, epoch: int, back: Sequence[Images] | None = None) -> None:
         if back is not None:
             loss = _loss(self._net, back)
             self.since = 0 if loss < self._least else self.since + 1
@@ -320,6 +327,7 @@ class _Course:
                 "since": self.since,
                 "least": self._least,
                 "best": self._best,
+                "schedule": self._schedule and self._schedule.state_dict(),
             },
             stream,
         )

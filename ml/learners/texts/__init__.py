@@ -96,7 +96,13 @@ class TextLearner:
             raise ValueError(str(error)) from error
 
     def train(
-        self, base: Base, *, labels: Sequence[str], seed: int, progress: Progress | None = None
+        self,
+        base: Base,
+        *,
+        labels: Sequence[str],
+        seed: int,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Trained:
         lexicon = _lexicon_of(base)
         if lexicon is None and set(labels) == VADERS:
