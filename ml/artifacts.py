@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,17 @@ def keep(data: bytes, folder: Path, suffix: str) -> Path:
         with written_whole(path) as out:
             out.write(data)
     return path
+
+
+def unpacked(path: Path) -> Path:
+    """Where the files within it lie once they are taken out: not among what a backup takes."""
+    return path.parent.parent / "unpacked" / path.stem
+
+
+def forget(path: Path) -> None:
+    """Take a file away, with what was taken out of it."""
+    path.unlink(missing_ok=True)
+    shutil.rmtree(unpacked(path), ignore_errors=True)
 
 
 def checked_bytes(path: Path, sha256: str, what: str = "model file") -> bytes:

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -140,16 +140,13 @@ def _opened_before(folder: Path, kind: str) -> Found | None:
 
 
 def _opened_first(folder: Path, kind: str) -> Found:
-    tokenizer, net = _tokenizer(folder), read_net(folder, kind)
-    room = getattr(net.config, "max_position_embeddings", LONGEST)
-    # RoBERTa's kin count positions from after the padding's.
-    room -= 2 * ("roberta" in net.config.model_type)
+    tokenizer, net = read_tokenizer(folder), read_net(folder, kind)
     sample = tokenizer("One text.", "Another one, longer.", return_tensors="np")
     named = getattr(net.config, "id2label", None) or {}
     found = Found(
         kind=kind,
         names=tuple(name for name in INPUTS if name in sample),
-        max_tokens=min(tokenizer.model_max_length, room),
+        max_tokens=room_of(tokenizer, net),
         labels=tuple(str(named[place]) for place in range(len(named))),
         problem=getattr(net.config, "problem_type", None),
         blank=tokenizer.pad_token_id or 0,
@@ -159,6 +156,14 @@ def _opened_first(folder: Path, kind: str) -> Found:
     if (folder / GRAPH).exists() or _has_graph(net, folder / GRAPH, arrays):
         _write(folder / FOUND, json.dumps(asdict(found)).encode())
     return found
+
+
+def room_of(tokenizer: Any, net: Any) -> int:
+    """How many tokens it takes."""
+    room: int = getattr(net.config, "max_position_embeddings", LONGEST)
+    # RoBERTa's kin count positions from after the padding's.
+    room -= 2 * ("roberta" in net.config.model_type)
+    return min(int(tokenizer.model_max_length), room)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -174,7 +179,8 @@ def require_library() -> None:
         )
 
 
-def _tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path) -> Any:
+    """The checkpoint's own; one that knows hardly a word is an error."""
     require_library()
     from transformers import AutoTokenizer
 
@@ -192,8 +198,9 @@ def _tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def read_net(folder: Path, kind: str) -> Any:
-    """The net, as float32 and in its mode for answering; what its file lacks is an error."""
+def read_net(folder: Path, kind: str, *, may_lack: Sequence[str] = ()) -> Any:
+    """The net, as float32 and in its mode for answering; what its file lacks is an error, but for
+    parts of these names."""
     require_library()
     import torch
     import transformers
@@ -214,6 +221,7 @@ def read_net(folder: Path, kind: str) -> Any:
     except Exception as error:
         raise ArtifactError(f"The model cannot be opened: {error}") from error
     lacking = sorted({*told["missing_keys"], *(one[0] for one in told["mismatched_keys"])})
+    lacking = [one for one in lacking if not set(may_lack) & set(one.split("."))]
     if lacking:
         raise ArtifactError(
             f"The model's file lacks {', '.join(lacking[:4])}: that part would be made up anew at "

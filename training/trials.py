@@ -15,6 +15,7 @@ from annotate.models import ModelVersion, Task
 from annotate.rounds import register_model
 from core.errors import Conflict, Refused
 from core.transactions import durable
+from ml import artifacts
 from training.models import TrainingRun
 from training.statements import active_run
 
@@ -120,7 +121,7 @@ def tidy(run: TrainingRun, *, late: bool = False) -> None:
     used = ModelVersion.objects.filter(artifact__in=made).values_list("artifact", flat=True)
     parts = [path.name for path in folder.glob(f"{run.uid}-*.part")]
     for name in [*made.difference(used), *parts]:
-        (folder / name).unlink(missing_ok=True)
+        artifacts.forget(folder / name)
 
 
 def _made(run: TrainingRun) -> set[str]:

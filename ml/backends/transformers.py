@@ -80,12 +80,15 @@ def fetch(options: Transformers) -> Path | None:
 
 
 def pack(folder: Path) -> bytes:
-    """A checkpoint's folder as one file: what is read of it, and nothing that could be run."""
+    """A checkpoint's folder as one file."""
+    return artifacts.zipped(files_of(folder))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """What is read of a checkpoint's folder, and nothing that could be run."""
     files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
     _require_inert(folder.name, files)
-    return artifacts.zipped(
-        {name: path.read_bytes() for name, path in files.items() if _read(name)}
-    )
+    return {name: path.read_bytes() for name, path in files.items() if _read(name)}
 
 
 def received(data: bytes) -> bytes:
@@ -133,11 +136,11 @@ def load(source: Source) -> Backend:
 
 
 def _folder_of(source: Source, options: Transformers) -> Path:
-    """Where its files lie unpacked, once for all processes: not among what a backup takes."""
+    """Where its files lie unpacked, once for all processes."""
     if source.path is None and (fetched := fetch(options)):  # registered by an earlier release
         return fetched
     data = artifacts.checked_bytes(source.file, source.sha256)
-    home = source.file.parent.parent / "unpacked" / source.file.stem
+    home = artifacts.unpacked(source.file)
     if not home.is_dir():
         home.parent.mkdir(mode=0o700, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=home.parent, prefix=".unpacking-"))
@@ -185,14 +188,14 @@ class Classifier:
         return [self._answer(one.features) for one in inputs]
 
     def _answer(self, features: Any) -> Answer:
-        (logits,) = self._encoder(self._encoder.words.of(*_texts(features).values()))
+        (logits,) = self._encoder(self._encoder.words.of(*texts_of(features).values()))
         row = logits[0]
         shares = 1 / (1 + np.exp(-row)) if self._many else softmax(row)
         return answers_of(self.labels, shares[None].astype(np.float32))[0]
 
     def why(self, one: Prepared, label: str) -> Why:
         """Which of its words spoke for this label."""
-        texts = _texts(one.features)
+        texts = texts_of(one.features)
         read = self._encoder.words.of(*texts.values())
         this, other = self.labels.index(label), ""
         if not self._many:
@@ -207,7 +210,7 @@ class Classifier:
         return by_path(self._encoder, read, odds, fields=fields, label=label, rather_than=other)
 
 
-def _texts(features: Any) -> dict[str, str]:
+def texts_of(features: Any) -> dict[str, str]:
     """The one text, or the two of a pair, by their fields."""
     if isinstance(features, dict) and all(name in features for name in PAIR):
         # A tuple would be read as the premise alone, in silence.

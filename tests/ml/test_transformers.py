@@ -61,7 +61,7 @@ def save(folder: Path, kind: str = "ForSequenceClassification", **config: Any) -
     tokenizer().save_pretrained(folder)
     shape = transformers.BertConfig(
         vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16, max_position_embeddings=64, initializer_range=1.0, **config,
+        intermediate_size=16, max_position_embeddings=64, **{"initializer_range": 1.0, **config},
     )  # fmt: skip
     net = getattr(transformers, f"Bert{kind}")(shape)
     net.train()  # as it is after training: its dropout is on
@@ -183,7 +183,7 @@ def test_the_next_process_opens_what_one_has_tried_without_torch(
         raise AssertionError("the library is loaded")
 
     monkeypatch.setattr("ml.encoders.read_net", loads)
-    monkeypatch.setattr("ml.encoders._tokenizer", loads)
+    monkeypatch.setattr("ml.encoders.read_tokenizer", loads)
     assert opened(moods).answer(texts) == expected
 
 

@@ -4,7 +4,6 @@ import copy
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -20,6 +19,7 @@ from ml.learners import Checkpoint, Progress
 from ml.learners.digits.augmentation import Augmentation, augment
 from ml.learners.digits.data import Images
 from ml.learners.digits.net import DigitNet
+from ml.repeatable import repeatable
 
 Mix = Literal["half", "union", "foolings_only"]
 Batches = Iterator[tuple[NDArray[np.float32], NDArray[Any]]]
@@ -54,7 +54,7 @@ def train_base(
     how = how or Augmentation()
     copies = copies or max(1, round(EPOCH_IMAGES / len(images)))
     rng = np.random.default_rng(seed)
-    with _repeatable(seed):
+    with repeatable(seed):
         net = DigitNet()
         optimizer = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=0.01)
         steps = epochs * -(-copies * len(images) // batch_size)
@@ -124,7 +124,7 @@ def fine_tune(
     how = how or Augmentation()
     tuned = copy.deepcopy(net)
     rng = np.random.default_rng(seed)
-    with _repeatable(seed):
+    with repeatable(seed):
         optimizer = torch.optim.SGD(tuned.parameters(), lr=learning_rate, momentum=momentum)
         course, back = _Course(tuned, optimizer, rng, checkpoint), None
         if patience is not None:
@@ -398,20 +398,3 @@ def _rows(available: int, wanted: int, rng: np.random.Generator) -> NDArray[np.i
 def _report(progress: Progress | None, epoch: int, epochs: int, loss: float) -> None:
     if progress is not None:
         progress((epoch + 1) / epochs, f"Epoch {epoch + 1} of {epochs}, loss {loss:.3f}")
-
-
-@contextmanager
-def _repeatable(seed: int) -> Iterator[None]:
-    """Seed torch and hold it to one thread, and leave both as they were found.
-
-    On a busy machine of two cores, two threads waiting for each other took six times the
-    processor time of one; and only a fixed number of threads adds up in the same order.
-    """
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

@@ -53,6 +53,7 @@ class TextLearner:
     """The learner."""
 
     kind = "text"
+    fields: tuple[str, ...] = ("text",)
     backend = "lexicon"
     settings: type[Settings] = FineTuning
     sources: tuple[str, ...] = ()
@@ -68,7 +69,7 @@ class TextLearner:
                 lexicon = read_words(words.read_text())
             except (ValueError, OSError) as error:
                 raise BadSource(f"{words} cannot be read: {error}.") from error
-        learned, held_out = _read(train), _read(dev)
+        learned, held_out = self._read(train), self._read(dev)
         if not held_out:
             held_out = [item for item in learned if _is_held_out(item)]
             learned = [item for item in learned if not _is_held_out(item)]
@@ -78,8 +79,8 @@ class TextLearner:
         lexicon = _lexicon_of(base)
         told = {
             "source": base.source,
-            "train": [[item.prepared.features["text"], item.label] for item in base.train],
-            "held_out": [[item.prepared.features["text"], item.label] for item in base.held_out],
+            "train": [self._row(item) for item in base.train],
+            "held_out": [self._row(item) for item in base.held_out],
             "lexicon": lexicon and lexicon.as_json(),
         }
         return gzip.compress(json.dumps(told, ensure_ascii=False).encode(), mtime=0)
@@ -88,11 +89,11 @@ class TextLearner:
         try:
             told = json.loads(gzip.decompress(data))
             train, held_out = (
-                [_item(text, label) for text, label in told[part]] for part in ("train", "held_out")
+                [self._item(row) for row in told[part]] for part in ("train", "held_out")
             )
             lexicon = Lexicon(**told["lexicon"]) if told["lexicon"] else None
             return Texts(train, held_out, told["source"], lexicon)
-        except (OSError, EOFError, KeyError, TypeError, Refused) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError, Refused) as error:
             raise ValueError(str(error)) from error
 
     def train(
@@ -132,6 +133,31 @@ class TextLearner:
     def export(self, trained: Trained) -> Mapping[str, bytes]:
         return models.members_of(trained.model)
 
+    def _read(self, path: Path) -> list[Item]:
+        """What a file has; a first line that names its columns is none."""
+        if not path.is_file():
+            return []
+        try:
+            lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSource(f"{path} cannot be read: {error}") from error
+        items = []
+        for number, line in enumerate(lines, start=1):
+            row = [cell.strip() for cell in line.rsplit("\t", len(self.fields))]
+            if len(row) <= len(self.fields) or not all(row):
+                columns = f"{', tab, '.join(self.fields)}, tab and label"
+                raise BadSource(f"{path.name}, line {number}: it is no {columns}.")
+            if number > 1 or row[-1].lower() not in HEADERS:
+                items.append(self._item(row))
+        return items
+
+    def _row(self, item: Item) -> list[str]:
+        return [*(item.prepared.features[field] for field in self.fields), item.label]
+
+    def _item(self, row: Sequence[str]) -> Item:
+        *texts, label = row
+        return Item(kind_named(self.kind).parse(dict(zip(self.fields, texts, strict=True))), label)
+
 
 def _trained(
     labels: Sequence[str],
@@ -166,28 +192,6 @@ def _trained(
 
 def _lexicon_of(base: Base) -> Lexicon | None:
     return base.lexicon if isinstance(base, Texts) else None
-
-
-def _read(path: Path) -> list[Item]:
-    """The texts of a file; a first line that names its columns is none."""
-    if not path.is_file():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSource(f"{path} cannot be read: {error}") from error
-    items = []
-    for number, line in enumerate(lines, start=1):
-        row = line.rsplit("\t", 1)
-        if len(row) != 2 or not row[0].strip() or not row[1].strip():
-            raise BadSource(f"{path.name}, line {number}: it is no text, tab and label.")
-        if number > 1 or row[1].strip().lower() not in HEADERS:
-            items.append(_item(row[0].strip(), row[1].strip()))
-    return items
-
-
-def _item(text: str, label: str) -> Item:
-    return Item(kind_named("text").parse({"text": text}), label)
 
 
 def _is_held_out(item: Item) -> bool:
