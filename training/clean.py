@@ -14,7 +14,7 @@ from ml.learners import Base, Item
 from training.config import RetrainingSettings
 from training.models import Split
 from training.queries import is_doubted
-from training.snapshots import BATCH, _sides
+from training.snapshots import BATCH, sides_of
 from training.splits import capped
 
 FEWEST: Final = 20  # held-out items: with fewer the owner's data judge nothing, nor do people's
@@ -49,7 +49,7 @@ def choose_clean(
     newest = confirmed.select_related("author").defer("input", "probabilities", "explanation")
     with durable():
         found = sorted(newest.order_by("-pk")[:MOST], key=lambda example: example.pk)
-        sides = _sides(task, found, settings) if found else {}
+        sides = sides_of(task, settings)
     parts = {}
     for side in Split.TRAIN, Split.HELD_OUT:
         own = [one for one in found if sides[cast(int, one.author_id)] == side]

@@ -30,7 +30,7 @@ from training.models import (
     TrainingRun,
 )
 from training.nearby import Usual
-from training.queries import Role, authors_of_copies, learnable, role_of
+from training.queries import Role, Status, authors_of_copies, learnable, role_of
 from training.recipe import FrozenItem
 from training.splits import TRAIN, Side, aside, sides_of_new_authors
 from validate.models import Vote
@@ -153,7 +153,7 @@ def _items(
     task: Task, examples: Sequence[Example], settings: RetrainingSettings
 ) -> list[SnapshotItem]:
     """Items of no snapshot yet, in the order of their examples, which is that of the verdicts."""
-    sides = _sides(task, examples, settings)
+    sides = sides_of(task, settings)
     split = [(example, sides[cast(int, example.author_id)]) for example in examples]
     # What only teaches is not there at all of those who test.
     split = [
@@ -213,27 +213,31 @@ def _what_it_is_about(task: Task, example: Example) -> str:
     return example.context.sha256 if example.context else ""
 
 
-def _sides(
-    task: Task, examples: Sequence[Example], settings: RetrainingSettings
-) -> dict[int, Side]:
-    """The side of every author by their key; new authors get theirs here."""
-    authors = [example.author for example in examples if example.author is not None]
-    names = {author.pk: author.pseudonym for author in authors}
+def sides_of(task: Task, settings: RetrainingSettings) -> dict[int, Side]:
+    """The side of everybody of whom anything was settled, by their key; who has none gets one here.
+
+    Whatever is learned, they arrive with all that a verdict was given on: what a task's file says
+    later changes nobody's side. Inside a transaction.
+    """
+    settled = learnable(task.pk, Role).order_by("settled_at", "pk")
+    rows = list(settled.values_list("author", "author__pseudonym", "fooled", "status"))
+    names = {pk: name for pk, name, *_ in rows}
     known = _known_sides(task)
     sides = sides_of_new_authors(
-        [
-            (author.pseudonym, role_of(example) == Role.FOOLING)
-            for example, author in zip(examples, authors, strict=True)
-        ],
+        [(name, fooled and status == Status.VERIFIED) for _, name, fooled, status in rows],
         {names[pk]: side for pk, side in known.items() if pk in names},
         share=settings.held_out_share,
         seed=f"{task.slug}:{settings.seed}",
         joined=authors_of_copies(task.pk),
     )
+    # ignore_conflicts: somebody who freezes at the same time may have been first.
     AuthorSplit.objects.bulk_create(
-        AuthorSplit(task=task, author_id=pk, split=sides[name])
-        for pk, name in names.items()
-        if name in sides
+        [
+            AuthorSplit(task=task, author_id=pk, split=sides[name])
+            for pk, name in names.items()
+            if name in sides
+        ],
+        ignore_conflicts=True,
     )
     return _known_sides(task)
 

@@ -146,9 +146,7 @@ def test_a_task_of_another_kind_says_why_nothing_is_trained(client: Client, owne
     from annotate import rounds
     from annotate.config import parse_task_file
 
-    file = parse_task_file(
-        {"slug": "nli", "name": "NLI", "input": "text_pair", "labels": ["e", "n"]}
-    )
+    file = parse_task_file({"slug": "qa", "name": "QA", "input": "passage_qa"})
     task, _ = rounds.load_task(file=file, actor=owner)
     client.force_login(owner)
     text = client.get(page(task)).content.decode()

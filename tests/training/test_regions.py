@@ -143,7 +143,7 @@ def test_an_owner_finds_a_region_names_it_and_sees_it_before_and_after_a_retrain
     taught, data = taught_to(later.model), later.model.provenance["data"]
     assert len(taught) == later.learned.of == data["train"]
     left_out = Example.objects.get(pk=min(taught))  # as if more than its author's share
-    data["left_out"] = {"author_share": [left_out.public_id]}
+    data.setdefault("left_out", {}).setdefault("author_share", []).append(left_out.public_id)
     assert taught_to(later.model) == taught - {left_out.pk}
     wrong = sum(cast.prediction(task, one.input) != "4" for one in foolings[1:])
     assert later.learned.count + later.held_out.count == wrong
