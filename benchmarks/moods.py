@@ -14,6 +14,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ml.learners import Item, learner_named
 from ml.learners.texts import model as models
 from ml.learners.texts.fit import fitted
@@ -59,7 +61,7 @@ def main() -> None:
                 if wrong or given.others:
                     learned.append(item)
             began = time.perf_counter()
-            model = fitted(start, learned, strength=given.strength)
+            model = fitted(start, learned, np.ones(len(learned)), strength=given.strength)
             seconds = time.perf_counter() - began
             report.setdefault(str(step), []).append(round(100 * right(model, dev), 1))
             print(f"seed {seed}, {step} foolings: {report[str(step)][-1]} % ({seconds:.1f} s)")

