@@ -1,10 +1,12 @@
 """The project's own app: its system checks stop a start with a setting that would lose or leak."""
 
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 
 
 class DadcServerConfig(AppConfig):
@@ -16,8 +18,14 @@ class DadcServerConfig(AppConfig):
         from crowd.earned import paid_for
         from dadc_server import telemetry  # noqa: F401  (connects it)
         from dadc_server.facts import RECEIVERS
+        from ml import store
         from releases import pay
 
+        if settings.ARTIFACTS:
+            try:
+                store.put_behind(Path(settings.ARTIFACT_DIR), settings.ARTIFACTS)
+            except store.StoreError as error:
+                raise ImproperlyConfigured(f"DADC_ARTIFACTS: {error}") from error
         facts.receive(RECEIVERS)
         pay.ask(paid_for)
 

@@ -19,7 +19,7 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
@@ -38,6 +38,7 @@ from tqdm.utils import CallbackIOWrapper
 
 from accounts.models import User
 from annotate.models import ModelVersion, Task
+from ml import artifacts, store
 from ml.files import written_whole
 from training.files import files_of
 from training.provenance import code_revision
@@ -116,6 +117,7 @@ def back_up(archive: Path) -> Manifest:
         copy = Path(folder) / "database"
         copy_to = _copy_sqlite if connection.vendor == "sqlite" else _copy_postgresql
         migrations, rows, needed = copy_to(copy)
+        _fetch(needed)
         files = {"database": copy, **_files_here()}
         manifest = Manifest(
             made_at=timezone.now(),
@@ -142,6 +144,7 @@ def restore(archive: Path, *, replace: bool) -> Manifest:
         manifest = unpack(archive, folder, partial(_require_place, replace=replace))
         replace_by = _replace_sqlite if connection.vendor == "sqlite" else _replace_postgresql
         with _in_place(folder, manifest):
+            _share(manifest)
             replace_by(folder / "database", manifest.rows)
     call_command("migrate", verbosity=0, interactive=False)
     connection.close()
@@ -170,6 +173,25 @@ def _require_place(manifest: Manifest, *, replace: bool) -> None:
             "There are people or tasks here already, and all of it would be lost: "
             "restore into an empty instance, or say --replace."
         )
+
+
+def _fetch(names: Iterable[str]) -> None:
+    """Bring the artifacts here that a store alone has, where machines share one."""
+    try:
+        for name in names:
+            artifacts.fetched(Path(settings.ARTIFACT_DIR) / name)
+    except artifacts.ArtifactError as error:
+        raise BackupError(str(error)) from error
+
+
+def _share(manifest: Manifest) -> None:
+    """Give that store what was put in place."""
+    try:
+        for name in manifest.members:
+            if name.startswith(f"{ARTIFACTS}/"):
+                store.put(Path(settings.ARTIFACT_DIR) / name.removeprefix(f"{ARTIFACTS}/"))
+    except store.StoreError as error:
+        raise BackupError(str(error)) from error
 
 
 def _files_here() -> dict[str, Path]:

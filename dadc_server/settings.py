@@ -3,6 +3,7 @@
 | variable | default | meaning |
 |---|---|---|
 | DADC_DATA | var/ | folder for the database, artifacts, secret key and logs |
+| DADC_ARTIFACTS | (empty) | s3://bucket/prefix, if machines share files of models there |
 | DATABASE_URL | (empty) | postgres://…; empty means SQLite in DADC_DATA |
 | REDIS_URL | (empty) | redis://…; channel layer and cache; empty means in-memory, one web process |
 | DADC_SECRET_KEY | (empty) | empty: made at first start in DADC_DATA/secret_key (mode 600) |
@@ -49,6 +50,7 @@ env = environ.Env()
 
 DATA_DIR = Path(env("DADC_DATA", default=str(BASE_DIR / "var"))).expanduser().resolve()
 ARTIFACT_DIR = DATA_DIR / "artifacts"
+ARTIFACTS = env("DADC_ARTIFACTS", default="")  # behind that folder, see ml/store.py
 RELEASE_DIR = DATA_DIR / "releases"
 DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 

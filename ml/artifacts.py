@@ -11,11 +11,13 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ml import store
 from ml.files import written_whole
 
 FORMAT: Final = 1
@@ -81,12 +83,31 @@ def load(path: Path, sha256: str) -> LoadedArtifact:
 
 
 def keep(data: bytes, folder: Path, suffix: str) -> Path:
-    """Write the bytes into the folder under their own hash; where they are already, they stay."""
+    """Write the bytes into the folder under their own hash; where they are already, they stay.
+
+    And into the store behind it, where it has one (ml/store.py)."""
     path = folder / f"{hashlib.sha256(data).hexdigest()}{suffix}"
     if not path.exists():
         with written_whole(path) as out:
             out.write(data)
+    with _told():
+        store.put(path)
     return path
+
+
+def fetched(path: Path) -> Path:
+    """The path, with the file there if it is anywhere."""
+    with _told():
+        store.fetch(path)
+    return path
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except store.StoreError as error:
+        raise ArtifactError(str(error)) from error
 
 
 def unpacked(path: Path) -> Path:
@@ -96,14 +117,15 @@ def unpacked(path: Path) -> Path:
 
 def forget(path: Path) -> None:
     """Take a file away, with what was taken out of it."""
-    path.unlink(missing_ok=True)
+    with _told():
+        store.drop(path)
     shutil.rmtree(unpacked(path), ignore_errors=True)
 
 
 def checked_bytes(path: Path, sha256: str, what: str = "model file") -> bytes:
     """What is in the file; MissingArtifact or TamperedArtifact when it is not what it was."""
     try:
-        data = path.read_bytes()
+        data = fetched(path).read_bytes()
     except FileNotFoundError as error:
         raise MissingArtifact(f"The {what} {path.name} is missing.") from error
     found = hashlib.sha256(data).hexdigest()

@@ -80,8 +80,10 @@ def _taught_what_is_gone(task: Task) -> set[int]:
 
 
 def _file_of(model: ModelVersion) -> Path | None:
-    path = Path(settings.ARTIFACT_DIR) / model.artifact if model.artifact else None
-    fits = path is not None and path.is_file() and path.stat().st_size <= LARGEST
+    if not model.artifact:
+        return None
+    path = artifacts.fetched(Path(settings.ARTIFACT_DIR) / model.artifact)
+    fits = path.is_file() and path.stat().st_size <= LARGEST
     return path if fits else None
 
 

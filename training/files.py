@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from annotate.models import ModelVersion, Round
+from ml import store
 
 
 class FilesMissing(RuntimeError):
@@ -32,7 +33,7 @@ def missing_files() -> dict[str, list[str]]:
     for slug, artifact, config in models.values_list("task__slug", "artifact", "config"):
         for name in sorted(files_of(artifact, config)):
             lacks = lacking.setdefault(slug, [])
-            if not (home / name).is_file():
+            if not store.has(home / name):
                 lacks.append(f"{slug}: {name} is not in {home}.")
     return lacking
 

@@ -26,6 +26,7 @@ from annotate.queries import open_target
 from core.errors import Refused
 from core.strict_yaml import NotYaml
 from core.transactions import durable
+from ml import artifacts
 from ml.artifacts import ArtifactError
 from ml.learners import (
     BASE_SUFFIX,
@@ -89,7 +90,8 @@ def _told(task: Task, file: RehearsalFile) -> tuple[dict[str, Any], dict[str, by
     file = file.model_copy(update={"annotators": people.model_copy(update={"a_day": a_day})})
     named = ("name", "backend", "artifact", "sha256", "config")
     folder = Path(settings.ARTIFACT_DIR)
-    files = {name: (folder / name).read_bytes() for name in (model.artifact, _base_of(model))}
+    names = (model.artifact, _base_of(model))
+    files = {name: artifacts.fetched(folder / name).read_bytes() for name in names}
     sha256 = hashlib.sha256(stock).hexdigest()
     told = {
         "task": _task_of(task, file),

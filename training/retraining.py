@@ -17,7 +17,7 @@ from django.conf import settings as django_settings
 
 from core.errors import Refused
 from core.outages import is_outage
-from ml import artifacts
+from ml import artifacts, store
 from ml.learners import Base, Checkpoint, learner_named, name_in, read_base
 from training import generated, on_ray, regions, services, snapshots
 from training.clean import choose_clean, digest_of_clean, filled
@@ -118,7 +118,7 @@ def _tried(run: TrainingRun, lesson: Lesson, progress: Progress) -> list[dict[st
     kept = {(one["recipe"], one["seed"]): one for one in run.trials}
     for number, (name, recipe) in enumerate(lesson.trials):
         one = kept.get((name, recipe["seed"]))
-        if one is not None and (folder / one["made"]["artifact"]).exists():
+        if one is not None and store.has(folder / one["made"]["artifact"]):
             done[number] = one
 
     def keep(number: int, tried: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from annotate.models import ModelVersion, Task
 from annotate.rounds import register_model
 from core.errors import Conflict, Refused
 from core.transactions import durable
-from ml import artifacts
+from ml import artifacts, store
 from training.models import TrainingRun
 from training.statements import active_run
 
@@ -98,7 +98,7 @@ def choosable(run: TrainingRun) -> set[str]:
     files = _passed(run)
     taken = ModelVersion.objects.filter(artifact__in=files).values_list("artifact", flat=True)
     folder = Path(settings.ARTIFACT_DIR)
-    return {name for name in files.difference(taken) if (folder / name).exists()}
+    return {name for name in files.difference(taken) if store.has(folder / name)}
 
 
 def tidy(run: TrainingRun, *, late: bool = False) -> None:

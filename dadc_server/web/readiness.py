@@ -21,6 +21,7 @@ from annotate.models import ModelVersion, Round
 from core.bridge import in_database_thread
 from core.outages import lacks_room
 from dadc_server.jobs.housekeeping import seconds_since_beat
+from ml import store
 
 PATIENCE = 2.0
 WORKER_SILENT_AFTER = 30.0  # a worker beats every five seconds, also while it trains
@@ -136,7 +137,7 @@ def _problem_of(model: ModelVersion) -> str:
 
 
 def _has_its_file(model: ModelVersion) -> bool:
-    return not model.artifact or (Path(settings.ARTIFACT_DIR) / model.artifact).exists()
+    return not model.artifact or store.has(Path(settings.ARTIFACT_DIR) / model.artifact)
 
 
 async def _storage() -> dict[str, Any]:

@@ -25,6 +25,7 @@ from annotate.models import Task
 from annotate.queries import open_target
 from dadc_server import backup as backups
 from kinds.image import KIND as IMAGE
+from ml import store
 from tests import cast
 from tests.backup.restoring import read_manifest
 from tests.pins import Pins, shape
@@ -197,6 +198,24 @@ def test_a_missing_artifact_is_told_and_the_rest_is_kept(task: Task, tmp_path: P
     with pytest.raises(CommandError, match="1 files that models need are not in the artifacts"):
         call_command("backup", str(file), stdout=io.StringIO())
     assert len(read_manifest(file)["missing_artifacts"]) == 1
+
+
+def test_what_a_store_alone_has_is_in_a_backup_and_what_is_restored_is_put_there(
+    owner: User, tmp_path: Path
+) -> None:
+    folder, file = Path(settings.ARTIFACT_DIR), tmp_path / "backup.tar"
+    try:
+        store.put_behind(folder, f"memory://{uuid.uuid4()}/models")
+        cast.digits_task(owner, net=True)
+        (path,) = folder.iterdir()
+        path.unlink()
+        call_command("backup", str(file), stdout=io.StringIO())
+        store.drop(path)
+        call_command("restore", str(file), "--replace", stdout=io.StringIO())
+        path.unlink()
+        assert store.fetch(path)
+    finally:
+        store.take_away(folder)
 
 
 def test_a_backup_is_never_written_over_another(backup: Path, tmp_path: Path) -> None:
