@@ -269,7 +269,7 @@ def set_as_it_is(task: Task, name: str) -> FrozenSet | None:
     """The set of this name as it was frozen last: nothing is frozen now."""
     if name == Evaluation.CLEAN:
         return _clean(task)
-    newest = task.snapshots.order_by("-id").first()
+    newest = task.snapshots.order_by("-created_at", "-id").first()
     found = _sets_of(task, newest) if newest is not None else ()
     return next((one for one in found if one.name == name), None)
 
@@ -318,7 +318,7 @@ def _snapshot(task: Task) -> Snapshot | None:
     foolings = verified_foolings(task.pk)
     if not foolings.exists():
         return None
-    newest = task.snapshots.order_by("-id").first()
+    newest = task.snapshots.order_by("-created_at", "-id").first()
     known = SnapshotItem.objects.filter(snapshot=newest, role=SnapshotItem.Role.FOOLING)
     added = foolings.exclude(pk__in=known.values("example"))
     if added.exists() or known.exclude(example__in=foolings).exists():

@@ -39,7 +39,7 @@ class AuthorSplit(models.Model):
 class Snapshot(models.Model):
     """A frozen set of examples; `sha256` is over its items in order of submission.
 
-    Equal ones of a task are one, whenever they were frozen.
+    Equal ones of a task are one: `created_at` is when it was frozen so last.
     """
 
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="snapshots")

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import record_event
@@ -79,7 +80,10 @@ def freeze(
             generated=[one.pk for one in made],
             defaults={"round": round_},
         )
-        if is_new:
+        if not is_new:  # it is the newest again: what was frozen since is another
+            snapshot.created_at = timezone.now()
+            snapshot.save(update_fields=["created_at"])
+        else:
             for item in items:
                 item.snapshot = snapshot
             SnapshotItem.objects.bulk_create(items, batch_size=BATCH)

@@ -20,6 +20,7 @@ from tests import acts, cast
 from tests.training.test_commands import run_command
 from tests.training.world import trained_task, verified
 from training import services
+from training.evaluations import set_as_it_is
 from training.models import Snapshot, SnapshotItem
 from training.queries import settings_of, waiting_foolings
 from training.retraining import carry_out
@@ -174,6 +175,19 @@ def test_what_is_left_aside_has_been_used_and_what_also_teaches_counts_for_no_ga
     assert run.candidate.provenance["data"]["also"] == 1
     SnapshotItem.objects.update(split="aside")
     assert not waiting_foolings(task.pk).exists()
+
+
+def test_what_is_again_as_it_was_is_the_newest_again(owner: User, people: list[User]) -> None:
+    task = a_task(owner)
+    first, second = (verified(cast.submission(task, one), owner) for one in people[:2])
+    whole = frozen(task)
+    acts.set_hidden(actor=owner, example_id=second.pk, hidden=True, reason="A face.")
+    assert frozen(task) != whole
+    acts.set_hidden(actor=owner, example_id=second.pk, hidden=False, reason="It is none.")
+    assert frozen(task) == whole
+    newest = set_as_it_is(task, "round 1")
+    assert newest is not None
+    assert {*newest.names} == {first.public_id, second.public_id}
 
 
 def test_labels_that_are_not_few_cannot_be_shared() -> None:
