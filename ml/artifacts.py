@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from typing import Final
 
 from ml import store
 from ml.files import written_whole
+
+logger = logging.getLogger(__name__)
 
 FORMAT: Final = 1
 SUFFIX: Final = ".model"
@@ -116,9 +119,11 @@ def unpacked(path: Path) -> Path:
 
 
 def forget(path: Path) -> None:
-    """Take a file away, with what was taken out of it."""
-    with _told():
+    """Take a file away, with what was taken out of it; what a store keeps of it harms nobody."""
+    try:
         store.drop(path)
+    except store.StoreError:
+        logger.warning("%s stays in the store", path.name, exc_info=True)
     shutil.rmtree(unpacked(path), ignore_errors=True)
 
 

@@ -208,6 +208,7 @@ def read_net(folder: Path, kind: str, *, may_lack: Sequence[str] = ()) -> Any:
 
     # Warnings of the library stand on the page of the model that it is about, or nowhere.
     library.set_verbosity_error()
+    library.disable_progress_bar()
     try:
         net, told = getattr(transformers, f"AutoModel{kind}").from_pretrained(
             folder,

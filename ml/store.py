@@ -8,14 +8,20 @@ that what is in the folder is right, and what is not is fetched once. Imports no
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ml.files import written_whole
 
 logger = logging.getLogger(__name__)
+
+# By itself it would try for three minutes.
+PATIENCE: Final = {"connect_timeout": "5s", "timeout": "120s"}
+TRIES: Final = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 
 _behind: dict[Path, tuple[Any, str]] = {}
 
@@ -29,11 +35,15 @@ def put_behind(folder: Path, address: str) -> None:
     try:
         import fsspec
 
+        how: dict[str, Any] = {}
         if address.startswith("s3://"):
             from obstore.fsspec import register
 
             register("s3")
-        system, home = fsspec.core.url_to_fs(address)
+            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"
+            options = {**PATIENCE, "allow_http": plain}
+            how = {"client_options": options, "retry_config": TRIES}
+        system, home = fsspec.core.url_to_fs(address, **how)
     except ImportError as error:
         raise StoreError(
             f"{address} takes a package that this server has not ({error.name}): start it with "
@@ -109,4 +119,5 @@ def _told(home: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except Exception as error:  # of a dozen classes
-        raise StoreError(f"The store of files {home} does not answer: {error}") from error
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"The store of files {home} does not answer: {why}") from error

@@ -22,9 +22,8 @@ from training.gates import Breadth, GateResult, GateSettings, judge
 from training.nearby import Distance, Nearby, Usual, nearby
 from training.splits import share_of
 
-NEAR_OF_CLEAN: Final = (
-    3_000  # clean items beside the held-out ones: to find those near a learned item
-)
+# Clean items beside the held-out ones, to find those near a learned item.
+NEAR_OF_CLEAN: Final = 3_000
 
 Tell = Callable[[float, str, bool], None]
 """Hears how far it is, of 1, in what stage, and whether that is a new one."""

@@ -86,6 +86,8 @@ def test_a_store_that_does_not_answer_is_a_sentence(
         artifacts.checked_bytes(other / path.name, path.stem)
     with pytest.raises(ArtifactError, match="does not answer"):
         artifacts.keep(b"another", one, ".model")
+    artifacts.forget(path)  # which no run fails for
+    assert not path.exists()
 
 
 def test_an_address_that_is_none_is_a_sentence(tmp_path: Path) -> None:

@@ -19,12 +19,15 @@ import pytest
 from django.conf import LazySettings
 
 from accounts.models import User
+from annotate import rounds
+from annotate.config import parse_task_file
+from annotate.models import Task
 from ml import artifacts, store
 from ml.artifacts import ArtifactError
 from tests import cast
 from tests.services import free_port
 from tests.training.test_bootstrap import run_bootstrap
-from tests.training.world import serving, trained_task, verified_foolings
+from tests.training.world import LENIENT, serving, verified_foolings
 from training import services
 from training.files import require_files
 from training.retraining import carry_out
@@ -79,8 +82,12 @@ def test_a_machine_without_the_folder_trains_and_serves_what_another_made(
                 store.put_behind(folder, "s3://models/of/ours")
             settings.ARTIFACT_DIR = folders[0]
             run_bootstrap()
-            brief = {"epoch_images": 430, "epochs": 1}
-            task = trained_task(owner, learner="digits", slug="drawn", **brief)
+            task = Task.objects.get(slug="digits")
+            task.owners.add(owner)
+            brief = {"epoch_images": 430, "epochs": 1, "gates": LENIENT, "promote": "automatic"}
+            file = cast.task_file(retraining={"trigger": None, **brief})
+            rounds.load_task(file=parse_task_file(file), actor=owner)
+            task.refresh_from_db()
             verified_foolings(task, [cast.person(name) for name in ("ann", "ben")], owner, 3)
 
             settings.ARTIFACT_DIR = folders[1]

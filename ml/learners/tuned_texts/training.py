@@ -65,7 +65,7 @@ def tuned(
     with tempfile.TemporaryDirectory(prefix="dadc-tuning-") as name:
         folder = Path(name)
         for file, content in files.items():
-            (folder / file).write_bytes(content)
+            (folder / Path(file).name).write_bytes(content)
         with repeatable(seed):
             tokenizer = read_tokenizer(folder)
             net = _net_for(folder, labels, seed)
