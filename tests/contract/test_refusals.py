@@ -910,7 +910,8 @@ TOLD = {
     "wrong_platform",
 }  # fmt: skip
 _SAYS_NO = re.compile(
-    r'(?:Refused|Conflict|InputError|super\(\).__init__)\(\s*"([a-z_]+)"|"code": "([a-z_]+)"'
+    r'(?:Refused|Conflict|InputError|Unreachable|super\(\).__init__)\(\s*"([a-z_]+)"'
+    r'|"code": "([a-z_]+)"'
 )
 
 
