@@ -11,6 +11,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -26,7 +27,7 @@ from PIL import Image
 
 from releases.archive import Tar, of_rounds
 from releases.card import readme_of_rounds
-from releases.folders import files_below
+from releases.folders import ROUNDS, files_below
 
 PACKAGES = {
     "datasets": "datasets==5.2.0",
@@ -58,13 +59,14 @@ SCRIPTS = {
 import os, tempfile
 from datasets import Image, load_dataset
 def read(folder):
-    data = load_dataset(folder, cache_dir=tempfile.mkdtemp(dir=os.environ["TMPDIR"]))
-    for split, rows in data.items():
-        for name, feature in rows.features.items():
-            if isinstance(feature, Image):
-                rows = rows.cast_column(name, Image(decode=False))
-        for row in rows:
-            tell(split, row)
+    for config in (None, "rounds"):
+        cache = tempfile.mkdtemp(dir=os.environ["TMPDIR"])
+        for split, rows in load_dataset(folder, config, cache_dir=cache).items():
+            for name, feature in rows.features.items():
+                if isinstance(feature, Image):
+                    rows = rows.cast_column(name, Image(decode=False))
+            for row in rows:
+                tell(split, row)
 """,
     "duckdb": """
 import duckdb, glob, os
@@ -72,7 +74,7 @@ db = duckdb.connect()
 db.execute("SET TimeZone = 'UTC'")
 db.execute("SET enable_progress_bar = false")  # it would stand among the rows
 def read(folder):
-    for path in sorted(glob.glob(folder + "/data/*.parquet")):
+    for path in sorted(glob.glob(folder + "/data/*.parquet")) + [folder + "/rounds.parquet"]:
         found = db.execute("SELECT * FROM read_parquet(?)", [path])
         names = [column[0] for column in found.description]
         while some := found.fetchmany(1000):
@@ -105,7 +107,8 @@ def read(folder):
     issues = data.metadata.ctx.issues
     assert not issues.errors and not issues.warnings, issues.report()
     for records in data.metadata.record_sets:
-        if os.path.exists(f"{folder}/data/{records.name}.parquet"):
+        file = f"{records.name}.parquet"
+        if os.path.exists(f"{folder}/data/{file}") or os.path.exists(f"{folder}/{file}"):
             for row in data.records(records.name):
                 row = {name.rpartition("/")[2]: text(value) for name, value in row.items()}
                 tell(records.name + ".parquet", row)
@@ -154,15 +157,15 @@ def rows_of(folder: Path) -> Iterator[tuple[str, Any]]:
     """What pyarrow reads: (file, row) in order."""
     space: dict[str, Any] = {}
     exec(PLAIN, space)
-    for path in sorted((folder / "data").glob("*.parquet")):
+    for path in [*sorted((folder / "data").glob("*.parquet")), folder / ROUNDS]:
         for batch in pq.ParquetFile(path).iter_batches():
             for row in batch.to_pylist():
                 yield path.name, json.loads(json.dumps(space["plain"](row)))
 
 
 def by_split(rows: list[tuple[str, Any]]) -> list[Any]:
-    order = ("train", "validation", "test")
-    named = [[name.partition("-")[0], row] for name, row in rows]
+    order = ("train", "validation", "test", "rounds")
+    named = [[re.split(r"[-.]", name)[0], row] for name, row in rows]
     return sorted(named, key=lambda one: order.index(one[0]))
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from releases.figures import ARMS
+from releases.folders import ROUNDS
 from releases.people import SHARES, SPLITS, TEST, VALIDATION
 
 Json = Any
@@ -38,6 +39,8 @@ COLUMNS: Final = {
     "arm": "live: its author saw the model's answers before they submitted; alone: none before; "
     "log: it came by a log, prediction and votes made elsewhere",
     "config": "the version of the task's rules that it met (release.json has each)",
+    "targets": "what each model said, and whether that fooled it, where a round asks several "
+    "(`model` is then one whose verdict is the round's); empty elsewhere",
     "votes": "every vote in the order they came: validator (`judge-…`: a model that passed a test "
     "beside people), label or flag, time, effect (counts; "
     "surplus: after the verdict; dropped: its validator lost their say), the weight it had, and "
@@ -53,6 +56,7 @@ def readme(about: Mapping[str, Json], columns: Sequence[str]) -> str:
         about["description"],
         _loading(about),
         _numbers(about),
+        _rounds(about),
         _columns(columns),
         _methods(about),
         _left_out(about),
@@ -89,6 +93,13 @@ def _licence(about: Mapping[str, Json]) -> str:
     return f"## Licence and citation\n\n{about['licence']}{also}\n\n{cited}"
 
 
+# The last, for who took some files by hand may not have it.
+ROUNDS_CONFIG: Final = {
+    "config_name": "rounds",
+    "data_files": [{"split": "rounds", "path": ROUNDS}],
+}
+
+
 def _front(about: Mapping[str, Json]) -> dict[str, Json]:
     """What `datasets` reads: splits by name, because it guesses others from file names.
 
@@ -113,6 +124,7 @@ def _front(about: Mapping[str, Json]) -> dict[str, Json]:
                 config(f"round_{part['round']}", f"round-{part['round']}", part["splits"])
                 for part in figures["rounds"]
             ),
+            *([ROUNDS_CONFIG] if "rounds" in about else []),
         ],
     }
 
@@ -168,6 +180,59 @@ MER is claimed, vMER verified foolings by examples *of this release*, with 95 % 
 know how far authors differ. Alpha is Krippendorff's, of the first two votes on each example that
 count: later ones are asked for because those differ. Where nearly all votes are for the author (the
 last column) alpha is low even if people agree; read the two together."""
+
+
+def _rounds(about: Mapping[str, Json]) -> str:
+    """Each round's models, times and rules; what each model met where all of them were asked."""
+    if "rounds" not in about:
+        return ""
+    rows = "\n".join(
+        f"| {told['round']} | {', '.join(told['targets'])}{_asked(told)} | "
+        f"{_day(told['opened_at'] or told['opens_at'])} to "
+        f"{_day(told['closed_at'] or told['closes_at'])}, {told['status']} | {_rules_of(told)} | "
+        f"{', '.join(part['configs'])} | "
+        f"{', '.join(f'{n:,} {arm}' for arm, n in part['arms'].items() if n)} |"
+        for told, part in zip(about["rounds"], about["figures"]["rounds"], strict=True)
+    )
+    each = "\n".join(
+        f"- round {part['round']}, `{name}`: asked about {met['asked']:,}, fooled by "
+        f"{met['fooled']:,}, {met['verified']:,} of them verified"
+        for part in about["figures"]["rounds"]
+        for name, met in part.get("targets", {}).items()
+    )
+    beside = f"\n\nEach model's own answers, where all were asked:\n\n{each}" if each else ""
+    return f"""## Rounds
+
+| round | models | opened, closed | rules of its own | rules | examples |
+|---|---|---|---|---|---|
+{rows}
+
+`{ROUNDS}` has the same as a table: `load_dataset(…, "rounds")`. Versions of the task's rules are
+told below.{beside}"""
+
+
+def _asked(told: Mapping[str, Json]) -> str:
+    if told["needed"]:
+        return f" (all asked, {told['needed']} must be fooled)"
+    return " (one by lot)" if len(told["targets"]) > 1 else ""
+
+
+def _day(moment: str | None) -> str:
+    return moment[:10] if moment else "–"
+
+
+def _rules_of(told: Mapping[str, Json]) -> str:
+    words = {
+        "submissions": "{:,} submissions",
+        "verified": "{:,} verified foolings",
+        "submissions_each": "{:,} submissions a person",
+        "verified_each": "{:,} verified foolings a person",
+    }
+    rules = told["rules"]
+    said = [how.format(rules[name]) for name, how in words.items() if rules[name]]
+    if rules["retraction"] != "always":
+        said.append(f"taken back {rules['retraction'].replace('_', ' ')}")
+    return ", ".join(said) or "none"
 
 
 def _judges(figures: Mapping[str, Json]) -> str:

@@ -20,6 +20,8 @@ import pyarrow as pa
 from core.errors import Refused
 from core.strict_json import dumps
 from kinds import Kind, kind_named
+from releases.figures import ARMS
+from releases.folders import FORMAT
 
 Json = Any
 MOMENT: Final = pa.timestamp("us", tz="UTC")
@@ -76,13 +78,13 @@ def _input_fields(name: str) -> list[tuple[str, pa.DataType]]:
     return texts
 
 
-def schema_of(kind: Kind) -> pa.Schema:
+def schema_of(kind: Kind, of_format: int = FORMAT) -> pa.Schema:
     """Every column in its order, with what `datasets` is to make of it."""
-    return _schema(kind.name)
+    return _schema(kind.name, of_format)
 
 
 @cache
-def _schema(name: str) -> pa.Schema:
+def _schema(name: str, of_format: int) -> pa.Schema:
     kind = kind_named(name)
     answer = answer_type(kind)
     vote = pa.struct(
@@ -99,7 +101,17 @@ def _schema(name: str) -> pa.Schema:
         ]
     )
     share = pa.struct([("label", pa.string()), ("p", pa.float64())])
-    schema = pa.schema(
+    texts = pa.list_(pa.string())
+    # Two lists beside each other: mlcroissant reads no list of objects within another.
+    target = pa.struct(
+        [
+            ("model", pa.string()),
+            ("prediction", answer),
+            ("probabilities", pa.struct([("label", texts), ("p", pa.list_(pa.float64()))])),
+            ("fooled", pa.bool_()),
+        ]
+    )
+    return _described(
         [
             ("id", pa.string()),
             ("round", pa.int32()),
@@ -123,9 +135,50 @@ def _schema(name: str) -> pa.Schema:
             ("settled_at", MOMENT),
             ("config", pa.int32()),
             ("arm", pa.string()),
+            *([] if of_format < 4 else [("targets", pa.list_(target))]),
             ("votes", pa.list_(vote)),
         ]
     )
+
+
+@cache
+def rounds_schema() -> pa.Schema:
+    """The columns of the table of rounds."""
+    count, rules = pa.int64(), ("submissions", "verified", "submissions_each", "verified_each")
+    return _described(
+        [
+            ("round", pa.int32()),
+            ("status", pa.string()),
+            ("targets", pa.list_(pa.string())),
+            ("needed", pa.int32()),
+            *((name, MOMENT) for name in ("opens_at", "opened_at", "closes_at", "closed_at")),
+            ("rules", pa.struct([*((name, count) for name in rules), ("retraction", pa.string())])),
+            ("configs", pa.list_(pa.int32())),
+            ("arms", pa.struct([(arm, count) for arm in ARMS])),
+        ]
+    )
+
+
+def rounds_table(about: Mapping[str, Json]) -> pa.Table:
+    """A row for each round with examples: its times and rules as they are when the release is made,
+    the versions of the task's file that they met, and how many each way of collecting gave."""
+    rows = []
+    for told, part in zip(about["rounds"], about["figures"]["rounds"], strict=True):
+        configs = [int(version) for version in part["configs"]]
+        rows.append({**told, "configs": configs, "arms": part["arms"]})
+    schema = rounds_schema()
+    columns = [
+        pa.array([row[field.name] for row in rows], pa.string()).cast(MOMENT)
+        if field.type == MOMENT
+        else pa.array([row[field.name] for row in rows], field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _described(columns: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
+    """A schema that tells `datasets` its features."""
+    schema = pa.schema(columns)
     features = {field.name: _feature(field.name, field.type) for field in schema}
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
 
@@ -143,19 +196,27 @@ def _feature(name: str, kind: pa.DataType) -> Json:
 
 
 def batch_of(
-    kind: Kind, lines: Sequence[Mapping[str, Json]], votes: Sequence[Sequence[Mapping[str, Json]]]
+    kind: Kind,
+    lines: Sequence[Mapping[str, Json]],
+    votes: Sequence[Sequence[Mapping[str, Json]]],
+    of_format: int = FORMAT,
 ) -> pa.RecordBatch:
     """The rows of examples, from their lines of the log and those of the votes on each.
 
     Column by column: a fourth of the time that rows of dictionaries take.
     """
-    schema = schema_of(kind)
+    schema = schema_of(kind, of_format)
     inputs = [input_cells(kind, line["input"], line.get("context")) for line in lines]
     made = {
         name: pa.array([cells[name] for cells in inputs], of) for name, of in input_fields(kind)
     }
-    made["probabilities"] = _shares(lines, schema.field("probabilities").type)
-    made["votes"] = _votes(kind, votes, schema.field("votes").type)
+    lengths, *shares = _shares(lines)
+    share = schema.field("probabilities").type.value_type
+    made["probabilities"] = _lists(lengths, pa.StructArray.from_arrays(shares, fields=list(share)))
+    made["votes"] = _structs(kind, votes, schema.field("votes").type)
+    if "targets" in schema.names:
+        each = [line.get("targets", ()) for line in lines]
+        made["targets"] = _structs(kind, each, schema.field("targets").type)
     columns = [
         made[field.name] if field.name in made else _column(kind, lines, field) for field in schema
     ]
@@ -176,22 +237,33 @@ def _column(kind: Kind, lines: Sequence[Mapping[str, Json]], field: pa.Field) ->
     return pa.array(cells, field.type)
 
 
-def _votes(kind: Kind, votes: Sequence[Sequence[Mapping[str, Json]]], of: pa.DataType) -> pa.Array:
-    flat = [vote for some in votes for vote in some]
-    parts = [_column(kind, flat, part) for part in of.value_type]
-    return _lists(map(len, votes), pa.StructArray.from_arrays(parts, fields=list(of.value_type)))
+def _structs(kind: Kind, rows: Sequence[Sequence[Mapping[str, Json]]], of: pa.DataType) -> pa.Array:
+    """Of each row several: the votes on it, or what its targets said."""
+    flat = [one for some in rows for one in some]
+    parts = [
+        _beside(flat, part) if part.name == "probabilities" else _column(kind, flat, part)
+        for part in of.value_type
+    ]
+    return _lists(map(len, rows), pa.StructArray.from_arrays(parts, fields=list(of.value_type)))
 
 
-def _shares(lines: Sequence[Mapping[str, Json]], of: pa.DataType) -> pa.Array:
+def _beside(lines: Sequence[Mapping[str, Json]], field: pa.Field) -> pa.Array:
+    """Labels and shares as two lists."""
+    lengths, *parts = _shares(lines)
+    lists = [_lists(lengths, part) for part in parts]
+    return pa.StructArray.from_arrays(lists, fields=list(field.type))
+
+
+def _shares(lines: Sequence[Mapping[str, Json]]) -> tuple[list[int], pa.Array, pa.Array]:
+    """How many probabilities each line has, and all of them: labels, shares."""
     found = [
         [(label, float(p)) for label, p in shares.items() if type(p) in (int, float)]
         for line in lines
         for shares in [line.get("probabilities") or {}]
     ]
     flat = [share for some in found for share in some]
-    parts = [pa.array([label for label, _ in flat], pa.string())]
-    parts.append(pa.array([p for _, p in flat], pa.float64()))
-    return _lists(map(len, found), pa.StructArray.from_arrays(parts, fields=list(of.value_type)))
+    labels = pa.array([label for label, _ in flat], pa.string())
+    return [len(some) for some in found], labels, pa.array([p for _, p in flat], pa.float64())
 
 
 def _lists(lengths: Iterable[int], values: pa.Array) -> pa.Array:

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from releases.columns import MOMENT, PICTURE
+from releases.columns import MOMENT, PICTURE, rounds_schema
+from releases.folders import ROUNDS
 
 CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.1"
 _CONTEXT: Final = {
@@ -64,20 +65,23 @@ def croissant(
     schema: pa.Schema,
     files: Mapping[str, tuple[str, int]],
 ) -> dict[str, Any]:
-    """The whole file; `files` are its Parquet files with their SHA-256 and bytes."""
+    """The whole file; `files` are its Parquet files by their paths, with SHA-256 and bytes."""
     described = [
         {
             "@type": "cr:FileObject",
-            "@id": name,
-            "name": name,
-            "contentUrl": f"data/{name}",
-            "contentSize": f"{files[name][1]} B",
+            "@id": path.rpartition("/")[2],
+            "name": path.rpartition("/")[2],
+            "contentUrl": path,
+            "contentSize": f"{files[path][1]} B",
             "encodingFormat": "application/x-parquet",
-            "sha256": files[name][0],
+            "sha256": files[path][0],
         }
-        for name in sorted(files)
+        for path in sorted(files)
     ]
-    sets = [_record_set(name, schema) for name in sorted(files)]
+    sets = [
+        _record_set(path.rpartition("/")[2], rounds_schema() if path == ROUNDS else schema)
+        for path in sorted(files)
+    ]
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",

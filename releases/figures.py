@@ -16,6 +16,7 @@ import numpy as np
 from annotate.config import TaskFile
 from core.strict_json import dumps
 from kinds.answers import in_order
+from releases.folders import FORMAT
 from releases.people import SPLITS
 from scoring.pair_agreement import Agreement, agreement
 from scoring.statistics import Interval, clustered, wilson
@@ -49,6 +50,10 @@ class _Round:
         default_factory=lambda: defaultdict(lambda: [0, 0, 0])
     )
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    arms: Counter[str] = field(default_factory=Counter)
+    configs: Counter[int] = field(default_factory=Counter)
+    targets: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """Where each model answers: how many it was asked, fooled it, and were verified then."""
     confirming: int = 0
     labelling: int = 0
     first: str = ""
@@ -58,15 +63,13 @@ class _Round:
 class Figures:
     """Counts what is added; `as_json` says what it came to. `files`: the task's by version."""
 
-    def __init__(self, files: Mapping[int, TaskFile]) -> None:
-        self._files = files
+    def __init__(self, files: Mapping[int, TaskFile], of_format: int = FORMAT) -> None:
+        self._files, self._format = files, of_format
         self._rounds: defaultdict[int, _Round] = defaultdict(_Round)
         self._validators: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
         self._effects: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
-        self._configs: Counter[int] = Counter()
-        self._arms: Counter[str] = Counter()
         self._by_judges = 0
         self._writing, self._judging = array("f"), array("f")
 
@@ -90,8 +93,14 @@ class Figures:
         part.last = max(part.last, made)
         part.splits[split] += 1
         self._labels[_key(line["label"])] += 1
-        self._configs[line["config"]] += 1
-        self._arms[line["arm"]] += 1
+        part.configs[line["config"]] += 1
+        part.arms[line["arm"]] += 1
+        for target in line.get("targets", ()):
+            met = part.targets[target["model"]]
+            met["asked"] += 1
+            if target["fooled"]:
+                met["fooled"] += 1
+                met["verified"] += status == "verified"
         if line["seconds"] is not None:
             self._writing.append(line["seconds"])
         self._add_votes(part, line, votes)
@@ -129,6 +138,8 @@ class Figures:
             for name, counts in part.authors.items():
                 authors[name] = [a + b for a, b in zip(authors[name], counts, strict=True)]
         statuses = sum((part.statuses for part in parts), Counter[str]())
+        configs = sum((part.configs for part in parts), Counter[int]())
+        arms = sum((part.arms for part in parts), Counter[str]())
         return {
             "examples": sum(part.examples for part in parts),
             "fooled": sum(part.fooled for part in parts),
@@ -142,15 +153,15 @@ class Figures:
             "labels": dict(self._labels.most_common(LABELS_SHOWN)),
             "vote_effects": {name: self._effects[name] for name in (COUNTS, SURPLUS, DROPPED)},
             "flags": dict(sorted(self._flags.items())),
-            "configs": {str(version): n for version, n in sorted(self._configs.items())},
-            "arms": {arm: self._arms[arm] for arm in ARMS},
+            "configs": _configs(configs),
+            "arms": {arm: arms[arm] for arm in ARMS},
             "agreement": _alpha(pairs),
             "prevalence": _rate(
                 sum(part.confirming for part in parts), sum(part.labelling for part in parts)
             ),
             "seconds_an_example": _median(self._writing),
             "seconds_a_vote": _median(self._judging),
-            "rounds": [_round(number, part) for number, part in rounds],
+            "rounds": [_round(number, part, self._format) for number, part in rounds],
             "board": _board(authors),
         }
 
@@ -162,7 +173,7 @@ def _key(label: Json) -> str:
     return dumps(sorted(set(map(str, label))) if isinstance(label, list) else label)
 
 
-def _round(number: int, part: _Round) -> dict[str, Json]:
+def _round(number: int, part: _Round, of_format: int) -> dict[str, Json]:
     board = [counts for _, counts in sorted(part.authors.items())]
     tried = [counts[0] for counts in board]
     return {
@@ -182,7 +193,25 @@ def _round(number: int, part: _Round) -> dict[str, Json]:
         "vmer": _clustered([counts[2] for counts in board], tried),
         "agreement": _alpha(part.pairs),
         "prevalence": _rate(part.confirming, part.labelling),
+        **({} if of_format < 4 else _ways(part)),
     }
+
+
+def _ways(part: _Round) -> dict[str, Json]:
+    """How a round's examples came to be, and where all of its models were asked what each met."""
+    each = {
+        name: {what: met[what] for what in ("asked", "fooled", "verified")}
+        for name, met in sorted(part.targets.items())
+    }
+    return {
+        "configs": _configs(part.configs),
+        "arms": {arm: part.arms[arm] for arm in ARMS},
+        **({"targets": each} if each else {}),
+    }
+
+
+def _configs(counts: Counter[int]) -> dict[str, int]:
+    return {str(version): n for version, n in sorted(counts.items())}
 
 
 def _splits(counts: Counter[str]) -> dict[str, int]:

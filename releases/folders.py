@@ -15,6 +15,12 @@ from core.strict_json import as_it_stands
 
 SUMS: Final = "SHA256SUMS"
 LEDGER: Final = "ledger.json"
+ROUNDS: Final = "rounds.parquet"
+FORMAT: Final = 4
+"""Of what is worked out anew from the log: columns, numbers and words."""
+FORMATS: Final = (3, FORMAT)
+"""Those that are proven here. 3 tells neither what each of several models said nor how rounds were.
+"""
 
 
 def as_lines(lines: Iterable[Mapping[str, Any]]) -> bytes:

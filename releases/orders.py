@@ -16,8 +16,6 @@ from releases.models import Release
 ABOUT: Final = "release.json"
 LOG: Final = "log.jsonl"
 REPLAY: Final = "replay.jsonl"
-FORMAT: Final = 3
-"""Of what is worked out anew from the log: columns, numbers and words; another server's is not."""
 
 Progress = Callable[[float, str], object]
 

@@ -85,6 +85,8 @@ def _texts(
         return  # they are of the task's own list
     for name in _ANSWERS:
         yield from _within(line[name])
+    for target in line.get("targets", ()):
+        yield from _within(target["prediction"])
     for vote in votes:
         yield from _within(vote.get("label"))
 

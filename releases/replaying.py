@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -89,7 +89,8 @@ def replay(
         int(version): TaskFile.model_validate(config)
         for version, config in about["configs"].items()
     }
-    for name, number in sorted(Counter(line["model"] for line in _foolings(folder)).items()):
+    counted = Counter(name for line in _foolings(folder) for name in fooled_by(line))
+    for name, number in sorted(counted.items()):
         try:
             if kind.talks:
                 raise ArtifactError("A chat is not held again.")
@@ -97,7 +98,7 @@ def replay(
         except ArtifactError as error:
             yield Replayed(model=name, foolings=number, why_not=str(error))
             continue
-        mine = (line for line in _foolings(folder) if line["model"] == name)
+        mine = (line for line in _foolings(folder) if name in fooled_by(line))
         yield _Session(name, backend, kind, configs, tell).play(mine, times)
 
 
@@ -106,8 +107,15 @@ def _foolings(folder: Path) -> Iterator[Line]:
     with (folder / LOG).open("rb") as lines:
         for text in lines:
             line = json.loads(text) if text.startswith(EXAMPLE) else {}
-            if line.get("fooled"):
+            if fooled_by(line):
                 yield line
+
+
+def fooled_by(line: Mapping[str, Any]) -> list[str]:
+    """The models that an example fooled: where its round asks several, each by its own answer."""
+    if targets := line.get("targets"):
+        return [one["model"] for one in targets if one["fooled"]]
+    return [line["model"]] if line.get("fooled") else []
 
 
 def _opened(model: Line, folder: Path) -> Backend:

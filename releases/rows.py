@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from datetime import UTC
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from django.db.models import (
@@ -28,7 +30,7 @@ from django.db.models.functions import Cast
 from pydantic_core import from_json as loads
 
 from accounts.models import Event, User
-from annotate.models import Example, Task, TaskConfig
+from annotate.models import Example, Round, TargetAnswer, Task, TaskConfig
 from annotate.queries import works_alone
 from core.errors import Refused
 from kinds import Kind
@@ -61,6 +63,10 @@ _VOTE: Final[tuple[Any, ...]] = (
     *("example_id", "validator_id", *_as_text("label"), "flag"),
     *("reliability", "surplus", "dropped", "close", "seconds", *_as_text("created_at"), "hasty"),
     *("automatic", "id"),
+)
+
+_TARGET: Final[tuple[Any, ...]] = (
+    *("example_id", "model_id", *_as_text("prediction", "probabilities"), "fooled"),
 )
 
 Line = dict[str, Any]
@@ -138,6 +144,7 @@ class Reader:
         self._unsteady = unsteady_validators(task)
         self._models = dict(task.models.values_list("pk", "name"))
         self._rounds = dict(task.rounds.values_list("pk", "number"))
+        self._several = task.rounds.exclude(needed=None).exists()
         configs = TaskConfig.objects.filter(task=task)
         self.configs = {config.pk: config for config in configs}
 
@@ -147,6 +154,11 @@ class Reader:
             **{why: self._by_reason.get(why, 0) for why, _ in reasons(waiting=self._waiting)},
             NOT_BEFORE: self._by_reason.get("", 0) - released,
         }
+
+    def rounds(self, numbers: Collection[int]) -> list[dict[str, Any]]:
+        """How these rounds were set, by number: two queries."""
+        found = self._task.rounds.filter(number__in=numbers).order_by("number")
+        return [_round(one) for one in found.prefetch_related("targets")]
 
     def gone(self, authors: Collection[str]) -> int:
         """How many of these have closed their account, or were forgotten, by now."""
@@ -160,10 +172,11 @@ class Reader:
         rows = self._examples.values_list(*_EXAMPLE)
         while found := list(rows.filter(pk__gt=after)[:CHUNK]):
             votes = self._votes(found[0][0], found[-1][0])
+            targets = self._targets(found[0][0], found[-1][0])
             self._people.meet({row[1] for row in found})
             self._people.meet({vote[1] for some in votes.values() for vote in some})
             yield [
-                self._item(row, votes.get(row[0], ()))
+                self._item(row, votes.get(row[0], ()), targets.get(row[0]))
                 for row in found
                 if self._only is None or row[0] in self._only
             ]
@@ -178,7 +191,20 @@ class Reader:
             by_example[row[0]].append(row)
         return by_example
 
-    def _item(self, row: tuple[Any, ...], votes: Any) -> Item:
+    def _targets(self, first: int, last: int) -> dict[int, list[Line]]:
+        """What each model said of examples of rounds that ask all of theirs."""
+        by_example: dict[int, list[Line]] = defaultdict(list)
+        if self._several:
+            rows = TargetAnswer.objects.filter(example_id__gte=first, example_id__lte=last)
+            rows = rows.order_by("example_id", "model__number")
+            for example, model, prediction, probabilities, fooled in rows.values_list(*_TARGET):
+                said = {"model": self._models.get(model), "prediction": _json(prediction)}
+                if probabilities is not None:
+                    said["probabilities"] = loads(probabilities)
+                by_example[example].append(said | {"fooled": fooled})
+        return by_example
+
+    def _item(self, row: tuple[Any, ...], votes: Any, targets: list[Line] | None = None) -> Item:
         pk, author, uid, external_id, round_id, content, context, *more = row
         label, prediction, probabilities, final, model_id, fooled, config_id, *rest = more
         status, adjudicated, explanation, probes, tries, seconds, created_at, settled_at = rest
@@ -218,6 +244,8 @@ class Reader:
             "config": self.configs[config_id].version,
             "arm": LOG if external_id else self._arm(config_id, author),
         }
+        if targets:
+            line["targets"] = targets
         said = [self._vote(vote, public_id) for vote in votes]
         return Item(pk, line, said, [vote[-1] for vote in votes])
 
@@ -261,6 +289,24 @@ class Reader:
             if not surplus
         ]
         return said_by(decision_on(example, votes))
+
+
+def _round(one: Round) -> dict[str, Any]:
+    limits = one.limits
+    times = {name: getattr(one, name) for name in _TIMES}
+    return {
+        "round": one.number,
+        "status": one.status,
+        "targets": [model.name for model in sorted(one.targets.all(), key=_number)],
+        "needed": one.needed,
+        **{name: time and time.astimezone(UTC).isoformat() for name, time in times.items()},
+        "rules": {name: getattr(limits, name) for name in _LIMITS},
+    }
+
+
+_number: Final = attrgetter("number")
+_TIMES: Final = ("opens_at", "opened_at", "closes_at", "closed_at")
+_LIMITS: Final = ("submissions", "verified", "submissions_each", "verified_each", "retraction")
 
 
 class _People:

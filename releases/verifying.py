@@ -22,15 +22,16 @@ from core.strict_json import loads
 from kinds import Kind, kind_named
 from kinds.answers import in_order
 from releases.changes import changes_between, prints_of
-from releases.columns import batch_of, schema_of
+from releases.columns import batch_of, rounds_table, schema_of
 from releases.figures import DROPPED, SURPLUS, Figures
-from releases.folders import LEDGER, SUMS, files_below, read_sums, sha256_of
+from releases.figures import LOG as LOG_ARM
+from releases.folders import FORMATS, LEDGER, ROUNDS, SUMS, files_below, read_sums, sha256_of
 from releases.ledger import is_signed, text_of
-from releases.orders import ABOUT, FORMAT, LOG, REPLAY, Progress
+from releases.orders import ABOUT, LOG, REPLAY, Progress
 from releases.papers import papers
 from releases.people import split_of
 from releases.reading import Difference, read_log
-from releases.replaying import Replayed, bounds
+from releases.replaying import Replayed, bounds, fooled_by
 from releases.rows import said_by
 from validate.decisions import decision_on
 from validate.policies import JUDGE
@@ -56,7 +57,11 @@ def verify(folder: Path, progress: Progress = lambda *_: None) -> Proven:
     ledger, about, files = _check_bytes(folder, progress)
     progress(0.2, "Reading the log.")
     examples, votes = read_log(folder / LOG)
-    _same(about["format"], FORMAT, f"{ABOUT}: format")
+    if about.get("format") not in FORMATS:
+        raise Difference(
+            f"{ABOUT}: its format is {about.get('format')}, and this version of DADC Server proves "
+            f"{' and '.join(map(str, FORMATS))}: take the one that made it."
+        )
     referee = _Referee(about, examples, votes)
     progress(0.4, "Judging every example anew.")
     referee.judge()
@@ -64,6 +69,8 @@ def verify(folder: Path, progress: Progress = lambda *_: None) -> Proven:
     referee.compare_tables(folder / "data")
     progress(0.95, "Counting.")
     _same(about["figures"], json.loads(json.dumps(referee.figures.as_json())), f"{ABOUT}: figures")
+    if about["format"] > 3:
+        referee.compare_rounds(about, folder / ROUNDS)
     referee.compare_papers(about, folder)
     counted = sum(map(len, votes.values()))
     return Proven(about=about, ledger=ledger, files=files, examples=len(examples), votes=counted)
@@ -130,12 +137,14 @@ class _Referee:
         self._examples, self._votes = examples, votes
         self._kind: Kind = kind_named(about["kind"])
         self._fixed: Mapping[str, str] = about["splits"]["fixed"]
+        self._format: int = about["format"]
+        self._rounds = {told["round"]: told for told in about.get("rounds", ())}
         self._configs = {
             int(version): SimpleNamespace(file=TaskFile.model_validate(config))
             for version, config in about["configs"].items()
         }
         files = {version: config.file for version, config in self._configs.items()}
-        self.figures = Figures(files)
+        self.figures = Figures(files, self._format)
 
     def judge(self) -> None:
         for name, line in self._examples.items():
@@ -151,6 +160,30 @@ class _Referee:
         rule = self._configs[line["config"]].file.comparator_rule
         fooled = rule.fooled(line["prediction"], line["label"], claimed=line["fooled"])
         _same(line["fooled"], fooled, f"{LOG}: {line['id']}: fooled")
+        if self._format > 3:
+            self._judge_targets(line)
+
+    def _judge_targets(self, line: Line) -> None:
+        """What each model of its round said, where all are asked, and that so many were fooled."""
+        where, said = f"{LOG}: {line['id']}: targets", line.get("targets", [])
+        told = self._rounds.get(line["round"], {})
+        if not said:
+            if told.get("needed") and line["arm"] != LOG_ARM:
+                raise Difference(f"{where}: round {line['round']} asks all of its models.")
+            return
+        models = {one["model"] for one in said}
+        if strangers := models - {*told.get("targets", ())}:
+            raise Difference(f"{where}: round {line['round']} has no model {min(strangers)}.")
+        _same(len(said), len(models), where)
+        rule = self._configs[line["config"]].file.comparator_rule
+        for one in said:
+            fooled = rule.fooled(one["prediction"], line["label"], claimed=one["fooled"])
+            _same(one["fooled"], fooled, f"{where}: {one['model']}: fooled")
+        enough = sum(one["fooled"] for one in said) >= (told["needed"] or len(said) + 1)
+        _same(line["fooled"], enough, f"{LOG}: {line['id']}: fooled")
+        own = {n: line.get(n) for n in ("model", "prediction", "probabilities", "fooled")}
+        if own not in [{name: one.get(name) for name in own} for one in said]:
+            raise Difference(f"{where}: none of them is {line['model']} with its answer.")
 
     def _judge_verdict(self, line: Line, votes: Sequence[Line]) -> None:
         """What the votes say, and that it stands where no owner decided.
@@ -200,7 +233,7 @@ class _Referee:
 
     # --- the tables -------------------------------------------------------------------------------
     def compare_tables(self, data: Path) -> None:
-        schema, seen = schema_of(self._kind), set[str]()
+        schema, seen = schema_of(self._kind, self._format), set[str]()
         for path in sorted(data.glob("*.parquet")):
             split, _, number = path.stem.partition("-round-")
             file = pq.ParquetFile(path)
@@ -218,7 +251,8 @@ class _Referee:
                     _same((split, int(number)), place, f"{where}: split")
                     seen.add(name)
                 lines = [self._examples[name] for name in names]
-                rows = batch_of(self._kind, lines, [self._votes.get(name, []) for name in names])
+                votes = [self._votes.get(name, []) for name in names]
+                rows = batch_of(self._kind, lines, votes, self._format)
                 # Compared as columns: taking a million times of day out of these takes minutes.
                 if not batch.equals(rows):
                     for found, row in zip(batch.to_pylist(), rows.to_pylist(), strict=True):
@@ -227,11 +261,24 @@ class _Referee:
             if name not in seen:
                 raise Difference(f"data: {name} of {LOG} is in no table.")
 
+    def compare_rounds(self, about: Line, file: Path) -> None:
+        """Each round with examples is told of, once, and the table says the same."""
+        numbers = [part["round"] for part in about["figures"]["rounds"]]
+        _same([told["round"] for told in about.get("rounds", ())], numbers, f"{ABOUT}: rounds")
+        for told in about["rounds"]:
+            if strangers := set(told["targets"]) - about["models"].keys():
+                where = f"{ABOUT}: rounds: {told['round']}: targets"
+                raise Difference(f"{where}: {min(strangers)} is no model of it.")
+        found, rows = pq.read_table(file), rounds_table(about)
+        if not found.equals(rows):
+            _same(found.to_pylist(), rows.to_pylist(), ROUNDS)
+            raise Difference(f"{ROUNDS}: its columns are not those of a release.")
+
     # --- what it says of itself -------------------------------------------------------------------
     def compare_papers(self, about: Line, folder: Path) -> None:
         """The card, what machines read of it, who is listed by split, and what cannot be counted
         from these files, as far as it can be wrong."""
-        for name, text in papers(about, self._kind, folder / "data").items():
+        for name, text in papers(about, self._kind, folder).items():
             if (said := (folder / name).read_text()) != text:
                 pairs = zip(said.splitlines(), text.splitlines(), strict=False)
                 _same(*next((pair for pair in pairs if pair[0] != pair[1]), (said, text)), name)
@@ -257,8 +304,7 @@ class _Referee:
         for text in file.read_bytes().splitlines() if file.exists() else ():
             line = loads(text)
             where, of_model = f"{REPLAY}: {line['id']}", lines[line["model"]]
-            example = self._examples.get(line["id"], {})
-            if not example.get("fooled") or example["model"] != line["model"]:
+            if line["model"] not in fooled_by(self._examples.get(line["id"], {})):
                 raise Difference(f"{where}: it is no fooling of {line['model']}.")
             if line["id"] in of_model:
                 raise Difference(f"{where}: it is there twice.")

@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 import numpy as np
+import pyarrow.parquet as pq
 from django.utils import timezone
 
 from annotate.models import Task
@@ -21,12 +22,12 @@ from core.strict_json import as_it_stands
 from core.transactions import one_view
 from releases import ledger
 from releases.changes import Prints, changes_between, state_of
-from releases.columns import batch_of, schema_of
+from releases.columns import batch_of, rounds_table, schema_of
 from releases.figures import Figures
-from releases.folders import LEDGER, as_lines, whole_folder, write_sums
+from releases.folders import FORMAT, LEDGER, ROUNDS, as_lines, whole_folder, write_sums
 from releases.models import Keys
 from releases.models_in_loop import put_models
-from releases.orders import ABOUT, FORMAT, LOG, REPLAY, Made, Order, Progress
+from releases.orders import ABOUT, LOG, REPLAY, Made, Order, Progress
 from releases.papers import papers
 from releases.pay import pay_of
 from releases.people import Pseudonyms, split_of
@@ -75,6 +76,7 @@ def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Ma
             progress(0.85, "Hashing the record of events.")
             chain = ledger.chain_of(task, order.chain, until=until)
         about["public_key"] = ledger.public_key(bytes(keys.signing))
+        written.models.update(name for one in about["rounds"] for name in one["targets"])
         about["models"] = put_models(task, written.models, draft / "models", files=order.models)
         if order.replay:
             progress(0.9, "Asking the models about their foolings again.")
@@ -116,6 +118,7 @@ def _read(
         "configs": {str(c.version): public_config(c.data) for c in reader.configs.values()},
         "splits": {"fixed": fixed_places(places, authors)},
         "figures": figures,
+        "rounds": reader.rounds([part["round"] for part in figures["rounds"]]),
         "left_out": reader.left_out(len(written.keys)),
         "code": code_revision(),
         "pay": pay_of(task),
@@ -254,7 +257,8 @@ def _changes(order: Order, now: Prints, frozen_at: datetime) -> list[dict[str, A
 
 def _write_about(draft: Path, task: Task, about: dict[str, Any]) -> None:
     (draft / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-    for name, text in papers(about, task.kind, draft / "data").items():
+    pq.write_table(rounds_table(about), draft / ROUNDS, compression="zstd")
+    for name, text in papers(about, task.kind, draft).items():
         (draft / name).write_text(text)
 
 

@@ -11,6 +11,8 @@ import signal
 import tempfile
 import threading
 import uuid
+import zipfile
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +25,9 @@ from PIL import Image
 
 from accounts.models import User
 from accounts.services import record_event
-from annotate.models import Task
+from annotate import rounds
+from annotate.models import TargetAnswer, Task
+from annotate.sections import Rounds
 from benchmarks import readers
 from core.transactions import durable
 from kinds import kind_named
@@ -67,10 +71,13 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["id"])
 
 
-def sign_again(folder: Path, kind: str, but: str) -> None:
+def sign_again(folder: Path, kind: str, but: str, key: bytes = b"") -> None:
     """As the server itself would sign what was changed, its papers told anew but for one."""
     about = json.loads((folder / "release.json").read_text())
-    for name, text in papers(about, kind_named(kind), folder / "data").items():
+    if key:
+        about["public_key"] = ledger.public_key(key)
+        (folder / "release.json").write_text(json.dumps(about))
+    for name, text in papers(about, kind_named(kind), folder).items():
         if name != but:
             (folder / name).write_text(text)
     (folder / SUMS).unlink()
@@ -78,7 +85,7 @@ def sign_again(folder: Path, kind: str, but: str) -> None:
     (folder / LEDGER).unlink()
     statement = {name: said[name] for name in said if name not in ("public_key", "signature")}
     statement["sums"] = write_sums(folder)
-    signed = ledger.signed(statement, bytes(Keys.objects.get().signing))
+    signed = ledger.signed(statement, key or bytes(Keys.objects.get().signing))
     (folder / LEDGER).write_text(ledger.text_of(signed))
 
 
@@ -163,14 +170,120 @@ def test_a_verdict_that_outlived_a_validators_standing_is_no_difference(
         verify(tmp_path / "wrong")
 
 
+@pytest.fixture
+def several(manage: Manage, annotator: User, tmp_path: Path) -> Path:
+    """A release of two rounds: against one model, then against two that must both be fooled."""
+    task = cast.text_task(validation={"policy": "two_plus_one", "sample": 0})
+    cast.submission(task, annotator, fooled=False, input={"text": "It rained."}, label="yes")
+    models = [task.models.get(), cast.fixed_model(task, 1)]
+    with durable():
+        rounds.open_next_round(
+            task=task, models=models, needed=2, rules=Rounds(submissions_each=50)
+        )
+    for number in range(8):
+        text = {"text": f"It rained on {number} days, and no more."}
+        cast.submission(task, annotator, fooled=False, input=text, label="yes")
+    folder = tmp_path / "several"
+    assert manage("release", "texts", "--out", folder).status == 0
+    return folder
+
+
+def test_what_each_of_several_models_said_is_released_and_proven(
+    several: Path, manage: Manage, tmp_path: Path
+) -> None:
+    rows = rows_of(several)
+    answers = TargetAnswer.objects.order_by("example_id", "model__number")
+    told = {str(one.example.uid): [] for one in answers.select_related("example")}
+    for one in answers.select_related("model", "example"):
+        told[str(one.example.uid)].append((one.model.name, one.prediction, one.fooled))
+    assert {
+        row["id"]: [(one["model"], one["prediction"], one["fooled"]) for one in row["targets"]]
+        for row in rows
+        if row["targets"]
+    } == told
+    assert len(told) == len(rows) - 1 == 8
+    assert {len(one["probabilities"]["p"]) for row in rows for one in row["targets"]} == {2}
+    fooled = sum(one.fooled for one in answers)
+    both = sum(row["fooled"] for row in rows if row["round"] == 2)
+    assert 0 < both < fooled / 2, "one may be fooled and not the round"
+
+    about = verify(several).about
+    first, second = about["figures"]["rounds"]
+    assert "targets" not in first
+    assert sum(met["fooled"] for met in second["targets"].values()) == fooled
+    assert {met["asked"] for met in second["targets"].values()} == {8}
+    table = pq.read_table(several / "rounds.parquet").to_pylist()
+    assert [(row["round"], row["status"], row["needed"]) for row in table] == [
+        (1, "closed", None),
+        (2, "open", 2),
+    ]
+    assert table[1]["targets"] == ["texts-1", "texts-2"]
+    assert table[1]["rules"]["submissions_each"] == 50
+    assert table[1]["arms"] == {"live": 8, "alone": 0, "log": 0}
+    card = (several / "README.md").read_text()
+    assert "texts-1, texts-2 (all asked, 2 must be fooled)" in card
+    replayed = {one["model"]: one for one in about["replay"]}
+    claims = Counter(row["model"] for row in rows if row["round"] == 1 and row["fooled"])
+    claims.update(one.model.name for one in answers.select_related("model") if one.fooled)
+    assert {name: one["foolings"] for name, one in replayed.items()} == claims
+    assert all(one["fooled"] == one["asked"] for one in replayed.values())
+
+    for name, was, becomes, named in (
+        (
+            "log.jsonl",
+            '"prediction":"no","probabilities":{',
+            '"prediction":"yes","probabilities":{',
+            "fooled",
+        ),
+        (
+            "log.jsonl",
+            '"targets":[{"model":"texts-1"',
+            '"targets":[{"model":"texts-3"',
+            "no model texts-3",
+        ),
+        ("release.json", '"needed": 2', '"needed": 1', "fooled"),
+        (
+            "release.json",
+            '"submissions_each": 50',
+            '"submissions_each": 60',
+            "rounds.parquet: 1: rules",
+        ),
+        ("release.json", '"status": "open"', '"status": "draft"', "rounds.parquet: 1: status"),
+    ):
+        changed = tmp_path / "changed"
+        shutil.copytree(several, changed)
+        text = (changed / name).read_text()
+        assert was in text
+        place = text.rindex(was)
+        (changed / name).write_text(text[:place] + becomes + text[place + len(was) :])
+        sign_again(changed, "text", but=name)
+        with pytest.raises(Difference, match=named):
+            verify(changed)
+        shutil.rmtree(changed)
+
+
+def test_a_release_of_an_earlier_format_is_proven_as_it_is(tmp_path: Path) -> None:
+    with zipfile.ZipFile(Path(__file__).with_name("format-3.zip")) as kept:
+        kept.extractall(tmp_path)
+    proven = verify(tmp_path)
+    assert (proven.about["format"], proven.examples, proven.votes) == (3, 3, 2)
+    about = json.loads((tmp_path / "release.json").read_text())
+    (tmp_path / "release.json").write_text(json.dumps(about | {"format": 2}))
+    sign_again(tmp_path, "text", but="", key=bytes(32))
+    with pytest.raises(Difference, match="format is 2"):
+        verify(tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.skipif(
     not all((READERS / name / "bin").exists() for name in readers.PACKAGES),
     reason="python -m benchmarks.readers makes what reads it",
 )
-def test_three_programs_read_it_equal(released: Callable[..., Path], tmp_path: Path) -> None:
-    folders = [released(kind) for kind in KINDS]
+def test_three_programs_read_it_equal(
+    released: Callable[..., Path], several: Path, tmp_path: Path
+) -> None:
+    folders = [several, *(released(kind) for kind in KINDS)]
     of_round = [readers.one_round(folder, 1, tmp_path) for folder in folders]
     for name in readers.PACKAGES:
         assert readers.differences(name, READERS, [*folders, *of_round]) == {}, name
