@@ -64,12 +64,19 @@ class Releases(APIView):
         return Response(ReleasesSerializer({"task": slug, "releases": found}).data)
 
 
+class RoundsQuery(serializers.Serializer[Any]):
+    """Of README.md: its configs are then of these rounds, whose tables somebody takes alone."""
+
+    round = serializers.ListField(child=serializers.IntegerField(), required=False)
+
+
 class ReleaseFile(APIView):
     permission_classes = [AllowAny]
 
     @extend_schema(
         summary="A file of a release, or the part that a Range asks for",
         tags=["releases"],
+        parameters=[RoundsQuery],
         responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY)},
     )
     def get(self, request: Request, slug: str, version: str, name: str) -> HttpResponseBase:

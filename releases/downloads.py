@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,8 @@ from releases.card import readme_of_rounds
 from releases.models import Release
 from releases.orders import ABOUT
 
+README: Final = "README.md"
+BYTES: Final = "application/octet-stream"
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 PARTIAL: Final = 206
 NOT_SATISFIABLE: Final = 416
@@ -27,22 +29,30 @@ def whole(request: HttpRequest, release: Release) -> HttpResponseBase:
     home = release.home
     if home is None or release.frozen_at is None:
         raise Http404
-    asked = list(dict.fromkeys(request.GET.getlist("round")))
-    rounds = {str(part["round"]): part["round"] for part in release.figures["rounds"]}
-    if not rounds.keys() >= set(asked):
-        raise Http404
-    name, which = f"{release.task.slug}-{release.version}", "-".join(asked)
+    numbers = _rounds(request, release)
+    name, which = f"{release.task.slug}-{release.version}", "-".join(map(str, numbers))
     there = _files_of(release, home)
     files: dict[str, Path | bytes] = {**there}
-    if asked:
-        numbers = [rounds[number] for number in asked]
-        files = of_rounds(there, numbers)
-        text = (home / "README.md").read_text()
-        about = json.loads((home / ABOUT).read_text())
-        files["README.md"] = readme_of_rounds(about, text, numbers).encode()
+    if numbers:
+        files = {**of_rounds(there, numbers), README: _readme(home, numbers)}
     tar = Tar(name, files, release.frozen_at.timestamp())
-    name += f"-round-{which}" if asked else ""
+    name += f"-round-{which}" if numbers else ""
     return _answer(request, tar, f"{release.uid}-{which}", f"{name}.tar", "application/x-tar")
+
+
+def _rounds(request: HttpRequest, release: Release) -> list[int]:
+    """Those that are asked for, each once; none: all of them. Http404 where one is none of its."""
+    asked = dict.fromkeys(request.GET.getlist("round"))
+    there = {str(part["round"]): part["round"] for part in release.figures["rounds"]}
+    if not there.keys() >= asked.keys():
+        raise Http404
+    return [there[number] for number in asked]
+
+
+def _readme(home: Path, numbers: Collection[int]) -> bytes:
+    """Of whoever takes these rounds alone."""
+    about = json.loads((home / ABOUT).read_text())
+    return readme_of_rounds(about, (home / README).read_text(), numbers).encode()
 
 
 def _files_of(release: Release, home: Path) -> dict[str, Path]:
@@ -52,13 +62,14 @@ def _files_of(release: Release, home: Path) -> dict[str, Path]:
 
 
 def one(request: HttpRequest, release: Release, name: str) -> HttpResponseBase:
-    """One file by its path within the release."""
+    """One file by its path within the release; README.md with `?round=1&round=3` is that of whoever
+    takes these rounds alone."""
     path = _files_of(release, release.home).get(name) if release.home else None
-    if path is None:
+    if path is None or release.home is None:
         raise Http404
-    return _answer(
-        request, OneFile(path), f"{release.uid}-{name}", path.name, "application/octet-stream"
-    )
+    if name == README and (numbers := _rounds(request, release)):
+        return HttpResponse(_readme(release.home, numbers), BYTES)
+    return _answer(request, OneFile(path), f"{release.uid}-{name}", path.name, BYTES)
 
 
 def _answer(

@@ -12,7 +12,7 @@ import io
 import json
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import sleep, time
@@ -218,10 +218,18 @@ class Client:
         """The versions of a task's data, newest first."""
         return list(self._get(f"tasks/{task}/releases/")["releases"])
 
-    def release(self, task: str, version: str = "", *, into: str | Path = ".") -> Release:
+    def release(
+        self,
+        task: str,
+        version: str = "",
+        *,
+        rounds: Collection[int] | None = None,
+        into: str | Path = ".",
+    ) -> Release:
         """Download a version (the newest), every file by its SHA-256; what is there already stays.
 
-        A download that broke off goes on where it was.
+        Of some `rounds` only their tables, without the log of all, into a folder of their own. A
+        download that broke off goes on where it was.
         """
         found = [one for one in self.releases(task) if version in ("", one["version"])]
         if not found:
@@ -231,13 +239,21 @@ class Client:
             instead = one.get("replaced_by")
             why = f"withdrawn in part: take {instead}" if instead else "not on the server's disk"
             raise DadcError("no_files", f"{task} {one['version']} is {why}.", 404, {})
-        folder = Path(into) / f"{task}-{one['version']}"
+        numbers = sorted(set(rounds or ()))
+        which = f"-round-{'-'.join(map(str, numbers))}" if numbers else ""
+        folder = Path(into) / f"{task}-{one['version']}{which}"
+        home = f"tasks/{task}/releases/{one['version']}/files/"
+        if numbers:  # first, for it says whether there are such rounds
+            readme = self._call("GET", f"{home}README.md/", params={"round": numbers}).content
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "README.md").write_bytes(readme)
         for file in one["files"]:
+            if numbers and not _is_of(file["name"], numbers):
+                continue
             path = folder / file["name"]
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise DadcError("damaged", f"{file['name']} is no file of a release.", 0, {})
-            address = f"tasks/{task}/releases/{one['version']}/files/{file['name']}/"
-            self._download(address, path, file["sha256"])
+            self._download(f"{home}{file['name']}/", path, file["sha256"])
         return Release(folder)
 
     def _download(self, address: str, path: Path, sha256: str) -> None:
@@ -334,6 +350,13 @@ def _error_of(answer: requests.Response) -> DadcError:
 
 def _without_none(**values: Json) -> dict[str, Json]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _is_of(name: str, rounds: Collection[int]) -> bool:
+    """Whether a file belongs to these rounds, or to all but for the logs and the README of all."""
+    if name.startswith("data/"):
+        return name.endswith(tuple(f"-round-{number}.parquet" for number in rounds))
+    return name != "README.md" and not name.endswith(".jsonl")
 
 
 def _sha256(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from email.utils import formatdate
 from pathlib import Path
 from time import time
@@ -13,6 +14,7 @@ import pytest
 import requests
 import yaml
 
+from benchmarks import readers
 from dadc_client import BACKENDS, Client, DadcError, _told
 from ml import artifacts
 from ml.backends import NAMES, way_named
@@ -23,6 +25,7 @@ from tests.browser.fixtures import Server
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 README = Path(__file__).resolve().parents[2] / "client" / "README.md"
 TASK = "client-digits"
+READERS = Path(tempfile.gettempdir()) / "dadc-readers"
 
 
 def test_the_lines_of_its_readme(
@@ -78,6 +81,17 @@ def test_the_lines_of_its_readme(
     server.run("manage", "release", TASK, "--out", str(tmp_path / "out"))
     exec(data, said)
     assert len(said["release"].pandas()) == 2
+    first = said["first"]
+    assert len(first.pandas()) == 2
+    assert first.folder.name == f"{TASK}-1.0.0-round-1"
+    assert not (first.folder / "log.jsonl").exists()
+    assert "you have the tables of round 1 only" in (first.folder / "README.md").read_text()
+    if (READERS / "datasets" / "bin").exists():
+        assert readers.differences("datasets", READERS, [first.folder]) == {}
+    with pytest.raises(DadcError) as absent:
+        client.release(TASK, rounds=[1, 2], into="data")
+    assert absent.value.status == 404
+    assert not Path("data", f"{TASK}-1.0.0-round-1-2").exists()
     # What broke off goes on; what is there stays; what is damaged comes again.
     home = said["release"].folder
     log = (home / "log.jsonl").read_bytes()

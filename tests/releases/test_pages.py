@@ -97,6 +97,9 @@ def test_from_asking_to_a_resumed_download(
         assert "digits-1.0.0/log.jsonl" not in tar.getnames(), "that is of every round"
     assert client.get(f"{address}?round=1&round=1").status_code == 200
     assert client.get(f"{address}?round=2").status_code == 404
+    readme = "/api/v1/tasks/digits/releases/1.0.0/files/README.md/"
+    assert "of round 1 only" in client.get(f"{readme}?round=1").content.decode()
+    assert client.get(f"{readme}?round=2").status_code == 404
 
     retract(participant=Participant(user=annotator), uid=example.uid)
     assert "1 of its examples was withdrawn since" in client.get(PAGE).content.decode()
