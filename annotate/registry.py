@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, TypeGuard, TypeVar
 from uuid import UUID
 
 from django.conf import settings
+from django.dispatch import Signal
 from django.utils import timezone
 from pydantic import (
     ConfigDict,
@@ -40,6 +41,9 @@ from ml.model_checks import check, check_talk
 
 Source = TypeVar("Source")
 Made = TypeVar("Made")
+
+# model, and actor (None: a command's, or a start's). Sent inside the transaction that makes it.
+model_registered = Signal()
 
 MAX_BYTES: Final = 2 * 1024**3
 
@@ -223,6 +227,7 @@ def take(
                 actor=actor,
                 reason="Registered for it.",
             )
+        model_registered.send(ModelVersion, model=model, actor=actor)
     report = {name: found for name, found in made["provenance"]["check"].items() if name != "at"}
     return Registered(model, report)
 

@@ -18,10 +18,10 @@ from scoring.api import CountedSerializer, RateSerializer
 from scoring.dynascore import WEIGHTS
 from scoring.model_board import model_visible_to
 from training import judges
-from training.board import Stressed, compare
+from training.board import Comparison, Stressed, compare
 from training.judge_board import judges_of, row_of
 from training.robustness import report_of
-from training.tasks import ask_for_evaluation, ask_judges
+from training.tasks import ask_for_evaluation, ask_judges, is_evaluating
 from validate.models import Judge
 
 
@@ -100,7 +100,12 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     weights = serializers.DictField(child=serializers.FloatField())
     scored = serializers.ListField(child=serializers.CharField())
     reason = serializers.CharField()
+    evaluating = serializers.SerializerMethodField(help_text="A worker is at it: more will come.")
     models = ComparedModelSerializer(many=True, source="rows")
+
+    @extend_schema_field(serializers.BooleanField)
+    def get_evaluating(self, _: Comparison) -> bool:
+        return bool(self.context["evaluating"])
 
 
 class EvaluatingSerializer(serializers.Serializer[Any]):
@@ -129,7 +134,8 @@ class ModelComparison(APIView):
         query = asked(ComparisonQuery, request)
         weights = {name: query.get(name, usual) for name, usual in WEIGHTS.items()}
         found = compare(task, request.user, query.get("on", ""), weights)
-        return Response(ComparisonSerializer(found).data)
+        running = {"evaluating": is_evaluating(task)}
+        return Response(ComparisonSerializer(found, context=running).data)
 
     @extend_schema(
         summary="Let the models of a task that you own be evaluated on what is new",

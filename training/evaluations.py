@@ -31,9 +31,10 @@ from kinds.answers import same_answer
 from kinds.comparators import AskAnnotator, parse_comparator
 from ml import metrics
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Backend, open_model, source_of
+from ml.backends import Answer, Backend, open_model, source_of, way_named
 from ml.learners import Item, learner_named, name_in, read_base
 from ml.measure import NotMeasured, measure
+from ml.remote import RemoteOptions
 from scoring.statistics import LEAST_RESAMPLED, macro_f1
 from training.attacked import AttackSet
 from training.board import keep_scores
@@ -136,6 +137,18 @@ def evaluate_models(
     keep_scores(task)
     tell(steps, steps, "done")
     return outcome
+
+
+def costs_nobody(task: Task) -> bool:
+    """Whether models may be evaluated unasked: there is something to ask them, and none is asked
+    elsewhere, where a question may cost somebody; two queries."""
+    models = _live(task)
+    if task.kind.talks or any(
+        issubclass(way_named(m.backend).options, RemoteOptions) for m in models
+    ):
+        return False
+    clean = any(name_in(model.config) is not None for model in models)
+    return clean or verified_foolings(task.pk).exists()
 
 
 def wanted(task: Task) -> tuple[int, int]:

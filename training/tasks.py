@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 from django_tasks import TaskResultStatus, task
@@ -18,13 +18,14 @@ from django_tasks_db.models import DBTaskResult
 from accounts.models import Event, User
 from accounts.services import record_event
 from annotate.models import ModelVersion, Task
+from annotate.registry import model_registered
 from core import request_ids
 from core.outages import is_outage
 from core.request_ids import carry_on
 from core.transactions import durable
 from training import generated as made_up
 from training import judges, regions, services
-from training.evaluations import evaluate_models
+from training.evaluations import costs_nobody, evaluate_models
 from training.heartbeat import heartbeat
 from training.models import Discovery, TrainingRun
 from training.retraining import carry_out
@@ -77,9 +78,20 @@ def run_evaluation(slug: str, request_id: str = "") -> dict[str, Any]:
     beat = partial(_say_that_it_runs, slug, run_evaluation.module_path)
     beat()
     with carry_on(request_id), heartbeat(beat, slug):
-        outcome = evaluate_models(task=Task.objects.select_related("config").get(slug=slug))
+        asked = Task.objects.select_related("config").get(slug=slug)
+        last = asked.models.aggregate(last=Max("pk"))["last"] or 0
+        outcome = evaluate_models(task=asked)
         logger.info("models of %s: %s", slug, outcome.summary())
+    if asked.models.filter(pk__gt=last).exists() and costs_nobody(asked):  # came meanwhile
+        run_evaluation.enqueue(slug, request_id=request_id)
     return outcome.summary()
+
+
+@receiver(model_registered)
+def evaluate_what_came(model: ModelVersion, actor: User | None, **_: Any) -> None:
+    """Score what an owner registers, in its transaction; not what commands and a start bring."""
+    if actor is not None and costs_nobody(model.task):
+        ask_for_evaluation(model.task)
 
 
 def ask_for_evaluation(task: Task) -> bool:

@@ -27,6 +27,10 @@ __all__ = ["Client", "DadcError", "Release"]
 Json = Any
 PIECE = 2 * 2**20  # bytes of a model's file that are sent at once
 AGAIN = frozenset({429, 502, 503, 504})
+UNSCORED = (
+    "it has no score yet: there is nothing to ask it about (clean data, verified foolings), or its "
+    "task's owners have not had models evaluated (`client.evaluate`)"
+)
 # What a server takes from afar, by its name.
 BACKENDS = {
     ".onnx": "onnx", ".txt": "lexicon", ".json": "sklearn", ".folder": "transformers"
@@ -185,25 +189,46 @@ class Client:
             offset = self._post(f"tasks/{task}/models/uploads/", body)["received"]
         return upload
 
-    def get_results(self, model_id: str) -> dict[str, Json]:
+    def get_results(self, model_id: str, *, wait: float = 120) -> dict[str, Json]:
         """What is known of a model: `dynascore` (None: `reason` says why), and `round1_acc`, its
-        accuracy on the frozen test of round 1; so for each round, and `clean_acc`."""
+        accuracy on the frozen test of round 1; so for each round, and `clean_acc`.
+
+        Models that their owners register are evaluated by themselves: while that is under way this
+        waits, for as many seconds at most.
+        """
         task, _, name = model_id.partition("/")
+        end = time() + wait
+        while True:
+            results, evaluating = self._results(task, name)
+            if not evaluating or time() >= end:
+                return results
+            sleep(1)
+
+    def evaluate(self, task: str) -> bool:
+        """Have the models of a task that you own evaluated on what is new; False of chats, which
+        are not held again."""
+        return bool(self._post(f"tasks/{task}/comparison/", {})["evaluating"])
+
+    def _results(self, task: str, name: str) -> tuple[dict[str, Json], bool]:
+        """What is known by now, and whether the server is at more."""
         results: dict[str, Json] = {"model": name, "task": task, "dynascore": None, "reason": ""}
         served = next((one for one in self.models(task) if one["name"] == name), None)
         results["metrics"] = served["metrics"] if served else {}
         results["rounds"] = served["rounds"] if served else []
         results["mer"] = served["mer"] if served else None
         compared = self._comparison(task)
-        results["round1_acc"] = None
+        results |= {"clean_acc": None, "round1_acc": None}
         if compared is None:
-            return results | {"reason": "this server compares no models"}
+            return results | {"reason": "this server compares no models"}, False
         row = next((one for one in compared["models"] if one["name"] == name), None)
+        evaluating = bool(compared.get("evaluating"))
         if row is None:
-            return results | {"reason": "it has not been evaluated yet"}
+            return results | {"reason": "it never served: its task's owners see it"}, evaluating
         cells = {cell["on"].replace(" ", ""): cell["accuracy"] for cell in row["cells"]}
         found = {f"{on}_acc": share and share["value"] for on, share in cells.items()}
-        return results | found | {"dynascore": row["dynascore"], "reason": row["reason"]}
+        scored = any(value is not None for value in found.values())
+        reason = row["reason"] if scored or evaluating else UNSCORED
+        return results | found | {"dynascore": row["dynascore"], "reason": reason}, evaluating
 
     def _comparison(self, task: str) -> dict[str, Json] | None:
         try:

@@ -104,6 +104,41 @@ def test_the_lines_of_its_readme(
     assert (home / "SHA256SUMS").read_bytes() != b"other"
 
 
+def test_a_model_is_scored_by_itself(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = "slug: scored\nname: Scored\ninput: text\nlabels: [bad, good]"
+    (tmp_path / "task.yaml").write_text(file)
+    server.run("manage", "load_task", str(tmp_path / "task.yaml"))
+    for name, number in (("train", 40), ("dev", 10)):
+        lines = [f"a {mood} day {n}\t{mood}" for n in range(number) for mood in ("bad", "good")]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(lines))
+    server.run("manage", "train_model", "scored", str(tmp_path), "--open-round")
+    people = (("sam", "admin"), ("tom", "annotator"))
+    sam, tom = (
+        json.loads(server.run("manage", "create_user", name, "--role", role, "--token"))["token"]
+        for name, role in people
+    )
+    (tmp_path / "words.txt").write_text("for: good\ngood\t3\n")
+    client = Client(server.url, sam)
+    model = client.submit_model(tmp_path / "words.txt", "scored")
+    waited: list[float] = []
+
+    def work(seconds: float) -> None:
+        waited.append(seconds)
+        server.run("manage", "db_worker", "--batch")
+
+    monkeypatch.setattr("dadc_client.sleep", work)
+    results = client.get_results(model)
+    assert (results["clean_acc"], waited) == (1.0, [1])
+    assert results["dynascore"] is None
+    assert results["reason"] == "All models perform alike, so nothing says what a point is worth."
+    others = Client(server.url, tom).get_results(model)
+    assert others["reason"] == "it never served: its task's owners see it"
+    with pytest.raises(DadcError, match="There is no such task"):
+        Client(server.url, tom).evaluate("scored")
+
+
 def test_a_server_that_was_away_is_asked_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,9 @@ from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
 from annotate.models import Example, ModelVersion, Task
+from annotate.registry import read_model_file, register
+from annotate.rounds import register_model
+from core.transactions import durable
 from ml.backends import Answer, Down, Source
 from ml.backends.null import NullBackend
 from ml.batcher import Busy
@@ -26,7 +29,7 @@ from scoring.statistics import clustered
 from tests import cast
 from tests.pins import Pins
 from tests.training.world import verified_foolings
-from training import attacked, evaluations, stress
+from training import attacked, evaluations, stress, tasks
 from training.board import compare, comparison_plots
 from training.models import Evaluation
 from training.robustness import report_of
@@ -275,6 +278,41 @@ def test_what_cannot_be_done_stops_no_other(
     assert (end_silent_evaluations(), is_evaluating(world)) == (0, True)
     jobs.update(run_after=timezone.now() - 2 * STALE_AFTER)
     assert (end_silent_evaluations(), is_evaluating(world)) == (1, False)
+
+
+def test_what_an_owner_registers_is_scored_by_itself_where_that_costs_nobody_anything(
+    world: Task, owner: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def register_as(actor: User | None, name: str) -> None:
+        file = read_model_file(f"{{name: {name}, backend: null, salt: {name}}}")
+        register(task=world, file=file, actor=actor)
+
+    register_as(None, "a-command's")
+    assert not is_evaluating(world)
+    register_as(owner, "fourth")
+    assert is_evaluating(world)
+    address = "/api/v1/tasks/digits/comparison/"
+    client.force_login(owner)
+    assert client.get(address).json()["evaluating"]
+
+    def meanwhile(**_: Any) -> evaluations.Evaluated:
+        register_as(owner, "fifth")
+        return evaluations.Evaluated()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "evaluate_models", meanwhile)
+        run_evaluation.call("digits")
+    assert DBTaskResult.objects.count() == 2, "the one that runs has not met it"
+    DBTaskResult.objects.all().delete()
+    run_evaluation.call("digits")
+    told = client.get(address).json()
+    assert not told["evaluating"]
+    assert {"fourth", "fifth"} <= set(told["scored"])
+
+    with durable():
+        register_model(task=world, name="paid", backend="chat", config={"labels": cast.DIGITS})
+    register_as(owner, "sixth")
+    assert not is_evaluating(world)
 
 
 @pytest.mark.parametrize("away", [Down("It is away."), Busy(0, 10**7)])
