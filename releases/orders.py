@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from annotate.models import Task
 from releases.changes import Prints
 from releases.folders import files_below
 from releases.models import Release
+from releases.personal import Found
 
 ABOUT: Final = "release.json"
 LOG: Final = "log.jsonl"
@@ -53,6 +54,8 @@ class Made:
     about: dict[str, Any]
     ledger: dict[str, Any]
     prints: Prints
+    undecided: Mapping[int, Sequence[Found]]
+    """What looks personal and was left out of a correction, which waits for no decision."""
 
     @property
     def frozen_at(self) -> datetime:

@@ -103,6 +103,7 @@ def reasons(*, waiting: bool) -> list[tuple[str, Q]]:
     ]
 
 
+UNDECIDED: Final = "waiting for an owner's word on personal data"
 NOT_BEFORE: Final = "not in the version that this one corrects"
 
 
@@ -148,11 +149,12 @@ class Reader:
         configs = TaskConfig.objects.filter(task=task)
         self.configs = {config.pk: config for config in configs}
 
-    def left_out(self, released: int) -> dict[str, int]:
+    def left_out(self, released: int, *, undecided: int) -> dict[str, int]:
         """How many submissions are not in it, by the first reason that holds."""
         return {
             **{why: self._by_reason.get(why, 0) for why, _ in reasons(waiting=self._waiting)},
-            NOT_BEFORE: self._by_reason.get("", 0) - released,
+            UNDECIDED: undecided,
+            NOT_BEFORE: self._by_reason.get("", 0) - released - undecided,
         }
 
     def rounds(self, numbers: Collection[int]) -> list[dict[str, Any]]:

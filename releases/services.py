@@ -188,11 +188,15 @@ def carry_out(release: Release, mine: uuid.UUID, progress: Progress = lambda *_:
             record_finds(release.task, refused.found)
         report(release, mine, status=Status.FAILED, claim=None, stage=refused.message[:300])
         release.refresh_from_db()
+        if release.corrects and refused.code == "nothing_to_release":
+            _close(release.task.releases.get(version=release.corrects, status=Status.PUBLISHED))
         return release
     with durable():
         report(release, mine)
         release.refresh_from_db()
         _publish(release, made, folder)
+    if made.undecided:
+        record_finds(release.task, made.undecided)
     return release
 
 

@@ -20,6 +20,7 @@ from annotate.models import Task
 from core.errors import Refused
 from core.strict_json import as_it_stands
 from core.transactions import one_view
+from kinds import Kind
 from releases import ledger
 from releases.changes import Prints, changes_between, state_of
 from releases.columns import batch_of, rounds_table, schema_of
@@ -85,7 +86,7 @@ def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Ma
         _write_about(draft, task, about)
         said = _sign(draft, order, last, bytes(keys.signing), chain)
         progress(1, "Done.")
-    return Made(about=about, ledger=said, prints=written.prints)
+    return Made(about=about, ledger=said, prints=written.prints, undecided=written.personal)
 
 
 def _read(
@@ -119,7 +120,7 @@ def _read(
         "splits": {"fixed": fixed_places(places, authors)},
         "figures": figures,
         "rounds": reader.rounds([part["round"] for part in figures["rounds"]]),
-        "left_out": reader.left_out(len(written.keys)),
+        "left_out": reader.left_out(len(written.keys), undecided=len(written.personal)),
         "code": code_revision(),
         "pay": pay_of(task),
         "sources": [
@@ -146,24 +147,34 @@ def _write_rows(
     with (draft / LOG).open("wb") as file, TemporaryFile(dir=draft.parent) as aside:
         votes = _VotesInOrder(aside)
         for chunk in reader.items():
+            found = _personal(kind, chunk, order)
+            written.personal |= found
+            if order.only_then:  # it publishes nothing that is new, and waits for nobody
+                chunk = [item for item in chunk if item.pk not in found]
             file.write(as_lines(item.line for item in chunk))
             votes.add(chunk)
             rows = batch_of(kind, [item.line for item in chunk], [item.votes for item in chunk])
             tables.add(rows, [_count(item, places, written) for item in chunk])
-            for item in chunk:
-                found = look(kind, item.line, item.votes)
-                if found and order.cleared.get(item.pk) != digest_of(found):
-                    written.personal[item.pk] = found
             done = len(written.keys)
             progress(0.7 * min(1, done / max(1, total)), f"{done:,} of {total:,} examples.")
         if not written.keys:
             raise Refused("nothing_to_release", f"{order.task.slug} has no example to release.")
-        if written.personal:
+        if written.personal and not order.only_then:
             raise PersonalData(written.personal)
         progress(0.7, "The votes, in the order in which they came.")
         for piece in votes.pieces():
             file.write(piece)
     return written
+
+
+def _personal(kind: Kind, chunk: Iterable[Item], order: Order) -> dict[int, list[Found]]:
+    """What looks personal in them and was not decided on, by their keys."""
+    looked = {item.pk: look(kind, item.line, item.votes) for item in chunk}
+    return {
+        pk: found
+        for pk, found in looked.items()
+        if found and order.cleared.get(pk) != digest_of(found)
+    }
 
 
 class _VotesInOrder:

@@ -182,6 +182,51 @@ def test_what_is_withdrawn_goes_and_nothing_comes(
     assert "1.0.2" not in {one["version"] for one in left}, "nothing is left of it"
 
 
+def test_a_correction_waits_for_no_decision_on_what_is_found_since(
+    client: Client, owner: User, annotator: User
+) -> None:
+    task = cast.text_task()
+    task.owners.add(owner)
+    gone, found, kept = (
+        cast.submission(task, annotator, fooled=False, input={"text": text}, label="yes")
+        for text in ("It rained.", "It snowed.", "It was dry.")
+    )
+    release = services.request(actor=owner, task=task, options={}, public=True)
+    tasks.make_release.call(str(release.uid))
+    task.examples.filter(pk=found.pk).update(explanation="Ask bob@example.com.")
+    retract(participant=Participant(user=annotator), uid=gone.uid)
+
+    (correction,) = services.follow_withdrawals()
+    assert tasks.make_release.call(str(correction.uid)) == "published"
+
+    home = settings.RELEASE_DIR / "texts" / "1.0.1"
+    assert [line["id"] for line in _lines(home)] == [str(kept.uid)]
+    assert b"bob@example.com" not in b"".join(p.read_bytes() for p in home.rglob("*.*"))
+    about = verify(home).about
+    assert about["left_out"]["waiting for an owner's word on personal data"] == 1
+    assert about["changes"][0]["removed"] == 2
+    assert services.follow_withdrawals() == []
+    assert client.get("/tasks/texts/releases/1.0.1/files/README.md").status_code == 200
+    client.force_login(owner)
+    assert "bob@example.com" in client.get("/tasks/texts/releases/").content.decode()
+    refused = services.request(actor=owner, task=task, options={})
+    assert tasks.make_release.call(str(refused.uid)) == "failed", "what is new waits for the owner"
+    services.decide_on_finds(actor=owner, task=task, decision="publish")
+    release = services.request(actor=owner, task=task, options={})
+    tasks.make_release.call(str(release.uid))
+    there = {line["id"] for line in _lines(home.with_name("1.1.0"))}
+    assert there == {str(found.uid), str(kept.uid)}
+
+    # Where nothing but such is left, the old one is closed all the same.
+    services.set_public(actor=owner, release=release, public=True)
+    task.examples.filter(pk=found.pk).update(explanation="Ask eve@example.com.")
+    retract(participant=Participant(user=annotator), uid=kept.uid)
+    while corrections := services.follow_withdrawals():
+        tasks.make_release.call(str(corrections[0].uid))
+    release.refresh_from_db()
+    assert not release.public
+
+
 def _lines(home: Path) -> list[Any]:
     return [json.loads(line) for line in (home / "log.jsonl").read_text().splitlines()]
 
