@@ -195,12 +195,13 @@ def _rounds(about: Mapping[str, Json]) -> str:
         for told, part in zip(about["rounds"], about["figures"]["rounds"], strict=True)
     )
     each = "\n".join(
-        f"- round {part['round']}, `{name}`: asked about {met['asked']:,}, fooled by "
+        f"- round {part['round']}, `{name}`: answered {met['answered']:,}, fooled by "
         f"{met['fooled']:,}, {met['verified']:,} of them verified"
         for part in about["figures"]["rounds"]
-        for name, met in part.get("targets", {}).items()
+        for name, met in part["met"].items()
+        if len(part["met"]) > 1
     )
-    beside = f"\n\nEach model's own answers, where all were asked:\n\n{each}" if each else ""
+    beside = f"\n\nWhat each model met, where there were several:\n\n{each}" if each else ""
     return f"""## Rounds
 
 | round | models | opened, closed | rules of its own | rules | examples |

@@ -52,8 +52,8 @@ class _Round:
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     arms: Counter[str] = field(default_factory=Counter)
     configs: Counter[int] = field(default_factory=Counter)
-    targets: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    """Where each model answers: how many it was asked, fooled it, and were verified then."""
+    met: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """Of each model: how many it answered, fooled it, and were verified then."""
     confirming: int = 0
     labelling: int = 0
     first: str = ""
@@ -95,9 +95,9 @@ class Figures:
         self._labels[_key(line["label"])] += 1
         part.configs[line["config"]] += 1
         part.arms[line["arm"]] += 1
-        for target in line.get("targets", ()):
-            met = part.targets[target["model"]]
-            met["asked"] += 1
+        for target in line.get("targets") or (line,):  # of one alone its own line
+            met = part.met[target["model"]]
+            met["answered"] += 1
             if target["fooled"]:
                 met["fooled"] += 1
                 met["verified"] += status == "verified"
@@ -198,15 +198,15 @@ def _round(number: int, part: _Round, of_format: int) -> dict[str, Json]:
 
 
 def _ways(part: _Round) -> dict[str, Json]:
-    """How a round's examples came to be, and where all of its models were asked what each met."""
+    """How a round's examples came to be, and what each model met."""
     each = {
-        name: {what: met[what] for what in ("asked", "fooled", "verified")}
-        for name, met in sorted(part.targets.items())
+        name: {what: met[what] for what in ("answered", "fooled", "verified")}
+        for name, met in sorted(part.met.items())
     }
     return {
         "configs": _configs(part.configs),
         "arms": {arm: part.arms[arm] for arm in ARMS},
-        **({"targets": each} if each else {}),
+        "met": each,
     }
 
 

@@ -287,9 +287,13 @@ class _Referee:
         for why, number in about["left_out"].items():
             if type(number) is not int or number < 0:
                 raise Difference(f"{ABOUT}: left_out: {why}: {_show(number)} is no count.")
-        for model in about["models"].values():
+        for name, model in about["models"].items():
             if file := model.get("file"):
                 _same(model["sha256"], sha256_of(folder / file), f"{file}: sha256")
+            told = folder / "models" / str(model["number"]) / "model.json"
+            if self._format > 3 and told.exists():
+                where = told.relative_to(folder).as_posix()
+                _same(_json(told), {"name": name, **model}, where)
         self._compare_replay(about.get("replay", []), folder / REPLAY)
         change = about["changes"][0]
         _same(change["version"], about["version"], f"{ABOUT}: changes: version")

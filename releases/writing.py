@@ -78,7 +78,13 @@ def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Ma
             chain = ledger.chain_of(task, order.chain, until=until)
         about["public_key"] = ledger.public_key(bytes(keys.signing))
         written.models.update(name for one in about["rounds"] for name in one["targets"])
-        about["models"] = put_models(task, written.models, draft / "models", files=order.models)
+        about["models"] = put_models(
+            task,
+            written.models,
+            draft / "models",
+            about["figures"]["rounds"],
+            files=order.models,
+        )
         if order.replay:
             progress(0.9, "Asking the models about their foolings again.")
             about["replay"] = replay_into(draft, about, draft / REPLAY)

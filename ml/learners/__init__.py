@@ -161,6 +161,9 @@ class Learner(Protocol):
     def export(self, trained: Trained, /) -> Mapping[str, bytes]:
         """The members of its model file; ArtifactError for a model that must not serve."""
 
+    def weights(self, artifact: LoadedArtifact, /) -> Mapping[str, NDArray[Any]]:
+        """The numbers of a model file by name, row by row in memory, as others keep them."""
+
 
 @cache
 def learner_named(name: str) -> Learner:

@@ -98,6 +98,9 @@ class VectorLearner(TextLearner):
         named = {"package": PACKAGE, "version": _installed(), "max_tokens": MAX_TOKENS}
         return {HEAD: stream.getvalue(), ENCODER: json.dumps(named).encode()}
 
+    def weights(self, artifact: LoadedArtifact) -> Mapping[str, Array]:
+        return {"weights": np.ascontiguousarray(kept_head(artifact))}
+
     def vectors(self, artifact: LoadedArtifact, inputs: Sequence[Prepared]) -> Array:
         """What regions of its errors are looked for in."""
         read_head(artifact)
@@ -162,17 +165,24 @@ def _read(items: Sequence[Item], progress: Progress | None, checkpoint: Checkpoi
 
 def read_head(artifact: LoadedArtifact) -> Array:
     """(K, 385): weights of each label, and its bias; ArtifactError where its encoder is absent."""
-    try:
-        named = json.loads(artifact.members[ENCODER])
-        with np.load(io.BytesIO(artifact.members[HEAD]), allow_pickle=False) as kept:
-            weights: Array = kept["weights"]
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(f"The model's head cannot be read: {error}") from error
+    weights = kept_head(artifact)
+    named = json.loads(artifact.members[ENCODER])
     if (named["package"], named["version"]) != (PACKAGE, _installed()):
         raise ArtifactError(
             f"The model's encoder is that of {named['package']} {named['version']}, and this "
             f"server has {_installed() or 'none'}: start it with `bin/serve --with minilm`."
         )
+    return weights
+
+
+def kept_head(artifact: LoadedArtifact) -> Array:
+    """The same without its encoder."""
+    try:
+        json.loads(artifact.members[ENCODER])
+        with np.load(io.BytesIO(artifact.members[HEAD]), allow_pickle=False) as kept:
+            weights: Array = kept["weights"]
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"The model's head cannot be read: {error}") from error
     return weights
 
 

@@ -14,7 +14,7 @@ from accounts.models import User
 from annotate import rounds
 from annotate.config import parse_task_file
 from annotate.models import Task
-from annotate.registry import ModelFile, read_model_file, register
+from annotate.registry import ModelFile, Registered, read_model_file, register
 from ml.backends import NAMES
 from ml.learners import learner_named
 from ml.learners import save as save_model
@@ -81,6 +81,16 @@ def task_for(recipe: ModelFile, owner: User) -> Task:
 )
 def test_a_recipe_runs_as_written(recipe: ModelFile, owner: User, tmp_path: Path) -> None:
     task = task_for(recipe, owner)
+    done = registered(recipe, task, owner, tmp_path)
+    assert done.check["labels"] == [*done.check["labels"]]
+    assert cast.prediction(task, task.kind.probes[0]) in {
+        label.value
+        for label in task.config.file.labels  # type: ignore[union-attr]
+    }
+
+
+def registered(recipe: ModelFile, task: Task, owner: User, tmp_path: Path) -> Registered:
+    """The recipe's file made, and the model it names registered; it opens a round."""
     if recipe.backend == "onnx":
         a_graph(tmp_path / str(recipe.path))
     elif recipe.backend == "torch":
@@ -102,9 +112,4 @@ def test_a_recipe_runs_as_written(recipe: ModelFile, owner: User, tmp_path: Path
         (tmp_path / made["artifact"]).rename(tmp_path / str(recipe.path))
     if recipe.parent:
         register(task=task, file=ModelFile(name=recipe.parent, backend="null"), actor=owner)
-    done = register(task=task, file=recipe, folder=tmp_path, actor=owner, open_round=True)
-    assert done.check["labels"] == [*done.check["labels"]]
-    assert cast.prediction(task, task.kind.probes[0]) in {
-        label.value
-        for label in task.config.file.labels  # type: ignore[union-attr]
-    }
+    return register(task=task, file=recipe, folder=tmp_path, actor=owner, open_round=True)

@@ -209,9 +209,9 @@ def test_what_each_of_several_models_said_is_released_and_proven(
 
     about = verify(several).about
     first, second = about["figures"]["rounds"]
-    assert "targets" not in first
-    assert sum(met["fooled"] for met in second["targets"].values()) == fooled
-    assert {met["asked"] for met in second["targets"].values()} == {8}
+    assert first["met"]["texts-1"]["answered"] == 1
+    assert sum(met["fooled"] for met in second["met"].values()) == fooled
+    assert {met["answered"] for met in second["met"].values()} == {8}
     table = pq.read_table(several / "rounds.parquet").to_pylist()
     assert [(row["round"], row["status"], row["needed"]) for row in table] == [
         (1, "closed", None),

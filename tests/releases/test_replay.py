@@ -3,42 +3,65 @@
 from __future__ import annotations
 
 import json
+import re
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
+from safetensors.numpy import load_file
 
 from accounts.models import User
 from annotate.models import Task
 from annotate.queries import Participant
+from annotate.registry import ModelFile
 from annotate.services import retract
 from kinds import kind_named
+from ml import artifacts
 from ml.backends import Answer, Failed
 from ml.backends.null import NullBackend
 from releases.models import PersonalFind
 from releases.personal import look
 from tests import cast
+from tests.annotate.test_models_page import RECIPES, REMOTE, registered, task_for
 from tests.contract.conftest import Done
 from tests.releases.test_release import sign_again
-from training.models import Snapshot, TrainingRun
+from training.models import Evaluation, Snapshot, TrainingRun
 
 Manage = Callable[..., Done]
 
 
 def test_every_published_fooling_can_be_run_again(
-    manage: Manage, owner: User, annotator: User, tmp_path: Path
+    manage: Manage,
+    owner: User,
+    annotator: User,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     task = cast.digits_task(owner, net=True)
+    asked = {"task": task, "run": uuid.uuid4(), "figures": {"f1": 0.9}}
+    Evaluation.objects.create(
+        model=task.models.get(), data="clean", data_sha256="", items=10, right=9, **asked
+    )
     for seed in range(3):
         cast.submission(task, annotator, seed, fooled=seed > 0)
     folder = tmp_path / "out"
     assert manage("release", "digits", "--out", folder).status == 0
     (home,) = (folder / "models").iterdir()
     assert {"model.onnx", "model.json", "README.md"} <= {path.name for path in home.iterdir()}
-    lines = (home / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
-    exec(lines.replace('"model.onnx"', repr(str(home / "model.onnx"))), {"print": print})
+    said = run_the_lines_of(home, monkeypatch, capsys)
+    assert "conv1.weight" in said
+    from ml.learners.digits.net import read_weights
+
+    own = load_file(home / "model.safetensors")
+    net = read_weights(artifacts.load(next(home.glob("*.model")), task.models.get().sha256))
+    assert all((own[name] == kept.numpy()).all() for name, kept in net.state_dict().items())
+    card = (home / "README.md").read_text()
+    assert "| 1 | 3 | 2 | 0 |" in card
+    assert "| clean | 90.0%" in card
 
     assert "2 foolings: fooled 100.0%" in (folder / "README.md").read_text()
     kept = [json.loads(line) for line in (folder / "replay.jsonl").read_text().splitlines()]
@@ -84,6 +107,51 @@ def test_every_published_fooling_can_be_run_again(
     assert "learned from what was withdrawn" in (tmp_path / "taught" / "README.md").read_text()
     for name in ("without", "taught"):
         assert manage("verify", tmp_path / name).status == 0
+
+
+def run_the_lines_of(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """All that a model's card has of Python, as in a process of its own; what it prints."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (home / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert blocks
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.chdir(home)
+        for lines in blocks:
+            assert len(lines.splitlines()) <= 10
+            exec(lines, {})
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [one for one in RECIPES if one.backend not in REMOTE],
+    ids=lambda one: f"{one.backend}-{one.name}",
+)
+def test_each_backends_model_runs_by_the_lines_of_its_card(
+    recipe: ModelFile,
+    manage: Manage,
+    owner: User,
+    annotator: User,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    task = task_for(recipe, owner)
+    registered(recipe, task, owner, tmp_path)
+    input = task.kind.probes[0]
+    label = cast.prediction(task, input)
+    cast.submission(task, annotator, fooled=False, input=input, label=label)
+    folder = tmp_path / "out"
+    assert manage("release", task.slug, "--out", folder).status == 0
+    assert manage("verify", folder).status == 0
+    (home,) = (folder / "models").iterdir()
+    said = run_the_lines_of(home, monkeypatch, capsys)
+    assert f"Answer(label='{label}'" in said
+    assert (home / "model.safetensors").exists() == bool(list(home.glob("*.model")))
 
 
 def test_a_model_that_samples_is_asked_several_times(

@@ -165,6 +165,12 @@ class Digits:
 
         return members_of(trained.model, trained.labels)
 
+    def weights(self, artifact: LoadedArtifact) -> Mapping[str, NDArray[np.float32]]:
+        from ml.learners.digits.net import read_weights
+
+        found = read_weights(artifact).state_dict()
+        return {name: np.ascontiguousarray(one.numpy()) for name, one in found.items()}
+
     def torch_module(self, artifact: LoadedArtifact) -> tuple[nn.Module, tuple[int, ...]]:
         """The net as torch runs it, and the shape of one input."""
         from ml.learners.digits.net import SHAPE, Probabilities, read_weights

@@ -166,6 +166,10 @@ class TextLearner:
         *texts, label = row
         return Item(kind_named(self.kind).parse(dict(zip(self.fields, texts, strict=True))), label)
 
+    def weights(self, artifact: LoadedArtifact) -> Mapping[str, NDArray[np.float32]]:
+        """(65537, K), most of it 0: the n-grams' places, and the bias last."""
+        return {"weights": models.read(artifact).weights}
+
 
 def _trained(
     labels: Sequence[str],
