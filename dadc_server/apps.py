@@ -15,11 +15,12 @@ class DadcServerConfig(AppConfig):
 
     def ready(self) -> None:
         from annotate import facts
+        from crowd.consents import agreed_to
         from crowd.earned import paid_for
         from dadc_server import telemetry  # noqa: F401  (connects it)
         from dadc_server.facts import RECEIVERS
         from ml import store
-        from releases import pay
+        from releases import consents, pay
 
         if settings.ARTIFACTS:
             try:
@@ -28,6 +29,7 @@ class DadcServerConfig(AppConfig):
                 raise ImproperlyConfigured(f"DADC_ARTIFACTS: {error}") from error
         facts.receive(RECEIVERS)
         pay.ask(paid_for)
+        consents.ask(agreed_to)
 
 
 @register()

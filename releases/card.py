@@ -59,6 +59,7 @@ def readme(about: Mapping[str, Json], columns: Sequence[str]) -> str:
         _rounds(about),
         _columns(columns),
         _methods(about),
+        _consent(about),
         _left_out(about),
         _limits(about),
         _splits(),
@@ -316,6 +317,36 @@ def _rules(version: str, config: Mapping[str, Json]) -> str:
         f"validators “{instructions['validation']}”. Fooled by the rule `{config['comparator']}`"
         f"{claim}; verdicts by `{policy}`."
         + (f" Before that: “{warning}”" if (warning := config.get("content_warning")) else "")
+    )
+
+
+def _consent(about: Mapping[str, Json]) -> str:
+    """What people by link had agreed to, and what became of what they asked for."""
+    if "consents" not in about:
+        return ""
+    rows = [
+        f"| {one['version']} (`{one['text_sha256'][:12]}`), {one['platform']} | "
+        f"{'it may stay, under another name' if one['keep'] else 'it goes'} | "
+        f"{one['examples']:,} | {one['authors']:,} | {one['votes']:,} | {one['validators']:,} |"
+        for one in about["consents"]
+    ]
+    head = (
+        "| consent and platform | what they made, once they ask to be forgotten | examples | "
+        "authors | votes | validators |\n|---|---|---|---|---|---|"
+    )
+    said = "Nobody came by a campaign's link, with a text to agree to.\n"
+    if rows:
+        said = (
+            "Who came by a campaign's link agreed to one of these texts before all else (by its "
+            "version and the first digits of its SHA-256):\n\n" + "\n".join([head, *rows]) + "\n"
+        )
+    others = about["figures"]["examples"] - sum(one["examples"] for one in about["consents"])
+    withdrawn = about["left_out"]["withdrawn by their authors"]
+    return (
+        f"## Consent\n\n{said}\n{others:,} examples are of people with an account of this server, "
+        f"or came by a log. Up to this version {withdrawn:,} examples of the task were withdrawn "
+        f"by their authors, {about['erased']:,} of them erased with all that they said; "
+        f"{people(about['forgotten'], 'person', 'people')} who came by link asked to be forgotten."
     )
 
 

@@ -81,6 +81,9 @@ class Item(NamedTuple):
     cast: list[int]
 
 
+WITHDRAWN: Final = "withdrawn by their authors"
+
+
 def reasons(*, waiting: bool) -> list[tuple[str, Q]]:
     """Why a submission is not in a release; the first that holds is told.
 
@@ -94,7 +97,7 @@ def reasons(*, waiting: bool) -> list[tuple[str, Q]]:
     asked = has(Gold.objects.filter(retired_at=None))
     return [
         ("practice", Q(sandbox=True)),
-        ("withdrawn by their authors", Q(retracted_at__isnull=False)),
+        (WITHDRAWN, Q(retracted_at__isnull=False)),
         ("made up by a program", Q(generated__isnull=False)),
         ("hidden by an owner", Q(hidden_at__isnull=False)),
         ("made on visits that no platform has confirmed", Q(provisional=True)),
@@ -135,6 +138,7 @@ class Reader:
         if only is not None:
             self.last_example = max(only, default=0)
         submitted = with_reasons(task, waiting=waiting).filter(pk__lte=self.last_example)
+        self._submitted = submitted
         self._examples = submitted.filter(why="").order_by("pk")
         counted = submitted.order_by().values_list("why").annotate(number=Count("pk"))
         self._by_reason: dict[str, int] = dict(counted)
@@ -156,6 +160,10 @@ class Reader:
             UNDECIDED: undecided,
             NOT_BEFORE: self._by_reason.get("", 0) - released - undecided,
         }
+
+    def erased(self) -> int:
+        """How many of those that were withdrawn went with all that they said, as asked."""
+        return self._submitted.filter(why=WITHDRAWN, input={}).count()
 
     def rounds(self, numbers: Collection[int]) -> list[dict[str, Any]]:
         """How these rounds were set, by number: two queries."""

@@ -287,6 +287,10 @@ class _Referee:
         for why, number in about["left_out"].items():
             if type(number) is not int or number < 0:
                 raise Difference(f"{ABOUT}: left_out: {why}: {_show(number)} is no count.")
+        for what in ("examples", "votes"):
+            counts = [one[what] for one in about.get("consents", ())]
+            if not 0 <= sum(counts) <= about["figures"][what] or min(counts, default=0) < 0:
+                raise Difference(f"{ABOUT}: consents: {what}: they are more than there are.")
         for name, model in about["models"].items():
             if file := model.get("file"):
                 _same(model["sha256"], sha256_of(folder / file), f"{file}: sha256")

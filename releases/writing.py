@@ -24,6 +24,7 @@ from kinds import Kind
 from releases import ledger
 from releases.changes import Prints, changes_between, state_of
 from releases.columns import batch_of, rounds_table, schema_of
+from releases.consents import Consents
 from releases.figures import Figures
 from releases.folders import FORMAT, LEDGER, ROUNDS, as_lines, whole_folder, write_sums
 from releases.models import Keys
@@ -48,6 +49,7 @@ BATCH: Final = 1_000  # lines written at a time
 @dataclass
 class _Written:
     figures: Figures
+    consents: Consents
     keys: array[int] = field(default_factory=lambda: array("Q"))
     """Of the examples, ascending; eight bytes each."""
     states: array[int] = field(default_factory=lambda: array("Q"))
@@ -108,7 +110,7 @@ def _read(
     reader = Reader(task, names, waiting=waiting, only=only)
     places = places_of(task, names)
     tables = Tables(draft / "data", schema_of(task.kind))
-    written = _write_rows(order, reader, places, draft, tables, progress)
+    written = _write_rows(order, names, reader, places, draft, tables, progress)
     tables.close()
     progress(0.8, "Counting what it came to.")
     figures = written.figures.as_json()
@@ -129,6 +131,9 @@ def _read(
         "left_out": reader.left_out(len(written.keys), undecided=len(written.personal)),
         "code": code_revision(),
         "pay": pay_of(task),
+        "consents": written.consents.as_json(),
+        "erased": reader.erased(),
+        "forgotten": written.consents.forgotten,
         "sources": [
             {name: getattr(set_named(source), name) for name in ("title", "home", "licence")}
             for source in sorted(reader.sources)
@@ -141,6 +146,7 @@ def _read(
 
 def _write_rows(
     order: Order,
+    names: Pseudonyms,
     reader: Reader,
     places: Mapping[str, str],
     draft: Path,
@@ -149,7 +155,8 @@ def _write_rows(
 ) -> _Written:
     """The log, examples first, and the tables beside it; all numbers are counted on the way."""
     files = {one.version: one.file for one in reader.configs.values()}
-    written, total, kind = _Written(Figures(files)), reader.total, order.task.kind
+    total, kind = reader.total, order.task.kind
+    written = _Written(Figures(files), Consents(order.task, names))
     with (draft / LOG).open("wb") as file, TemporaryFile(dir=draft.parent) as aside:
         votes = _VotesInOrder(aside)
         for chunk in reader.items():
@@ -215,6 +222,7 @@ def _count(item: Item, places: Mapping[str, str], written: _Written) -> tuple[st
     author = item.line["author"]
     split = places.get(author) or split_of(author)  # who came this very second has no place yet
     written.figures.add(item.line, item.votes, split)
+    written.consents.add(item.line, item.votes)
     written.keys.append(item.pk)
     written.states.append(state_of(item.line, item.votes))
     written.models.add(item.line["model"])
