@@ -6,7 +6,6 @@ and what it does then is a share with its interval.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic_core import from_json as loads
 
 from annotate.config import TaskFile
 from core.errors import Refused
@@ -26,6 +27,7 @@ from releases.folders import as_lines
 from releases.orders import LOG
 from scoring.statistics import wilson
 
+FOOLED: Final = b'"fooled":true'
 EXAMPLE: Final = b'{"kind":"example",'  # votes stand in most lines
 BATCH: Final = 256
 FIRST_LOOK: Final = 50  # inputs that are asked twice, to see whether answers vary
@@ -89,8 +91,7 @@ def replay(
         int(version): TaskFile.model_validate(config)
         for version, config in about["configs"].items()
     }
-    counted = Counter(name for line in _foolings(folder) for name in fooled_by(line))
-    for name, number in sorted(counted.items()):
+    for name, number in sorted(_counted(folder, about).items()):
         try:
             if kind.talks:
                 raise ArtifactError("A chat is not held again.")
@@ -102,12 +103,19 @@ def replay(
         yield _Session(name, backend, kind, configs, tell).play(mine, times)
 
 
+def _counted(folder: Path, about: Line) -> Counter[str]:
+    """How many published foolings each model has; before format 4 the log alone tells."""
+    if about["format"] < 4:
+        return Counter(name for line in _foolings(folder) for name in fooled_by(line))
+    met = [part["met"] for part in about["figures"]["rounds"]]
+    return +sum((Counter({n: m["fooled"] for n, m in one.items()}) for one in met), Counter[str]())
+
+
 def _foolings(folder: Path) -> Iterator[Line]:
     """Read anew for each model: a million lines fit on a disk and not in memory."""
     with (folder / LOG).open("rb") as lines:
         for text in lines:
-            line = json.loads(text) if text.startswith(EXAMPLE) else {}
-            if fooled_by(line):
+            if text.startswith(EXAMPLE) and FOOLED in text and fooled_by(line := loads(text)):
                 yield line
 
 
