@@ -105,7 +105,7 @@ def replay(
 
 def _counted(folder: Path, about: Line) -> Counter[str]:
     """How many published foolings each model has; before format 4 the log alone tells."""
-    if about["format"] < 4:
+    if about.get("format", 0) < 4:
         return Counter(name for line in _foolings(folder) for name in fooled_by(line))
     met = [part["met"] for part in about["figures"]["rounds"]]
     return +sum((Counter({n: m["fooled"] for n, m in one.items()}) for one in met), Counter[str]())
