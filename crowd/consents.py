@@ -41,11 +41,12 @@ def agreed_to(task: Task) -> tuple[dict[str, list[tuple[str, str, Terms]]], int]
 def _texts(task: Task, campaigns: list[Campaign]) -> dict[tuple[str, str], str]:
     """The SHA-256 of each version's text, which a campaign's events keep."""
     loaded = Event.objects.filter(scope=task.slug, verb="loaded_campaign").order_by("id")
-    said = [(data["campaign"], data["consent"]) for data in loaded.values_list("data", flat=True)]
+    told = loaded.values_list("data", flat=True)
+    said = [(data["campaign"], data["consent"]) for data in told if "consent" in data]
     said += [(one.slug, one.file.consent.model_dump()) for one in campaigns]
     return {
-        (slug, told["version"]): hashlib.sha256(told["text"].encode()).hexdigest()
-        for slug, told in said
+        (slug, consent["version"]): hashlib.sha256(consent["text"].encode()).hexdigest()
+        for slug, consent in said
     }
 
 

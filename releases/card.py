@@ -205,12 +205,12 @@ def _rounds(about: Mapping[str, Json]) -> str:
     beside = f"\n\nWhat each model met, where there were several:\n\n{each}" if each else ""
     return f"""## Rounds
 
-| round | models | opened, closed | rules of its own | rules | examples |
+| round | models | opened, closed | rules of its own | task's rules | examples |
 |---|---|---|---|---|---|
 {rows}
 
-`{ROUNDS}` has the same as a table: `load_dataset(…, "rounds")`. Versions of the task's rules are
-told below.{beside}"""
+`{ROUNDS}` has the same as a table: `load_dataset(…, "rounds")`. The task's rules are told below, by
+version.{beside}"""
 
 
 def _asked(told: Mapping[str, Json]) -> str:

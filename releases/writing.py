@@ -111,7 +111,6 @@ def _read(
     places = places_of(task, names)
     tables = Tables(draft / "data", schema_of(task.kind))
     written = _write_rows(order, names, reader, places, draft, tables, progress)
-    tables.close()
     progress(0.8, "Counting what it came to.")
     figures = written.figures.as_json()
     authors = [row["author"] for row in figures["board"]]
@@ -174,6 +173,7 @@ def _write_rows(
             raise Refused("nothing_to_release", f"{order.task.slug} has no example to release.")
         if written.personal and not order.only_then:
             raise PersonalData(written.personal)
+        tables.close()  # what waits in them is 32 MiB
         progress(0.7, "The votes, in the order in which they came.")
         for piece in votes.pieces():
             file.write(piece)

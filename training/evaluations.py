@@ -31,7 +31,7 @@ from kinds.answers import same_answer
 from kinds.comparators import AskAnnotator, parse_comparator
 from ml import metrics
 from ml.artifacts import ArtifactError
-from ml.backends import Answer, Backend, open_model, source_of, way_named
+from ml.backends import NAMES, Answer, Backend, open_model, source_of, way_named
 from ml.learners import Item, learner_named, name_in, read_base
 from ml.measure import NotMeasured, measure
 from ml.remote import RemoteOptions
@@ -143,9 +143,11 @@ def costs_nobody(task: Task) -> bool:
     """Whether models may be evaluated unasked: there is something to ask them, and none is asked
     elsewhere, where a question may cost somebody; two queries."""
     models = _live(task)
-    if task.kind.talks or any(
-        issubclass(way_named(m.backend).options, RemoteOptions) for m in models
-    ):
+    here = all(
+        one.backend in NAMES and not issubclass(way_named(one.backend).options, RemoteOptions)
+        for one in models
+    )
+    if task.kind.talks or not here:
         return False
     clean = any(name_in(model.config) is not None for model in models)
     return clean or verified_foolings(task.pk).exists()
