@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ Prints = NDArray[np.uint64]
 """(n, 2): of each example its key (or 64 bits of its id), and 64 bits of how it is; by the first.
 """
 Line = Mapping[str, Any]
-NONE: Final[Prints] = np.empty((0, 2), np.uint64)
 
 
 def state_of(line: Line, votes: Sequence[Line]) -> int:
@@ -54,7 +53,8 @@ def how_many_of(prints: Prints, keys: NDArray[np.uint64]) -> int:
 
 def changes_between(then: Prints | None, now: Prints) -> dict[str, int]:
     """How many examples are new, are gone, and are otherwise than before."""
-    then = NONE if then is None else then
+    if then is None:
+        return {"added": len(now), "removed": 0, "changed": 0}
     both, old, new = np.intersect1d(then[:, 0], now[:, 0], return_indices=True)
     changed = np.count_nonzero(then[old, 1] != now[new, 1])
     return {

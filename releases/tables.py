@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROW_GROUP: Final = 10_000
-HELD: Final = 32 << 20  # bytes that wait for their group, of all files together
+HELD: Final = 16 << 20  # bytes that wait for their group, of all files together
 
 
 class Tables:
@@ -46,6 +46,7 @@ class Tables:
             self._flush(name)
         for writer in self._writers.values():
             writer.close()
+        pa.default_memory_pool().release_unused()
 
     def _flush(self, name: str) -> None:
         if name not in self._writers:
@@ -57,6 +58,7 @@ class Tables:
         if batches:
             table = pa.Table.from_batches(batches, self._schema)
             self._writers[name].write_table(table, row_group_size=ROW_GROUP)
+            pa.default_memory_pool().release_unused()
 
 
 def _length(batches: Iterable[pa.RecordBatch]) -> int:

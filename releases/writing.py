@@ -7,14 +7,17 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from annotate.models import Task
 from core.errors import Refused
@@ -44,6 +47,7 @@ from training.provenance import code_revision
 UNKNOWN_LICENCE: Final = "unknown"
 
 BATCH: Final = 1_000  # lines written at a time
+MANY: Final = 250_000  # votes, of which the places are held at a time
 
 
 @dataclass
@@ -56,7 +60,7 @@ class _Written:
     models: set[str] = field(default_factory=set)
     personal: dict[int, list[Found]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def prints(self) -> Prints:
         return np.stack([np.frombuffer(part, np.uint64) for part in (self.keys, self.states)], 1)
 
@@ -73,6 +77,8 @@ def make(order: Order, folder: Path, progress: Progress = lambda *_: None) -> Ma
     names = Pseudonyms(bytes(keys.pseudonyms), task.slug)
     give_places(task, names)
     until = ledger.settled()
+    # Of a million examples the usual one keeps 50 MiB that nobody needs any more.
+    pa.set_memory_pool(pa.system_memory_pool())
     with whole_folder(folder) as draft:
         with one_view():
             about, written, last = _read(order, names, draft, progress)
@@ -156,8 +162,12 @@ def _write_rows(
     files = {one.version: one.file for one in reader.configs.values()}
     total, kind = reader.total, order.task.kind
     written = _Written(Figures(files), Consents(order.task, names))
-    with (draft / LOG).open("wb") as file, TemporaryFile(dir=draft.parent) as aside:
-        votes = _VotesInOrder(aside)
+    with (
+        (draft / LOG).open("wb") as file,
+        TemporaryFile(dir=draft.parent) as aside,
+        TemporaryFile(dir=draft.parent) as places_aside,
+    ):
+        votes = _VotesInOrder(aside, places_aside)
         for chunk in reader.items():
             found = _personal(kind, chunk, order)
             written.personal |= found
@@ -173,7 +183,7 @@ def _write_rows(
             raise Refused("nothing_to_release", f"{order.task.slug} has no example to release.")
         if written.personal and not order.only_then:
             raise PersonalData(written.personal)
-        tables.close()  # what waits in them is 32 MiB
+        tables.close()  # what waits in them is 16 MiB
         progress(0.7, "The votes, in the order in which they came.")
         for piece in votes.pieces():
             file.write(piece)
@@ -192,29 +202,49 @@ def _personal(kind: Kind, chunk: Iterable[Item], order: Order) -> dict[int, list
 
 class _VotesInOrder:
     """Lines of votes, written down as their examples come and read again in the order in which they
-    were cast, which is the one that a policy reads that weighs people: sixteen bytes a vote."""
+    were cast, which is the one that a policy reads that weighs people. Where each lies is beside
+    them on the disk, and sorted a part at a time."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._keys, self._ends = file, array("q"), array("q", [0])
+    def __init__(self, file: IO[bytes], places: IO[bytes]) -> None:
+        self._file, self._places, self._end = file, places, 0
+        self._number, self._first, self._last = 0, 0, 0
 
     def add(self, chunk: Iterable[Item]) -> None:
+        found = array("q")  # of each its key, where it begins and where it ends
         for item in chunk:
             for key, line in zip(item.cast, item.votes, strict=True):
-                text = as_it_stands(line) + b"\n"
+                begin, text = self._end, as_it_stands(line) + b"\n"
                 self._file.write(text)
-                self._keys.append(key)
-                self._ends.append(self._ends[-1] + len(text))
+                self._end += len(text)
+                found.extend((key, begin, self._end))
+        if found:
+            self._places.write(found)
+            self._number += len(found) // 3
+            self._first = min(self._first or found[0], *found[::3])
+            self._last = max(self._last, *found[::3])
 
     def pieces(self) -> Iterator[bytes]:
-        if not self._keys:
+        if not self._number:
             return
         self._file.flush()
+        step = (self._last - self._first) // (1 + self._number // MANY) + 1
         with mmap(self._file.fileno(), 0, access=ACCESS_READ) as text:
-            order = np.argsort(np.frombuffer(self._keys, np.int64), kind="stable")
-            for start in range(0, len(order), BATCH):
-                some = order[start : start + BATCH].tolist()
-                yield b"".join(text[self._ends[at] : self._ends[at + 1]] for at in some)
-                text.madvise(MADV_DONTNEED)  # else all of the file comes to be held
+            for first in range(self._first, self._last + 1, step):
+                found = self._places_from(first, first + step)
+                for start in range(0, len(found), BATCH):
+                    some = found[start : start + BATCH].tolist()
+                    yield b"".join(text[begin:end] for _, begin, end in some)
+                    text.madvise(MADV_DONTNEED)  # else all of the file comes to be held
+
+    def _places_from(self, first: int, after: int) -> NDArray[np.int64]:
+        """(n, 3) of the votes with these keys, in their order."""
+        self._places.seek(0)
+        kept = []
+        while some := self._places.read(24 * MANY):
+            rows = np.frombuffer(some, np.int64).reshape(-1, 3)
+            kept.append(rows[(rows[:, 0] >= first) & (rows[:, 0] < after)])
+        found = np.concatenate(kept)
+        return found[np.argsort(found[:, 0], kind="stable")]
 
 
 def _count(item: Item, places: Mapping[str, str], written: _Written) -> tuple[str, int]:

@@ -13,12 +13,14 @@ import tempfile
 import threading
 import uuid
 import zipfile
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from django.db import connections
@@ -33,6 +35,7 @@ from benchmarks import readers
 from core.transactions import durable
 from kinds import kind_named
 from releases import ledger
+from releases.figures import _median
 from releases.folders import LEDGER, SUMS, write_sums
 from releases.models import Keys
 from releases.papers import papers
@@ -44,6 +47,7 @@ from releases.writing import make
 from tests import cast
 from tests.contract.conftest import KINDS, Done
 from validate.acts.ban import set_banned
+from validate.models import Vote
 
 Manage = Callable[..., Done]
 Load = Callable[..., Task]
@@ -120,6 +124,36 @@ def test_every_vote_goes_out_by_pseudonym_and_is_proven_without_the_database(
     assert (taken["new_examples"], taken["new_votes"], taken["refused"]) == (3, 4, [])
     statuses = again.examples.order_by("id").values_list("status", flat=True)
     assert list(statuses) == ["verified", "open", "open"]
+
+
+def test_votes_are_told_as_they_were_cast_however_many_are_sorted_at_a_time(
+    released: Callable[..., Path], manage: Manage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released("text")
+    lines = [
+        {"kind": "vote", "example": f"text-{number}", "validator": f"p-w{turn}", "label": "no"}
+        for turn in range(3)
+        for number in (2, 0, 1)
+    ]
+    (tmp_path / "votes.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert manage("import_log", "text", tmp_path / "votes.jsonl").status == 0
+    logs = []
+    for many in (250_000, 4, 1):
+        monkeypatch.setattr("releases.writing.MANY", many)
+        assert manage("release", "text", "--out", tmp_path / f"of-{many}").status == 0
+        logs.append((tmp_path / f"of-{many}" / "log.jsonl").read_text())
+    assert len(set(logs)) == 1
+    votes = [line for line in map(json.loads, logs[0].splitlines()) if line["kind"] == "vote"]
+    cast = Vote.objects.order_by("id").values_list("example__external_id", flat=True)
+    assert [vote["example"] for vote in votes] == list(cast)
+    assert len(votes) == 13
+
+
+@pytest.mark.parametrize("seconds", [[], [3.5], [1.1, 9.9], [5.0, 1.0, 2.2], [0.1] * 4])
+def test_a_median_is_numpys(seconds: list[float]) -> None:
+    wide = np.array(seconds, np.float32).astype(np.float64)
+    expected = round(float(np.median(wide)), 3) if seconds else None
+    assert _median(array("f", seconds)) == expected
 
 
 def test_a_verdict_that_outlived_a_validators_standing_is_no_difference(
