@@ -69,6 +69,10 @@ def test_an_encoder_gets_a_head_and_learns_what_fooled_it(
     made, backend = opened(after, tmp_path / "artifacts")
     assert (made["backend"], made["config"]["max_tokens"]) == ("transformers", 128)
     assert said(backend, *map(text, (GOOD, BAD, SLY))) == ["positive", "negative", "negative"]
+    weights = TEXTS.weights(
+        artifacts.load(tmp_path / "artifacts" / made["artifact"], made["sha256"])
+    )
+    assert {"classifier.weight", "classifier.bias"} <= weights.keys(), "what a release gives others"
     again = TEXTS.fine_tune(parent, base, foolings, seed=0, settings=FAST)
     assert again.model == after.model, "the same seed, the same bytes"
     other = TEXTS.fine_tune(parent, base, foolings, seed=1, settings=FAST)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from numpy.typing import NDArray
 from pydantic import Field
 
 from ml import artifacts
@@ -119,6 +120,12 @@ class TunedTexts(TextLearner):
     def export(self, trained: Trained) -> Mapping[str, bytes]:
         files: Mapping[str, bytes] = trained.model
         return files
+
+    def weights(self, artifact: LoadedArtifact) -> Mapping[str, NDArray[Any]]:
+        from safetensors.numpy import load
+
+        kept = [data for name, data in artifact.members.items() if name.endswith(".safetensors")]
+        return {name: found for data in kept for name, found in load(data).items()}
 
     def _tuned(
         self,
