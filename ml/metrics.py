@@ -71,8 +71,8 @@ def calibration_interval(
     """
     chance, bins, n = np.random.default_rng(0), _bins(sure), len(right)
     wide = sure - right
-    drawn = (chance.integers(n, size=n) for _ in range(RESAMPLES))
-    high = np.quantile([_gap(bins[rows], wide[rows]) for rows in drawn], 0.975)
+    again = (chance.integers(n, size=n) for _ in range(RESAMPLES))
+    high = np.quantile([_gap(bins[rows], wide[rows]) for rows in again], 0.975)
     perfect = [_gap(bins, sure - (chance.random(n) < sure)) for _ in range(RESAMPLES)]
     found = _gap(bins, wide)
     low = 2 * found - high if found > np.quantile(perfect, 0.975) else 0.0
