@@ -177,6 +177,7 @@ class Walk:
         held = Lease.objects.filter(validator__username="vera").latest("created_at")
         ids = {"EXAMPLE": str(held.example.uid), "LEASE": str(held.pk)}
         ids["CHAT"] = ids["EXAMPLE"]  # nobody chats here
+        ids |= {"RUN": "1", "RUN_UID": ids["LEASE"]}  # and nothing is trained
         ids |= dict.fromkeys(("SERVED", "UNRELEASED"), str(held.example.model_id))
         arguments = {key: ids.get(value, value) for key, value in row.arguments.items()}
         path = f"/{row.name.lstrip('^')}" if "/" in row.name else None
