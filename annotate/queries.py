@@ -204,12 +204,6 @@ def open_target(task_id: int) -> Target | None:
     return None if round_ is None or round_.is_over else target_in(round_)
 
 
-def takes_submissions(task_id: int) -> bool:
-    """Whether a round of a task is open; one query."""
-    round_ = statements.open_round(task_id)
-    return round_ is not None and not round_.is_over
-
-
 def last_target(task_id: int) -> Target | None:
     """What a task's models learn for: the open round, or else the last one that was open."""
     if target := open_target(task_id):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from annotate import statements
 from annotate.models import Example, Round
+from annotate.queries import kept_config, no_open_round
 from core.errors import Refused
 
 
@@ -25,18 +27,33 @@ def require_room(example: Example) -> None:
     """Refuse one too many; under its author's lock, and its round's where that `takes_turns`."""
     if example.author_id is None:  # guests count nowhere
         return
-    own = Example.objects.filter(author=example.author_id)
-    if (most := example.config.file.daily) is not None:
+    if refused := _refusal(example.author_id, example.config.file.daily, example.round):
+        raise refused
+
+
+def refusal(person: int, task_id: int) -> Refused | None:
+    """Why a task takes no submission of this person now; None where it does (one query, and one or
+    two for each quota that there is)."""
+    round_ = statements.open_round(task_id)
+    if round_ is None or round_.is_over:
+        return no_open_round(task_id)
+    assert round_.task.config_id is not None
+    return _refusal(person, kept_config(round_.task.config_id).file.daily, round_)
+
+
+def _refusal(person: int, daily: int | None, round_: Round) -> Refused | None:
+    own = Example.objects.filter(author=person)
+    if daily is not None:
         today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-        if own.filter(task=example.task_id, created_at__gte=today).count() >= most:
-            raise Refused(
+        if own.filter(task=round_.task_id, created_at__gte=today).count() >= daily:
+            return Refused(
                 "daily_limit",
-                f"You have sent {most} today, as many as one person may: go on tomorrow (UTC).",
+                f"You have sent {daily} today, as many as one person may: go on tomorrow (UTC).",
                 status=409,
             )
-    round_ = example.round
     if why := why_full(round_) or _why_enough(round_, own.filter(round=round_)):
-        raise Refused("quota_reached", why, status=409)
+        return Refused("quota_reached", why, status=409)
+    return None
 
 
 def why_full(round_: Round) -> str:

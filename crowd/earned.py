@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from annotate.contexts import are_left
 from annotate.models import Example, Task
-from annotate.queries import kept_config, takes_submissions
+from annotate.queries import kept_config
+from annotate.quotas import refusal
 from crowd import money, statements
 from crowd.campaign_file import ANNOTATE, VALIDATE
 from crowd.models import Campaign, Due, Payment, Visit
@@ -58,13 +59,12 @@ def progress(visit: Visit) -> Done:
         left = sum(max(0, size - counts[one]) for one in file.work)
         words = _of(left, "item")
     # Nobody is kept for work that is not there, or that they are not asked for any more.
-    task = visit.campaign.task
+    task, user = visit.campaign.task, visit.worker.user
     there = bool(work) and (
         # Where nothing was made it is returned instead.
-        not (examples or votes)
-        or (takes_submissions(task.pk) and are_left(visit.worker.user, task))
+        not (examples or votes) or (refusal(user.pk, task.pk) is None and are_left(user, task))
         if work == ANNOTATE
-        else has_work(validator=visit.worker.user, task=task)
+        else has_work(validator=user, task=task)
     )
     # Of votes nothing is said before the end: a sum that moved would tell which item was gold.
     earned = _bonuses(visit, examples, (), ())

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.models import Role, User, WorkSession
-from annotate.queries import no_open_round, takes_submissions
+from annotate.quotas import refusal
 from core.errors import Conflict, Refused
 from core.looks import name_seen_as
 from core.transactions import durable
@@ -144,7 +144,7 @@ def begin(
                 going_on = _returned_by(arrival, earlier)
                 if going_on is None:
                     require_entry(campaign, arrival)
-                    _require_work(campaign)
+                    _require_work(campaign, worker)
                 visit = going_on or Visit(
                     campaign=campaign,
                     worker=worker,
@@ -174,10 +174,11 @@ def begin(
     raise _taken(arrival.slot)
 
 
-def _require_work(campaign: Campaign) -> None:
-    """Let nobody begin what could not be done, and not be paid then (one query)."""
-    if ANNOTATE in campaign.file.work and not takes_submissions(campaign.task_id):
-        raise no_open_round(campaign.task_id)
+def _require_work(campaign: Campaign, worker: Worker) -> None:
+    """Let nobody begin what they could not do, and not be paid then (one query, and more where
+    rounds have quotas)."""
+    if ANNOTATE in campaign.file.work and (refused := refusal(worker.user_id, campaign.task_id)):
+        raise refused
 
 
 def _changed() -> Refused:

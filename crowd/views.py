@@ -51,6 +51,10 @@ KEPT_OUT: Final = (
     "You are kept out of this. What you made is kept, and those who asked for it decide whether it "
     "is paid."
 )
+NO_MORE: Final = (
+    "You have finished what there was for you. What you made is kept, and those who asked for it "
+    "decide whether it is paid: give your code."
+)
 LATE: Final = (
     "You have done all of it, but the platform's time ran out: give your code all the same."
 )
@@ -212,8 +216,9 @@ def _over(request: HttpRequest, visit: Visit, also: str = "") -> HttpResponse:
             campaign.file, request.GET.dict(), visit.code, screened_out=screened_out
         )
     sentence = LATE if late else OVER[Visit.State(visit.state)]
-    if visit.state == Visit.State.FINISHED and queries.is_kept_out(visit.worker, campaign.task):
-        sentence = KEPT_OUT
+    if visit.state == Visit.State.FINISHED and not earned.is_whole(visit):
+        kept_out = queries.is_kept_out(visit.worker, campaign.task)
+        sentence = KEPT_OUT if kept_out else NO_MORE
     context = {
         "campaign": campaign,
         "visit": visit,

@@ -556,9 +556,37 @@ def test_a_round_that_closes_keeps_nobody_from_finishing(task: Task, owner: User
     assert not call(token, "visits/this/").json()["may_finish"]
     Round.objects.update(status="closed", closed_at=timezone.now())
     assert call(token, "visits/this/").json()["may_finish"]
-    assert "It is being confirmed" in words(came.act("finish", token))
+    assert "decide whether it is paid" in words(came.act("finish", token))
     visit = Visit.objects.get()
     assert (visit.state, earned.is_whole(visit)) == ("finished", False), "an owner decides"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"rounds": {"submissions_each": 1}}, {"rounds": {"submissions": 1}}, {"daily": 1}],
+    ids=str,
+)
+def test_a_quota_keeps_nobody_from_finishing(owner: User, rule: dict[str, Any]) -> None:
+    task = cast.digits_task(owner, **rule)
+    campaign = world.campaign(task)
+    came = come(campaign)
+    token, _ = world.work(came, task, (1,))
+    body = {"client_id": str(uuid4()), "input": cast.drawing(2), "label": "3"}
+    assert call(token, "tasks/digits/examples/", body).status_code == 409
+    assert call(token, "visits/this/").json()["may_finish"]
+    assert "1.00 USD for the visit" in words(came.act("work", token))
+    over = words(came.act("finish", token))
+    assert "those who asked for it decide whether it is paid" in over
+    assert "Your code" in over
+    visit = Visit.objects.get()
+    assert (visit.state, earned.is_whole(visit)) == ("finished", False)
+    # Nobody begins again what they could not do.
+    other = world.campaign(task, slug="other")
+    again = come(other, assignmentId="A-2").act("begin", consent=other.file.agreement)
+    assert re.search("as one person may|has its 1 submissions", words(again)), words(again)
+    assert not other.visits.exists()
+    services.settle(visit=visit, confirmed=True, actor=owner)
+    assert [one.payment.amount for one in ledger.plan(campaign, write=False)] == [100]
 
 
 @pytest.mark.parametrize("by", ["owner", "admin"])
