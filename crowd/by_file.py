@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -153,8 +154,8 @@ class Results:
 def read_results(campaign: Campaign, text: str, actor: User | None = None) -> Results:
     """Follow a platform's file: what became of visits and of payments. Again, it changes nothing.
 
-    A line with `payment` and `state` is about money; one with `AssignmentId`, `WorkerId` or `code`
-    and `AssignmentStatus` or `status` about a visit.
+    A line with `payment` and `state` is about money; one with `AssignmentStatus` or `status` about
+    a visit: see `_visit_of`.
     """
     done = Results()
     for number, row in enumerate(_rows(text), start=2):
@@ -213,18 +214,7 @@ def _follow_visit(
         if said.lower() in ("submitted", "awaiting review", "active"):
             return
         raise Refused("bad_status", "status must be approved, rejected or returned.")
-    names = {
-        "assignment": fields.get("assignmentid") or fields.get("assignment"),
-        "worker__name": fields.get("workerid") or fields.get("worker"),
-        "code": fields.get("code"),
-    }
-    asked = {name: value for name, value in names.items() if value}
-    visits = list(queries.visits().filter(campaign=campaign, **asked).order_by("-started_at"))
-    if not visits or not asked:
-        raise Refused("no_visit", "there is no such visit.")
-    if len({visit.worker_id for visit in visits}) > 1:
-        raise Refused("several", "several people had this one: say WorkerId or code.")
-    visit = visits[0]
+    visit = _visit_of(campaign, fields)
     if visit.state == Visit.State.SCREENED_OUT and outcome == Visit.State.RETURNED:
         outcome = "confirmed"  # they were asked to return it: the platform knows them
     paid_out = (
@@ -239,3 +229,64 @@ def _follow_visit(
         reason = fields.get("requesterfeedback") or fields.get("reason") or "The platform says so."
         services.settle(visit=visit, confirmed=outcome == "confirmed", actor=actor, reason=reason)
     setattr(done, outcome, getattr(done, outcome) + 1)
+
+
+def _visit_of(campaign: Campaign, fields: Mapping[str, str]) -> Visit:
+    """The visit that a line is about: who, on which assignment, and when, as far as it says so.
+
+    One name alone says little: a worker may have had several assignments, and an assignment
+    several workers. Where the platform names no assignments a visit's own code stands for both.
+    """
+    names = {
+        "assignment": fields.get("assignmentid") or fields.get("assignment"),
+        "worker__name": fields.get("workerid") or fields.get("worker"),
+        "code": fields.get("code"),
+    }
+    if names["code"] in campaign.file.codes.values():  # the study's, which is everybody's
+        del names["code"]
+    asked = {name: value for name, value in names.items() if value}
+    by_code = not campaign.platform.names_assignments
+    if not (asked.keys() >= {"assignment", "worker__name"} or (by_code and "code" in asked)):
+        raise Refused(
+            "not_named",
+            f"name {'the code, or ' if by_code else ''}both AssignmentId and WorkerId: one alone "
+            "does not say whose work it was.",
+        )
+    visit = queries.visits().filter(campaign=campaign, **asked).order_by("-started_at").first()
+    if visit is None:
+        also = " of this code" if "code" in asked else ""
+        raise Refused("no_visit", f"no visit here is of this worker, on this assignment{also}.")
+    _require_its_time(visit, fields)
+    return visit
+
+
+SKEW: Final = timedelta(minutes=5)  # between a platform's clock and ours
+_ZONES: Final = {"PST": "-0800", "PDT": "-0700", "UTC": "+0000", "GMT": "+0000"}
+
+
+def _require_its_time(visit: Visit, fields: Mapping[str, str]) -> None:
+    accepted, submitted = (_time_in(fields, name) for name in ("AcceptTime", "SubmitTime"))
+    why = ""
+    if accepted and visit.started_at + SKEW < accepted:
+        why = "it began before it was accepted"
+    elif submitted and visit.started_at - SKEW > submitted:
+        why = "it began after it was sent"
+    if why:
+        raise Refused("other_time", f"{why}: decide about this visit on the campaign's page.")
+
+
+def _time_in(fields: Mapping[str, str], name: str) -> datetime | None:
+    """A time with its zone, by ISO 8601 or as Mechanical Turk's form of results writes it."""
+    if not (text := fields.get(name.lower(), "")):
+        return None
+    for zone, offset in _ZONES.items():
+        with suppress(ValueError):
+            return datetime.strptime(
+                text.replace(f" {zone} ", f" {offset} "), "%a %b %d %H:%M:%S %z %Y"
+            )
+    with suppress(ValueError):
+        if (at := datetime.fromisoformat(text)).tzinfo is not None:
+            return at
+    raise Refused(
+        "bad_time", f"{name} is no time such as 2026-12-15T12:00:00Z: write it so, or leave it out."
+    )

@@ -284,8 +284,8 @@ def test_a_returned_assignment_goes_to_another_worker(task: Task) -> None:
     assert made[0].provisional, "it stays, and counts nowhere"
     # Who held the same place may be the same person.
     assert are_apart(Worker.objects.get(name="W2").user_id, made[0].author_id)
-    done = by_file.read_results(campaign, "AssignmentId,status\nA-W1,Approved\n")
-    assert "several people had this one" in done.refused[0]
+    done = by_file.read_results(campaign, "AssignmentId,WorkerId,status\nA-W1,W3,Approved\n")
+    assert "no visit here is of this worker" in done.refused[0]
     # It was a guess: the platform's word stands, as soon as there is a place.
     with pytest.raises(Refused, match="add one first"):
         services.settle(visit=visit, confirmed=True, actor=None)

@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,47 @@ def test_from_work_to_a_confirmed_payment(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_line_of_results_says_whose_work_it_was_and_when(task: Task, owner: User) -> None:
+    campaign = world.campaign(task)
+    visit = _finished(task, campaign, [])
+    began = visit.started_at
+    hour = timedelta(hours=1)
+
+    def read(of: Campaign, **fields: object) -> list[str]:
+        said = {**fields, "AssignmentStatus": "Approved"}
+        return by_file.read_results(of, ledger.as_csv([*said], [[*said.values()]]), owner).refused
+
+    both = {"AssignmentId": "A-W1", "WorkerId": "W1"}
+    amazon = f"{began - hour:%a %b %d %H:%M:%S PST %Y}"
+    for fields, why in (
+        ({"WorkerId": "W1"}, "name both AssignmentId and WorkerId"),
+        ({"AssignmentId": "A-W1"}, "name both AssignmentId and WorkerId"),
+        ({"code": visit.code}, "name both AssignmentId and WorkerId"),
+        ({**both, "WorkerId": "W2"}, "no visit here is of this worker"),
+        ({**both, "code": "ANOTHERCODE"}, "no visit here is of this worker"),
+        ({**both, "AcceptTime": (began + hour).isoformat()}, "began before it was accepted"),
+        ({**both, "AcceptTime": amazon}, "began before it was accepted"),
+        ({**both, "SubmitTime": (began - hour).isoformat()}, "began after it was sent"),
+        ({**both, "SubmitTime": "yesterday"}, "SubmitTime is no time"),
+        ({**both, "SubmitTime": "2026-11-29T00:00:00"}, "SubmitTime is no time"),
+    ):
+        (line,) = read(campaign, **fields)
+        assert why in line, fields
+    assert Visit.objects.get().state == "finished"
+    times = {"AcceptTime": (began - hour).isoformat(), "SubmitTime": (began + hour).isoformat()}
+    assert read(campaign, **both, **times, code=visit.code) == []
+    assert Visit.objects.get().state == "confirmed"
+    # Where the platform names no assignments the code says which visit it was, the worker does not.
+    generic = world.campaign(task, slug="generic", platform="generic", return_to=[])
+    came = come(generic, slot=1, assignmentId="")
+    came.act("finish", world.work(came, task, (3, 4))[0])
+    (line,) = read(generic, WorkerId="W1")
+    assert "name the code, or both AssignmentId and WorkerId" in line
+    assert read(generic, code=generic.visits.get().code) == []
+    assert generic.visits.get().state == "confirmed"
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_payers_at_once_plan_nothing_twice(
     task: Task, validator: User, other_validator: User, folder: Path
 ) -> None:
@@ -330,7 +372,7 @@ def test_screened_out_capped_and_over_budget(
     found = [(one.payment.kind, one.payment.amount) for one in ledger.plan(campaign, write=False)]
     assert found == [("reward", 100), ("bonus", 10)]
     # Also who was screened out is owed by the platform's word, and never the whole reward.
-    by_file.read_results(campaign, "WorkerId,AssignmentStatus\nW0,Returned\n")
+    by_file.read_results(campaign, "AssignmentId,WorkerId,AssignmentStatus\nA-W0,W0,Returned\n")
     assert Visit.objects.get(worker__name="W0").state == "screened_out"
     found = [(one.payment.kind, one.payment.amount) for one in ledger.plan(campaign, write=False)]
     assert found == [("bonus", 10), ("reward", 100), ("bonus", 10)]
