@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from django.db.models import (
     Count,
@@ -25,6 +25,7 @@ from crowd.campaign_file import CostPlan
 from crowd.earned import owed, payable
 from crowd.models import Campaign, Slot, Visit
 from crowd.queries import visits
+from scoring.queries import Rate, wilson_rate
 
 
 def campaigns_of(task: Task) -> QuerySet[Campaign]:
@@ -132,3 +133,52 @@ def visit_rows(campaign: Campaign) -> QuerySet[Visit]:
         )
         .order_by("-started_at", "pk")
     )
+
+
+# --- how much signals say -------------------------------------------------------------------------
+SIGNALS: Final = {"paste": "Pastes", "away": "Absences", "burst": "Bursts"}
+
+
+class Said(NamedTuple):
+    """On how many visits a signal stands whose foolings validators have confirmed, all of them
+    (where it would be a false alarm) or none."""
+
+    title: str
+    confirmed: Rate
+    not_confirmed: Rate
+
+
+def said_by_signals(task: Task) -> list[Said]:
+    """Each signal's error on a task's visits that are over, of all campaigns (one query); empty
+    where nothing is known. Validators see no signals, so that their verdicts are not made by them.
+    """
+    over = Visit.objects.filter(campaign__task=task, worker__forgotten_at=None)
+    fooled = Q(session__examples__fooled=True, session__examples__retracted_at=None)
+    status, wrong = Example.Status, (Example.Status.REJECTED, Example.Status.RELABELLED)
+    rows = (
+        over.exclude(state=Visit.State.OPEN)
+        .annotate(
+            fooled=Count("session__examples", filter=fooled),
+            right=Count(
+                "session__examples", filter=fooled & Q(session__examples__status=status.VERIFIED)
+            ),
+            wrong=Count(
+                "session__examples", filter=fooled & Q(session__examples__status__in=wrong)
+            ),
+        )
+        .filter(fooled__gt=0)
+        .filter(Q(right=F("fooled"), state=Visit.State.CONFIRMED) | Q(wrong=F("fooled")))
+    )
+    seen: dict[bool, list[dict[str, int]]] = {True: [], False: []}
+    for signals, right in rows.values_list("signals", "right"):
+        seen[right > 0].append(signals)
+    if not any(seen.values()):
+        return []
+
+    def rate(name: str, of: list[dict[str, int]]) -> Rate:
+        return wilson_rate(sum(bool(signals.get(name)) for signals in of), len(of))
+
+    return [
+        Said(title, rate(name, seen[True]), rate(name, seen[False]))
+        for name, title in SIGNALS.items()
+    ]

@@ -109,6 +109,7 @@ def campaign(request: HttpRequest, slug: str, name: str) -> HttpResponse:
             for one in rows
         ],
         "answers": answers,
+        "signals": overview.said_by_signals(task) if rows else [],
         "newer": f"?page={page.previous_page_number()}" if page.has_previous() else "",
         "older": f"?page={page.next_page_number()}" if page.has_next() else "",
         "files": [

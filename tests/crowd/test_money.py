@@ -437,6 +437,45 @@ def test_statements_hold_no_formulas() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_signals_are_shown_with_how_often_they_are_wrong(
+    task: Task, owner: User, client: Client
+) -> None:
+    campaign = world.campaign(task, places=8)
+    # What validators made of each visit's foolings, whether it is confirmed, and its pastes.
+    told = [
+        (["verified", "verified"], "confirmed", 2),
+        (["verified"], "confirmed", 0),
+        (["verified"], "finished", 5),
+        (["verified", "open"], "confirmed", 1),
+        (["rejected", "relabelled"], "confirmed", 1),
+        (["rejected"], "rejected", 1),
+        (["verified", "rejected"], "confirmed", 1),
+    ]
+    client.force_login(owner)
+    page = reverse("campaign", args=[task.slug, "pilot"])
+    for n, (verdicts, state, pastes) in enumerate(told):
+        token = come(campaign, f"W{n}").begin()
+        if not n:
+            assert "once validators have judged" in world.words(client.get(page))
+        for seed, verdict in enumerate(verdicts, start=10 * n):
+            made = world.submit(token, task, seed)
+            settled_at = None if verdict == "open" else timezone.now()
+            Example.objects.filter(pk=made.pk).update(status=verdict, settled_at=settled_at)
+        signals = {"paste": pastes, "away": 3} if pastes else {}
+        Visit.objects.filter(worker__name=f"W{n}").update(
+            state=state, finished_at=timezone.now(), signals=signals
+        )
+    shown = world.words(client.get(page))
+    assert "All confirmed (2 visits)" in shown
+    assert "None confirmed (2 visits)" in shown
+    assert "Pastes 1 of 2, 50 % (9.5 % to 91 %) 2 of 2, 100 % (34 % to 100 %)" in shown
+    assert "Bursts 0 of 2, 0 % (0 % to 66 %) 0 of 2" in shown
+    # Of who was forgotten no signals are known.
+    Worker.objects.filter(name="W0").update(name="forgotten x", forgotten_at=timezone.now())
+    assert "Pastes 0 of 1," in world.words(client.get(page))
+
+
+@pytest.mark.django_db(transaction=True)
 def test_terms_hold_and_the_floor_is_kept(task: Task, owner: User) -> None:
     with pytest.raises(Refused, match="less than the floor"):
         world.campaign(task, pay={**world.PAY, "minimum_hourly": "20.01"})
