@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django import forms
@@ -84,6 +85,35 @@ def load_upload(upload: Any, actor: User) -> str:
     return f"{task.name} now has version {task.config.version} of its file."
 
 
+def file_page(
+    page: CuratedAdmin[Any],
+    request: HttpRequest,
+    kind: type[forms.Form],
+    title: str,
+    take: Callable[[Any, User], tuple[str, str]],
+) -> HttpResponse:
+    """A page with a form of one `file`, which `take` loads: it says what came of it, and where to
+    go then, or is Refused."""
+    if not page.has_curate_permission(request):
+        return HttpResponse(status=403)
+    form = kind(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            said, next_page = take(form.cleaned_data["file"], person(request))
+        except Refused as refused:
+            form.add_error("file", refused.message)
+        else:
+            messages.success(request, said)
+            return HttpResponseRedirect(next_page)
+    context = {
+        **page.admin_site.each_context(request),
+        "title": title,
+        "form": form,
+        "opts": page.opts,
+    }
+    return TemplateResponse(request, "admin/load_file.html", context)
+
+
 class OwnerForm(ReasonForm):
     """Who is to own it, and why."""
 
@@ -123,23 +153,11 @@ class TaskAdmin(CuratedAdmin[Task]):
 
     def load(self, request: HttpRequest) -> HttpResponse:
         """A page to upload a task file on."""
-        if not self.has_curate_permission(request):
-            return HttpResponse(status=403)
-        form = TaskFileForm(request.POST or None, request.FILES or None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                messages.success(request, load_upload(form.cleaned_data["file"], person(request)))
-            except Refused as refused:
-                form.add_error("file", refused.message)
-            else:
-                return HttpResponseRedirect(reverse("admin:annotate_task_changelist"))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Load a task file",
-            "form": form,
-            "opts": self.opts,
-        }
-        return TemplateResponse(request, "admin/load_task.html", context)
+
+        def take(upload: Any, actor: User) -> tuple[str, str]:
+            return load_upload(upload, actor), reverse("admin:annotate_task_changelist")
+
+        return file_page(self, request, TaskFileForm, "Load a task file", take)
 
 
 @admin.register(TaskConfig)

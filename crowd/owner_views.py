@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.caller import person
+from accounts.models import User
 from annotate.models import Task
 from annotate.owners import owned_task_or_404
 from core.errors import Refused
@@ -50,16 +51,20 @@ def campaigns(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _load(request: HttpRequest, task: Task) -> Campaign:
-    upload = request.FILES.get("file")
+    return load_upload(request.FILES.get("file"), person(request), task)
+
+
+def load_upload(upload: Any, actor: User, task: Task | None = None) -> Campaign:
+    """Load an uploaded campaign file, of this task if one is given; Refused with a sentence."""
     if upload is None or (upload.size or 0) > LONGEST_FILE:
         raise Refused("no_file", "Choose a campaign file of at most 200 kB.")
     try:
         file = read_campaign_file(upload.read())
     except NotYaml as error:
         raise Refused("bad_campaign_file", f"{error}.") from error
-    if file.task != task.slug:
+    if task is not None and file.task != task.slug:
         raise Refused("other_task", f"That file is for the task {file.task}.")
-    return acts.load_campaign(file=file, actor=person(request))[0]
+    return acts.load_campaign(file=file, actor=actor)[0]
 
 
 @never_cache

@@ -21,7 +21,7 @@ SHOWN = {
     "worksession", "event", "user",
     "task", "taskconfig", "modelversion", "round", "example",
     "queueitem", "lease", "vote", "gold", "reliability", "authorshare", "review", "tally",
-    "trainingrun", "snapshot",
+    "trainingrun", "snapshot", "campaign",
 }  # fmt: skip
 
 

@@ -476,6 +476,38 @@ def test_signals_are_shown_with_how_often_they_are_wrong(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_the_admin_site_leads_to_campaigns_and_loads_one(
+    task: Task, owner: User, client: Client
+) -> None:
+    cast.digits_task(cast.person("otto", "owner"), slug="others", name="Others")
+    client.force_login(owner)
+    there = "/admin/crowd/campaign/"
+    assert f"{there}load/" in client.get(there).content.decode()
+
+    def load(text: str) -> Any:
+        upload = SimpleUploadedFile("pilot.yaml", text.encode())
+        return client.post(f"{there}load/", {"file": upload})
+
+    for text, why in (
+        (LEAST.replace("task: digits", "task: others") + "}", "no task others of yours"),
+        ("slug: [", "not YAML"),
+    ):
+        assert why in load(text).context["form"].errors["file"][0]
+    answer = load(LEAST + "}")
+    campaign = Campaign.objects.get()
+    page = reverse("campaign", args=["digits", campaign.slug])
+    assert answer["Location"] == page
+    for shown in (there, f"{there}{campaign.pk}/change/"):
+        assert f'href="{page}"' in client.get(shown).content.decode()
+    # Those of others are theirs.
+    client.force_login(User.objects.get(username="otto"))
+    assert campaign.slug not in client.get(there).content.decode()
+    assert client.get(f"{there}{campaign.pk}/change/").status_code == 302
+    client.force_login(cast.person("anna"))
+    assert load(LEAST + "}").status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
 def test_terms_hold_and_the_floor_is_kept(task: Task, owner: User) -> None:
     with pytest.raises(Refused, match="less than the floor"):
         world.campaign(task, pay={**world.PAY, "minimum_hourly": "20.01"})
