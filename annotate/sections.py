@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -228,11 +229,22 @@ class Chat(Section):
 Quota = Annotated[int, Field(ge=1, le=10**6)]
 
 
+def _of_a_year(at: datetime) -> datetime:
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("say a time of the years 1 to 9999 in UTC") from None
+    return at
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_of_a_year)]  # databases and pages take it to UTC
+
+
 class Rounds(Section):
     """What holds in each round that opens from now on; docs/rounds.md explains each."""
 
-    opens_at: AwareDatetime | None = None
-    closes_at: AwareDatetime | None = None
+    opens_at: Moment | None = None
+    closes_at: Moment | None = None
     submissions: Quota | None = Field(default=None, description="So many a round takes.")
     verified: Quota | None = Field(default=None, description="Foolings with which it is over.")
     submissions_each: Quota | None = Field(default=None, description="So many of a person.")

@@ -10,14 +10,13 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     Field,
     StringConstraints,
     field_validator,
     model_validator,
 )
 
-from annotate.sections import Section, Slug, Word
+from annotate.sections import Moment, Section, Slug, Word
 from core import strict_yaml
 from crowd import money
 from crowd.platforms import names, platform_named
@@ -165,7 +164,7 @@ class CampaignFile(Section):
     let_in: LetIn = LetIn()
     expected: Expected = Expected()
     time_limit: Annotated[int, Field(ge=5, le=10_080)] = 120  # minutes from link to end
-    until: AwareDatetime | None = None  # by when one must have begun
+    until: Moment | None = None  # by when one must have begun
     signed: bool | None = None
     people: tuple[Worker, ...] = ()  # of a panel: an invitation each, under a name of one's own
     parameters: dict[Literal["worker", "assignment"], Word] = Field(default_factory=dict)

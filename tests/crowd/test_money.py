@@ -71,6 +71,7 @@ BAD_FILES = [
     (f"{LEAST}, platform: mturk}}", "there twice"),
     ("{slug: a, task: digits, platform: mturk, places: 1}", "choose one of"),
     (f"{LEAST}, debug: true}}", "Extra inputs"),
+    (f"{LEAST}, until: 9999-12-31T23:59:59-12:00}}", "of the years 1 to 9999 in UTC"),
 ]
 
 
