@@ -66,13 +66,14 @@ def progress(visit: Visit) -> Done:
         if work == ANNOTATE
         else has_work(validator=user, task=task)
     )
+    more = "left" if there else "left, but no more can be done now"
     # Of votes nothing is said before the end: a sum that moved would tell which item was gold.
     earned = _bonuses(visit, examples, (), ())
     return Done(
         len(examples),
         len(votes),
         work,
-        f"{words} left" if left else "All done",
+        f"{words} {more}" if left else "All done",
         not there,
         file.pay.units("base"),
         sum(one.fooled and one.status == Example.Status.OPEN for one in examples),

@@ -573,7 +573,8 @@ def test_a_quota_keeps_nobody_from_finishing(owner: User, rule: dict[str, Any]) 
     token, _ = world.work(came, task, (1,))
     body = {"client_id": str(uuid4()), "input": cast.drawing(2), "label": "3"}
     assert call(token, "tasks/digits/examples/", body).status_code == 409
-    assert call(token, "visits/this/").json()["may_finish"]
+    done = call(token, "visits/this/").json()
+    assert (done["left"], done["may_finish"]) == ("1 item left, but no more can be done now", True)
     assert "1.00 USD for the visit" in words(came.act("work", token))
     over = words(came.act("finish", token))
     assert "those who asked for it decide whether it is paid" in over
