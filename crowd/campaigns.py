@@ -14,11 +14,12 @@ from django.db.models import QuerySet
 from accounts.models import User
 from accounts.services import record_event
 from annotate.models import Task
+from annotate.statements import open_round
 from core import strict_yaml
 from core.errors import Conflict, Refused
 from core.transactions import durable
 from crowd import earned, overview
-from crowd.campaign_file import CampaignFile
+from crowd.campaign_file import ANNOTATE, CampaignFile
 from crowd.models import Campaign, Slot
 from crowd.platforms import origin_of, platform_named
 
@@ -76,6 +77,8 @@ def _change(campaign: Campaign, file: CampaignFile, actor: User | None) -> None:
     """Give a campaign this file; within a transaction that has its row locked."""
     if campaign.data:
         _require_same_terms(campaign, file)
+    else:
+        _require_enough_is_taken(campaign.task, file)
     campaign.data = file.model_dump(mode="json")
     campaign.__dict__.pop("file", None)
     _require_floor(campaign)
@@ -89,6 +92,22 @@ def _change(campaign: Campaign, file: CampaignFile, actor: User | None) -> None:
     # What was agreed to under each version stays to be read here.
     consent = file.consent.model_dump()
     record(campaign, actor, "loaded_campaign", places=file.places, consent=consent)
+
+
+def _require_enough_is_taken(task: Task, file: CampaignFile) -> None:
+    """Refuse to ask more of a visit than the task takes of a person, who would not be paid then."""
+    if task.config is None:
+        return
+    round_ = open_round(task.pk)
+    rules = round_.limits if round_ else task.config.file.rounds
+    size, most = file.visit.examples, (rules.submissions_each, task.config.file.daily)
+    taken = min((one for one in most if one is not None), default=None)
+    if ANNOTATE in file.work and size and taken is not None and taken < size:
+        raise Refused(
+            "more_than_taken",
+            f"A visit asks for {size} examples, and the task takes {taken} of a person: ask for "
+            "less, or change its submissions_each or daily.",
+        )
 
 
 def _require_floor(campaign: Campaign) -> None:

@@ -905,7 +905,7 @@ TOLD = {
     "not_done", "not_finished",
     "not_invited", "not_signed", "not_your_work", "opened_elsewhere", "other_task",
     "over_budget", "paused", "placeholder_left", "platform_away", "refused_lines",
-    "bad_time", "not_named", "other_time",
+    "bad_time", "more_than_taken", "not_named", "other_time",
     "other_terms", "slot_taken", "slug_taken", "terms_fixed", "too_late", "took_part",
     "under_the_floor", "visit_over",
     "wrong_platform",

@@ -20,9 +20,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from annotate import inference, judged
+from annotate.config import parse_task_file
 from annotate.context_files import Row
 from annotate.contexts import load_contexts
 from annotate.models import Barred, Chat, Context, Example, Round, Task
+from annotate.rounds import load_task
 from core.errors import Refused
 from crowd import by_file, campaigns, earned, entering, ledger, passes, queries, services
 from crowd.models import Campaign, Visit, Worker
@@ -567,8 +569,14 @@ def test_a_round_that_closes_keeps_nobody_from_finishing(task: Task, owner: User
     ids=str,
 )
 def test_a_quota_keeps_nobody_from_finishing(owner: User, rule: dict[str, Any]) -> None:
-    task = cast.digits_task(owner, **rule)
+    task = cast.digits_task(owner)
     campaign = world.campaign(task)
+    other = world.campaign(task, slug="other")
+    load_task(file=parse_task_file(cast.task_file(**rule)), actor=owner)
+    Round.objects.update(rules=rule.get("rounds", {}))
+    if rule != {"rounds": {"submissions": 1}}:
+        with pytest.raises(Refused, match="asks for 2 examples, and the task takes 1 of a person"):
+            world.campaign(task, slug="third")
     came = come(campaign)
     token, _ = world.work(came, task, (1,))
     body = {"client_id": str(uuid4()), "input": cast.drawing(2), "label": "3"}
@@ -582,7 +590,6 @@ def test_a_quota_keeps_nobody_from_finishing(owner: User, rule: dict[str, Any]) 
     visit = Visit.objects.get()
     assert (visit.state, earned.is_whole(visit)) == ("finished", False)
     # Nobody begins again what they could not do.
-    other = world.campaign(task, slug="other")
     again = come(other, assignmentId="A-2").act("begin", consent=other.file.agreement)
     assert re.search("as one person may|has its 1 submissions", words(again)), words(again)
     assert not other.visits.exists()
