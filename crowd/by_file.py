@@ -265,10 +265,12 @@ _ZONES: Final = {"PST": "-0800", "PDT": "-0700", "UTC": "+0000", "GMT": "+0000"}
 
 
 def _require_its_time(visit: Visit, fields: Mapping[str, str]) -> None:
+    """Refuse work that was at no time between these: one that was returned and accepted anew goes
+    on, and began before."""
     accepted, submitted = (_time_in(fields, name) for name in ("AcceptTime", "SubmitTime"))
     why = ""
-    if accepted and visit.started_at + SKEW < accepted:
-        why = "it began before it was accepted"
+    if accepted and visit.finished_at and visit.finished_at + SKEW < accepted:
+        why = "it was over before it was accepted"
     elif submitted and visit.started_at - SKEW > submitted:
         why = "it began after it was sent"
     if why:

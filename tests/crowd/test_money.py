@@ -241,8 +241,8 @@ def test_a_line_of_results_says_whose_work_it_was_and_when(task: Task, owner: Us
         ({"code": visit.code}, "name both AssignmentId and WorkerId"),
         ({**both, "WorkerId": "W2"}, "no visit here is of this worker"),
         ({**both, "code": "ANOTHERCODE"}, "no visit here is of this worker"),
-        ({**both, "AcceptTime": (began + hour).isoformat()}, "began before it was accepted"),
-        ({**both, "AcceptTime": amazon}, "began before it was accepted"),
+        ({**both, "AcceptTime": (began + hour).isoformat()}, "was over before it was accepted"),
+        ({**both, "AcceptTime": amazon}, "was over before it was accepted"),
         ({**both, "SubmitTime": (began - hour).isoformat()}, "began after it was sent"),
         ({**both, "SubmitTime": "yesterday"}, "SubmitTime is no time"),
         ({**both, "SubmitTime": "2026-11-29T00:00:00"}, "SubmitTime is no time"),
@@ -250,7 +250,8 @@ def test_a_line_of_results_says_whose_work_it_was_and_when(task: Task, owner: Us
         (line,) = read(campaign, **fields)
         assert why in line, fields
     assert Visit.objects.get().state == "finished"
-    times = {"AcceptTime": (began - hour).isoformat(), "SubmitTime": (began + hour).isoformat()}
+    Visit.objects.update(started_at=began - hour)  # it was returned, and accepted anew
+    times = {"AcceptTime": began.isoformat(), "SubmitTime": (began + hour).isoformat()}
     assert read(campaign, **both, **times, code=visit.code) == []
     assert Visit.objects.get().state == "confirmed"
     # Where the platform names no assignments the code says which visit it was, the worker does not.
