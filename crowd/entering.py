@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import math
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
@@ -47,6 +48,15 @@ def visit_for(campaign: Campaign, arrival: Arrival) -> Visit | None:
     return next((one for one in mine if _is_by_link(one, arrival)), None)
 
 
+def begins_until(campaign: Campaign, arrival: Arrival) -> datetime | None:
+    """By when one must have begun: what the file says, or a place's own link where that is later;
+    None where there is no end."""
+    until, promised = campaign.file.until, arrival.until
+    if until is None or promised is None or promised <= until.timestamp():
+        return until
+    return None if promised == math.inf else datetime.fromtimestamp(promised, UTC)
+
+
 def in_utc(at: datetime) -> str:
     return f"{at.astimezone(UTC):%-d %B %Y at %H:%M} UTC"
 
@@ -61,7 +71,7 @@ def require_open(campaign: Campaign, arrival: Arrival) -> None:
         raise Refused("ended", "This has ended. Nothing that you did is lost.", status=410)
     if campaign.state == Campaign.State.PAUSED:
         raise Refused("paused", "This is paused: try the same link again later.", status=409)
-    if (until := campaign.file.until) and max(until.timestamp(), arrival.until or 0) < time.time():
+    if (until := begins_until(campaign, arrival)) and until < timezone.now():
         raise Refused(
             "too_late",
             f"One could begin until {in_utc(until)}: thank you for coming. Return it, please.",

@@ -162,7 +162,13 @@ def _landing(request: HttpRequest, campaign: Campaign, arrival: Arrival) -> Http
     said = ""
     if visit is not None:
         said = GOES_ON if entering.may_go_on(visit) else OVER[Visit.State(visit.state)]
-    context = _about(campaign) | {"preview": arrival.preview, "visit": visit, "said": said}
+    until = entering.begins_until(campaign, arrival)
+    context = _about(campaign) | {
+        "preview": arrival.preview,
+        "visit": visit,
+        "said": said,
+        "until": until and entering.in_utc(until),
+    }
     return render(request, "crowd/landing.html", context)
 
 
@@ -188,7 +194,6 @@ def _about(campaign: Campaign) -> dict[str, Any]:
             for work in file.work
         ],
         "minutes": round(plan.minutes),
-        "until": file.until and entering.in_utc(file.until),
         "pays": {
             name: file.money(pay.units(name))
             for name in ("base", "per_verified", "per_validation", "screen_out")

@@ -472,7 +472,8 @@ def test_a_link_promises_what_is_paid_and_until_when(task: Task) -> None:
     soon = timezone.now() - timedelta(minutes=1)
     pay = {**world.PAY, "base": "1.0", "budget": "90.00", "minimum_hourly": "1.00"}
     earlier = world.campaign(task, places=2, until=soon.isoformat(), **{**file, "pay": pay})
-    assert "I agree, begin" in words(given.page)
+    for shown in ("I agree, begin", f"One can begin until {end:%-d %B %Y at %H:%M} UTC"):
+        assert shown in words(given.page), "what its link promises"
     for late in (come(earlier, slot=2), old):
         assert f"begin until {soon:%-d %B %Y at %H:%M} UTC" in words(late.page)
         assert "could begin" in words(late.act("begin", consent=earlier.file.agreement))
