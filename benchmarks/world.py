@@ -147,13 +147,14 @@ def _fill_queue(task: Any, waiting: int) -> dict[str, str]:
 
 
 def _verify(task: Any, foolings: int) -> None:
-    """Verified foolings of many authors, after the drawings that wait."""
+    """Verified foolings of many authors, in a task of which nothing else was sent."""
     from django.utils import timezone
 
     from annotate.models import Example
     from validate.models import QueueItem
 
-    _fill_queue(task, foolings)
+    if not _fill_queue(task, foolings):
+        return
     made = Example.objects.filter(task=task)
     made.update(status=Example.Status.VERIFIED, settled_at=timezone.now(), queued=False)
     QueueItem.objects.filter(task=task).delete()
