@@ -128,6 +128,22 @@ def test_a_gain_on_the_most_frequent_label_alone_is_none() -> None:
     assert (mixed.passed, "no loss is asked for" in mixed.sentence) == (True, True)
 
 
+def test_rare_labels_ask_a_sure_gain_for_no_surety_of_their_own() -> None:
+    """As digits fool: of 60 ten are read now, none of what is rare, and nothing is lost."""
+    fooled, read = (20, 12, 8, 6, 5, 4, 2, 1, 1, 1), (4, 2, 2, 1, 1, 0, 0, 0, 0, 0)
+    rows = [
+        (str(digit), "none", said, times)
+        for digit, (of, now) in enumerate(zip(fooled, read, strict=True))
+        for said, times in ((str(digit), now), ("none", of - now))
+    ]
+    results = gates(new_round=labelled(rows))
+    assert results["new round"].passed
+    assert results["new round by label"].passed, results["new round by label"].sentence
+    assert "more than 0 is asked for" in results["new round by label"].sentence
+    nothing = labelled([("yes", "no", "no", 50), ("no", "yes", "yes", 10)])
+    assert not gates(new_round=nothing)["new round by label"].passed
+
+
 def test_free_answers_are_compared_by_their_words() -> None:
     right = {"text": "until Thursday", "start": 4}
     asked = [
