@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
@@ -13,9 +13,9 @@ from core.transactions import durable
 from ml.learners import Base, Item
 from training.config import RetrainingSettings
 from training.models import Split
-from training.queries import is_doubted
-from training.snapshots import BATCH, sides_of
-from training.splits import capped
+from training.queries import is_doubted, learnable
+from training.snapshots import BATCH, sides_of, split_of, what_it_is_about
+from training.splits import Side, aside, capped
 
 FEWEST: Final = 20  # held-out items: with fewer the owner's data judge nothing, nor do people's
 MOST: Final = 5_000  # the newest ones
@@ -33,8 +33,9 @@ def choose_clean(
 ) -> dict[str, list[int]] | None:
     """The keys of what stands in beside the owner's clean data, by the side of its authors.
 
-    None where the owner's are enough, or people's too few. As with foolings, authors who test never
-    train, and none gives more than their share of a side.
+    None where the owner's are enough, or people's too few, or so few people's that one of them
+    would give more than their share of what tests. As with foolings, authors who test never train,
+    and what an example is about is on one side.
     """
     if len(base.held_out) >= FEWEST:
         return None
@@ -46,17 +47,43 @@ def choose_clean(
         copy_of=None,
         author__isnull=False,
     )
-    newest = confirmed.select_related("author").defer("input", "probabilities", "explanation")
+    newest = confirmed.select_related("author", "config", "context")
+    newest = newest.defer("probabilities", "explanation", *_inputs(task))
     with durable():
-        found = sorted(newest.order_by("-pk")[:MOST], key=lambda example: example.pk)
+        found = sorted(newest.order_by("-pk")[:MOST], key=lambda one: (one.settled_at, one.pk))
         sides = sides_of(task, settings)
+        found = [one for one in found if cast(int, one.author_id) in sides]
+        theirs = [sides[cast(int, one.author_id)] for one in found]
+        claimed = _claimed(task, settings, sides)
+        about = [what_it_is_about(task, one) for one in found]
+    apart = aside([*claimed, *zip(about, theirs, strict=True)])[len(claimed) :]
     parts = {}
     for side in Split.TRAIN, Split.HELD_OUT:
-        own = [one for one in found if sides[cast(int, one.author_id)] == side]
+        places = (n for n, its in enumerate(theirs) if its == side and not apart[n])
+        own = sorted((found[n] for n in places), key=lambda one: one.pk)
         authors = [one.author.pseudonym for one in own if one.author is not None]
         kept = capped(authors, share=settings.author_share, seed=f"{task.slug}:{settings.seed}")
         parts[str(side)] = [own[place].pk for place in kept]
-    return parts if len(parts[Split.HELD_OUT]) >= FEWEST else None
+    givers = len(set(authors))  # of what tests
+    enough = givers * settings.author_share >= 1 and len(parts[Split.HELD_OUT]) >= FEWEST
+    return parts if enough else None
+
+
+def _claimed(
+    task: Task, settings: RetrainingSettings, sides: Mapping[int, Side]
+) -> list[tuple[str, Side]]:
+    """What the examples that are learned from are about, with the sides that they put it on."""
+    learned = learnable(task.pk, settings.also).select_related("config", "context")
+    if not task.kind.given:
+        learned = learned.exclude(context=None)
+    learned = learned.defer("probabilities", "explanation", *_inputs(task))
+    in_order = split_of(learned.order_by("settled_at", "pk"), sides)
+    return [(what_it_is_about(task, example), side) for example, side in in_order]
+
+
+def _inputs(task: Task) -> tuple[str, ...]:
+    """What is not read unless it says what an example is about."""
+    return () if task.kind.given else ("input",)
 
 
 def filled(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -157,16 +157,9 @@ def _items(
     task: Task, examples: Sequence[Example], settings: RetrainingSettings
 ) -> list[SnapshotItem]:
     """Items of no snapshot yet, in the order of their examples, which is that of the verdicts."""
-    sides = sides_of(task, settings)
-    split = [(example, sides[cast(int, example.author_id)]) for example in examples]
-    # What only teaches is not there at all of those who test.
-    split = [
-        (example, side)
-        for example, side in split
-        if side == TRAIN or role_of(example) == Role.FOOLING
-    ]
+    split = split_of(examples, sides_of(task, settings))
     votes = _votes_on([example.pk for example, _ in split])
-    apart = aside((_what_it_is_about(task, example), side) for example, side in split)
+    apart = aside((what_it_is_about(task, example), side) for example, side in split)
     items = []
     for (example, side), is_apart in zip(split, apart, strict=True):
         cast_on = votes.get(example.pk, [])
@@ -184,6 +177,20 @@ def _items(
             item.label = max(sorted(shares), key=shares.__getitem__)
         items.append(item)
     return items
+
+
+def split_of(examples: Iterable[Example], sides: Mapping[int, Side]) -> list[tuple[Example, Side]]:
+    """What may be frozen of these, in their order, with its author's side: what only teaches is
+    not there at all of those who test.
+
+    Whoever has no side took all that they sent back since the examples were read.
+    """
+    return [
+        (example, side)
+        for example in examples
+        if (side := sides.get(cast(int, example.author_id))) is not None
+        and (side == TRAIN or role_of(example) == Role.FOOLING)
+    ]
 
 
 def _votes_on(pks: Sequence[int]) -> dict[int, list[Vote]]:
@@ -209,7 +216,7 @@ def _shares_of(votes: Sequence[Vote]) -> dict[str, float]:
     return {label: said[label] / total for label in sorted(said)} if total > 1 else {}
 
 
-def _what_it_is_about(task: Task, example: Example) -> str:
+def what_it_is_about(task: Task, example: Example) -> str:
     """The same for two about one context, whoever says it: the server or the input."""
     kind = task.kind
     if kind.given and isinstance(whole := example.whole_input, dict):

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
-from annotate.models import Example, Task
+from annotate.models import Context, Example, Task
 from ml.learners import Base
 from tests import cast
 from tests.training.fake_learner import FakeLearner
 from tests.training.world import trained_task, verified, verified_foolings
-from training import clean, evaluations, services
-from training.models import AuthorSplit, Evaluation, TrainingRun
+from training import clean, evaluations, services, snapshots
+from training.models import AuthorSplit, Evaluation, Split, TrainingRun
+from training.queries import settings_of
 from training.retraining import carry_out
 
 pytestmark = pytest.mark.once
@@ -49,7 +51,7 @@ def test_what_fooled_nobody_and_was_confirmed_is_clean_data(
 ) -> None:
     monkeypatch.setattr(evaluations, "measure", lambda *_: {"per_second": 1.0, "memory_gb": 1.0})
     authors = [annotator, other_annotator]
-    task = trained_task(owner)
+    task = trained_task(owner, author_share=1)
     verified_foolings(task, authors, owner, 2)
     cast.submission(task, annotator, 5_000, fooled=False)  # which nobody has looked at
     run = retrain(task)
@@ -107,10 +109,76 @@ def test_owners_own_data_are_left_alone_where_they_are_enough(
     owner: User, annotator: User, other_annotator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clean, "FEWEST", 0)
-    task = trained_task(owner)
+    task = trained_task(owner, author_share=1)
     confirmed(task, [annotator, other_annotator], owner, 2)
     verified_foolings(task, [annotator, other_annotator], owner, 2)
     run = retrain(task)
     assert run.metrics["clean_of_people"] is None
     assert run.candidate is not None
     assert "clean_of_people" not in run.candidate.provenance["data"]
+
+
+def test_one_person_alone_never_gives_what_all_is_tested_with(owner: User) -> None:
+    """Half of what tests, or all of it, would be theirs to choose, as easy as they like."""
+    task = trained_task(owner)
+    people = [cast.person(name) for name in ("ann", "ben", "cleo", "dan")]
+    for place, author in enumerate(people):  # not by lot
+        side = Split.TRAIN if place == 0 else Split.HELD_OUT
+        AuthorSplit.objects.create(task=task, author=author, split=side)
+    confirmed(task, people[:3], owner, 20)
+    own = Base([], [], "none")
+    assert clean.choose_clean(task, settings_of(task), own) is None
+    more = [
+        verified(cast.submission(task, people[3], 7_000 + n, fooled=False), owner) for n in range(9)
+    ]
+    chosen = clean.choose_clean(task, settings_of(task), own)
+    assert chosen is not None
+    givers = Example.objects.filter(pk__in=chosen["held_out"]).values_list("author", flat=True)
+    assert {*givers} == {one.pk for one in people[1:]}
+    assert max(map([*givers].count, {*givers})) == len(more) == len(givers) / 3
+
+
+def test_what_tests_is_about_nothing_that_the_other_side_is_taught(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean, "FEWEST", 1)
+    task = trained_task(owner, author_share=1)
+    people = [cast.person("ann"), cast.person("ben")]
+    for author, side in zip(people, (Split.TRAIN, Split.HELD_OUT), strict=True):
+        AuthorSplit.objects.create(task=task, author=author, split=side)
+    one, two, three = (
+        Context.objects.create(task=task, data={"n": n}, sha256=f"{n}") for n in range(3)
+    )
+    (fooling,) = verified_foolings(task, people[:1], owner, 1)
+    taught, its, _, _, first, second, third, other = confirmed(task, people, owner, 4)
+    for context, examples in (
+        (one, [fooling, first]), (two, [its, second]), (three, [third, taught]),
+    ):  # fmt: skip
+        Example.objects.filter(pk__in=[each.pk for each in examples]).update(context=context)
+    Example.objects.filter(pk=taught.pk).update(settled_at=timezone.now())
+    chosen = clean.choose_clean(task, settings_of(task), Base([], [], "none"))
+    assert chosen is not None
+    assert chosen["held_out"] == [third.pk, other.pk]
+    assert its.pk in chosen["train"]
+    assert taught.pk not in chosen["train"], "one who tests wrote about it first"
+
+
+def test_who_took_back_all_that_they_sent_meanwhile_ends_no_run(
+    owner: User, annotator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = trained_task(owner, author_share=1)
+    gone = cast.person("gone")
+    verified_foolings(task, [annotator, gone], owner, 1)
+    confirmed(task, [annotator, gone], owner, 1)
+    usual = snapshots.sides_of
+
+    def without_them(*args: Any) -> dict[int, Any]:
+        return {pk: side for pk, side in usual(*args).items() if pk != gone.pk}
+
+    monkeypatch.setattr(snapshots, "sides_of", without_them)
+    monkeypatch.setattr(clean, "sides_of", without_them)
+    assert clean.choose_clean(task, settings_of(task), Base([], [], "none")) is None
+    frozen = snapshots.freeze(
+        task=task, round_=task.rounds.latest("number"), settings=settings_of(task)
+    )
+    assert [item.example.author for item in frozen.items.all()] == [annotator]

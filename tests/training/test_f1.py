@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, recall_score
 
@@ -45,6 +45,7 @@ def sets(labels: object) -> list[frozenset[str]]:
     return [frozenset({label}) for label in labels]  # type: ignore[attr-defined]
 
 
+@settings(max_examples=25)  # each asks scikit-learn five times
 @given(LABELS)
 def test_they_are_what_scikit_learn_counts(rows: list[tuple[str, str, str]]) -> None:
     truth, old, new = zip(*rows, strict=True)
