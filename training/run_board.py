@@ -203,16 +203,17 @@ class LeftOut:
 
 
 def left_out(run: TrainingRun) -> list[LeftOut]:
-    """What was left out of the training or the test, reason by reason; one query."""
+    """What was left out of the training or the test, reason by reason, and the names of some, as
+    there may be many; one query."""
     if run.candidate is None:
         return []
     kept = left_out_of(run.candidate)
-    examples = named(run.task, (name for names in kept.values() for name in names))
+    examples = named(run.task, (name for names in kept.values() for name in names[:NAMED]))
     return [
         LeftOut(
             reason,
             len(kept[why]),
-            [(name, examples[name]) for name in kept[why] if name in examples][:NAMED],
+            [(name, examples[name]) for name in kept[why][:NAMED] if name in examples],
         )
         for why, reason in REASONS.items()
         if kept.get(why)

@@ -49,8 +49,10 @@ def choose_trial(*, task: Task, actor: User, run_id: int, number: int | None) ->
     with durable():
         if not task.is_owned_by(actor):
             raise Refused("not_an_owner", "Only an owner of the task may do this.", status=403)
-        run = newest_concluded(task)
-        if run is None or run.pk != run_id or active_run(task.pk) is not None:
+        Task.objects.select_for_update(no_key=True).get(pk=task.pk)  # two may choose the same
+        # In this order: one that ends between is the newest, and the files of others go.
+        active, run = active_run(task.pk), newest_concluded(task)
+        if run is None or run.pk != run_id or active is not None:
             raise Conflict("not_newest", "Recipes of the newest run alone can still be chosen.")
         trial = run.trials[number] if number is not None and number < len(run.trials) else None
         if trial is None or trial["made"]["artifact"] not in choosable(run):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -18,6 +21,7 @@ from tests.training.world import serving, trained_task, verified_fooling, verifi
 from training import services
 from training.models import TrainingRun
 from training.retraining import carry_out
+from training.run_board import left_out
 
 pytestmark = pytest.mark.once
 
@@ -231,3 +235,17 @@ def test_a_run_tells_which_answers_changed_and_what_it_left_out(
         if other == str(run.pk):
             client.force_login(cast.person("stranger", "owner"))
         assert client.get(page(trained, "training_run", number=int(other))).status_code == 404
+
+
+def test_of_very_many_that_a_run_left_out_its_page_looks_up_some(
+    trained: Task, owner: User, annotator: User, other_annotator: User
+) -> None:
+    examples = verified_foolings(trained, [annotator, other_annotator], owner, 1)
+    run = carry_out(*services.begin_here(task=trained))
+    assert run.candidate is not None
+    names = [examples[0].public_id, *(str(uuid.uuid4()) for _ in range(2_000))]
+    run.candidate.provenance["data"]["left_out"] = {"author_share": names}
+    with CaptureQueriesContext(connection) as asked:
+        (told,) = left_out(run)
+    assert (told.count, [name for name, _ in told.names]) == (len(names), names[:1])
+    assert max(len(one["sql"]) for one in asked) < 20_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -14,8 +16,10 @@ from accounts.models import User
 from annotate.config import parse_task_file
 from annotate.models import Task
 from annotate.schedule import change_round, follow_the_clock
+from core.errors import Conflict
 from core.strict_yaml import NotYaml
 from tests import cast
+from tests.races import at_once
 from tests.training.fake_learner import FakeLearner
 from tests.training.test_commands import run_command
 from tests.training.world import (
@@ -24,10 +28,11 @@ from tests.training.world import (
     trained_task,
     verified_foolings,
 )
-from training import services, tasks
+from training import services, tasks, trials
 from training.models import TrainingRun
 from training.queries import learned_examples, waiting_foolings
 from training.retraining import carry_out
+from training.statements import active_run
 
 pytestmark = pytest.mark.once
 
@@ -202,3 +207,66 @@ def test_an_owner_chooses_a_recipe_that_passed_but_gained_less(
     services.begin_here(task=task)
     address = reverse("training_choose", args=["digits", chosen.pk])
     assert "newest run alone" in client.post(address, {"recipe": 0}, follow=True).content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_choose_one_recipe_at_once_one_is_told_that_it_is_registered(
+    owner: User, authors: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = trained_task(owner, seeds=3, promote="by_owner")
+    verified_foolings(task, authors, owner, 5)
+    run = retrain(task)
+    assert run.candidate is not None
+    mine = next(
+        number
+        for number, trial in enumerate(run.trials)
+        if trial["made"]["sha256"] != run.candidate.sha256
+    )
+    looked = trials.choosable
+
+    def slowly(run: TrainingRun) -> set[str]:
+        found = looked(run)
+        time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(trials, "choosable", slowly)
+    choose = partial(trials.choose_trial, task=task, actor=owner, run_id=run.pk, number=mine)
+    outcomes = at_once([choose, choose])
+    assert sum(isinstance(one, TrainingRun) for one in outcomes) == 1
+    assert sum(isinstance(one, Conflict) for one in outcomes) == 1
+    assert task.models.count() == 3
+
+
+def test_nothing_is_chosen_while_the_next_run_comes_to_its_verdict(
+    owner: User, authors: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of the one before go then."""
+    task = trained_task(owner, seeds=3, promote="by_owner")
+    verified_foolings(task, authors, owner, 5)
+    run = retrain(task)
+    assert run.candidate is not None
+    passed = [trial["made"]["sha256"] for trial in run.trials]
+    mine = next(number for number, one in enumerate(passed) if one != run.candidate.sha256)
+    after, _ = services.begin_here(task=task)
+    newest = trials.newest_concluded
+
+    def just_before_it_ends(task: Task) -> TrainingRun | None:
+        found = newest(task)
+        TrainingRun.objects.filter(pk=after.pk).update(status="refused")
+        return found
+
+    monkeypatch.setattr(trials, "newest_concluded", just_before_it_ends)
+    with pytest.raises(Conflict, match="newest run alone"):
+        trials.choose_trial(task=task, actor=owner, run_id=run.pk, number=mine)
+
+
+def test_whoever_asks_for_the_active_run_waits_for_nothing_that_its_recipes_came_to(
+    owner: User, authors: list[User]
+) -> None:
+    """Every verdict asks, and an open page each second."""
+    task = trained_task(owner)
+    verified_foolings(task, authors, owner, 1)
+    services.begin_here(task=task)
+    run = active_run(task.pk)
+    assert run is not None
+    assert run.get_deferred_fields() == {"trials", "metrics", "gates", "config"}
