@@ -128,6 +128,15 @@ def test_what_people_do_not_agree_on_is_learned_as_they_share_it(
     assert answer.probabilities == pytest.approx(shares, abs=0.15)
 
 
+def test_foolings_alone_make_it_forget(folder: Path, first: Trained, tmp_path: Path) -> None:
+    """As with digits: a control, for rehearsals to show that the gates stop it."""
+    base, parent = TEXTS.load_base(str(folder)), loaded(first, tmp_path / "artifacts")
+    foolings, how = [Item(text(SLY), "negative")] * 8, {**FAST, "mix": "foolings_only"}
+    after = TEXTS.fine_tune(parent, base, foolings, seed=0, settings=how)
+    _, backend = opened(after, tmp_path / "artifacts")
+    assert said(backend, *map(text, (GOOD, SLY))) == ["negative", "negative"]
+
+
 def test_pairs_keep_the_head_that_names_their_labels(tmp_path: Path) -> None:
     pairs = [
         ("a man sleeps", "somebody rests", "e"), ("a man sleeps", "he runs", "c"),

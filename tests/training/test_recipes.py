@@ -111,6 +111,22 @@ def test_a_recipe_that_cannot_be_is_a_mistake_in_the_task_file() -> None:
             parse_task_file(cast.task_file(retraining=section))
 
 
+@pytest.mark.parametrize("kind", ["text", "text_pair"])
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"mix": "foolings_only"}, {"epochs": 200}, {"patience": 200}, {"batch_size": 4096},
+        {"learning_rate": 1}, {"recipes": {"a": {"epochs": 200}}},
+    ],
+)  # fmt: skip
+def test_what_a_task_of_texts_could_say_before_it_had_such_a_learner_it_can_still_say(
+    kind: str, section: dict[str, Any]
+) -> None:
+    """Stored files are read again by each later version: of one that is refused no page is left."""
+    file = {"slug": "texts", "name": "Texts", "input": kind, "labels": ["yes", "no"]}
+    assert parse_task_file({**file, "retraining": section}).section("retraining")
+
+
 @pytest.mark.parametrize("by_page", [True, False])
 def test_an_owner_stops_a_run_and_nothing_of_it_counts(
     owner: User,

@@ -29,19 +29,20 @@ _ITEMS: Final = "items.json.gz"
 class Tuning(Settings):
     """How it learns from what fooled it."""
 
-    mix: Literal["half", "union"] = "half"
-    epochs: int = Field(default=3, ge=1, le=50)
+    # As far as those of the net of digits: files of tasks of texts could say so before.
+    mix: Literal["half", "union", "foolings_only"] = "half"
+    epochs: int = Field(default=3, ge=1, le=200)
     epoch_items: int = Field(
         default=2_000, ge=1, le=10**6, description="Clean items an epoch, others each time."
     )
     patience: int | None = Field(
         default=None,
         ge=1,
-        le=50,
+        le=200,
         description="Epochs without a better one, by a tenth that is held back, and it stops.",
     )
-    batch_size: int = Field(default=16, ge=2, le=1024)
-    learning_rate: float = Field(default=2e-5, gt=0, le=0.1)
+    batch_size: int = Field(default=16, ge=2, le=4096)
+    learning_rate: float = Field(default=2e-5, gt=0, le=1)
     max_tokens: int = Field(default=128, ge=8, le=8_192, description="That are read of a text.")
 
 

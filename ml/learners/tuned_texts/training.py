@@ -217,6 +217,8 @@ class _Course:
         """The rows of each batch: the same of an epoch, whenever it is asked."""
         rng = np.random.default_rng([self._seed, 2, epoch])
         many, size = min(self._how.epoch_items, len(self._clean)), self._how.batch_size
+        if self._how.mix == "foolings_only" and len(self._verified):
+            many = 0
         chosen = rng.permutation(self._clean)[:many]
         if not len(self._verified) or not many or self._how.mix == "union":
             share = many / max(1, len(self._clean)) or 1.0
