@@ -12,14 +12,15 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from safetensors.numpy import save as safetensors
 
-from annotate.models import ModelVersion, Task
+from annotate.models import Example, ModelVersion, Task
 from ml import artifacts
 from ml.artifacts import ArtifactError
 from ml.learners import learner_named
 from releases.model_card import BY_ITS_GRAPH, ITS_FOLDER, ITS_WEIGHTS, card
 from releases.models import PersonalFind
 from training.board import Field, compare_in
-from training.models import SnapshotItem, Split
+from training.models import SnapshotItem, Split, TrainingRun
+from training.queries import clean_of_people
 from training.versions import shown_versions
 
 GRAPH, WEIGHTS = "model.onnx", "model.safetensors"
@@ -45,7 +46,7 @@ def put_models(
     None of a model that learned from what was withdrawn since, or comes from one that did. One
     without a file has its card, with what it met in the `rounds` as the release counts them.
     """
-    found, tainted = {}, _taught_what_is_gone(task)
+    found, tainted = {}, taught_what_is_gone(task)
     models = ModelVersion.objects.filter(task=task, name__in=names).order_by("number")
     evaluated = _evaluated(task, models)
     for model in models:
@@ -89,14 +90,17 @@ def _evaluated(task: Task, models: QuerySet[ModelVersion]) -> dict[int, list[dic
     }
 
 
-def _taught_what_is_gone(task: Task) -> set[int]:
-    kept_back = Q(example__personal_find__decision=PersonalFind.Decision.LEAVE_OUT)
-    gone = SnapshotItem.objects.filter(
-        Q(example__retracted_at__isnull=False) | Q(example__hidden_at__isnull=False) | kept_back,
-        snapshot__task=task,
-        split=Split.TRAIN,
+def taught_what_is_gone(task: Task) -> set[int]:
+    """The keys of its models that learned from it, or come from one that did."""
+    kept_back = Q(personal_find__decision=PersonalFind.Decision.LEAVE_OUT)
+    gone = Example.objects.filter(
+        Q(retracted_at__isnull=False) | Q(hidden_at__isnull=False) | kept_back, task=task
     )
-    tainted = set(gone.values_list("snapshot__runs__candidate", flat=True))
+    items = SnapshotItem.objects.filter(example__in=gone, snapshot__task=task, split=Split.TRAIN)
+    tainted = set(items.values_list("snapshot__runs__candidate", flat=True))
+    if clean := clean_of_people(TrainingRun.objects.filter(task=task)):
+        keys = set(gone.values_list("pk", flat=True))
+        tainted |= {model for model, sides in clean if not keys.isdisjoint(sides[Split.TRAIN])}
     for pk, parent in task.models.order_by("number").values_list("pk", "parent"):
         if parent is not None and parent in tainted:
             tainted.add(pk)

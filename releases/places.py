@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from annotate.models import Task
+from annotate.models import Example, Task
 from releases.models import AuthorPlace, Split
 from releases.people import Pseudonyms, split_of
 from releases.rows import names_of
-from training.models import SnapshotItem
+from training.models import SnapshotItem, TrainingRun
 from training.models import Split as Side
+from training.queries import clean_of_people
+from training.snapshots import BATCH
 
 _OF_SIDE: dict[str, str] = {Side.TRAIN: Split.TRAIN.value, Side.HELD_OUT: Split.TEST.value}
 
@@ -27,6 +29,9 @@ def give_places(task: Task, names: Pseudonyms) -> None:
     )
     taught = taught.exclude(split=Side.ASIDE)
     sides = dict(taught.order_by().values_list("example__author", "split").distinct())
+    for _, clean in clean_of_people(TrainingRun.objects.filter(task=task)):
+        for side, keys in clean.items():
+            sides |= dict.fromkeys(_authors_of(keys), side)
     new = [
         AuthorPlace(
             task=task,
@@ -38,6 +43,14 @@ def give_places(task: Task, names: Pseudonyms) -> None:
     ]
     # ignore_conflicts: a release that is made at the same time may have been first.
     AuthorPlace.objects.bulk_create(new, batch_size=500, ignore_conflicts=True)
+
+
+def _authors_of(keys: Sequence[int]) -> set[int]:
+    found: set[int] = set()
+    for first in range(0, len(keys), BATCH):
+        some = Example.objects.filter(pk__in=keys[first : first + BATCH], author__isnull=False)
+        found.update(some.values_list("author", flat=True))
+    return found
 
 
 def places_of(task: Task, names: Pseudonyms) -> dict[str, str]:

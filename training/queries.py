@@ -190,8 +190,17 @@ def later_models(model: ModelVersion) -> QuerySet[ModelVersion]:
     return newer.exclude(backend="").exclude(config__has_key="url").order_by("number")
 
 
+def clean_of_people(runs: QuerySet[TrainingRun]) -> list[tuple[int, dict[str, list[int]]]]:
+    """The candidates of these runs that learned, or were tested with, what people sent as clean
+    data: the keys of that by its side. One query."""
+    found = runs.filter(candidate__isnull=False, metrics__has_key="clean_of_people")
+    rows = found.values_list("candidate", "metrics__clean_of_people")
+    return [(candidate, keys) for candidate, keys in rows if keys]
+
+
 def taught_to(model: ModelVersion | None) -> set[int]:
-    """The keys of all that it, or an ancestor, learned from; two queries a generation."""
+    """The keys of all that it, or an ancestor, learned from; two queries a generation, and one more
+    where people's clean data were among it."""
     found: set[int] = set()
     while model is not None:
         left_out = {name for names in left_out_of(model).values() for name in names}
@@ -200,6 +209,9 @@ def taught_to(model: ModelVersion | None) -> set[int]:
         ).select_related("example")
         items = items.only("example__uid", "example__external_id")
         found |= {one.example_id for one in items if one.example.public_id not in left_out}
+        if "clean_of_people" in model.provenance.get("data", {}):
+            for _, clean in clean_of_people(TrainingRun.objects.filter(candidate=model)):
+                found.update(clean[Split.TRAIN])
         model = model.parent
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,12 +13,16 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.models import Context, Example, Task
 from ml.learners import Base
+from releases.models import AuthorPlace
+from releases.models_in_loop import taught_what_is_gone
+from releases.people import Pseudonyms, split_of
+from releases.places import give_places
 from tests import cast
 from tests.training.fake_learner import FakeLearner
 from tests.training.world import trained_task, verified, verified_foolings
 from training import clean, evaluations, services, snapshots
 from training.models import AuthorSplit, Evaluation, Split, TrainingRun
-from training.queries import settings_of
+from training.queries import settings_of, taught_to
 from training.retraining import carry_out
 
 pytestmark = pytest.mark.once
@@ -182,3 +187,39 @@ def test_who_took_back_all_that_they_sent_meanwhile_ends_no_run(
         task=task, round_=task.rounds.latest("number"), settings=settings_of(task)
     )
     assert [item.example.author for item in frozen.items.all()] == [annotator]
+
+
+def test_what_is_learned_of_people_is_known_as_all_that_is_learned(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To judges that are put to the test, and to releases: also of who has fooled nobody."""
+    monkeypatch.setattr(clean, "FEWEST", 1)
+    task = trained_task(owner, author_share=1)
+    people = [cast.person(name) for name in ("ann", "ben", "cleo", "dan", "eve")]
+    for place, author in enumerate(people):
+        side = Split.HELD_OUT if place % 2 else Split.TRAIN
+        AuthorSplit.objects.create(task=task, author=author, split=side)
+    verified_foolings(task, people[:2], owner, 2)
+    told = confirmed(task, people[2:], owner, 2)
+    run = retrain(task)
+    assert run.candidate is not None
+    teaches, tests = {one.pk for one in [*told[:2], *told[4:]]}, {one.pk for one in told[2:4]}
+    known = taught_to(run.candidate)
+    assert (teaches <= known, known & tests) == (True, set())
+
+    key = next(key for n in count() if placed_alike(task, people[2:], key := b"%d" % n))
+    give_places(task, Pseudonyms(key, task.slug))
+    places = dict(AuthorPlace.objects.filter(task=task).values_list("author", "split"))
+    assert [places[author.pk] for author in people[2:]] == ["train", "test", "train"]
+
+    assert taught_what_is_gone(task) == set()
+    Example.objects.filter(pk=min(tests)).update(hidden_at=timezone.now())
+    assert taught_what_is_gone(task) == set()
+    Example.objects.filter(pk=min(teaches)).update(hidden_at=timezone.now())
+    assert taught_what_is_gone(task) == {run.candidate.pk}
+
+
+def placed_alike(task: Task, people: list[User], key: bytes) -> bool:
+    """Whether all of them would be in the part that validates, by their names alone."""
+    names = Pseudonyms(key, task.slug)
+    return {split_of(names.of(one.pseudonym)) for one in people} == {"validation"}
