@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from annotate.models import Example, Task
+from annotate.queries import with_configs
 from kinds.answers import in_words
 from ml.artifacts import ArtifactError
 from ml.learners import Base, learner_named, name_in, read_base
@@ -228,7 +229,7 @@ def named(task: Task, names: Iterable[Any]) -> dict[str, Example]:
     uids = {uid for name in wanted if (uid := _uid(name)) is not None}
     found = Example.objects.usable().filter(Q(uid__in=uids) | Q(external_id__in=wanted), task=task)
     found = found.select_related("task", "context").defer("probabilities", "explanation")
-    return {example.public_id: example for example in found}
+    return {example.public_id: with_configs(example) for example in found}
 
 
 def _uid(name: str) -> UUID | None:

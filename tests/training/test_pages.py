@@ -216,7 +216,10 @@ def test_a_run_tells_which_answers_changed_and_what_it_left_out(
     assert now == label != before
     client.force_login(owner)
     address = page(trained, "training_run", number=run.pk)
-    shown = client.get(address).content.decode()
+    with CaptureQueriesContext(connection) as asked:
+        shown = client.get(address).content.decode()
+    files = [one for one in asked if 'FROM "annotate_taskconfig"' in one["sql"]]
+    assert len(files) < flipped["gained"]["count"], "not one for each that is shown"
     assert "3 wrong before, right now" in shown
     assert f"(said {before} before, {now} now)" in shown
     assert "2 cannot be read" in shown
