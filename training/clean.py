@@ -8,6 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
 from annotate.models import Example, Task
 from core.transactions import durable
 from ml.learners import Base, Item
@@ -18,7 +21,7 @@ from training.snapshots import BATCH, sides_of, split_of, what_it_is_about
 from training.splits import Side, aside, capped
 
 FEWEST: Final = 20  # held-out items: with fewer the owner's data judge nothing, nor do people's
-MOST: Final = 5_000  # the newest ones
+MOST: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,13 @@ def choose_clean(
         copy_of=None,
         author__isnull=False,
     )
-    newest = confirmed.select_related("author", "config", "context")
+    # Everybody's newest first: who sends most pushes nobody else out.
+    turn = Window(RowNumber(), partition_by=F("author"), order_by=F("id").desc())
+    newest = confirmed.annotate(turn=turn).order_by("turn", "-pk")
+    newest = newest.select_related("author", "config", "context")
     newest = newest.defer("probabilities", "explanation", *_inputs(task))
     with durable():
-        found = sorted(newest.order_by("-pk")[:MOST], key=lambda one: (one.settled_at, one.pk))
+        found = sorted(newest[:MOST], key=lambda one: (one.settled_at, one.pk))
         sides = sides_of(task, settings)
         found = [one for one in found if cast(int, one.author_id) in sides]
         theirs = [sides[cast(int, one.author_id)] for one in found]

@@ -143,6 +143,24 @@ def test_one_person_alone_never_gives_what_all_is_tested_with(owner: User) -> No
     assert max(map([*givers].count, {*givers})) == len(more) == len(givers) / 3
 
 
+def test_who_sends_most_pushes_nobody_else_out(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean, "FEWEST", 3)
+    monkeypatch.setattr(clean, "MOST", 6)
+    task = trained_task(owner)
+    people = [cast.person(name) for name in ("ann", "ben", "cleo")]
+    for author in people:
+        AuthorSplit.objects.create(task=task, author=author, split=Split.HELD_OUT)
+    told = confirmed(task, people, owner, 3)
+    verified(cast.submission(task, people[2], 7_000, fooled=False), owner)
+    newest = [told[1], told[2], told[4], told[5]]
+    assert clean.choose_clean(task, settings_of(task), Base([], [], "none")) == {
+        "train": [],
+        "held_out": sorted([*(one.pk for one in newest), told[8].pk, told[8].pk + 1]),
+    }
+
+
 def test_what_tests_is_about_nothing_that_the_other_side_is_taught(
     owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
