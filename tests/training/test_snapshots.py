@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from django.db.models import F, Value
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Concat
 
 from accounts.models import User
@@ -18,8 +18,8 @@ from annotate.models import Example, Task
 from core.strict_yaml import NotYaml
 from tests import acts, cast
 from tests.training.test_commands import run_command
-from tests.training.world import trained_task, verified
-from training import services
+from tests.training.world import trained_task, verified, verified_foolings
+from training import services, snapshots
 from training.evaluations import set_as_it_is
 from training.models import Snapshot, SnapshotItem
 from training.queries import settings_of, waiting_foolings
@@ -199,3 +199,24 @@ def test_labels_that_are_not_few_cannot_be_shared() -> None:
     }
     with pytest.raises(NotYaml, match="ambiguous takes few labels"):
         parse_task_file(file)
+
+
+def test_what_is_never_frozen_is_not_compared_each_time(
+    owner: User, people: list[User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture takes milliseconds, and those who test may have sent very many."""
+    task = trained_task(owner, also=["honest"])
+    for place, author in enumerate(people[:2]):
+        verified_foolings(task, [author], owner, 1, first_seed=100 + place)
+        verified(cast.submission(task, author, 200 + place, fooled=False), owner)
+    compared: list[int] = []
+    look = snapshots.find_copies
+
+    def heard(examples: QuerySet[Example]) -> int:
+        compared.append(examples.count())
+        return look(examples)
+
+    monkeypatch.setattr(snapshots, "find_copies", heard)
+    frozen(task)
+    frozen(task)
+    assert compared == [4, 0]
