@@ -115,7 +115,7 @@ class Crowd:
         spammers, colluders = round(who.people * who.spammers), round(who.people * who.colluders)
         for number in range(who.people):
             user = create_user(username=f"simulated-{role}-{number}", role=role)
-            # Its side in trainings follows from its name.
+            # Its side in trainings follows from its name, but for the first two who fool.
             User.objects.filter(pk=user.pk).update(pseudonym=f"p-simulated-{seed}-{role}-{number}")
             part = "colluder" if number < spammers + colluders else "honest"
             people.append(Person(user, "spammer" if number < spammers else part))
