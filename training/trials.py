@@ -75,7 +75,7 @@ def choose_trial(*, task: Task, actor: User, run_id: int, number: int | None) ->
             origin=TrainingRun.Origin.OWNER,
             requested_by=actor,
             config=run.config,
-            metrics={**run.metrics, **model.metrics},
+            metrics={**run.metrics, "left_out": 0, **model.metrics},
             gates=trial["gates"],
             trials=run.trials,
             progress=1.0,
