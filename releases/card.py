@@ -15,6 +15,7 @@ from releases.folders import ROUNDS
 from releases.people import SHARES, SPLITS, TEST, VALIDATION
 
 Json = Any
+ONE_ROUNDS: Final = f"[{ROUNDS[0]}]{ROUNDS[1:]}"  # a pattern of it alone
 
 COLUMNS: Final = {
     "id": "the example, the same in every version",
@@ -94,38 +95,39 @@ def _licence(about: Mapping[str, Json]) -> str:
     return f"## Licence and citation\n\n{about['licence']}{also}\n\n{cited}"
 
 
-# The last, for who took some files by hand may not have it.
-ROUNDS_CONFIG: Final = {
-    "config_name": "rounds",
-    "data_files": [{"split": "rounds", "path": ROUNDS}],
-}
-
-
 def _front(about: Mapping[str, Json]) -> dict[str, Json]:
-    """What `datasets` reads: splits by name, because it guesses others from file names.
+    """What `datasets` reads, with all files or with some that were taken by hand.
 
-    Only splits that have rows: one without makes all of them fail, with a file or without. The
-    first config finds files whichever rounds somebody took, as long as these have all of its
-    splits; a config that names an absent file makes those after it fail, too.
+    Of all rounds a folder, whose files' names begin with their splits: a split named here fails
+    where none of its files is there. The others name only splits that have rows, because one
+    without makes all of them fail, with a file or without; and they name them by a pattern of
+    exactly one file, because a plain name whose file is absent makes the configs after it fail.
     """
+    early = about.get("format", 0) < 4  # proven as it was written
 
     def config(name: str, files: str, counts: Json, **more: Json) -> dict[str, Json]:
         there = [split for split in SPLITS if counts[split]]
         paths = [{"split": split, "path": f"data/{split}-{files}.parquet"} for split in there]
         return {"config_name": name, **more, "data_files": paths}
 
+    def of_round(number: int) -> str:
+        text = f"round-{number}"
+        return text if early else f"{text[:-1]}[{text[-1]}]"
+
+    whole: dict[str, Json] = {"config_name": "default", "default": True, "data_dir": "data"}
+    rounds = {"config_name": "rounds", "data_files": [{"split": "rounds", "path": ONE_ROUNDS}]}
     figures = about["figures"]
     return {
         "pretty_name": f"{about['name']} {about['version']}",
         "license": "other" if about["sources"] or " " in (own := about["licence"]) else own.lower(),
         "tags": ["dynamic-adversarial-data-collection", "human-votes"],
         "configs": [
-            config("default", "round-*", figures["splits"], default=True),
+            config("default", "round-*", figures["splits"], default=True) if early else whole,
             *(
-                config(f"round_{part['round']}", f"round-{part['round']}", part["splits"])
+                config(f"round_{part['round']}", of_round(part["round"]), part["splits"])
                 for part in figures["rounds"]
             ),
-            *([ROUNDS_CONFIG] if "rounds" in about else []),
+            *([] if early else [rounds]),
         ],
     }
 

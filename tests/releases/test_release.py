@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import uuid
@@ -37,7 +38,7 @@ from kinds import kind_named
 from releases import ledger
 from releases.figures import _median
 from releases.folders import LEDGER, SUMS, write_sums
-from releases.models import Keys
+from releases.models import AuthorPlace, Keys
 from releases.papers import papers
 from releases.reading import Difference
 from releases.replaying import replay
@@ -327,6 +328,64 @@ def test_three_programs_read_it_equal(
     of_round = [readers.one_round(folder, 1, tmp_path) for folder in folders]
     for name in readers.PACKAGES:
         assert readers.differences(name, READERS, [*folders, *of_round]) == {}, name
+
+
+@pytest.mark.slow
+@pytest.mark.once
+@pytest.mark.skipif(
+    not (READERS / "datasets" / "bin").exists(),
+    reason="python -m benchmarks.readers makes what reads it",
+)
+def test_what_somebody_took_of_it_by_hand_loads(
+    manage: Manage, annotator: User, other_annotator: User, tmp_path: Path
+) -> None:
+    """No README is made for them: theirs is that of all rounds and splits."""
+    task = cast.text_task()
+    for author, split in ((annotator, "validation"), (other_annotator, "train")):
+        AuthorPlace.objects.create(task=task, author=author, split=split)
+    for text in ("It rained.", "It snowed."):
+        cast.submission(task, annotator, fooled=False, input={"text": text}, label="yes")
+    for _ in range(10):
+        with durable():
+            rounds.open_next_round(task=task, models=[task.models.get()])
+    cast.submission(task, other_annotator, fooled=False, input={"text": "Dry."}, label="yes")
+    folder = tmp_path / "out"
+    assert manage("release", "texts", "--out", folder).status == 0
+
+    def read(name: str, *taken: str) -> list[Any]:
+        """Each config's rows by split, or that it does not load, of some of the files."""
+        home = tmp_path / name
+        shutil.copytree(folder, home)
+        for path in (*home.rglob("*.parquet"), *home.rglob("*.jsonl")):
+            if not any(path.match(one) for one in taken):
+                path.unlink()
+        python = READERS / "datasets" / "bin" / "python"
+        env = {**os.environ, "HF_HOME": str(tmp_path / "cache"), "HF_DATASETS_OFFLINE": "1"}
+        done = subprocess.run(
+            [python, "-c", LOAD, home], env=env, capture_output=True, text=True, check=True
+        )
+        return list(json.loads(done.stdout.splitlines()[-1]))
+
+    first, last = {"validation": 2}, {"train": 1}
+    table = {"rounds": 2}
+    assert read("all", "*.parquet") == [first | last, first, last, table]
+    assert read("first", "data/*-round-1.parquet") == [first, first, None, None]
+    assert read("last", "data/*-round-11.parquet", "rounds.parquet") == [last, None, last, table]
+    assert read("split", "data/train-*") == [last, None, last, None]
+
+
+LOAD = """
+import json, sys
+from datasets import load_dataset
+found = []
+for name in (None, "round_1", "round_11", "rounds"):
+    try:
+        loaded = load_dataset(sys.argv[1], name)
+        found.append({split: len(rows) for split, rows in loaded.items()})
+    except Exception:
+        found.append(None)
+print(json.dumps(found))
+"""
 
 
 def test_one_changed_bit_anywhere_is_named(several: Path) -> None:
