@@ -22,6 +22,7 @@ from django.utils.text import capfirst
 
 from accounts.caller import person
 from accounts.models import Event, Role, User
+from accounts.services import SALT
 from core.errors import Refused
 
 M = TypeVar("M", bound=Model)
@@ -162,7 +163,7 @@ def history(instance: Model) -> Panel:
 
 
 def history_row(event: Event) -> Sequence[object]:
-    data = {name: value for name, value in event.data.items() if name != "reason"}
+    data = {name: value for name, value in event.data.items() if name not in ("reason", SALT)}
     return (
         event.created_at,
         event.actor.public_name if event.actor else "the server",

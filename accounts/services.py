@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models
+from django.db.models.functions import Cast
 from django.utils import timezone
 from knox.models import AuthToken
 
@@ -22,6 +24,8 @@ from core.transactions import durable
 
 MAX_TOKENS = 10
 MAX_LANGUAGES = 20
+SALT = "salt"  # in an event's data
+ERASED = "erased_sha256"
 
 
 def record_event(
@@ -58,6 +62,24 @@ def new_event(
         scope=scope,
         data=data or {},
     )
+
+
+def salted(**data: str) -> dict[str, str]:
+    """What an event says that its person may have erased: see `erase`."""
+    return {**data, SALT: secrets.token_hex(16)}
+
+
+def erase(events: models.QuerySet[Event], *names: str) -> None:
+    """Take what these say under `names` out of them, inside the caller's transaction.
+
+    What an event said in all stays as a SHA-256, by which the record is still proven. It leads to
+    no word of it by trying, since the salt goes, too.
+    """
+    for event in events.annotate(text=Cast("data", models.TextField())):
+        if any(event.data.get(name) for name in names):
+            kept = {n: v for n, v in event.data.items() if n not in (*names, SALT)}
+            kept.setdefault(ERASED, hashlib.sha256(event.text.encode()).hexdigest())
+            Event.objects.filter(pk=event.pk).update(data=kept)
 
 
 def _apply_role(user: User, role: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 
-from accounts.services import record_event
+from accounts.services import record_event, salted
 from annotate.config import TaskFile
 from annotate.models import Example, TaskConfig
 from annotate.queries import Participant
@@ -75,7 +75,7 @@ def explain(*, participant: Participant, uid: uuid.UUID, explanation: str) -> Ex
             verb="explained",
             subject=example,
             scope=example.task.slug,
-            data={"from": before},
+            data=salted(**{"from": before}),
         )
     return example
 

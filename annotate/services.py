@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Event, User, WorkSession
-from accounts.services import add_events, new_event, record_event
+from accounts.services import add_events, erase, new_event, record_event
 from annotate import facts, statements
 from annotate.models import Chat, ContentKey, Context, Example, Round, RoundVisit
 from annotate.queries import Participant, lockable, with_configs
@@ -157,7 +157,7 @@ def retract(*, participant: Participant, uid: uuid.UUID, erases: bool = False) -
             ContentKey.objects.filter(example=example).delete()
             Chat.objects.filter(example=example).delete()
             about = Event.objects.filter(object_type="example", object_id=str(example.pk))
-            about.filter(verb="explained").update(data={})
+            erase(about.filter(verb="explained"), "from")
         if example.retracted_at is None:
             if not erases and (why := why_kept(example)):
                 raise Refused("not_retractable", why, status=409)

@@ -7,7 +7,7 @@ import secrets
 from django.utils import timezone
 
 from accounts.models import Event, User, new_pseudonym
-from accounts.services import close_account, record_event
+from accounts.services import close_account, erase, record_event
 from annotate.models import Chat, Example
 from annotate.queries import Participant
 from annotate.services import retract
@@ -99,9 +99,7 @@ def _forget_visit(visit: Visit) -> None:
     Visit.objects.filter(pk=visit.pk).update(
         code=new_code(), assignment="", place="", token="", signals={}, reason=""
     )
-    for event in Event.objects.filter(object_type="visit", object_id=str(visit.pk)):
-        if event.data.pop("reason", None) is not None:
-            Event.objects.filter(pk=event.pk).update(data=event.data)
+    erase(Event.objects.filter(object_type="visit", object_id=str(visit.pk)), "reason")
     payments = Payment.objects.filter(visit=visit)
     payments.update(remote="")
     take_out_of_files(visit.campaign, {str(pk) for pk in payments.values_list("pk", flat=True)})

@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.services import salted
 from annotate.models import Example
 from annotate.services import confirm as confirm_example
 from annotate.services import lock_example
@@ -156,7 +157,8 @@ def settle(*, visit: Visit, confirmed: bool, actor: User | None, reason: str = "
                 "Its place is somebody else's since, or this person came again: pay one of them "
                 "outside of the campaign.",
             ) from None
-        record(visit.campaign, actor, f"visit_{state}", subject=locked, reason=reason.strip())
+        why = salted(reason=locked.reason) if locked.reason else {}
+        record(visit.campaign, actor, f"visit_{state}", subject=locked, **why)
     visit.state = state
     if confirmed:
         let_count(Q(session=visit.session_id))

@@ -74,5 +74,5 @@ def test_an_explanation_leaves_an_event_with_what_it_was(
     assert (event.actor, event.object_id, event.data) == (
         annotator,
         str(example.pk),
-        {"from": "Thin."},
+        {"from": "Thin.", "salt": event.data["salt"]},
     )

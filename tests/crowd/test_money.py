@@ -31,6 +31,7 @@ from crowd.erasure import forget
 from crowd.models import Campaign, Due, Payment, Step, Visit, Worker
 from crowd.platforms import platform_named
 from crowd.platforms.hit import submit_address
+from releases import ledger as record
 from scoring.models import Tally
 from scoring.recount import check
 from tests import cast, races
@@ -606,8 +607,10 @@ def test_data_and_forgetting_by_the_same_link(
     assert "under way" in world.words(came.act("forget", gives_up="on"))
     Payment.objects.update(state="failed")
     assert "would be lost" in world.words(came.act("forget"))
-    before = visit.worker.user.pseudonym
+    before, points = visit.worker.user.pseudonym, record.chain_of(task, [])
     assert "You are forgotten" in world.words(came.act("forget", gives_up="on"))
+    (rejected,) = Event.objects.filter(verb="visit_rejected").values_list("id", flat=True)
+    assert record.repeat(task, points) == [rejected], "all else of it is still proven"
     worker = Worker.objects.get()
     assert "W1" not in worker.name
     assert worker.user.closed_at is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -25,20 +26,25 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from django.db import connections
+from django.db.models import TextField
+from django.db.models.functions import Cast
 from PIL import Image
 
-from accounts.models import User
+from accounts.models import Event, User
 from accounts.services import record_event
 from annotate import rounds
+from annotate.explanations import explain
 from annotate.models import TargetAnswer, Task
+from annotate.queries import Participant
 from annotate.sections import Rounds
+from annotate.services import retract
 from benchmarks import readers
 from core.transactions import durable
 from kinds import kind_named
 from releases import ledger
 from releases.figures import _median
 from releases.folders import LEDGER, SUMS, write_sums
-from releases.models import AuthorPlace, Keys
+from releases.models import AuthorPlace, Contents, Keys
 from releases.papers import papers
 from releases.reading import Difference
 from releases.replaying import replay
@@ -519,6 +525,65 @@ def test_a_folder_is_whole_or_is_not_there_after_kill_9(
     assert task.releases.count() == 2
 
 
+def test_what_was_erased_is_named_and_all_other_events_are_still_proven(
+    manage: Manage, annotator: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "SETTLED", timedelta(0))
+    task, author = cast.text_task(), Participant(user=annotator)
+    thing = {"input": {"text": "It rained."}, "label": "yes", "fooled": False}
+    made = cast.submission(task, annotator, explanation="Call me.", **thing)
+    cast.submission(task, annotator, fooled=False, input={"text": "It was dry."}, label="yes")
+    for text in ("It is short.", "It is odd."):
+        explain(participant=author, uid=made.uid, explanation=text)
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert manage("release", "texts", "--out", first).status == 0
+    proven = manage("verify", first, "--here", "--json")
+    assert (proven.status, proven.summary["erased_events"]) == (0, [])
+    Contents.objects.update(chain=[[0, ledger.START], _as_it_was_before(task)])
+    assert ledger.repeat(task, Contents.objects.get().chain) == []
+
+    retract(participant=author, uid=made.uid, erases=True)
+
+    told = Event.objects.filter(verb="explained").order_by("id")
+    assert [set(event.data) for event in told] == [{"erased_sha256"}] * 2
+    gone = [event.pk for event in told]
+    proven = manage("verify", first, "--here", "--json")
+    assert (proven.status, proven.summary["erased_events"]) == (0, gone)
+    said = manage("verify", first, "--here").output
+    assert f"What 2 events said up to then was erased, as somebody asked: {gone[0]}, " in said
+    # What was hashed with its texts carries on, and does not come back to what it was.
+    assert manage("release", "texts", "--out", second).status == 0
+    then, now = (json.loads((home / LEDGER).read_text())["chain"] for home in (first, second))
+    assert (len(then[-1]), len(now[1]), len(now[2])) == (3, 2, 3)
+    with pytest.raises(Difference, match=rf"other events after 0 up to {now[1][0]}"):
+        ledger.repeat(task, now)
+
+    kept = told[0].data
+    other = Event.objects.filter(scope="texts", verb="submitted").order_by("id")[0]
+    for event, data in (
+        (told[0], {"erased_sha256": "0" * 64}),
+        (told[0], {"from": "Call me."}),
+        (other, {**other.data, "fooled": None}),
+    ):
+        Event.objects.filter(pk=event.pk).update(data=data)
+        found = manage("verify", first, "--here")
+        assert (found.status, "other events after 0" in found.errors) == (1, True)
+        Event.objects.filter(pk=event.pk).update(data=event.data)
+    assert kept == told[0].data
+    assert manage("verify", first, "--here").status == 0
+
+
+def _as_it_was_before(task: Task) -> list[Any]:
+    """The end of the chain of those releases whose lines have the events' texts in them."""
+    link, columns = ledger.START, ("actor_id", "verb", "object_type", "object_id")
+    made_at, said = Cast("created_at", TextField()), Cast("data", TextField())
+    rows = Event.objects.filter(scope=task.slug).order_by("id")
+    for row in rows.values_list("id", made_at, *columns, said):
+        line = f"{link}\n" + "\t".join(map(str, row))
+        link = hashlib.sha256(line.encode()).hexdigest()
+    return [row[0], link]
+
+
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_what_is_committed_late_comes_into_no_chain_in_between(
@@ -546,7 +611,6 @@ def test_what_is_committed_late_comes_into_no_chain_in_between(
     go_on.set()
     late.join()
 
-    last = chain[-1]
-    assert ledger.chain_of(task, [], up_to=last[0])[-1] == last
+    assert ledger.repeat(task, chain) == []
     carried_on = ledger.chain_of(task, chain, until=ledger.settled())
     assert carried_on[-1] == ledger.chain_of(task, [])[-1]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from annotate.command_line import SummaryCommand, task_named
+from releases.card import people
 from releases.folders import LEDGER
-from releases.ledger import chain_of
+from releases.ledger import repeat
 from releases.orders import ABOUT
 from releases.reading import Difference
 from releases.verifying import Proven, carries_on, verify
+
+SHOWN: Final = 10  # events that are named
 
 
 class Command(SummaryCommand):
@@ -49,7 +52,7 @@ class Command(SummaryCommand):
                 proven = verify(folder, show)
             if previous is not None:
                 carries_on(proven, folder, previous)
-            _check_who(proven, key, here=here)
+            erased = _check_who(proven, key, here=here)
         except OSError as error:
             raise CommandError(f"{error.filename or folder}: {error.strerror}.") from error
         except Difference as difference:
@@ -65,24 +68,35 @@ class Command(SummaryCommand):
             "examples": proven.examples,
             "votes": proven.votes,
             "key": proven.about["public_key"],
+            "erased_events": erased,
         }
         self.conclude(
             f"equal: {proven.examples:,} examples, {proven.votes:,} votes and {proven.files} files "
             f"of {proven.about['task']} {proven.about['version']}, signed by "
-            f"{proven.about['public_key']}.",
+            f"{proven.about['public_key']}.{_said(erased)}",
             summary,
             as_json=json,
         )
 
 
-def _check_who(proven: Proven, key: str, *, here: bool) -> None:
+def _said(erased: list[int]) -> str:
+    if not erased:
+        return ""
+    shown = ", ".join(map(str, erased[:SHOWN])) + ("…" if len(erased) > SHOWN else "")
+    which = people(len(erased), "event")
+    return f" What {which} said up to then was erased, as somebody asked: {shown}."
+
+
+def _check_who(proven: Proven, key: str, *, here: bool) -> list[int]:
+    """Who signed it, and what was recorded `here`; returns the events that were erased since."""
+    erased: list[int] = []
     about, signed_by, chain = proven.about, proven.about["public_key"], proven.ledger["chain"]
     if key and key.lower() != signed_by:
         raise Difference(f"{LEDGER}: it is signed by {signed_by}.")
     if here:
         task, last = task_named(about["task"]), proven.ledger["last_example"]
-        if chain_of(task, [], up_to=chain[-1][0])[-1] != chain[-1]:
-            raise Difference(f"{LEDGER}: this database has other events up to {chain[-1][0]}.")
+        erased = repeat(task, chain)
         submitted = task.examples.filter(pk__lte=last).count()
         if submitted != proven.examples + sum(about["left_out"].values()):
             raise Difference(f"{ABOUT}: left_out: {submitted:,} were submitted up to then.")
+    return erased
