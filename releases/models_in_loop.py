@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
-from safetensors.numpy import save as safetensors
+from safetensors.numpy import save_file
 
 from annotate.models import Example, ModelVersion, Task
 from ml import artifacts
 from ml.artifacts import ArtifactError
 from ml.learners import learner_named
+from releases.folders import sha256_of
 from releases.model_card import BY_ITS_GRAPH, ITS_FOLDER, ITS_WEIGHTS, card
 from releases.models import PersonalFind
 from training.board import Field, compare_in
@@ -30,6 +31,7 @@ ELSEWHERE: Final = frozenset({"chat", "open_inference"})
 PRIVATE: Final = frozenset({"base", "retraining"})
 
 NOT_GIVEN: Final = "Its owners keep its file."
+DAMAGED: Final = "Its file is not the one that was registered any more."
 TAUGHT: Final = "It learned from what was withdrawn since: its file stays here."
 
 
@@ -63,6 +65,8 @@ def put_models(
             said["config"] = config
             if (file := _file_of(model)) and (not files or model.pk in tainted):
                 said["withheld"] = TAUGHT if model.pk in tainted else NOT_GIVEN
+            elif file and sha256_of(file) != model.sha256:
+                said["withheld"] = DAMAGED
             elif file or not model.artifact:
                 _put(model, file, said, folder / str(model.number), rounds)
         found[model.name] = said
@@ -149,7 +153,7 @@ def _readable(model: ModelVersion, file: Path, home: Path) -> list[str]:
             weights = learner_named(opened.learner).weights(opened)
         except ArtifactError as error:
             return [f"{error}"]
-        (home / WEIGHTS).write_bytes(safetensors(dict(weights)))
+        save_file(dict(weights), home / WEIGHTS)
         ways = [ITS_WEIGHTS.format(weights=WEIGHTS)]
         if graph := opened.members.get(artifacts.ONNX):
             (home / GRAPH).write_bytes(graph)

@@ -188,8 +188,10 @@ def carry_out(release: Release, mine: uuid.UUID, progress: Progress = lambda *_:
             record_finds(release.task, refused.found)
         report(release, mine, status=Status.FAILED, claim=None, stage=refused.message[:300])
         release.refresh_from_db()
-        if release.corrects and refused.code == "nothing_to_release":
-            _close(release.task.releases.get(version=release.corrects, status=Status.PUBLISHED))
+        if release.corrects and refused.code in ("nothing_to_release", "personal_data"):
+            # Nothing else is left of it; where an owner decides, it is tried again.
+            for old in release.task.releases.filter(version=release.corrects, public=True):
+                _close(old)
         return release
     with durable():
         report(release, mine)

@@ -179,10 +179,10 @@ def _write_rows(
             tables.add(rows, [_count(item, places, written) for item in chunk])
             done = len(written.keys)
             progress(0.7 * min(1, done / max(1, total)), f"{done:,} of {total:,} examples.")
+        if written.personal and not (order.only_then and written.keys):
+            raise PersonalData(written.personal)
         if not written.keys:
             raise Refused("nothing_to_release", f"{order.task.slug} has no example to release.")
-        if written.personal and not order.only_then:
-            raise PersonalData(written.personal)
         tables.close()  # what waits in them is 16 MiB
         progress(0.7, "The votes, in the order in which they came.")
         for piece in votes.pieces():

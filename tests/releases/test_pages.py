@@ -15,7 +15,7 @@ from django.conf import settings
 from django.test import Client
 from django_tasks_db.models import DBTaskResult
 
-from accounts.models import User
+from accounts.models import Event, User
 from annotate.models import Task
 from annotate.queries import Participant
 from annotate.services import retract
@@ -225,6 +225,14 @@ def test_a_correction_waits_for_no_decision_on_what_is_found_since(
         tasks.make_release.call(str(corrections[0].uid))
     release.refresh_from_db()
     assert not release.public
+    told = Event.objects.filter(verb="closed_release", data__version=release.version)
+    assert told.count() == 1
+    assert "eve@example.com" in client.get("/tasks/texts/releases/").content.decode()
+    # It is tried again, for the owner may decide meanwhile; that closes nothing once more.
+    Release.objects.filter(status="failed").update(heartbeat_at="2026-01-01T00:00Z")
+    (again,) = services.follow_withdrawals()
+    assert tasks.make_release.call(str(again.uid)) == "failed"
+    assert told.count() == 1
 
 
 def _lines(home: Path) -> list[Any]:

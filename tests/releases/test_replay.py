@@ -109,6 +109,23 @@ def test_every_published_fooling_can_be_run_again(
         assert manage("verify", tmp_path / name).status == 0
 
 
+def test_a_damaged_file_of_a_model_stays_here(
+    manage: Manage, owner: User, annotator: User, tmp_path: Path, settings: Any
+) -> None:
+    task = cast.digits_task(owner, net=True)
+    cast.submission(task, annotator)
+    file = Path(settings.ARTIFACT_DIR) / task.models.get().artifact
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"x")
+    try:
+        assert manage("release", "digits", "--out", tmp_path / "out").status == 0
+    finally:
+        file.write_bytes(whole)
+    assert not list(tmp_path.glob("out/models/*/*.model"))
+    assert "not the one that was registered" in (tmp_path / "out" / "release.json").read_text()
+    assert manage("verify", tmp_path / "out").status == 0
+
+
 def run_the_lines_of(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:
