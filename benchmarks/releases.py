@@ -135,8 +135,8 @@ def tell(name: str, rows: int, figures: tuple[float, float, float]) -> None:
     )
 
 
-def peer(examples: int, scratch: Path) -> None:
-    """Label Studio on SQLite, as its own command exports a project."""
+def peer(examples: int, scratch: Path) -> float:
+    """Label Studio on SQLite, as its own command exports a project; its seconds."""
     python = peers.environment("label-studio", "label-studio", "gunicorn")
     env = {
         "LABEL_STUDIO_BASE_DATA_DIR": str(scratch),
@@ -159,6 +159,7 @@ def peer(examples: int, scratch: Path) -> None:
         raise SystemExit("Label Studio wrote nothing.")
     tell(name, 4 * examples, figures)
     print(f"{out.stat().st_size / 2**20:.0f} MiB written")
+    return figures[0]
 
 
 def main() -> None:
@@ -185,12 +186,16 @@ def main() -> None:
             check=True,
         )
         manage = (sys.executable, str(PROJECT / "manage.py"))
+        took = {}
         for command in (["release", "large", "--out", str(folder)], ["verify", str(folder)]):
-            tell(command[0], 4 * asked.examples, measured(*manage, *command, **env))
+            figures = measured(*manage, *command, **env)
+            tell(command[0], 4 * asked.examples, figures)
+            took[command[0]] = figures[0]
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
         print(f"{size:.0f} MiB written", flush=True)
         if asked.peer:
-            peer(asked.examples, scratch)
+            theirs = peer(asked.examples, scratch)
+            print(f"{theirs / took['release']:.1f} times as long as ours")
 
 
 if __name__ == "__main__":
