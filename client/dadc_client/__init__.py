@@ -256,6 +256,8 @@ class Client:
         Of some `rounds` only their tables, without the log of all, into a folder of their own. A
         download that broke off goes on where it was.
         """
+        if rounds is not None and not rounds:
+            raise ValueError("Name a round, or leave `rounds` out for all of them.")
         found = [one for one in self.releases(task) if version in ("", one["version"])]
         if not found:
             raise DadcError("not_found", f"There is no release {version} of {task}.", 404, {})

@@ -88,6 +88,8 @@ def test_the_lines_of_its_readme(
     assert "you have the tables of round 1 only" in (first.folder / "README.md").read_text()
     if (READERS / "datasets" / "bin").exists():
         assert readers.differences("datasets", READERS, [first.folder]) == {}
+    with pytest.raises(ValueError, match="Name a round"):
+        client.release(TASK, rounds=[], into="data")
     with pytest.raises(DadcError) as absent:
         client.release(TASK, rounds=[1, 2], into="data")
     assert absent.value.status == 404
