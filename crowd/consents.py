@@ -24,7 +24,7 @@ def agreed_to(task: Task) -> tuple[dict[str, list[tuple[str, str, Terms]]], int]
     SHA-256, and whether what was made may stay once somebody is forgotten.
     """
     campaigns = {one.pk: one for one in Campaign.objects.filter(task=task)}
-    texts = _texts(task, list(campaigns.values()))
+    texts = _texts(campaigns)
     rows = Visit.objects.filter(campaign__in=campaigns).order_by("started_at")
     visits: defaultdict[str, list[tuple[str, str, Terms]]] = defaultdict(list)
     for name, campaign, version, begun, over in rows.values_list(
@@ -38,12 +38,14 @@ def agreed_to(task: Task) -> tuple[dict[str, list[tuple[str, str, Terms]]], int]
     return visits, gone.distinct().count()
 
 
-def _texts(task: Task, campaigns: list[Campaign]) -> dict[tuple[str, str], str]:
+def _texts(campaigns: dict[int, Campaign]) -> dict[tuple[str, str], str]:
     """The SHA-256 of each version's text, which a campaign's events keep."""
-    loaded = Event.objects.filter(scope=task.slug, verb="loaded_campaign").order_by("id")
+    loaded = Event.objects.filter(
+        object_type="campaign", object_id__in=map(str, campaigns), verb="loaded_campaign"
+    ).order_by("id")
     told = loaded.values_list("data", flat=True)
     said = [(data["campaign"], data["consent"]) for data in told if "consent" in data]
-    said += [(one.slug, one.file.consent.model_dump()) for one in campaigns]
+    said += [(one.slug, one.file.consent.model_dump()) for one in campaigns.values()]
     return {
         (slug, consent["version"]): hashlib.sha256(consent["text"].encode()).hexdigest()
         for slug, consent in said

@@ -345,9 +345,9 @@ def _consent(about: Mapping[str, Json]) -> str:
     others = about["figures"]["examples"] - sum(one["examples"] for one in about["consents"])
     withdrawn = about["left_out"]["withdrawn by their authors"]
     return (
-        f"## Consent\n\n{said}\n{others:,} examples are of people with an account of this server, "
-        f"or came by a log. Up to this version {withdrawn:,} examples of the task were withdrawn "
-        f"by their authors, {about['erased']:,} of them erased with all that they said; "
+        f"## Consent\n\n{said}\nOf people with an account of this server, or by a log: "
+        f"{people(others, 'example')}. Withdrawn by their authors up to this version: "
+        f"{withdrawn:,} of the task's, {about['erased']:,} of them erased with all that they said. "
         f"{people(about['forgotten'], 'person', 'people')} who came by link asked to be forgotten."
     )
 

@@ -62,8 +62,8 @@ def test_a_card_counts_consents_and_those_who_were_forgotten(task: Task, tmp_pat
     assert (judged["votes"], judged["validators"], judged["keep"]) == (1, 1, True)
     assert (about["erased"], about["forgotten"], about["figures"]["examples"]) == (2, 1, 3)
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "1 examples are of people with an account" in card
-    assert "2 examples of the task were withdrawn by their authors, 2 of them erased" in card
+    assert "or by a log: 1 example. " in card
+    assert "up to this version: 2 of the task's, 2 of them erased" in card
     assert "1 person who came by link asked to be forgotten" in card
     assert "I agree." not in card
     assert verify(tmp_path / "out").examples == 3
