@@ -190,7 +190,9 @@ def carry_out(release: Release, mine: uuid.UUID, progress: Progress = lambda *_:
         release.refresh_from_db()
         if release.corrects and refused.code in ("nothing_to_release", "personal_data"):
             # Nothing else is left of it; where an owner decides, it is tried again.
-            for old in release.task.releases.filter(version=release.corrects, public=True):
+            for old in release.task.releases.filter(
+                version=release.corrects, public=True, status=Status.PUBLISHED
+            ):
                 _close(old)
         return release
     with durable():
@@ -275,18 +277,21 @@ def silent() -> list[Release]:
 
 # --- personal data --------------------------------------------------------------------------------
 def record_finds(task: Task, found: Mapping[int, Sequence[Found]]) -> None:
-    """Keep what was found for an owner to decide on; another find takes a decision away."""
+    """Keep what was found for an owner to decide on; another find takes a decision away, and the
+    same one does not, made while this was looked for."""
     with durable():
+        known = dict(PersonalFind.objects.filter(task=task).values_list("example", "sha256"))
+        finds = [
+            PersonalFind(
+                example_id=pk,
+                task=task,
+                found=[list(one) for one in each],
+                sha256=digest_of(each),
+            )
+            for pk, each in found.items()
+        ]
         PersonalFind.objects.bulk_create(
-            [
-                PersonalFind(
-                    example_id=pk,
-                    task=task,
-                    found=[list(one) for one in each],
-                    sha256=digest_of(each),
-                )
-                for pk, each in found.items()
-            ],
+            [find for find in finds if find.sha256 != known.get(find.example_id)],
             batch_size=500,
             update_conflicts=True,
             unique_fields=["example"],

@@ -21,8 +21,9 @@ from annotate.queries import Participant
 from annotate.services import retract
 from core.errors import Refused
 from releases import ledger, services, tasks
-from releases.models import AuthorPlace, Keys, Release
+from releases.models import AuthorPlace, Keys, PersonalFind, Release
 from releases.people import SPLITS, Pseudonyms, split_of
+from releases.personal import Found
 from releases.places import give_places
 from releases.verifying import verify
 from tests import cast
@@ -211,7 +212,12 @@ def test_a_correction_waits_for_no_decision_on_what_is_found_since(
     assert "bob@example.com" in client.get("/tasks/texts/releases/").content.decode()
     refused = services.request(actor=owner, task=task, options={})
     assert tasks.make_release.call(str(refused.uid)) == "failed", "what is new waits for the owner"
+    waiting = PersonalFind.objects.get()
     services.decide_on_finds(actor=owner, task=task, decision="publish")
+    same = {waiting.example_id: [Found(*one) for one in waiting.found]}
+    services.record_finds(task, same)  # by a release that was under way meanwhile
+    waiting.refresh_from_db()
+    assert waiting.decision == "publish"
     release = services.request(actor=owner, task=task, options={})
     tasks.make_release.call(str(release.uid))
     there = {line["id"] for line in _lines(home.with_name("1.1.0"))}
