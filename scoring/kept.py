@@ -22,6 +22,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connections
 from django.db.models import Q
+from django.urls import get_script_prefix, set_script_prefix
 from django.utils import timezone
 
 from annotate.models import Barred, Task
@@ -141,7 +142,10 @@ def _is_waited_for(known: Tallies, *, patient: bool) -> bool:
 
 
 def _aside(call: Callable[[], None]) -> None:
+    below = get_script_prefix()  # a thread has none of its own: links would miss the server's path
+
     def in_a_thread() -> None:
+        set_script_prefix(below)
         try:
             call()
         finally:

@@ -190,7 +190,7 @@ def region_of(task: Task) -> None:
         finished_at=timezone.now(),
     )
     region = Region.objects.create(
-        discovery=look, number=1, label=first.label, answer=first.prediction, name="looped ones"
+        discovery=look, number=1, label=first.label, answer=first.prediction
     )
     for place, example in enumerate([first, *more]):
         RegionExample.objects.create(

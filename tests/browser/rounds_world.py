@@ -86,9 +86,9 @@ def begin(slug: str) -> str:
     version = save(first, artifacts, store_base(learner, base, artifacts))
     cast.opened(task, rounds.register_model(task=task, **version))
     for number, thing in enumerate(THINGS[:4]):
-        author = cast.person(f"writer-of-{thing}")
-        # By their names one of them tests, and not by lot.
-        User.objects.filter(pk=author.pk).update(pseudonym=f"writer-{number}")
+        author = cast.person(f"{thing}-{slug}")
+        # By their names who tests is always the same, and not by lot.
+        User.objects.filter(pk=author.pk).update(pseudonym=f"{slug}-{number}")
         for sentence in SLY:
             text = {"text": sentence.format(thing)}
             said = cast.prediction(task, text)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from queue import Queue
 from typing import Any
 
 import pytest
 import time_machine
 from django.core.cache import cache
 from django.test import Client
+from django.urls import get_script_prefix, reverse, set_script_prefix
 from django.utils import timezone
 
 from accounts.models import User
 from annotate import rounds
 from annotate.config import parse_task_file
 from annotate.models import Example, Round, Task
-from scoring import views
+from scoring import kept, views
 from scoring.models import Tally
 from tests import cast
 from tests.pins import Pins
@@ -206,3 +208,13 @@ def test_the_reader_is_told_of_days_in_a_row_by_their_own_calendar(
     assert "verified foolings</span>" not in html, "the task wants none"
     assert 'href="#you"' in html
     assert html.count('id="you"') == 1
+
+
+def test_what_is_made_aside_links_below_the_server_s_path() -> None:
+    made, below = Queue[str](), get_script_prefix()
+    try:
+        set_script_prefix("/a/dadc/")
+        kept._aside(lambda: made.put(reverse("leaderboard", args=["digits"])))
+        assert made.get(timeout=10) == "/a/dadc/tasks/digits/leaderboard/"
+    finally:
+        set_script_prefix(below)
