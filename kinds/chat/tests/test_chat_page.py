@@ -191,6 +191,7 @@ def test_two_windows_of_one_chat_go_on_with_it(visit: Visits, own_task: Callable
     expect(field(other)).to_have_value("Another two")
     other.reload()
     expect(field(other)).to_have_value("Another two")
+    expect(answers(other)).to_have_count(2)
     tell(other, "Three")
     choose(page, "harmful")
     submit(page)
