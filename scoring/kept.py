@@ -77,6 +77,8 @@ class Tallies:
 
     def _make(self, key: Hashable, make: Make) -> None:
         took, began = self.took, monotonic()
+        if settings.FORCE_SCRIPT_NAME:  # whoever asks first: a socket's thread knows no path
+            set_script_prefix(f"{settings.FORCE_SCRIPT_NAME.rstrip('/')}/")
         made = make(self)
         self.took = took + monotonic() - began  # what it asked for meanwhile is in it
         if len(self._made) >= MOST_MADE:
