@@ -22,7 +22,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connections
 from django.db.models import Q
-from django.urls import get_script_prefix, set_script_prefix
+from django.urls import set_script_prefix
 from django.utils import timezone
 
 from annotate.models import Barred, Task
@@ -77,8 +77,8 @@ class Tallies:
 
     def _make(self, key: Hashable, make: Make) -> None:
         took, began = self.took, monotonic()
-        if settings.FORCE_SCRIPT_NAME:  # whoever asks first: a socket's thread knows no path
-            set_script_prefix(f"{settings.FORCE_SCRIPT_NAME.rstrip('/')}/")
+        if settings.BASE_PATH:  # threads that serve no request know no path: a start's, those aside
+            set_script_prefix(f"{settings.BASE_PATH}/")
         made = make(self)
         self.took = took + monotonic() - began  # what it asked for meanwhile is in it
         if len(self._made) >= MOST_MADE:
@@ -144,10 +144,7 @@ def _is_waited_for(known: Tallies, *, patient: bool) -> bool:
 
 
 def _aside(call: Callable[[], None]) -> None:
-    below = get_script_prefix()  # a thread has none of its own: links would miss the server's path
-
     def in_a_thread() -> None:
-        set_script_prefix(below)
         try:
             call()
         finally:

@@ -269,20 +269,26 @@ def _spread(k: int, n: int) -> float:
 
 # --- a mean over labels ---------------------------------------------------------------------------
 def macro_f1(
-    pairs: Mapping[tuple[str, str], int], confidence: float = CONFIDENCE, *, seed: int = 0
+    pairs: Mapping[tuple[frozenset[str], frozenset[str]], int],
+    confidence: float = CONFIDENCE,
+    *,
+    seed: int = 0,
 ) -> tuple[float, Interval | None]:
     """The mean F1 of the labels that are right somewhere, and its percentile interval.
 
     No interval where all is right, or nothing: resampling moves neither, so that it would tell luck
     as certain; nor of fewer than twenty items, of which it tells too narrow a one.
 
-    `pairs` counts items by the right label and what was said. Items are resampled: as counts, one
-    multinomial sample over the pairs. A label that a resample lacks is left out of its mean.
+    `pairs` counts items by the right labels, one or several, and what was said. Items are
+    resampled: as counts, one multinomial sample over the pairs. A label that a resample lacks is
+    left out of its mean.
     """
-    cells = sorted(pairs)
-    labels = sorted({right for right, _ in cells})
-    right = np.array([[truth == label for label in labels] for truth, _ in cells])
-    said = np.array([[answer == label for label in labels] for _, answer in cells])
+    cells = sorted(pairs, key=lambda cell: tuple(map(sorted, cell)))
+    labels = sorted({label for right, _ in cells for label in right})
+    if not labels:  # sets of no label at all
+        return 0.0, None
+    right = np.array([[label in truth for label in labels] for truth, _ in cells])
+    said = np.array([[label in answer for label in labels] for _, answer in cells])
     counts = np.array([[pairs[cell] for cell in cells]])
     total = int(counts.sum())
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
@@ -63,15 +63,16 @@ def choose_clean(
         claimed = _claimed(task, settings, sides)
         about = [what_it_is_about(task, one) for one in found]
     apart = aside([*claimed, *zip(about, theirs, strict=True)])[len(claimed) :]
-    parts = {}
-    for side in Split.TRAIN, Split.HELD_OUT:
+    parts: dict[str, list[int]] = {}
+    givers: dict[str, int] = {}
+    for side in map(str, (Split.TRAIN, Split.HELD_OUT)):
         places = (n for n, its in enumerate(theirs) if its == side and not apart[n])
         own = sorted((found[n] for n in places), key=lambda one: one.pk)
         authors = [one.author.pseudonym for one in own if one.author is not None]
         kept = capped(authors, share=settings.author_share, seed=f"{task.slug}:{settings.seed}")
-        parts[str(side)] = [own[place].pk for place in kept]
-    givers = len(set(authors))  # of what tests
-    enough = givers * settings.author_share >= 1 and len(parts[Split.HELD_OUT]) >= FEWEST
+        parts[side], givers[side] = [own[place].pk for place in kept], len(set(authors))
+    tests = str(Split.HELD_OUT)
+    enough = givers[tests] * settings.author_share >= 1 and len(parts[tests]) >= FEWEST
     return parts if enough else None
 
 
@@ -122,12 +123,8 @@ def _read(task: Task, keys: list[int]) -> Iterable[Item]:
     for row in _rows(keys):
         with suppress(Exception):  # one bad item never ends a run
             label = row.label if row.final_label is None else row.final_label
-            yield ConfirmedItem(task.kind.parse(_whole(task, row)), label, row.public_id)
-
-
-def _whole(task: Task, row: Example) -> Any:
-    row.task = task
-    return row.whole_input
+            row.task = task
+            yield ConfirmedItem(task.kind.parse(row.whole_input), label, row.public_id)
 
 
 def _rows(keys: list[int]) -> Iterable[Example]:

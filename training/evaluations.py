@@ -41,7 +41,7 @@ from training.board import keep_scores
 from training.checks import CheckSet, checks_of
 from training.clean import choose_clean, digest_of_clean, filled
 from training.evaluation import answers_of, as_labels, f1_of
-from training.f1 import macro_f1_of
+from training.f1 import Labels
 from training.models import Evaluation, Snapshot, SnapshotItem, Split, TrainingRun
 from training.queries import settings_of, verified_foolings
 from training.slices import counts_of, sets_of, sliced_by, slices_of
@@ -377,9 +377,6 @@ def _figures(
     }
     if file.kind.answers.few:
         figures |= metrics.figures(answers, truth, file.label_values)
-        said = (str(answer.label) for answer in answers)
-        pairs = Counter(zip(map(str, truth), said, strict=True))
-        figures["f1"], figures["f1_interval"] = macro_f1(pairs)
         if (sure := metrics.confidence(answers)) is not None:
             as_told = metrics.right_answers(answers, truth)
             if len(truth) >= LEAST_RESAMPLED:
@@ -387,23 +384,30 @@ def _figures(
             figures["selective"] = metrics.selective(sure, as_told)
             figures["sets"] = sets_of(answers, truth, threshold)
             figures["sets_from"] = data.name if threshold is None else Evaluation.CLEAN
-    elif answers:
-        figures["f1"], figures["f1_interval"] = _f1(answers, truth, free=file.kind.answers.free)
+    if answers:
+        figures["f1"], figures["f1_interval"] = (
+            _words_f1(answers, truth)
+            if file.kind.answers.free
+            else macro_f1(_pairs(answers, truth))
+        )
     return {"items": len(truth), "right": sum(right), "figures": figures}
 
 
-def _f1(
-    answers: Sequence[Answer], truth: Sequence[Any], *, free: bool
+def _pairs(answers: Sequence[Answer], truth: Sequence[Any]) -> Counter[tuple[Labels, Labels]]:
+    """How many items have which right labels and which answer."""
+    said = (as_labels([] if one.label is None else one.label) for one in answers)
+    return Counter(zip(map(as_labels, truth), said, strict=True))
+
+
+def _words_f1(
+    answers: Sequence[Answer], truth: Sequence[Any]
 ) -> tuple[float, tuple[float, float] | None]:
-    """Of answers' words with the right ones, or over the labels of sets; and its 95 % interval,
-    none of too few items or where all of them are alike."""
-    if free:
-        both = zip(answers, truth, strict=True)
-        each = np.array([f1_of(answer.label, label) for answer, label in both])
-        value, error = float(each.mean()), float(each.std()) / sqrt(len(each))
-    else:
-        said = [as_labels([] if one.label is None else one.label) for one in answers]
-        value, error = macro_f1_of([as_labels(label) for label in truth], said)
+    """Of answers' words with the right ones, on average; and its 95 % interval, none of too few
+    items or where all of them are alike."""
+    each = np.array(
+        [f1_of(answer.label, label) for answer, label in zip(answers, truth, strict=True)]
+    )
+    value, error = float(each.mean()), float(each.std()) / sqrt(len(each))
     if len(truth) < LEAST_RESAMPLED or not error:
         return value, None
     reach = NormalDist().inv_cdf(0.975) * error

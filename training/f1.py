@@ -57,13 +57,6 @@ def macro_f1_change(
     return Change(one, other, error)
 
 
-def macro_f1_of(truth: Sequence[Labels], said: Sequence[Labels]) -> tuple[float, float]:
-    """One model's, and its standard error by the jackknife."""
-    nothing: list[Labels] = [frozenset()] * len(truth)
-    found = macro_f1_change(truth, nothing, said)
-    return found.now, found.error
-
-
 def _table(answers: Sequence[Labels], names: Sequence[str]) -> Array:
     return np.array([[name in answer for name in names] for answer in answers], bool)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -21,13 +22,14 @@ from annotate.registry import read_model_file, register
 from kinds import Prepared
 from ml.backends import Answer
 from ml.learners import Item
+from scoring.statistics import macro_f1
 from tests import cast
 from tests.training.test_gates import GAIN, GOOD, gates, paired
 from tests.training.world import verified
 from training import evaluations
 from training.evaluation import Asked
 from training.evaluation import paired as answered
-from training.f1 import macro_f1_change, macro_f1_of, mean_change, recall_change
+from training.f1 import macro_f1_change, mean_change, recall_change
 from training.gates import GateSettings
 from training.models import Evaluation
 from training.paired import Paired
@@ -64,7 +66,9 @@ def test_they_are_what_scikit_learn_counts(rows: list[tuple[str, str, str]]) -> 
 def test_several_labels_are_counted_one_by_one() -> None:
     truth = [frozenset("ab"), frozenset("a"), frozenset("b"), frozenset()]
     said = [frozenset("a"), frozenset("a"), frozenset("ab"), frozenset()]
-    assert macro_f1_of(truth, said)[0] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    change = macro_f1_change(truth, [frozenset()] * 4, said)
+    assert change.now == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert macro_f1(Counter(zip(truth, said, strict=True)))[0] == pytest.approx(change.now)
 
 
 def test_the_error_is_that_of_resampling() -> None:
